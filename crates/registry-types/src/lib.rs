@@ -1,0 +1,62 @@
+//! The vocabulary of a container registry.
+//!
+//! Texts from outside are parsed once, at the edge, into types that prove they were checked: [`RepositoryName`],
+//! [`Tag`], [`Reference`], [`UploadId`], [`Location`], [`MediaType`]. A [`Manifest`] is what a pushed manifest says,
+//! beside the bytes as they came. [`ErrorCode`] and [`ErrorBody`] are what a client is told when something fails.
+//!
+//! ```
+//! use registry_types::{Manifest, MediaType, Reference, RepositoryName};
+//!
+//! let name: RepositoryName = "library/alpine".parse()?;
+//! assert!("Library/alpine".parse::<RepositoryName>().is_err());
+//! assert!(matches!("3.22".parse()?, Reference::Tag(_)));
+//!
+//! let content_type: MediaType = "application/vnd.oci.image.index.v1+json; charset=utf-8".parse()?;
+//! let manifest = Manifest::parse(Some(&content_type), r#"{"schemaVersion":2,"manifests":[]}"#.into())?;
+//! assert!(manifest.children().is_empty());
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! What it is not: it does no I/O and reads no clock, and it knows neither HTTP nor a database. Whether something exists
+//! or may be seen is for others to say.
+//!
+//! | Module | What |
+//! |---|---|
+//! | `repository`, `tag`, `reference` | what manifests are asked for by |
+//! | `upload_id`, `location` | upload sessions, and the keys of stored objects |
+//! | `media_type`, `descriptor`, `platform` | what describes content |
+//! | `manifest` | the four accepted manifest formats, parsed and checked |
+//! | `repository_set` | what somebody may see |
+//! | `error_code`, `error_body` | errors on the wire |
+
+#![forbid(unsafe_code)]
+
+mod descriptor;
+mod error_body;
+mod error_code;
+mod location;
+mod manifest;
+mod media_type;
+mod platform;
+mod reference;
+mod repository;
+mod repository_set;
+mod tag;
+mod text;
+mod upload_id;
+
+pub use descriptor::{DESCRIPTOR_SIZE_MAX, Descriptor, DescriptorError};
+pub use error_body::{ErrorBody, ErrorEntry};
+pub use error_code::ErrorCode;
+pub use location::{LOCATION_BYTES_MAX, Location, ParseLocationError};
+pub use manifest::{
+    MANIFEST_BYTES_MAX, MANIFEST_DEPTH_MAX, MANIFEST_DESCRIPTORS_MAX, MANIFEST_FIELDS_MAX, Manifest,
+    ManifestError, ManifestKind,
+};
+pub use media_type::{MEDIA_TYPE_BYTES_MAX, MediaType, ParseMediaTypeError};
+pub use platform::Platform;
+pub use reference::{ParseReferenceError, Reference};
+pub use repository::{ParseNameError, REPOSITORY_NAME_BYTES_MAX, RepositoryName};
+pub use repository_set::RepositorySet;
+pub use tag::{ParseTagError, TAG_BYTES_MAX, Tag};
+pub use upload_id::{ParseUploadIdError, UploadId};
