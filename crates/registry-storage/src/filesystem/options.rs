@@ -1,0 +1,42 @@
+use std::path::PathBuf;
+
+/// Where a [`FilesystemStore`](super::FilesystemStore) is and how it is used.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FilesystemOptions {
+    /// The directory that all keys are relative to. Created if only its last part is missing.
+    pub root: PathBuf,
+    /// What is waited for before bytes count as stored.
+    pub durability: Durability,
+    /// What the store is opened for.
+    pub access: Access,
+}
+
+impl FilesystemOptions {
+    /// The usual: durable, and for the process that serves.
+    pub fn new(root: impl Into<PathBuf>) -> FilesystemOptions {
+        FilesystemOptions { root: root.into(), durability: Durability::Full, access: Access::Serve }
+    }
+}
+
+/// What is waited for before bytes count as stored.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Durability {
+    /// The disk: bytes and their names survive a power cut.
+    #[default]
+    Full,
+    /// Nothing: bytes survive the end of the process, but a power cut may lose what was acknowledged.
+    None,
+}
+
+/// What a store is opened for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Access {
+    /// To serve: holds the root's lock until the store is dropped. Refuses the data of a Go registry that was not
+    /// imported.
+    #[default]
+    Serve,
+    /// To take over the data of a Go registry: as `Serve`, without that refusal.
+    Adopt,
+    /// To read and delete while another process may serve. Takes no lock and no uploads.
+    Beside,
+}

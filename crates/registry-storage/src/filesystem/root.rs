@@ -1,0 +1,238 @@
+use std::{
+    fs::{self, File},
+    io::{self, Read, Write},
+    os::unix::fs::MetadataExt,
+    path::{Path, PathBuf},
+};
+
+use registry_types::Location;
+use rustix::{
+    fs::{
+        AtFlags, FileType, FlockOperation, Mode, OFlags, Stat, StatVfsMountFlags, flock, fstatvfs, linkat,
+        openat, renameat, statat, unlinkat,
+    },
+    io::Errno,
+};
+
+use super::{
+    Access, FilesystemOptions,
+    directory::Directories,
+    disk::{Call, Disk},
+    layout,
+    tenure::Tenures,
+};
+use crate::{StorageError, StoreIdentity};
+
+/// More than any identity has.
+const IDENTITY_BYTES_MAX: u64 = 1024;
+
+pub(super) const FILE_MODE: Mode = Mode::from_bits_retain(0o640);
+
+/// An opened root: what all uploads and reads share.
+#[derive(Debug)]
+pub(super) struct Root {
+    path: PathBuf,
+    access: Access,
+    pub(super) disk: Disk,
+    pub(super) directories: Directories,
+    pub(super) tenures: Tenures,
+    /// Locked as long as it is open.
+    _lock: Option<File>,
+}
+
+impl Root {
+    pub(super) fn open(options: &FilesystemOptions) -> Result<Root, StorageError> {
+        let path = &options.root;
+        let failed = |source| root_error(path, source);
+        if options.access != Access::Beside {
+            fs::create_dir_all(path).map_err(failed)?;
+        }
+        let directory = File::open(path).map_err(failed)?;
+        if !directory.metadata().map_err(failed)?.is_dir() {
+            return Err(failed(io::ErrorKind::NotADirectory.into()));
+        }
+        let mut root = Root {
+            path: path.clone(),
+            access: options.access,
+            disk: Disk::new(options.durability),
+            directories: Directories::new(directory),
+            tenures: Tenures::default(),
+            _lock: None,
+        };
+        if options.access != Access::Beside {
+            root.check_writable()?;
+            root._lock = Some(root.lock()?);
+            // At once, so that no upload has to wait for the flush that this costs.
+            let made = root.directories.create_below(&root.disk, layout::BLOBS, layout::shards());
+            made.map_err(failed)?;
+        }
+        root.check_not_foreign()?;
+        Ok(root)
+    }
+
+    /// That uploads are allowed, and to this key.
+    pub(super) fn check_upload(&self, location: &Location) -> Result<(), StorageError> {
+        if self.access == Access::Beside {
+            return Err(StorageError::NotServing { root: self.path.clone() });
+        }
+        match layout::split(location) {
+            Some(_) => Ok(()),
+            None => Err(StorageError::NotForUploads { location: location.clone() }),
+        }
+    }
+
+    /// That the root is still the one that was opened, and can be written to.
+    pub(super) fn check(&self) -> Result<(), StorageError> {
+        let failed = |source| root_error(&self.path, source);
+        let found = fs::metadata(&self.path).map_err(failed)?;
+        let opened = self.directories.root().metadata().map_err(failed)?;
+        if (found.dev(), found.ino()) != (opened.dev(), opened.ino()) {
+            return Err(failed(io::Error::other("another directory was put in its place")));
+        }
+        if self.access == Access::Beside { Ok(()) } else { self.check_writable() }
+    }
+
+    /// Opens an object to be read.
+    pub(super) fn open_file(&self, location: &Location) -> Result<File, Errno> {
+        let flags = OFlags::RDONLY | OFlags::CLOEXEC;
+        openat(self.directories.root(), location.as_str(), flags, Mode::empty()).map(File::from)
+    }
+
+    /// Opens an object to be read, if that takes no waiting for the disk, so that an asynchronous thread can do it.
+    #[cfg(target_os = "linux")]
+    pub(super) fn open_cached(&self, location: &Location) -> Option<Result<File, Errno>> {
+        use rustix::fs::{ResolveFlags, openat2};
+        let (flags, root) = (OFlags::RDONLY | OFlags::CLOEXEC, self.directories.root());
+        match openat2(root, location.as_str(), flags, Mode::empty(), ResolveFlags::CACHED) {
+            // Not known without the disk; or a kernel or a sandbox that does not know the call or the flag.
+            Err(Errno::AGAIN | Errno::NOSYS | Errno::INVAL | Errno::PERM) => None,
+            opened => Some(opened.map(File::from)),
+        }
+    }
+
+    /// Nothing: this system has no way to tell.
+    #[cfg(not(target_os = "linux"))]
+    pub(super) fn open_cached(&self, _location: &Location) -> Option<Result<File, Errno>> {
+        None
+    }
+
+    /// Removes an object, if there is one.
+    pub(super) fn remove(&self, location: &Location) -> Result<(), StorageError> {
+        let path = location.as_str();
+        self.disk.note(Call::Remove(path)).map_err(|errno| StorageError::io("remove an object", errno))?;
+        match unlinkat(self.directories.root(), path, AtFlags::empty()) {
+            Ok(()) | Err(Errno::NOENT | Errno::NOTDIR) => Ok(()),
+            Err(errno) => Err(StorageError::io("remove an object", errno)),
+        }
+    }
+
+    pub(super) fn read_identity(&self) -> Result<Option<StoreIdentity>, StorageError> {
+        let failed = |error| StorageError::io("read the store's identity", error);
+        let flags = OFlags::RDONLY | OFlags::CLOEXEC;
+        let file = match openat(self.directories.root(), layout::IDENTITY, flags, Mode::empty()) {
+            Err(Errno::NOENT) => return Ok(None),
+            opened => File::from(opened.map_err(|errno| failed(errno.into()))?),
+        };
+        let mut bytes = Vec::new();
+        file.take(IDENTITY_BYTES_MAX).read_to_end(&mut bytes).map_err(failed)?;
+        StoreIdentity::from_bytes(&bytes).map(Some)
+    }
+
+    /// Writes the identity aside and then gives it its name, so that there is never half of one.
+    pub(super) fn create_identity(&self, identity: &StoreIdentity) -> Result<(), StorageError> {
+        let failed = |error| StorageError::io("write the store's identity", error);
+        let ours = self.directories.create(&self.disk, layout::OURS).map_err(failed)?;
+        let aside = format!("{}.{identity}", layout::IDENTITY);
+        let root = self.directories.root();
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::TRUNC | OFlags::CLOEXEC;
+        let file = openat(root, &aside, flags, FILE_MODE).map(File::from);
+        let named = file.map_err(io::Error::from).and_then(|mut file| {
+            file.write_all(&identity.to_bytes())?;
+            self.disk.sync_data(&file)?;
+            self.name_identity(&aside)
+        });
+        let _ = unlinkat(root, &aside, AtFlags::empty());
+        match named {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Err(StorageError::IdentityExists),
+            named => named.and_then(|()| self.directories.sync(&self.disk, &ours)).map_err(failed),
+        }
+    }
+
+    fn name_identity(&self, aside: &str) -> io::Result<()> {
+        let root = self.directories.root();
+        match linkat(root, aside, root, layout::IDENTITY, AtFlags::empty()) {
+            // A file system without hard links. Two at once could both succeed here, but only one process serves.
+            Err(Errno::PERM | Errno::OPNOTSUPP | Errno::NOSYS) => match self.stat(layout::IDENTITY)? {
+                Some(_) => Err(io::ErrorKind::AlreadyExists.into()),
+                None => Ok(renameat(root, aside, root, layout::IDENTITY)?),
+            },
+            linked => Ok(linked?),
+        }
+    }
+
+    /// What is at `path` below the root.
+    pub(super) fn stat(&self, path: &str) -> Result<Option<Stat>, Errno> {
+        match statat(self.directories.root(), path, AtFlags::empty()) {
+            Ok(stat) => Ok(Some(stat)),
+            Err(Errno::NOENT | Errno::NOTDIR) => Ok(None),
+            Err(errno) => Err(errno),
+        }
+    }
+
+    fn check_writable(&self) -> Result<(), StorageError> {
+        let state =
+            fstatvfs(self.directories.root()).map_err(|errno| root_error(&self.path, errno.into()))?;
+        if state.f_flag.contains(StatVfsMountFlags::RDONLY) {
+            return Err(StorageError::ReadOnly { root: self.path.clone() });
+        }
+        Ok(())
+    }
+
+    fn check_not_foreign(&self) -> Result<(), StorageError> {
+        let is_there = |path| self.stat(path).map(|stat| stat.is_some());
+        let is_foreign = || Ok(is_there(layout::FOREIGN)? && !is_there(layout::IDENTITY)?);
+        let is_foreign = is_foreign().map_err(|errno: Errno| root_error(&self.path, errno.into()))?;
+        if is_foreign && self.access != Access::Adopt {
+            return Err(StorageError::ForeignStore { root: self.path.clone() });
+        }
+        Ok(())
+    }
+
+    /// Takes the lock that keeps a second server away, and notes in it who holds it.
+    fn lock(&self) -> Result<File, StorageError> {
+        let failed = |source| root_error(&self.path, source);
+        self.directories.create(&self.disk, layout::OURS).map_err(failed)?;
+        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::CLOEXEC;
+        let opened = openat(self.directories.root(), layout::LOCK, flags, FILE_MODE);
+        let mut file = opened.map(File::from).map_err(|errno| failed(errno.into()))?;
+        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => {}
+            Err(Errno::WOULDBLOCK) => {
+                return Err(StorageError::Locked { root: self.path.clone(), pid: holder(&mut file) });
+            }
+            Err(errno) => return Err(failed(errno.into())),
+        }
+        let note = file.set_len(0).and_then(|()| writeln!(file, "{}", std::process::id()));
+        note.map_err(failed)?;
+        Ok(file)
+    }
+}
+
+/// Whether this is what an object can be.
+pub(super) fn is_file(stat: &Stat) -> bool {
+    FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile
+}
+
+fn holder(lock: &mut File) -> Option<u32> {
+    let mut text = String::new();
+    lock.take(IDENTITY_BYTES_MAX).read_to_string(&mut text).ok()?;
+    text.trim().parse().ok()
+}
+
+fn root_error(root: &Path, source: io::Error) -> StorageError {
+    let root = root.to_path_buf();
+    match source.kind() {
+        io::ErrorKind::ReadOnlyFilesystem => StorageError::ReadOnly { root },
+        _ => StorageError::Root { root, source },
+    }
+}
