@@ -1,0 +1,97 @@
+//! Repositories that somebody may see.
+
+use registry_types::{RepositoryName, RepositorySet};
+
+use super::{
+    Backend,
+    fixture::{Fixture, repo},
+    open,
+};
+
+/// The catalog has what has a manifest and may be seen, in order.
+pub async fn all(backend: &dyn Backend) {
+    a_repository_is_listed_while_it_has_a_manifest(backend).await;
+    pages_are_in_the_order_of_bytes(backend).await;
+    a_page_has_only_what_may_be_seen(backend).await;
+    pages_of_a_filtered_catalog_are_the_filtered_pages(backend).await;
+}
+
+const NAMES: [&str; 9] = ["a", "a-b", "a/b", "a/c", "ab", "b", "b/c/d", "team/app", "team/app2"];
+
+async fn with_names(backend: &dyn Backend) -> Fixture {
+    let f = open(backend).await;
+    for name in NAMES {
+        f.push_image(name, "content", &[]).await;
+    }
+    f
+}
+
+async fn page(f: &Fixture, visible: &RepositorySet, after: Option<&str>, limit: usize) -> Vec<String> {
+    let page = f.store().repositories(visible, after, limit).await.unwrap();
+    page.iter().map(RepositoryName::to_string).collect()
+}
+
+async fn a_repository_is_listed_while_it_has_a_manifest(backend: &dyn Backend) {
+    let f = open(backend).await;
+    f.push_blob("a", "content").await;
+    assert!(page(&f, &RepositorySet::All, None, 10).await.is_empty());
+    let first = f.push_image("a", "one", &["v1"]).await;
+    let second = f.push_image("a", "two", &[]).await;
+    for deleted in [first, second] {
+        assert_eq!(page(&f, &RepositorySet::All, None, 10).await, ["a"]);
+        f.store().delete_manifest(&repo("a"), &deleted, None).await.unwrap();
+    }
+    assert!(page(&f, &RepositorySet::All, None, 10).await.is_empty());
+    f.push_image("a", "one", &[]).await;
+    assert_eq!(page(&f, &RepositorySet::All, None, 10).await, ["a"]);
+}
+
+async fn pages_are_in_the_order_of_bytes(backend: &dyn Backend) {
+    let f = with_names(backend).await;
+    assert_eq!(page(&f, &RepositorySet::All, None, 100).await, NAMES);
+    assert_eq!(page(&f, &RepositorySet::All, Some("a/b"), 2).await, ["a/c", "ab"]);
+    assert_eq!(page(&f, &RepositorySet::All, Some("a/b0"), 1).await, ["a/c"], "need not be there");
+    assert!(page(&f, &RepositorySet::All, Some("z"), 2).await.is_empty());
+    assert!(page(&f, &RepositorySet::All, None, 0).await.is_empty());
+}
+
+async fn a_page_has_only_what_may_be_seen(backend: &dyn Backend) {
+    let f = with_names(backend).await;
+    let prefixes =
+        |prefixes: &[&str]| RepositorySet::Prefixes(prefixes.iter().map(ToString::to_string).collect());
+    let names = |names: &[&str]| RepositorySet::Names(names.iter().map(|name| repo(name)).collect());
+    let cases = [
+        (prefixes(&["team/", "a/"]), vec!["a/b", "a/c", "team/app", "team/app2"]),
+        (prefixes(&["a/b", "a/", "a/"]), vec!["a/b", "a/c"]),
+        (prefixes(&["a"]), vec!["a", "a-b", "a/b", "a/c", "ab"]),
+        (prefixes(&[""]), NAMES.to_vec()),
+        (prefixes(&["none/"]), vec![]),
+        (prefixes(&[]), vec![]),
+        (names(&["b", "a/b", "unknown", "b"]), vec!["a/b", "b"]),
+        (RepositorySet::NONE, vec![]),
+    ];
+    for (visible, expected) in cases {
+        assert_eq!(page(&f, &visible, None, 100).await, expected, "{visible:?}");
+    }
+}
+
+/// Whatever the set, the limit and the place: a page is what a filter over everything would give.
+async fn pages_of_a_filtered_catalog_are_the_filtered_pages(backend: &dyn Backend) {
+    let f = with_names(backend).await;
+    let sets = [
+        RepositorySet::All,
+        RepositorySet::Prefixes(vec!["a/".to_owned(), "team/app".to_owned(), "b".to_owned()]),
+        RepositorySet::Names(["team/app", "a", "b"].map(repo).to_vec()),
+    ];
+    let everywhere = NAMES.into_iter().chain(["", "a.", "a/zz", "team/", "~"]);
+    for after in everywhere {
+        for visible in &sets {
+            let filtered = NAMES.into_iter().filter(|name| *name > after && visible.contains(&repo(name)));
+            let filtered: Vec<&str> = filtered.collect();
+            for limit in 0..4 {
+                let expected = &filtered[..limit.min(filtered.len())];
+                assert_eq!(page(&f, visible, Some(after), limit).await, expected, "{after} {visible:?}");
+            }
+        }
+    }
+}

@@ -1,0 +1,89 @@
+//! Tags, their pages and their history.
+
+use super::{
+    Backend,
+    fixture::{repo, tag},
+    open,
+};
+use crate::MetadataError;
+
+/// A tag that is listed can be pulled, and its history tells what it led to.
+pub async fn all(backend: &dyn Backend) {
+    pages_are_in_the_order_of_bytes(backend).await;
+    tags_between_pages_do_no_harm(backend).await;
+    an_unknown_repository_is_told_from_an_empty_one(backend).await;
+    the_later_of_two_pushes_has_the_tag_and_the_history_has_both(backend).await;
+    a_deleted_tag_leaves_its_manifest(backend).await;
+    a_deleted_tag_is_kept_in_the_trash_for_the_window(backend).await;
+}
+
+async fn pages_are_in_the_order_of_bytes(backend: &dyn Backend) {
+    let f = open(backend).await;
+    f.push_image("a", "content", &["b", "A", "v10", "v2", "_x", "a.1", "a-1", "a"]).await;
+    let expected = ["A", "_x", "a", "a-1", "a.1", "b", "v10", "v2"].map(tag);
+    assert_eq!(f.store().tags(&repo("a"), None, 100).await.unwrap(), expected);
+    let mut paged = Vec::new();
+    while let Ok(page) = f.store().tags(&repo("a"), paged.last().map(AsRef::as_ref), 3).await {
+        if page.is_empty() {
+            break;
+        }
+        paged.extend(page);
+    }
+    assert_eq!(paged, expected);
+    assert_eq!(f.store().tags(&repo("a"), Some("a"), 1).await.unwrap(), [tag("a-1")]);
+    assert_eq!(f.store().tags(&repo("a"), Some("a,"), 1).await.unwrap(), [tag("a-1")], "need not be a tag");
+    assert!(f.store().tags(&repo("a"), Some("zzz"), 1).await.unwrap().is_empty());
+    assert!(f.store().tags(&repo("a"), None, 0).await.unwrap().is_empty());
+}
+
+async fn tags_between_pages_do_no_harm(backend: &dyn Backend) {
+    let f = open(backend).await;
+    f.push_image("a", "content", &["b", "d", "f"]).await;
+    let first = f.store().tags(&repo("a"), None, 2).await.unwrap();
+    f.push_image("a", "content", &["a", "c", "e"]).await;
+    f.store().delete_tag(&repo("a"), &tag("d"), None).await.unwrap();
+    let rest = f.store().tags(&repo("a"), Some(first[1].as_ref()), 10).await.unwrap();
+    assert_eq!((first, rest), (["b", "d"].map(tag).to_vec(), ["e", "f"].map(tag).to_vec()));
+}
+
+async fn an_unknown_repository_is_told_from_an_empty_one(backend: &dyn Backend) {
+    let f = open(backend).await;
+    let unknown = f.store().tags(&repo("a"), None, 10).await.unwrap_err();
+    assert!(matches!(unknown, MetadataError::RepositoryUnknown { name } if name == repo("a")));
+    let digest = f.push_image("a", "content", &["v1"]).await;
+    f.store().delete_manifest(&repo("a"), &digest, None).await.unwrap();
+    assert!(f.store().tags(&repo("a"), None, 10).await.unwrap().is_empty());
+}
+
+async fn the_later_of_two_pushes_has_the_tag_and_the_history_has_both(backend: &dyn Backend) {
+    let f = open(backend).await;
+    let first = f.push_image("a", "one", &["latest"]).await;
+    let second = f.push_image("a", "two", &["latest"]).await;
+    f.push_image("a", "two", &["latest"]).await;
+    assert_eq!(f.resolve("a", "latest").await, Some(second));
+    f.store().delete_tag(&repo("a"), &tag("latest"), Some("bert")).await.unwrap();
+    let history = f.rows("SELECT digest, actor FROM tag_history ORDER BY id").await;
+    assert_eq!(history, [format!("{first}|anna"), format!("{second}|anna"), "|bert".to_owned()]);
+}
+
+async fn a_deleted_tag_leaves_its_manifest(backend: &dyn Backend) {
+    let f = open(backend).await;
+    let digest = f.push_image("a", "content", &["v1", "v2"]).await;
+    f.store().delete_tag(&repo("a"), &tag("v1"), None).await.unwrap();
+    assert_eq!(f.resolve("a", "v1").await, None);
+    assert_eq!(f.resolve("a", "v2").await, Some(digest));
+    assert_eq!(f.resolve("a", &digest.to_string()).await, Some(digest));
+    for unknown in ["a", "nowhere"] {
+        let again = f.other().delete_tag(&repo(unknown), &tag("v1"), None).await.unwrap_err();
+        assert!(matches!(again, MetadataError::TagUnknown { tag } if tag == self::tag("v1")));
+    }
+}
+
+async fn a_deleted_tag_is_kept_in_the_trash_for_the_window(backend: &dyn Backend) {
+    let f = open(backend).await;
+    let digest = f.push_image("a", "content", &["v1"]).await;
+    f.store().delete_tag(&repo("a"), &tag("v1"), Some("bert")).await.unwrap();
+    let window_ms = f.options.undelete_window.as_millis();
+    let trash = f.rows("SELECT name, digest, deleted_by, purge_at - deleted_at FROM trash_tags").await;
+    assert_eq!(trash, [format!("v1|{digest}|bert|{window_ms}")]);
+}

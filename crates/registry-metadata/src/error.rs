@@ -1,0 +1,112 @@
+use std::error::Error as StdError;
+
+use registry_digest::Digest;
+use registry_types::{RepositoryName, Tag, UploadId};
+use thiserror::Error;
+
+/// What a [`MetadataStore`](crate::MetadataStore) answers.
+pub type Result<T> = std::result::Result<T, MetadataError>;
+
+/// Why a [`MetadataStore`](crate::MetadataStore) did not do what it was asked for. Nothing of the request was kept.
+#[derive(Debug, Error)]
+pub enum MetadataError {
+    /// No such repository was ever written to, or it is gone.
+    #[error("repository `{name}` is not known")]
+    RepositoryUnknown {
+        /// Which.
+        name: RepositoryName,
+    },
+    /// The repository has no such blob.
+    #[error("blob {digest} is not known in this repository")]
+    BlobUnknown {
+        /// Which.
+        digest: Digest,
+    },
+    /// The blob is used by manifests of the repository: delete those first.
+    #[error("blob {digest} is referenced by manifests of this repository")]
+    BlobReferenced {
+        /// The blob.
+        digest: Digest,
+        /// Who references it, at most [`REFERRING_MAX`](crate::REFERRING_MAX).
+        by: Vec<Digest>,
+    },
+    /// The repository has no such manifest.
+    #[error("manifest {digest} is not known in this repository")]
+    ManifestUnknown {
+        /// Which.
+        digest: Digest,
+    },
+    /// The manifest is listed in indexes of the repository: delete those first.
+    #[error("manifest {digest} is referenced by indexes of this repository")]
+    ManifestReferenced {
+        /// The manifest.
+        digest: Digest,
+        /// Who references it, at most [`REFERRING_MAX`](crate::REFERRING_MAX).
+        by: Vec<Digest>,
+    },
+    /// The repository has no such tag.
+    #[error("tag `{tag}` is not known in this repository")]
+    TagUnknown {
+        /// Which.
+        tag: Tag,
+    },
+    /// A manifest refers to what its repository lacks.
+    #[error("the manifest refers to {} digests that this repository lacks", digests.len())]
+    MissingReferences {
+        /// All of them, in order.
+        digests: Vec<Digest>,
+    },
+    /// The repository has no such upload session: finished, cancelled, expired, or never begun.
+    #[error("upload {id} is not known in this repository")]
+    UploadUnknown {
+        /// Which.
+        id: UploadId,
+    },
+    /// Another request works on the session.
+    #[error("another request is working on upload {id}")]
+    UploadBusy {
+        /// Which.
+        id: UploadId,
+    },
+    /// The claim under which this was asked for is no longer the session's current one.
+    #[error("upload {id} was claimed by another request in the meantime")]
+    UploadStale {
+        /// Which.
+        id: UploadId,
+    },
+    /// The database belongs to another store of bytes.
+    #[error("the database belongs to the store {bound}, not to {asked}")]
+    StoreMismatch {
+        /// The store that the database is bound to.
+        bound: String,
+        /// The store that is there.
+        asked: String,
+    },
+    /// The disk is full.
+    #[error("no space left for the database: {operation}")]
+    NoSpace {
+        /// What was being done.
+        operation: &'static str,
+        /// What the database said.
+        #[source]
+        source: Box<dyn StdError + Send + Sync>,
+    },
+    /// The database can not serve right now: locked for too long, or shutting down. Trying again later may help.
+    #[error("the database is not available: {operation}")]
+    Unavailable {
+        /// What was being done.
+        operation: &'static str,
+        /// What the database said.
+        #[source]
+        source: Box<dyn StdError + Send + Sync>,
+    },
+    /// The database failed, or holds what it can not hold.
+    #[error("the database failed: {operation}")]
+    Backend {
+        /// What was being done.
+        operation: &'static str,
+        /// What the database said.
+        #[source]
+        source: Box<dyn StdError + Send + Sync>,
+    },
+}

@@ -1,0 +1,42 @@
+use std::time::Duration;
+
+use crate::clock::millis;
+
+/// How long things that nobody uses are kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Options {
+    /// How long a client that was told that a blob or manifest exists has to push something that uses it. 24 hours.
+    pub lease: Duration,
+    /// How long deleted manifests and tags can be restored. Seven days; zero keeps nothing.
+    pub undelete_window: Duration,
+    /// How long the bytes of an object outlive its row: as long as a signed URL or a running read may last. One hour.
+    pub read_grace: Duration,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        const HOUR: Duration = Duration::from_secs(60 * 60);
+        Options { lease: 24 * HOUR, undelete_window: 7 * 24 * HOUR, read_grace: HOUR }
+    }
+}
+
+impl Options {
+    /// How much is left of a lease at least, after a client was told that something exists.
+    pub(crate) fn lease_ms(&self) -> i64 {
+        millis(self.lease)
+    }
+
+    /// How long a grant lasts: half a lease more than is promised, so that something that is asked for all the time is
+    /// written once in half a lease, and clocks may differ by as much.
+    pub(crate) fn grant_ms(&self) -> i64 {
+        self.lease_ms().saturating_add(self.lease_ms() / 2)
+    }
+
+    pub(crate) fn undelete_window_ms(&self) -> i64 {
+        millis(self.undelete_window)
+    }
+
+    pub(crate) fn read_grace_ms(&self) -> i64 {
+        millis(self.read_grace)
+    }
+}

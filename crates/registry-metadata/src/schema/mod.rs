@@ -1,0 +1,90 @@
+//! The tables, and which promise each of them keeps.
+//!
+//! Written once for SQLite and PostgreSQL: what the two spell differently is a word in braces that a [`Dialect`] fills
+//! in. Migrations are numbered and only add; an older binary that is still running beside a newer one must go on working,
+//! and each migration says how old that binary may be.
+//!
+//! **Text** is compared by bytes in both. A digest is `sha256:<hex>`, so the order of digests is the order of their text.
+//! **Times** are milliseconds since 1970 UTC by the database's `now_ms()`. **Flags** are 0 or 1.
+//!
+//! # Who keeps which promise
+//!
+//! Every foreign key restricts: a row that something refers to can not go, whatever the code believes. A deletion that
+//! loses a race fails, and is done again from the start on what is there then.
+//!
+//! | Table | Keeps |
+//! |---|---|
+//! | `store` | One database, one store of bytes. Its only row also says how old a binary may be that runs on this schema. |
+//! | `repositories` | A name. Everything of a repository hangs on the number, so that it can be renamed aside in one row. `listed`: it has a manifest, so the catalog is one index. |
+//! | `objects` | Bytes, by a key that was never used before. `bad`: the bytes are not what they were; hidden until pushed again. |
+//! | `digests` | What bytes are. `→ objects`: a digest that is known has an object. |
+//! | `repository_blobs` | A blob is in a repository. `→ digests`: what is linked has bytes. `lease_until`: until then no collector takes the link, though nothing refers to it. |
+//! | `manifests` | A manifest is in a repository, with its bytes, which never change. `lease_until` as above. `subject` is no foreign key: a referrer may come before its subject. |
+//! | `manifest_blobs` | A manifest refers to a blob. Kept by `digest` always; `target` is the same digest once the blob is here, and then `→ repository_blobs` holds it there: **promise 1**. |
+//! | `manifest_children` | An index refers to a manifest, in the same way, `→ manifests`. |
+//! | `tags` | A name for a manifest. `→ manifests`: a tag that is listed can be pulled. |
+//! | `tag_history` | What a tag led to when. Digests only, so that it holds nothing. |
+//! | `uploads` | A session and the key of its bytes, from before the first byte on. Leaves only in the transaction that makes the blob or puts the key into `reclaim`, so no bytes are forgotten. |
+//! | `gc_queue` | What may have become garbage, and when to look. A hint: whoever looks decides by the other tables. No foreign keys, so that it never holds anything; rows may lead nowhere. |
+//! | `reclaim` | Bytes that nothing leads to any more, and from when on they may be deleted. |
+//! | `trash_manifests`, `trash_blobs`, `trash_tags` | What was deleted and can be restored until `purge_at`. `trash_blobs → digests`: the bytes are kept till then, though no repository has them. |
+//! | `outbox`, `usage_deltas` | For events and usage. Nothing writes them yet. |
+//!
+//! # Who looks for what
+//!
+//! *Referenced*, of a blob: a row of `manifest_blobs` in this repository has its digest, linked or not. Of a manifest: a
+//! tag leads to it, a row of `manifest_children` here has its digest, or its subject is here. One index,
+//! by target and then digest, finds both: linked rows by `target = …`, the others by `target IS NULL AND digest = …`.
+
+mod dialect;
+mod initial;
+
+pub(crate) use dialect::SQLITE;
+
+/// Tables that a journal of changesets leaves out: losing them loses nothing that was promised.
+///
+/// Leases stay in: they are columns of tables that must be journalled anyway, and a client was told about them.
+pub const VOLATILE_TABLES: &[&str] = &["uploads"];
+
+/// One step from a schema to the next.
+pub(crate) struct Migration {
+    /// The schema's number after this step. Consecutive from 1.
+    pub(crate) number: i64,
+    /// The number of the oldest schema whose binary can still work beside this one.
+    pub(crate) oldest_binary: i64,
+    /// What to do, with words in braces for the dialect.
+    pub(crate) sql: &'static str,
+}
+
+/// All steps, in order. Append only: what was released never changes.
+pub(crate) const MIGRATIONS: &[Migration] = &[Migration { number: 1, oldest_binary: 1, sql: initial::SQL }];
+
+/// The schema that this binary writes.
+pub(crate) const FORMAT: i64 = MIGRATIONS[MIGRATIONS.len() - 1].number;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn migrations_are_numbered_without_gaps_and_never_ask_for_the_future() {
+        for (index, migration) in MIGRATIONS.iter().enumerate() {
+            assert_eq!(migration.number, index as i64 + 1);
+            assert!(migration.oldest_binary <= migration.number);
+        }
+    }
+
+    #[test]
+    fn a_dialect_fills_in_every_word() {
+        for migration in MIGRATIONS {
+            assert!(!SQLITE.render(migration.sql).contains(['{', '}']));
+        }
+    }
+
+    #[test]
+    fn every_foreign_key_restricts() {
+        for migration in MIGRATIONS {
+            assert!(!migration.sql.contains("CASCADE") && !migration.sql.contains("SET NULL"));
+        }
+    }
+}

@@ -1,0 +1,17 @@
+use super::statements;
+
+statements! {
+    /// An upsert, so that a collector which removes the row at this moment can not lose it. The later time counts: who
+    /// asks computes it from the lease as it is now.
+    ENQUEUE = "INSERT INTO gc_queue (kind, repository, digest, due_at, reason)
+        VALUES ($1, $2, $3, now_ms() + $4, $5)
+        ON CONFLICT (kind, repository, digest) DO UPDATE SET due_at = excluded.due_at, reason = excluded.reason";
+
+    RECLAIM = "INSERT INTO reclaim (location, not_before, reason) VALUES ($1, now_ms() + $2, $3)
+        ON CONFLICT (location) DO NOTHING";
+
+    DUE = "SELECT location, upload_state FROM reclaim
+        WHERE not_before <= now_ms() ORDER BY not_before LIMIT $1";
+
+    DONE = "DELETE FROM reclaim WHERE location = $1";
+}

@@ -1,0 +1,28 @@
+use super::statements;
+
+statements! {
+    PAGE = "SELECT t.name
+        FROM repositories r
+        JOIN tags t ON t.repository = r.id
+        WHERE r.name = $1 AND t.name > $2
+        ORDER BY t.name LIMIT $3";
+
+    DIGEST = "SELECT digest FROM tags WHERE repository = $1 AND name = $2";
+
+    SET = "INSERT INTO tags (repository, name, digest, updated_at) VALUES ($1, $2, $3, now_ms())
+        ON CONFLICT (repository, name) DO UPDATE SET
+            digest = excluded.digest, updated_at = excluded.updated_at";
+
+    DELETE = "DELETE FROM tags WHERE repository = $1 AND name = $2 RETURNING digest";
+
+    DELETE_OF_MANIFEST = "DELETE FROM tags WHERE repository = $1 AND digest = $2 RETURNING name";
+
+    /// No digest: the tag was deleted.
+    REMEMBER = "INSERT INTO tag_history (repository, name, digest, at, actor) VALUES ($1, $2, $3, now_ms(), $4)";
+
+    /// A tag that is deleted twice in the window is restorable until the end of the later one.
+    TRASH = "INSERT INTO trash_tags (repository, name, digest, deleted_at, deleted_by, purge_at)
+        VALUES ($1, $2, $3, now_ms(), $4, now_ms() + $5)
+        ON CONFLICT (repository, name, digest) DO UPDATE SET
+            deleted_at = excluded.deleted_at, deleted_by = excluded.deleted_by, purge_at = excluded.purge_at";
+}

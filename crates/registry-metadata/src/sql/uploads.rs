@@ -1,0 +1,33 @@
+use super::statements;
+
+statements! {
+    START = "INSERT INTO uploads (id, repository, location, algorithm, started_at, touched_at)
+        VALUES ($1, $2, $3, $4, now_ms(), now_ms())";
+
+    STATUS = "SELECT u.offset_bytes, u.algorithm, u.started_at
+        FROM uploads u JOIN repositories r ON r.id = u.repository
+        WHERE u.id = $1 AND r.name = $2";
+
+    CLAIMED = "SELECT u.epoch, u.location, u.algorithm, u.offset_bytes, u.state
+        FROM uploads u JOIN repositories r ON r.id = u.repository
+        WHERE u.id = $1 AND r.name = $2";
+
+    /// The column keeps the epoch of the claim that saved last; a later claim has a higher one.
+    SAVE = "UPDATE uploads SET epoch = $1, offset_bytes = $2, state = $3, touched_at = now_ms()
+        WHERE id = $4 AND epoch <= $1";
+
+    EXISTS = "SELECT 1 FROM uploads WHERE id = $1";
+
+    TO_FINISH = "SELECT u.repository, u.epoch, u.location
+        FROM uploads u JOIN repositories r ON r.id = u.repository
+        WHERE u.id = $1 AND r.name = $2";
+
+    DELETE = "DELETE FROM uploads WHERE id = $1";
+
+    /// The session's bytes are to be given back, with the state that a store may need for that.
+    TO_RECLAIM = "INSERT INTO reclaim (location, not_before, reason, upload_state)
+        SELECT location, now_ms(), $1, state FROM uploads WHERE id = $2
+        ON CONFLICT (location) DO NOTHING";
+
+    UNTOUCHED = "SELECT id FROM uploads WHERE touched_at <= now_ms() - $1 ORDER BY touched_at LIMIT $2";
+}

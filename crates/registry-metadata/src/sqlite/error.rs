@@ -1,0 +1,85 @@
+use std::{io, path::PathBuf};
+
+use thiserror::Error;
+
+/// Why a database can not be opened.
+#[derive(Debug, Error)]
+pub enum OpenError {
+    /// SQLite's locks and its shared memory do not work over a network: two machines could write at once and destroy
+    /// the database.
+    #[error(
+        "{} lies on a network file system ({kind}), where a SQLite database can be destroyed: put it on a \
+         local disk, or use PostgreSQL",
+        path.display()
+    )]
+    NetworkFileSystem {
+        /// The database.
+        path: PathBuf,
+        /// The file system.
+        kind: String,
+    },
+    /// The file is a SQLite database of something else.
+    #[error("{} is a database of another program", path.display())]
+    Foreign {
+        /// The database.
+        path: PathBuf,
+    },
+    /// A newer version of the registry has changed the schema in a way that this version does not understand.
+    #[error(
+        "the database has schema {format} and can be used by versions that know schema {oldest_binary} or later; \
+         this one knows {known}: run a newer version"
+    )]
+    TooNew {
+        /// The database's schema.
+        format: i64,
+        /// What a version must know at least.
+        oldest_binary: i64,
+        /// What this version knows.
+        known: i64,
+    },
+    /// The file system does not let SQLite keep a write-ahead log.
+    #[error(
+        "the database's file system does not support a write-ahead log (the journal stays in mode `{mode}`)"
+    )]
+    NoWriteAheadLog {
+        /// The mode that the journal is in.
+        mode: String,
+    },
+    /// Another process serves from this database. SQLite means one serving node.
+    #[error(
+        "another process serves from {}: one SQLite database serves one node, more nodes need PostgreSQL",
+        path.display()
+    )]
+    Served {
+        /// The database.
+        path: PathBuf,
+    },
+    /// The system failed.
+    #[error("could not {operation}")]
+    System {
+        /// What was being done.
+        operation: &'static str,
+        /// What it said.
+        #[source]
+        source: io::Error,
+    },
+    /// SQLite failed.
+    #[error("could not {operation}")]
+    Database {
+        /// What was being done.
+        operation: &'static str,
+        /// What it said.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+}
+
+impl OpenError {
+    pub(super) fn system(operation: &'static str) -> impl FnOnce(io::Error) -> OpenError {
+        move |source| OpenError::System { operation, source }
+    }
+
+    pub(super) fn database(operation: &'static str) -> impl FnOnce(rusqlite::Error) -> OpenError {
+        move |source| OpenError::Database { operation, source: Box::new(source) }
+    }
+}

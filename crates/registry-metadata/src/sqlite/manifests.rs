@@ -1,0 +1,181 @@
+//! Manifests: reading, promising, deleting. Pushing is in `put`.
+
+use bytes::Bytes;
+use registry_digest::Digest;
+use registry_types::{Descriptor, Reference, RepositoryName, Tag};
+use rusqlite::{Connection, Row, params};
+
+use super::{
+    blobs,
+    fault::Fault,
+    reclaim::{Garbage, enqueue},
+    repositories,
+    statement::{all, execute, exists, one, parsed, signed, unreadable, unsigned},
+    tags,
+    writer::Tx,
+};
+use crate::{
+    MetadataError, REFERRING_MAX, StoredManifest,
+    sql::{manifests as sql, repositories as repository_sql},
+};
+
+/// A manifest, and whether a client may be told of it without a write.
+pub(super) struct Promised {
+    pub(super) manifest: StoredManifest,
+    pub(super) is_safe: bool,
+}
+
+pub(super) fn read(
+    connection: &Connection,
+    repository: &RepositoryName,
+    reference: &Reference,
+) -> rusqlite::Result<Option<StoredManifest>> {
+    match reference {
+        Reference::Tag(tag) => {
+            one(connection, sql::BY_TAG, params![repository.as_str(), tag.as_str()], manifest)
+        }
+        Reference::Digest(digest) => {
+            one(connection, sql::BY_DIGEST, params![repository.as_str(), digest.to_string()], manifest)
+        }
+    }
+}
+
+pub(super) fn promise(
+    connection: &Connection,
+    repository: &RepositoryName,
+    digest: &Digest,
+    lease_ms: i64,
+) -> rusqlite::Result<Option<Promised>> {
+    let wanted = params![lease_ms, repository.as_str(), digest.to_string()];
+    one(connection, sql::PROMISE_BY_DIGEST, wanted, |row| {
+        Ok(Promised { manifest: manifest(row)?, is_safe: row.get(3)? })
+    })
+}
+
+/// Grants a new lease to a manifest that is about to be promised. None if it went in the meantime.
+pub(super) fn renew(
+    tx: &Tx<'_>,
+    repository: &RepositoryName,
+    digest: &Digest,
+) -> Result<Option<StoredManifest>, Fault> {
+    let Some(id) = repositories::id(tx.connection, repository)? else { return Ok(None) };
+    grant(tx, id, digest)?;
+    Ok(read(tx.connection, repository, &Reference::Digest(*digest))?)
+}
+
+/// Keeps a manifest for a lease, and has the collector look at it after that.
+pub(super) fn grant(tx: &Tx<'_>, repository: i64, digest: &Digest) -> rusqlite::Result<()> {
+    let granted = params![tx.options.grant_ms(), repository, digest.to_string()];
+    if execute(tx.connection, sql::GRANT, granted)? > 0 {
+        enqueue(tx, Garbage::Manifest(repository), digest, tx.options.grant_ms(), "lease")?;
+    }
+    Ok(())
+}
+
+/// Grants a lease to a manifest that lost a tag, an index or its subject, if nothing else refers to it.
+pub(super) fn dereferenced(
+    tx: &Tx<'_>,
+    repository: i64,
+    digest: &Digest,
+    reason: &str,
+) -> rusqlite::Result<()> {
+    let granted = params![tx.options.grant_ms(), repository, digest.to_string()];
+    if execute(tx.connection, sql::GRANT_UNREFERENCED, granted)? > 0 {
+        enqueue(tx, Garbage::Manifest(repository), digest, tx.options.grant_ms(), reason)?;
+    }
+    Ok(())
+}
+
+pub(super) fn referrers(
+    connection: &Connection,
+    repository: &RepositoryName,
+    subject: &Digest,
+    artifact_type: Option<&str>,
+    after: Option<&Digest>,
+    limit: usize,
+) -> rusqlite::Result<Vec<Descriptor>> {
+    let (name, subject, limit) = (repository.as_str(), subject.to_string(), signed(limit));
+    let after = after.map(Digest::to_string).unwrap_or_default();
+    match artifact_type {
+        None => all(connection, sql::REFERRERS, params![name, subject, after, limit], descriptor),
+        Some(artifact_type) => {
+            let page = params![name, subject, artifact_type, after, limit];
+            all(connection, sql::REFERRERS_OF_TYPE, page, descriptor)
+        }
+    }
+}
+
+/// Moves a manifest and its tags to the trash, or removes them. What it referred to gets a lease: after its row is gone,
+/// so that it no longer counts as a reference itself.
+pub(super) fn delete(
+    tx: &Tx<'_>,
+    repository: &RepositoryName,
+    digest: &Digest,
+    actor: Option<&str>,
+) -> Result<Vec<Tag>, Fault> {
+    let unknown = || MetadataError::ManifestUnknown { digest: *digest };
+    let id = repositories::id(tx.connection, repository)?.ok_or_else(unknown)?;
+    let row = params![id, digest.to_string()];
+    if !exists(tx.connection, sql::EXISTS, row)? {
+        return Err(unknown().into());
+    }
+    refuse_if_listed(tx, id, digest)?;
+    trash(tx, id, digest, actor)?;
+    let tags = tags::delete_all(tx, id, digest, actor)?;
+    let mut blobs: Vec<Digest> = all(tx.connection, sql::DELETE_BLOBS, row, |row| parsed(row, 0))?;
+    let mut children: Vec<Digest> = all(tx.connection, sql::DELETE_CHILDREN, row, |row| parsed(row, 0))?;
+    execute(tx.connection, sql::DELETE, row)?;
+    execute(tx.connection, repository_sql::UNLIST, [id])?;
+
+    blobs.sort_unstable();
+    for blob in &blobs {
+        blobs::dereferenced(tx, id, blob)?;
+    }
+    children.sort_unstable();
+    for child in &children {
+        dereferenced(tx, id, child, "index deleted")?;
+    }
+    let referrers: Vec<Digest> = all(tx.connection, sql::ALL_REFERRERS, row, |row| parsed(row, 0))?;
+    for referrer in &referrers {
+        dereferenced(tx, id, referrer, "subject deleted")?;
+    }
+    Ok(tags)
+}
+
+fn refuse_if_listed(tx: &Tx<'_>, repository: i64, digest: &Digest) -> Result<(), Fault> {
+    let referring = params![repository, digest.to_string(), signed(REFERRING_MAX)];
+    let by: Vec<Digest> = all(tx.connection, sql::REFERRING, referring, |row| parsed(row, 0))?;
+    if by.is_empty() {
+        return Ok(());
+    }
+    Err(MetadataError::ManifestReferenced { digest: *digest, by }.into())
+}
+
+/// Keeps a manifest and the bytes of its blobs for a while after it is deleted.
+fn trash(tx: &Tx<'_>, repository: i64, digest: &Digest, actor: Option<&str>) -> rusqlite::Result<()> {
+    let window_ms = tx.options.undelete_window_ms();
+    if window_ms > 0 {
+        let digest = digest.to_string();
+        execute(tx.connection, sql::TRASH, params![actor, window_ms, repository, digest])?;
+        execute(tx.connection, sql::TRASH_BLOBS, params![repository, digest])?;
+    }
+    Ok(())
+}
+
+fn manifest(row: &Row<'_>) -> rusqlite::Result<StoredManifest> {
+    let bytes = row.get_ref(2)?.as_blob()?;
+    Ok(StoredManifest {
+        digest: parsed(row, 0)?,
+        media_type: parsed(row, 1)?,
+        bytes: Bytes::copy_from_slice(bytes),
+    })
+}
+
+fn descriptor(row: &Row<'_>) -> rusqlite::Result<Descriptor> {
+    let mut descriptor = Descriptor::new(parsed(row, 1)?, parsed(row, 0)?, unsigned(row, 2)?);
+    descriptor.artifact_type = row.get(3)?;
+    if let Some(annotations) = row.get_ref(4)?.as_str_or_null()? {
+        descriptor.annotations = serde_json::from_str(annotations).map_err(|error| unreadable(4, error))?;
+    }
+    Ok(descriptor)
+}

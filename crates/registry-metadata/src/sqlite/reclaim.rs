@@ -1,0 +1,55 @@
+//! What may have become garbage, and bytes that have.
+
+use registry_digest::Digest;
+use registry_types::Location;
+use rusqlite::{Connection, params};
+
+use super::{
+    statement::{all, execute, parsed, signed},
+    writer::Tx,
+};
+use crate::{Reclaim, sql::reclaim as sql};
+
+/// What is on the collector's queue.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Garbage {
+    /// A blob of a repository: nothing there may refer to it any more.
+    Blob(i64),
+    /// A manifest of a repository, likewise.
+    Manifest(i64),
+    /// A digest: no repository may have it any more.
+    Digest,
+}
+
+/// Asks the collector to look at something, `in_ms` from now.
+pub(super) fn enqueue(
+    tx: &Tx<'_>,
+    garbage: Garbage,
+    digest: &Digest,
+    in_ms: i64,
+    reason: &str,
+) -> rusqlite::Result<()> {
+    let (kind, repository) = match garbage {
+        Garbage::Blob(repository) => ("blob", repository),
+        Garbage::Manifest(repository) => ("manifest", repository),
+        // No repository has the number 0.
+        Garbage::Digest => ("digest", 0),
+    };
+    let row = params![kind, repository, digest.to_string(), in_ms, reason];
+    execute(tx.connection, sql::ENQUEUE, row).map(drop)
+}
+
+/// Gives up bytes that no row leads to any more, `in_ms` from now.
+pub(super) fn give_up(tx: &Tx<'_>, location: &Location, in_ms: i64, reason: &str) -> rusqlite::Result<()> {
+    execute(tx.connection, sql::RECLAIM, params![location.as_str(), in_ms, reason]).map(drop)
+}
+
+pub(super) fn due(connection: &Connection, limit: usize) -> rusqlite::Result<Vec<Reclaim>> {
+    all(connection, sql::DUE, [signed(limit)], |row| {
+        Ok(Reclaim { location: parsed(row, 0)?, upload_state: row.get(1)? })
+    })
+}
+
+pub(super) fn done(tx: &Tx<'_>, location: &Location) -> rusqlite::Result<()> {
+    execute(tx.connection, sql::DONE, [location.as_str()]).map(drop)
+}

@@ -1,0 +1,265 @@
+//! The trait, method by method: reads on this thread, writes through the writer.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use registry_digest::Digest;
+use registry_types::{Descriptor, Location, Reference, RepositoryName, RepositorySet, Tag, UploadId};
+use rusqlite::{Connection, params};
+
+use super::{
+    SqliteStore, blobs, manifests,
+    put::Put,
+    reclaim, repositories,
+    statement::{execute, exists, one},
+    tags, uploads,
+    writer::{
+        Durability::{Full, Process},
+        Tx,
+    },
+};
+use crate::{
+    Blob, ClaimedUpload, FinishUpload, MetadataError, MetadataStore, NewUpload, Purpose, PutManifest,
+    Reclaim, Result, StoredManifest, UploadStatus, clock::millis, sql,
+};
+
+#[async_trait]
+impl MetadataStore for SqliteStore {
+    async fn store_id(&self) -> Result<Option<String>> {
+        let id = |connection: &Connection| one(connection, sql::repositories::STORE_ID, [], |row| row.get(0));
+        Ok(self.readers.read("read the store's identity", id)?.flatten())
+    }
+
+    async fn bind_store(&self, id: &str) -> Result<()> {
+        let asked = id.to_owned();
+        self.writer
+            .run("bind the database to a store", Full, (), move |tx| {
+                execute(tx.connection, sql::repositories::BIND_STORE, params![asked])?;
+                let bound: Option<String> =
+                    one(tx.connection, sql::repositories::STORE_ID, [], |row| row.get(0))?;
+                match bound {
+                    Some(bound) if bound != asked => {
+                        Err(MetadataError::StoreMismatch { bound, asked }.into())
+                    }
+                    _ => Ok(()),
+                }
+            })
+            .await
+    }
+
+    async fn is_empty(&self) -> Result<bool> {
+        let has_objects = |connection: &Connection| {
+            one(connection, sql::repositories::HAS_OBJECTS, [], |row| row.get::<_, bool>(0))
+        };
+        Ok(self.readers.read("look for objects", has_objects)? == Some(false))
+    }
+
+    async fn check(&self) -> Result<()> {
+        let operation = "check the database";
+        self.readers.read(operation, |connection| exists(connection, sql::repositories::STORE_ID, []))?;
+        self.writer.check(operation)
+    }
+
+    async fn blob(
+        &self,
+        repository: &RepositoryName,
+        digest: &Digest,
+        purpose: Purpose,
+    ) -> Result<Option<Blob>> {
+        let operation = "read a blob";
+        if purpose == Purpose::Read {
+            return self.readers.read(operation, |connection| blobs::read(connection, repository, digest));
+        }
+        let lease_ms = self.options.lease_ms();
+        let promised =
+            self.readers.read(operation, |reader| blobs::promise(reader, repository, digest, lease_ms))?;
+        match promised {
+            Some(promised) if !promised.is_safe => {
+                let (repository, digest) = (repository.clone(), *digest);
+                let renew = move |tx: &Tx<'_>| blobs::renew(tx, &repository, &digest);
+                self.writer.run("renew a blob's lease", Full, (), renew).await
+            }
+            promised => Ok(promised.map(|promised| promised.blob)),
+        }
+    }
+
+    async fn manifest(
+        &self,
+        repository: &RepositoryName,
+        reference: &Reference,
+        purpose: Purpose,
+    ) -> Result<Option<StoredManifest>> {
+        let operation = "read a manifest";
+        // What a tag leads to is referenced by it; if the tag moves later, that grants a lease.
+        let (Reference::Digest(digest), Purpose::Promise) = (reference, purpose) else {
+            return self
+                .readers
+                .read(operation, |connection| manifests::read(connection, repository, reference));
+        };
+        let lease_ms = self.options.lease_ms();
+        let promised = self
+            .readers
+            .read(operation, |reader| manifests::promise(reader, repository, digest, lease_ms))?;
+        match promised {
+            Some(promised) if !promised.is_safe => {
+                let (repository, digest) = (repository.clone(), *digest);
+                let renew = move |tx: &Tx<'_>| manifests::renew(tx, &repository, &digest);
+                self.writer.run("renew a manifest's lease", Full, (), renew).await
+            }
+            promised => Ok(promised.map(|promised| promised.manifest)),
+        }
+    }
+
+    async fn tags(&self, repository: &RepositoryName, after: Option<&str>, limit: usize) -> Result<Vec<Tag>> {
+        let page = self.readers.read("list tags", |reader| tags::page(reader, repository, after, limit))?;
+        page.ok_or_else(|| MetadataError::RepositoryUnknown { name: repository.clone() })
+    }
+
+    async fn repositories(
+        &self,
+        visible: &RepositorySet,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<RepositoryName>> {
+        self.readers.read("list repositories", |reader| repositories::page(reader, visible, after, limit))
+    }
+
+    async fn referrers(
+        &self,
+        repository: &RepositoryName,
+        subject: &Digest,
+        artifact_type: Option<&str>,
+        after: Option<&Digest>,
+        limit: usize,
+    ) -> Result<Vec<Descriptor>> {
+        self.readers.read("list referrers", |reader| {
+            manifests::referrers(reader, repository, subject, artifact_type, after, limit)
+        })
+    }
+
+    async fn start_upload(&self, new: &NewUpload) -> Result<()> {
+        let new = new.clone();
+        self.writer.run("begin an upload", Process, (), move |tx| uploads::start(tx, &new)).await
+    }
+
+    async fn upload(&self, repository: &RepositoryName, id: &UploadId) -> Result<Option<UploadStatus>> {
+        self.readers.read("read an upload", |reader| uploads::status(reader, repository, id))
+    }
+
+    async fn claim_upload(&self, repository: &RepositoryName, id: &UploadId) -> Result<ClaimedUpload> {
+        let hold = self.claims.claim(id)?;
+        let session =
+            self.readers.read("claim an upload", |reader| uploads::claimed(reader, repository, id))?;
+        let session = session.ok_or(MetadataError::UploadUnknown { id: *id })?;
+        Ok(ClaimedUpload {
+            epoch: self.claims.number(hold, session.epoch),
+            location: session.location,
+            algorithm: session.algorithm,
+            offset: session.offset,
+            state: session.state,
+        })
+    }
+
+    async fn save_upload(&self, id: &UploadId, epoch: i64, offset: u64, state: &[u8]) -> Result<()> {
+        let hold = self.claims.hold(id, epoch)?;
+        let (id, state) = (*id, state.to_vec());
+        let save = move |tx: &Tx<'_>| uploads::save(tx, &id, epoch, offset, &state);
+        self.writer.run("save an upload", Process, hold, save).await
+    }
+
+    fn release_upload(&self, id: &UploadId, epoch: i64) {
+        self.claims.release(id, epoch);
+    }
+
+    async fn finish_upload(&self, finish: &FinishUpload) -> Result<()> {
+        let hold = self.claims.hold(&finish.id, finish.epoch)?;
+        let finish = finish.clone();
+        self.writer.run("finish an upload", Full, hold, move |tx| uploads::finish(tx, &finish)).await
+    }
+
+    async fn cancel_upload(&self, repository: &RepositoryName, id: &UploadId) -> Result<()> {
+        let hold = self.claims.claim(id)?;
+        let session =
+            self.readers.read("cancel an upload", |reader| uploads::status(reader, repository, id))?;
+        let unknown = MetadataError::UploadUnknown { id: *id };
+        if session.is_none() {
+            return Err(unknown);
+        }
+        let id = *id;
+        let cancel = move |tx: &Tx<'_>| uploads::cancel(tx, &id, "cancelled");
+        match self.writer.run("cancel an upload", Process, hold, cancel).await? {
+            true => Ok(()),
+            false => Err(unknown),
+        }
+    }
+
+    async fn expire_uploads(&self, untouched_for: Duration, limit: usize) -> Result<u64> {
+        let claims = self.claims.clone();
+        let untouched_for_ms = millis(untouched_for);
+        let expire = move |tx: &Tx<'_>| uploads::expire(tx, &claims, untouched_for_ms, limit);
+        // The holds come back with the answer, which is after the commit.
+        let holds = self.writer.run("expire uploads", Full, (), expire).await?;
+        Ok(holds.len() as u64)
+    }
+
+    async fn object(&self, digest: &Digest) -> Result<Option<Blob>> {
+        self.readers.read("look for an object", |connection| blobs::object(connection, digest))
+    }
+
+    async fn mark_bad(&self, location: &Location) -> Result<()> {
+        let location = location.clone();
+        let mark = move |tx: &super::writer::Tx<'_>| Ok(blobs::mark_bad(tx, &location)?);
+        self.writer.run("hide an object", Full, (), mark).await
+    }
+
+    async fn repositories_with_blob(&self, digest: &Digest, limit: usize) -> Result<Vec<RepositoryName>> {
+        self.readers.read("look for a blob", |connection| blobs::repositories_with(connection, digest, limit))
+    }
+
+    async fn mount_blob(&self, from: &RepositoryName, to: &RepositoryName, digest: &Digest) -> Result<bool> {
+        // If it is there and safe already, a mount is a promise and writes nothing.
+        if self.blob(to, digest, Purpose::Promise).await?.is_some() {
+            return Ok(true);
+        }
+        let (from, to, digest) = (from.clone(), to.clone(), *digest);
+        self.writer.run("mount a blob", Full, (), move |tx| blobs::mount(tx, &from, &to, &digest)).await
+    }
+
+    async fn put_manifest(&self, put: &PutManifest<'_>) -> Result<()> {
+        let put = Put::new(put);
+        self.writer.run("push a manifest", Full, (), move |tx| put.run(tx)).await
+    }
+
+    async fn delete_tag(&self, repository: &RepositoryName, tag: &Tag, actor: Option<&str>) -> Result<()> {
+        let (repository, tag, actor) = (repository.clone(), tag.clone(), actor.map(str::to_owned));
+        let delete = move |tx: &Tx<'_>| tags::delete(tx, &repository, &tag, actor.as_deref());
+        self.writer.run("delete a tag", Full, (), delete).await
+    }
+
+    async fn delete_manifest(
+        &self,
+        repository: &RepositoryName,
+        digest: &Digest,
+        actor: Option<&str>,
+    ) -> Result<Vec<Tag>> {
+        let (repository, digest, actor) = (repository.clone(), *digest, actor.map(str::to_owned));
+        let delete = move |tx: &Tx<'_>| manifests::delete(tx, &repository, &digest, actor.as_deref());
+        self.writer.run("delete a manifest", Full, (), delete).await
+    }
+
+    async fn delete_blob(&self, repository: &RepositoryName, digest: &Digest) -> Result<()> {
+        let (repository, digest) = (repository.clone(), *digest);
+        self.writer.run("delete a blob", Full, (), move |tx| blobs::delete(tx, &repository, &digest)).await
+    }
+
+    async fn reclaimable(&self, limit: usize) -> Result<Vec<Reclaim>> {
+        self.readers.read("list bytes to reclaim", |connection| reclaim::due(connection, limit))
+    }
+
+    async fn reclaimed(&self, location: &Location) -> Result<()> {
+        let location = location.clone();
+        let done = move |tx: &super::writer::Tx<'_>| Ok(reclaim::done(tx, &location)?);
+        // If a power cut forgets this, the bytes are deleted once more.
+        self.writer.run("forget reclaimed bytes", Process, (), done).await
+    }
+}

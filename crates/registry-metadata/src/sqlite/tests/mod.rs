@@ -1,0 +1,6 @@
+//! The contract over a file with two stores open, and over memory; and what only SQLite has.
+
+mod backend;
+mod contract;
+mod opening;
+mod plans;

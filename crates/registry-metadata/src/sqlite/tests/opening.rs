@@ -1,0 +1,101 @@
+//! Opening a database: a new one, an old one, and those that are refused.
+
+use std::sync::Arc;
+
+use rusqlite::Connection;
+
+use super::backend::{place, rows};
+use crate::{MetadataStore, OpenError, Options, SqliteStore, SystemClock};
+
+fn open(path: &std::path::Path) -> Result<SqliteStore, OpenError> {
+    SqliteStore::open(path, Options::default(), Arc::new(SystemClock))
+}
+
+#[tokio::test]
+async fn what_was_committed_is_there_after_the_next_start() {
+    let (_folder, path) = place();
+    open(&path).unwrap().bind_store("one").await.unwrap();
+    assert_eq!(open(&path).unwrap().store_id().await.unwrap().as_deref(), Some("one"));
+}
+
+#[test]
+fn a_closed_database_is_one_file() {
+    let (folder, path) = place();
+    drop(open(&path).unwrap());
+    let files: Vec<_> = std::fs::read_dir(folder.path()).unwrap().map(|file| file.unwrap().path()).collect();
+    assert_eq!(files, [path]);
+}
+
+#[test]
+fn folders_and_files_are_made_and_not_for_everybody() {
+    let (folder, _) = place();
+    let path = folder.path().join("new/deep/registry.db");
+    let _store = open(&path).unwrap();
+    #[cfg(unix)]
+    for file in ["registry.db", "registry.db-wal", "registry.db-shm"] {
+        use std::os::unix::fs::PermissionsExt;
+        let mode = std::fs::metadata(path.with_file_name(file)).unwrap().permissions().mode();
+        assert_eq!(mode & 0o007, 0, "{file}");
+    }
+}
+
+#[test]
+fn a_database_of_another_program_is_refused_and_not_touched() {
+    let (_folder, path) = place();
+    let foreign = Connection::open(&path).unwrap();
+    foreign.execute_batch("CREATE TABLE theirs (x)").unwrap();
+    drop(foreign);
+    let before = std::fs::read(&path).unwrap();
+    assert!(matches!(open(&path), Err(OpenError::Foreign { .. })));
+    assert_eq!(std::fs::read(&path).unwrap(), before);
+}
+
+#[test]
+fn what_is_no_database_is_refused() {
+    let (_folder, path) = place();
+    std::fs::write(&path, "a text that is longer than the header of a database ".repeat(20)).unwrap();
+    assert!(matches!(open(&path), Err(OpenError::Database { .. })));
+}
+
+#[test]
+fn a_newer_schema_that_this_binary_can_work_with_is_left_alone() {
+    let (_folder, path) = place();
+    drop(open(&path).unwrap());
+    let newer = "UPDATE store SET format = 99";
+    Connection::open(&path).unwrap().execute_batch(newer).unwrap();
+    let store = open(&path).unwrap();
+    assert_eq!(rows(&store, "SELECT format FROM store"), ["99"]);
+}
+
+#[test]
+fn a_newer_schema_that_needs_a_newer_binary_is_refused() {
+    let (_folder, path) = place();
+    drop(open(&path).unwrap());
+    let newer = "UPDATE store SET format = 99, oldest_binary = 98";
+    Connection::open(&path).unwrap().execute_batch(newer).unwrap();
+    let refused = open(&path);
+    assert!(matches!(refused, Err(OpenError::TooNew { format: 99, oldest_binary: 98, known: 1 })));
+}
+
+#[test]
+fn of_several_that_open_a_new_database_at_once_one_makes_the_schema() {
+    let (_folder, path) = place();
+    let stores: Vec<_> = std::thread::scope(|scope| {
+        let opening: Vec<_> = (0..4).map(|_| scope.spawn(|| open(&path))).collect();
+        opening.into_iter().map(|opened| opened.join().unwrap()).collect()
+    });
+    for store in stores {
+        assert_eq!(rows(&store.unwrap(), "SELECT COUNT(*) FROM store"), ["1"]);
+    }
+}
+
+#[test]
+fn one_store_serves() {
+    let (_folder, path) = place();
+    let (first, second) = (open(&path).unwrap(), open(&path).unwrap());
+    first.lock_for_serving().unwrap();
+    first.lock_for_serving().unwrap();
+    assert!(matches!(second.lock_for_serving(), Err(OpenError::Served { .. })));
+    drop(first);
+    second.lock_for_serving().unwrap();
+}

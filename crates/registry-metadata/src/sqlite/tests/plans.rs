@@ -1,0 +1,139 @@
+//! What SQLite's planner makes of the statements.
+
+use std::{collections::BTreeSet, sync::Arc};
+
+use super::backend::rows;
+use crate::{Options, SqliteStore, SystemClock, sql};
+
+/// Statements that look at more than an index leads to, and why they may.
+const SCANS: &[(&str, &str)] = &[("HAS_OBJECTS", "stops at the first row, and is asked once at start")];
+
+/// Statements that ask a whole repository, and why they may.
+const WHOLE_REPOSITORY: &[(&str, &str)] = &[("UNLIST", "stops at the first manifest")];
+
+fn store() -> SqliteStore {
+    SqliteStore::open_in_memory(Options::default(), Arc::new(SystemClock)).unwrap()
+}
+
+#[test]
+fn every_statement_finds_its_rows_by_an_index_in_order() {
+    let store = store();
+    for (name, sql) in sql::all() {
+        if SCANS.iter().any(|(scan, _)| *scan == name) {
+            continue;
+        }
+        for step in plan(&store, sql) {
+            assert!(!step.starts_with("SCAN"), "{name}: {step}");
+            assert!(!step.contains("TEMP B-TREE"), "{name}: {step}");
+            assert!(!step.contains("AUTOMATIC"), "{name}: {step}");
+            let is_whole = WHOLE_REPOSITORY.iter().any(|(whole, _)| *whole == name);
+            assert!(is_whole || !step.contains("(repository=?)"), "{name} reads a repository: {step}");
+        }
+    }
+}
+
+fn plan(store: &SqliteStore, sql: &str) -> Vec<String> {
+    let explain = |connection: &rusqlite::Connection| {
+        let mut statement = connection.prepare(&format!("EXPLAIN QUERY PLAN {sql}"))?;
+        statement.raw_query().mapped(|row| row.get(3)).collect()
+    };
+    store.readers.read("explain", explain).unwrap()
+}
+
+/// The hot paths, down to the index.
+#[test]
+fn hot_reads_use_the_index_that_is_meant_for_them() {
+    let store = store();
+    let cases = [
+        (sql::blobs::READ, "repository_blobs|b USING PRIMARY KEY (repository=? AND digest=?)"),
+        (
+            sql::blobs::PROMISE,
+            "manifest_blobs|m USING COVERING INDEX manifest_blobs_target (repository=? AND target=?)",
+        ),
+        (
+            sql::blobs::PROMISE,
+            "manifest_blobs|m USING COVERING INDEX manifest_blobs_target (repository=? AND target=? AND digest=?)",
+        ),
+        (sql::manifests::BY_TAG, "tags|t USING PRIMARY KEY (repository=? AND name=?)"),
+        (
+            sql::manifests::BY_TAG,
+            "manifests|m USING INDEX sqlite_autoindex_manifests_1 (repository=? AND digest=?)",
+        ),
+        (sql::tags::PAGE, "tags|t USING PRIMARY KEY (repository=? AND name>?)"),
+        (sql::repositories::PAGE_AFTER, "repositories USING COVERING INDEX repositories_listed (name>?)"),
+        (
+            sql::repositories::RANGE_FROM,
+            "repositories USING COVERING INDEX repositories_listed (name>? AND name<?)",
+        ),
+        (
+            sql::manifests::REFERRERS,
+            "manifests|m USING INDEX manifests_subject (repository=? AND subject=? AND digest>?)",
+        ),
+        (
+            sql::manifests::REFERRERS_OF_TYPE,
+            "manifests|m USING INDEX manifests_subject_type (repository=? AND subject=? AND artifact_type=? AND digest>?)",
+        ),
+        (sql::reclaim::DUE, "reclaim USING INDEX reclaim_not_before (not_before<?)"),
+        (sql::uploads::UNTOUCHED, "uploads USING COVERING INDEX uploads_touched (touched_at<?)"),
+    ];
+    for (sql, index) in cases {
+        let (table, how) = index.split_once(" USING ").unwrap();
+        let name = table.split_once('|').map_or(table, |(_, alias)| alias);
+        let step = format!("SEARCH {name} USING {how}");
+        let plan = plan(&store, sql);
+        assert!(plan.contains(&step), "{step} is not in {plan:#?}");
+    }
+}
+
+/// PostgreSQL numbers parameters by their digits, SQLite by their first appearance.
+#[test]
+fn parameters_appear_in_the_order_of_their_numbers() {
+    let store = store();
+    for (name, sql) in sql::all() {
+        let read = |connection: &rusqlite::Connection| {
+            let statement = connection.prepare(sql)?;
+            let count = statement.parameter_count();
+            Ok((1..=count)
+                .map(|index| statement.parameter_name(index).map(str::to_owned))
+                .collect::<Vec<_>>())
+        };
+        let names = store.readers.read("prepare", read).unwrap();
+        let expected: Vec<_> = (1..=names.len()).map(|number| Some(format!("${number}"))).collect();
+        assert_eq!(names, expected, "{name}");
+    }
+}
+
+#[test]
+fn statements_have_names_of_their_own_within_the_cache() {
+    let all: Vec<&str> = sql::all().map(|(_, sql)| sql).collect();
+    assert_eq!(all.iter().collect::<BTreeSet<_>>().len(), all.len());
+    assert!(all.len() < super::super::connection::STATEMENTS_MAX);
+}
+
+/// Without one, removing a row of the parent reads the whole child.
+#[test]
+fn every_foreign_key_has_an_index() {
+    let store = store();
+    let tables =
+        rows(&store, "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite_%'");
+    for table in tables {
+        let keys = rows(
+            &store,
+            &format!(
+                "SELECT group_concat(\"from\") FROM (SELECT id, \"from\" FROM pragma_foreign_key_list('{table}')
+                    ORDER BY id, seq) GROUP BY id"
+            ),
+        );
+        let indexes = rows(
+            &store,
+            &format!(
+                "SELECT (SELECT group_concat(name) FROM (SELECT name FROM pragma_index_info(l.name) ORDER BY seqno))
+                    FROM pragma_index_list('{table}') l"
+            ),
+        );
+        for key in keys {
+            let is_prefix = |index: &String| format!("{index},").starts_with(&format!("{key},"));
+            assert!(indexes.iter().any(is_prefix), "{table} ({key}): {indexes:?}");
+        }
+    }
+}

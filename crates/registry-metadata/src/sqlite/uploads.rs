@@ -1,0 +1,142 @@
+//! Upload sessions, from their row to the blob.
+
+use registry_digest::Algorithm;
+use registry_types::{Location, RepositoryName, UploadId};
+use rusqlite::{Connection, params};
+
+use super::{
+    blobs,
+    claims::{Claims, Hold},
+    fault::Fault,
+    reclaim, repositories,
+    statement::{all, execute, exists, one, parsed, signed, unsigned},
+    writer::Tx,
+};
+use crate::{
+    FinishUpload, MetadataError, NewUpload, UploadStatus,
+    sql::{blobs as blob_sql, uploads as sql},
+};
+
+/// A session's row, for the one who claimed it.
+pub(super) struct Session {
+    pub(super) epoch: i64,
+    pub(super) location: Location,
+    pub(super) algorithm: Algorithm,
+    pub(super) offset: u64,
+    pub(super) state: Option<Vec<u8>>,
+}
+
+pub(super) fn start(tx: &Tx<'_>, new: &NewUpload) -> Result<(), Fault> {
+    let repository = repositories::create(tx, &new.repository)?;
+    let row = params![new.id.to_string(), repository, new.location.as_str(), new.algorithm.as_str()];
+    execute(tx.connection, sql::START, row)?;
+    Ok(())
+}
+
+pub(super) fn status(
+    connection: &Connection,
+    repository: &RepositoryName,
+    id: &UploadId,
+) -> rusqlite::Result<Option<UploadStatus>> {
+    one(connection, sql::STATUS, params![id.to_string(), repository.as_str()], |row| {
+        Ok(UploadStatus { offset: unsigned(row, 0)?, algorithm: parsed(row, 1)?, started_at_ms: row.get(2)? })
+    })
+}
+
+pub(super) fn claimed(
+    connection: &Connection,
+    repository: &RepositoryName,
+    id: &UploadId,
+) -> rusqlite::Result<Option<Session>> {
+    one(connection, sql::CLAIMED, params![id.to_string(), repository.as_str()], |row| {
+        Ok(Session {
+            epoch: row.get(0)?,
+            location: parsed(row, 1)?,
+            algorithm: parsed(row, 2)?,
+            offset: unsigned(row, 3)?,
+            state: row.get(4)?,
+        })
+    })
+}
+
+pub(super) fn save(tx: &Tx<'_>, id: &UploadId, epoch: i64, offset: u64, state: &[u8]) -> Result<(), Fault> {
+    let text = id.to_string();
+    if execute(tx.connection, sql::SAVE, params![epoch, signed(offset), state, text])? > 0 {
+        return Ok(());
+    }
+    Err(match exists(tx.connection, sql::EXISTS, [text])? {
+        true => MetadataError::UploadStale { id: *id }.into(),
+        false => MetadataError::UploadUnknown { id: *id }.into(),
+    })
+}
+
+/// The session becomes a blob: object and digest, or what is there of them already; the link with its lease; and the
+/// session's row goes, all in this one transaction.
+pub(super) fn finish(tx: &Tx<'_>, finish: &FinishUpload) -> Result<(), Fault> {
+    let id = finish.id.to_string();
+    let session = params![id, finish.repository.as_str()];
+    let session = one(tx.connection, sql::TO_FINISH, session, |row| {
+        Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?, parsed::<Location>(row, 2)?))
+    })?;
+    let (repository, epoch, location) = session.ok_or(MetadataError::UploadUnknown { id: finish.id })?;
+    if epoch > finish.epoch {
+        return Err(MetadataError::UploadStale { id: finish.id }.into());
+    }
+    keep_object(tx, finish, &location)?;
+    blobs::link(tx, repository, &finish.digest)?;
+    execute(tx.connection, sql::DELETE, [id])?;
+    Ok(())
+}
+
+/// Decides which object is the digest's: ours if it had none or a bad one, else the one that is there.
+fn keep_object(tx: &Tx<'_>, finish: &FinishUpload, ours: &Location) -> Result<(), Fault> {
+    let digest = finish.digest.to_string();
+    let known = one(tx.connection, blob_sql::OBJECT_TO_REPLACE, [&digest], |row| {
+        Ok((row.get::<_, i64>(0)?, parsed::<Location>(row, 1)?, row.get::<_, bool>(2)?))
+    })?;
+    let Some((object, theirs, is_bad)) = known else { return insert_object(tx, finish, ours, &digest) };
+    if is_bad || finish.replaces.as_ref() == Some(&theirs) {
+        let row = params![ours.as_str(), signed(finish.size_bytes), object];
+        execute(tx.connection, blob_sql::REPLACE_OBJECT, row)?;
+        // Somebody may be reading what is left of the old bytes.
+        reclaim::give_up(tx, &theirs, tx.options.read_grace_ms(), "replaced")?;
+    } else {
+        // Nobody was ever told of ours.
+        reclaim::give_up(tx, ours, 0, "duplicate")?;
+    }
+    Ok(())
+}
+
+fn insert_object(tx: &Tx<'_>, finish: &FinishUpload, ours: &Location, digest: &str) -> Result<(), Fault> {
+    let row = params![ours.as_str(), signed(finish.size_bytes)];
+    let object: Option<i64> = one(tx.connection, blob_sql::INSERT_OBJECT, row, |row| row.get(0))?;
+    execute(tx.connection, blob_sql::INSERT_DIGEST, params![digest, object])?;
+    Ok(())
+}
+
+/// Ends a session without a blob. Whether there was one.
+pub(super) fn cancel(tx: &Tx<'_>, id: &UploadId, reason: &str) -> Result<bool, Fault> {
+    let id = id.to_string();
+    execute(tx.connection, sql::TO_RECLAIM, params![reason, id])?;
+    Ok(execute(tx.connection, sql::DELETE, [id])? > 0)
+}
+
+/// Ends the sessions that nobody touched, but for those that somebody works on in this process. The holds are to be
+/// kept until the commit, so that nobody claims what is gone.
+pub(super) fn expire(
+    tx: &Tx<'_>,
+    claims: &Claims,
+    untouched_for_ms: i64,
+    limit: usize,
+) -> Result<Vec<Hold>, Fault> {
+    let untouched = params![untouched_for_ms, signed(limit)];
+    let ids: Vec<UploadId> = all(tx.connection, sql::UNTOUCHED, untouched, |row| parsed(row, 0))?;
+    let mut holds = Vec::new();
+    for id in ids {
+        if let Ok(hold) = claims.claim(&id) {
+            cancel(tx, &id, "expired")?;
+            holds.push(hold);
+        }
+    }
+    Ok(holds)
+}

@@ -1,0 +1,251 @@
+//! The one thread that writes.
+//!
+//! Whatever is asked for while a commit is on its way to the disk goes into the next one together: group commit. Each
+//! piece of work has a savepoint of its own, so that one which is refused takes nothing with it; and nobody is answered
+//! before the commit.
+
+use std::{
+    sync::Arc,
+    thread::{self, JoinHandle},
+};
+
+use parking_lot::Mutex;
+use rusqlite::{Connection, ffi};
+use tokio::sync::{mpsc, oneshot};
+
+use super::fault::{Fault, explain, is_failed_sync};
+use crate::{MetadataError, Options, Result};
+
+/// How much work waits for the writer; more waits before the queue.
+const QUEUE_MAX: usize = 256;
+
+/// How much work one commit takes at most.
+const BATCH_MAX: usize = 64;
+
+/// How durable work has to be before it is answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Durability {
+    /// It survives a killed process, and a power cut once anything `Full` was committed after it. For upload sessions:
+    /// a client whose session is gone begins another one.
+    Process,
+    /// It is on the disk.
+    Full,
+}
+
+/// Shared, because all work of a commit fails with it.
+type SqlError = Arc<rusqlite::Error>;
+
+/// What work is done with: a transaction, and what was configured.
+pub(super) struct Tx<'a> {
+    pub(super) connection: &'a Connection,
+    pub(super) options: &'a Options,
+}
+
+#[derive(Debug)]
+pub(super) struct Writer {
+    /// None only while it is being dropped.
+    queue: Option<mpsc::Sender<Box<dyn Job>>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Writer {
+    pub(super) fn start(connection: Arc<Mutex<Connection>>, options: Options) -> std::io::Result<Writer> {
+        let (queue, jobs) = mpsc::channel(QUEUE_MAX);
+        let mut worker = Worker { connection, options, durability: Durability::Full, broken: None };
+        let thread =
+            thread::Builder::new().name("metadata-writer".to_owned()).spawn(move || worker.run(jobs))?;
+        Ok(Writer { queue: Some(queue), thread: Some(thread) })
+    }
+
+    /// Does `work` in a transaction and answers when that is committed. Once it is queued it is done, even if nobody
+    /// waits for it any more; `hold` is dropped after the commit.
+    pub(super) async fn run<T, H>(
+        &self,
+        operation: &'static str,
+        durability: Durability,
+        hold: H,
+        work: impl FnOnce(&Tx<'_>) -> std::result::Result<T, Fault> + Send + 'static,
+    ) -> Result<T>
+    where
+        T: Send + 'static,
+        H: Send + 'static,
+    {
+        let (reply, answer) = oneshot::channel();
+        let request = Request { operation, durability, work: Some(work), outcome: None, hold, reply };
+        let queue = self.queue.as_ref().expect("the queue is there until the writer is dropped");
+        queue.send(Box::new(request)).await.map_err(|_| stopped(operation))?;
+        answer.await.unwrap_or_else(|_| Err(stopped(operation)))
+    }
+
+    /// Fails if nothing can be written any more.
+    pub(super) fn check(&self, operation: &'static str) -> Result<()> {
+        let is_running = self.queue.as_ref().is_some_and(|queue| !queue.is_closed());
+        if is_running { Ok(()) } else { Err(stopped(operation)) }
+    }
+}
+
+impl Drop for Writer {
+    /// Waits for what is queued, so that the database is closed when this returns.
+    fn drop(&mut self) {
+        drop(self.queue.take());
+        if let Some(thread) = self.thread.take() {
+            // The panic that ended the thread has been reported already.
+            let _ = thread.join();
+        }
+    }
+}
+
+fn stopped(operation: &'static str) -> MetadataError {
+    MetadataError::Unavailable { operation, source: "the thread that writes has stopped".into() }
+}
+
+/// Work of any kind, from the queue to its answer.
+trait Job: Send {
+    fn durability(&self) -> Durability;
+
+    /// Does the work and keeps its outcome. An error says that nothing of it may stay: with SQLite's error if SQLite
+    /// failed, and without one if the work was refused.
+    fn run(&mut self, tx: &Tx<'_>) -> std::result::Result<(), Option<SqlError>>;
+
+    /// Answers, with the outcome or with why that was not committed.
+    fn answer(self: Box<Self>, committed: std::result::Result<(), SqlError>);
+}
+
+struct Request<T, W, H> {
+    operation: &'static str,
+    durability: Durability,
+    work: Option<W>,
+    outcome: Option<Result<T>>,
+    hold: H,
+    reply: oneshot::Sender<Result<T>>,
+}
+
+impl<T, W, H> Job for Request<T, W, H>
+where
+    T: Send,
+    W: FnOnce(&Tx<'_>) -> std::result::Result<T, Fault> + Send,
+    H: Send,
+{
+    fn durability(&self) -> Durability {
+        self.durability
+    }
+
+    fn run(&mut self, tx: &Tx<'_>) -> std::result::Result<(), Option<SqlError>> {
+        let work = self.work.take().expect("work is run once");
+        let (outcome, kept) = match work(tx) {
+            Ok(value) => (Ok(value), Ok(())),
+            Err(Fault::Refused(error)) => (Err(error), Err(None)),
+            Err(Fault::Sql(error)) => {
+                let error = Arc::new(error);
+                (Err(explain(self.operation, error.clone())), Err(Some(error)))
+            }
+        };
+        self.outcome = Some(outcome);
+        kept
+    }
+
+    fn answer(self: Box<Self>, committed: std::result::Result<(), SqlError>) {
+        let Request { operation, outcome, hold, reply, .. } = *self;
+        let answer = match committed {
+            Ok(()) => outcome.unwrap_or_else(|| Err(stopped(operation))),
+            Err(error) => Err(explain(operation, error)),
+        };
+        drop(hold);
+        // Whoever asked may have gone.
+        let _ = reply.send(answer);
+    }
+}
+
+struct Worker {
+    connection: Arc<Mutex<Connection>>,
+    options: Options,
+    /// How durable commits are as the connection is set.
+    durability: Durability,
+    /// The failure after which nothing is written any more.
+    broken: Option<SqlError>,
+}
+
+impl Worker {
+    fn run(&mut self, mut queue: mpsc::Receiver<Box<dyn Job>>) {
+        let mut jobs = Vec::with_capacity(BATCH_MAX);
+        while queue.blocking_recv_many(&mut jobs, BATCH_MAX) > 0 {
+            let committed = self.commit(&mut jobs);
+            for job in jobs.drain(..) {
+                job.answer(committed.clone());
+            }
+        }
+    }
+
+    fn commit(&mut self, jobs: &mut [Box<dyn Job>]) -> std::result::Result<(), SqlError> {
+        if let Some(error) = &self.broken {
+            return Err(error.clone());
+        }
+        let connection = self.connection.clone();
+        let connection = connection.lock();
+        let committed = self.set_durability(&connection, jobs).and_then(|()| self.attempt(&connection, jobs));
+        if !connection.is_autocommit() {
+            // Nothing else can be done about a transaction that can be neither committed nor rolled back.
+            let _ = connection.execute_batch("ROLLBACK");
+        }
+        committed.inspect_err(|error| self.note(error))
+    }
+
+    /// Sets how durable the commit is: as the most demanding of the work wants it.
+    fn set_durability(
+        &mut self,
+        connection: &Connection,
+        jobs: &[Box<dyn Job>],
+    ) -> std::result::Result<(), SqlError> {
+        let durability = jobs.iter().map(|job| job.durability()).max().unwrap_or(Durability::Full);
+        if durability != self.durability {
+            run(
+                connection,
+                match durability {
+                    Durability::Process => "PRAGMA synchronous = NORMAL",
+                    Durability::Full => "PRAGMA synchronous = FULL",
+                },
+            )?;
+            self.durability = durability;
+        }
+        Ok(())
+    }
+
+    fn attempt(
+        &self,
+        connection: &Connection,
+        jobs: &mut [Box<dyn Job>],
+    ) -> std::result::Result<(), SqlError> {
+        let tx = Tx { connection, options: &self.options };
+        run(connection, "BEGIN IMMEDIATE")?;
+        for job in jobs {
+            run(connection, "SAVEPOINT job")?;
+            if let Err(error) = job.run(&tx) {
+                if connection.is_autocommit() {
+                    // SQLite gave the whole transaction up, with what others had done in it.
+                    return Err(error.unwrap_or_else(|| Arc::new(given_up())));
+                }
+                run(connection, "ROLLBACK TO job")?;
+            }
+            run(connection, "RELEASE job")?;
+        }
+        run(connection, "COMMIT")
+    }
+
+    /// After a failed fsync nobody knows what is on the disk, and asking again would be told that all is well. Only a
+    /// new start, which reads what is there, can know.
+    fn note(&mut self, error: &SqlError) {
+        if is_failed_sync(error) {
+            tracing::error!(%error, "the database's disk failed; nothing is written until a restart: {error}");
+            self.broken = Some(error.clone());
+        }
+    }
+}
+
+fn run(connection: &Connection, sql: &str) -> std::result::Result<(), SqlError> {
+    let run = || connection.prepare_cached(sql)?.raw_execute().map(drop);
+    run().map_err(Arc::new)
+}
+
+fn given_up() -> rusqlite::Error {
+    rusqlite::Error::SqliteFailure(ffi::Error::new(ffi::SQLITE_ABORT), None)
+}

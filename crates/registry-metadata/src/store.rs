@@ -1,0 +1,184 @@
+use std::{fmt, time::Duration};
+
+use async_trait::async_trait;
+use registry_digest::Digest;
+use registry_types::{Descriptor, Location, Reference, RepositoryName, RepositorySet, Tag, UploadId};
+
+use crate::{
+    Blob, ClaimedUpload, FinishUpload, NewUpload, Purpose, PutManifest, Reclaim, Result, StoredManifest,
+    UploadStatus,
+};
+
+/// The most manifests that an error names as those which reference something.
+pub const REFERRING_MAX: usize = 10;
+
+/// Everything that a registry knows besides bytes.
+///
+/// Each method is one transaction. When it answers, what it did is durable, but for upload sessions: those survive a
+/// killed process, and a power cut may lose the newest of them. Every method may also answer
+/// [`NoSpace`](crate::MetadataError::NoSpace), [`Unavailable`](crate::MetadataError::Unavailable) or
+/// [`Backend`](crate::MetadataError::Backend); then nothing of it was done.
+///
+/// **Cancellation**: a method whose future is dropped before it answers has done all of its work or none, and may still
+/// do it later.
+///
+/// **Limits**: `limit` is the caller's; no method holds more than that many rows in memory.
+#[async_trait]
+pub trait MetadataStore: fmt::Debug + Send + Sync + 'static {
+    /// The identity of the store of bytes that this database belongs to; none before
+    /// [`bind_store`](Self::bind_store).
+    async fn store_id(&self) -> Result<Option<String>>;
+
+    /// Binds the database to a store of bytes, once and for all. Binding it again to the same store does nothing.
+    ///
+    /// # Errors
+    /// [`StoreMismatch`](crate::MetadataError::StoreMismatch) if it is bound to another one.
+    async fn bind_store(&self, id: &str) -> Result<()>;
+
+    /// Whether no object is known.
+    async fn is_empty(&self) -> Result<bool>;
+
+    /// Cheap; fails if the database can not serve.
+    async fn check(&self) -> Result<()>;
+
+    /// A blob of a repository. One whose bytes are [known to be bad](Self::mark_bad) is not there.
+    async fn blob(
+        &self,
+        repository: &RepositoryName,
+        digest: &Digest,
+        purpose: Purpose,
+    ) -> Result<Option<Blob>>;
+
+    /// A manifest of a repository, by tag or digest.
+    async fn manifest(
+        &self,
+        repository: &RepositoryName,
+        reference: &Reference,
+        purpose: Purpose,
+    ) -> Result<Option<StoredManifest>>;
+
+    /// The tags of a repository in the order of their bytes, strictly after `after`, at most `limit`.
+    ///
+    /// # Errors
+    /// [`RepositoryUnknown`](crate::MetadataError::RepositoryUnknown). A repository that has blobs or uploads and no
+    /// manifest yet is known.
+    async fn tags(&self, repository: &RepositoryName, after: Option<&str>, limit: usize) -> Result<Vec<Tag>>;
+
+    /// The names of the repositories that have a manifest and are in `visible`, in the order of their bytes, strictly
+    /// after `after`, at most `limit`.
+    async fn repositories(
+        &self,
+        visible: &RepositorySet,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<RepositoryName>>;
+
+    /// The manifests of a repository whose `subject` is `subject`, optionally of one artifact type, in the order of
+    /// their digests, strictly after `after`, at most `limit`. Their descriptors carry the effective artifact type and
+    /// the annotations. Empty for an unknown repository too; the subject itself need not be there.
+    ///
+    /// Spec: distribution-spec v1.1.1, "Listing Referrers".
+    async fn referrers(
+        &self,
+        repository: &RepositoryName,
+        subject: &Digest,
+        artifact_type: Option<&str>,
+        after: Option<&Digest>,
+        limit: usize,
+    ) -> Result<Vec<Descriptor>>;
+
+    /// Begins an upload session. Creates the repository if it is new.
+    async fn start_upload(&self, new: &NewUpload) -> Result<()>;
+
+    /// How far a session is, or none if this repository has no such session.
+    async fn upload(&self, repository: &RepositoryName, id: &UploadId) -> Result<Option<UploadStatus>>;
+
+    /// Makes the caller the only one who may go on with a session, until [`release_upload`](Self::release_upload).
+    ///
+    /// # Errors
+    /// [`UploadUnknown`](crate::MetadataError::UploadUnknown), and [`UploadBusy`](crate::MetadataError::UploadBusy)
+    /// while another claim lasts or something asked for under it is still being done.
+    async fn claim_upload(&self, repository: &RepositoryName, id: &UploadId) -> Result<ClaimedUpload>;
+
+    /// Keeps how far a session is. The bytes up to `offset` must be durable before.
+    ///
+    /// # Errors
+    /// [`UploadStale`](crate::MetadataError::UploadStale) if `epoch` is not the session's current claim,
+    /// [`UploadUnknown`](crate::MetadataError::UploadUnknown) if it expired.
+    async fn save_upload(&self, id: &UploadId, epoch: i64, offset: u64, state: &[u8]) -> Result<()>;
+
+    /// Gives a claim back. Never waits and never fails, so it can be called from `Drop`; giving back what is not
+    /// current does nothing.
+    fn release_upload(&self, id: &UploadId, epoch: i64);
+
+    /// Turns a session into a blob of its repository, and grants it a lease. The bytes must be durable before.
+    ///
+    /// If the digest is known already, the object that is there stays and ours is given back; but if that object is
+    /// marked bad or lies where `replaces` says, ours takes its place, in all repositories.
+    ///
+    /// # Errors
+    /// [`UploadStale`](crate::MetadataError::UploadStale), [`UploadUnknown`](crate::MetadataError::UploadUnknown).
+    async fn finish_upload(&self, finish: &FinishUpload) -> Result<()>;
+
+    /// Ends a session; its bytes are given back.
+    ///
+    /// # Errors
+    /// [`UploadUnknown`](crate::MetadataError::UploadUnknown), [`UploadBusy`](crate::MetadataError::UploadBusy).
+    async fn cancel_upload(&self, repository: &RepositoryName, id: &UploadId) -> Result<()>;
+
+    /// Ends up to `limit` sessions that nobody claims and that were not saved for so long, and says how many.
+    async fn expire_uploads(&self, untouched_for: Duration, limit: usize) -> Result<u64>;
+
+    /// The object of a digest in whatever repository, unless it is marked bad: for a look at its bytes before
+    /// [`finish_upload`](Self::finish_upload) trusts them.
+    async fn object(&self, digest: &Digest) -> Result<Option<Blob>>;
+
+    /// Hides an object whose bytes are missing or wrong, in all repositories, until somebody pushes it again. Nothing
+    /// happens if there is no object at `location`.
+    async fn mark_bad(&self, location: &Location) -> Result<()>;
+
+    /// Some repositories that have a blob, at most `limit`.
+    async fn repositories_with_blob(&self, digest: &Digest, limit: usize) -> Result<Vec<RepositoryName>>;
+
+    /// Puts a blob of `from` into `to` as well, with a lease; `false` if `from` does not have it. Creates `to` if it is
+    /// new.
+    async fn mount_blob(&self, from: &RepositoryName, to: &RepositoryName, digest: &Digest) -> Result<bool>;
+
+    /// Stores a manifest and sets its tags. Creates the repository if it is new. Pushing again what is there sets the
+    /// tags and changes nothing else.
+    ///
+    /// # Errors
+    /// [`MissingReferences`](crate::MetadataError::MissingReferences) with everything required that is not there.
+    async fn put_manifest(&self, put: &PutManifest<'_>) -> Result<()>;
+
+    /// Removes a tag and leaves its manifest.
+    ///
+    /// # Errors
+    /// [`TagUnknown`](crate::MetadataError::TagUnknown).
+    async fn delete_tag(&self, repository: &RepositoryName, tag: &Tag, actor: Option<&str>) -> Result<()>;
+
+    /// Removes a manifest and its tags, and says which tags those were. What it referred to stays for a lease.
+    ///
+    /// # Errors
+    /// [`ManifestUnknown`](crate::MetadataError::ManifestUnknown), and
+    /// [`ManifestReferenced`](crate::MetadataError::ManifestReferenced) while an index of this repository lists it.
+    async fn delete_manifest(
+        &self,
+        repository: &RepositoryName,
+        digest: &Digest,
+        actor: Option<&str>,
+    ) -> Result<Vec<Tag>>;
+
+    /// Removes a blob from a repository.
+    ///
+    /// # Errors
+    /// [`BlobUnknown`](crate::MetadataError::BlobUnknown), and
+    /// [`BlobReferenced`](crate::MetadataError::BlobReferenced) while a manifest of this repository uses it.
+    async fn delete_blob(&self, repository: &RepositoryName, digest: &Digest) -> Result<()>;
+
+    /// Bytes that can be deleted now, at most `limit`, those that waited longest first.
+    async fn reclaimable(&self, limit: usize) -> Result<Vec<Reclaim>>;
+
+    /// The bytes at `location` are deleted. Saying so twice, or of what was never to be deleted, does nothing.
+    async fn reclaimed(&self, location: &Location) -> Result<()>;
+}
