@@ -1,0 +1,48 @@
+//! Who is asking a container registry, and what they may do.
+//!
+//! An [`Authenticator`] turns the `Authorization` header of a request into a [`Caller`]; an [`Authorizer`] decides what that
+//! caller may do, as an [`Access`]. Both are for embedders to replace.
+//!
+//! ```
+//! use registry_auth::{Access, Action, AnonymousAccess, Authenticated, Authorizer, Caller, Decision};
+//!
+//! # tokio::runtime::Builder::new_current_thread().build()?.block_on(async {
+//! let authorizer = Authenticated { anonymous: AnonymousAccess::Pull };
+//! let pull = Access::Repository { name: "library/alpine".parse()?, actions: &[Action::Pull] };
+//! assert_eq!(authorizer.decide(&Caller::Anonymous, &pull).await, Decision::Allow);
+//! // Docker asks here whether it must log in.
+//! assert_ne!(authorizer.decide(&Caller::Anonymous, &Access::Base).await, Decision::Allow);
+//! assert_eq!(authorizer.decide(&Caller::User("ada".parse()?), &Access::Base).await, Decision::Allow);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! # })?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! What it is not: it knows neither status codes nor a database, and it does not say whether a repository exists.
+//!
+//! | Module | What |
+//! |---|---|
+//! | `caller`, `access` | who asks, and for what |
+//! | `credentials` | the `Authorization` header |
+//! | `authenticator` | the trait, and [`NoAuthentication`] |
+//! | `authorizer` | the trait, [`AllowAll`] and [`Authenticated`] |
+//! | `htpasswd` | [`Htpasswd`], users in a file with bcrypt hashes, and making such lines |
+
+#![forbid(unsafe_code)]
+
+mod access;
+mod authenticator;
+mod authorizer;
+mod caller;
+mod credentials;
+mod htpasswd;
+
+pub use access::{Access, Action};
+pub use authenticator::{AuthenticationError, Authenticator, NoAuthentication};
+pub use authorizer::{AllowAll, AnonymousAccess, Authenticated, Authorizer, Decision};
+pub use caller::{Caller, ParseUserNameError, USER_NAME_BYTES_MAX, UserName};
+pub use credentials::{CREDENTIALS_BYTES_MAX, Credentials, ParseCredentialsError};
+pub use htpasswd::{
+    BCRYPT_COST_MAX, FirstUser, HTPASSWD_BYTES_MAX, Htpasswd, HtpasswdError, HtpasswdOptions,
+    PASSWORD_BYTES_MAX, make_htpasswd_line,
+};
