@@ -1,0 +1,101 @@
+use std::path::PathBuf;
+
+use crate::field::{Field, quoted};
+use crate::nearest::nearest;
+
+/// Who may do what. Key `auth`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Auth {
+    /// Nothing is said, so everybody may do everything, and only on a loopback address.
+    Absent,
+    /// Everybody may do everything, said explicitly: `auth: none`.
+    None,
+    /// Users of a file may do everything. Key `auth.htpasswd`.
+    Htpasswd {
+        /// What a client is shown that must log in.
+        realm: String,
+        /// The file, with bcrypt hashes.
+        path: PathBuf,
+        /// What somebody without credentials may do. Key `auth.anonymous`.
+        anonymous: Anonymous,
+    },
+}
+
+/// What somebody without credentials may do.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Anonymous {
+    /// Nothing.
+    #[default]
+    None,
+    /// Read everything.
+    Pull,
+}
+
+const SCHEMES: [&str; 4] = ["htpasswd", "none", "silly", "token"];
+const EXPECTED: &str = "htpasswd, or none for a registry that is open to everybody";
+
+impl Auth {
+    /// `insecure` says that the operator wants what is not safe, which `silly` needs.
+    pub(crate) fn read(auth: &Field<'_>, insecure: bool) -> Auth {
+        if let Some(name) = auth.scalar() {
+            let parameters = auth.absent().get(&name.to_ascii_lowercase());
+            return scheme(name, auth, &parameters, Anonymous::None, insecure);
+        }
+        let entries = auth.entries();
+        let mut schemes = entries.iter().filter(|(name, _)| *name != "anonymous");
+        let anonymous = auth.get("anonymous");
+        let words = [("none", Anonymous::None), ("pull", Anonymous::Pull)];
+        let may = anonymous.choice(&words).unwrap_or_default();
+        let Some((name, field)) = schemes.next() else {
+            if anonymous.is_set() {
+                anonymous.problem("stands without a scheme", "auth.htpasswd beside it");
+            }
+            return Auth::Absent;
+        };
+        if let Some((second, _)) = schemes.next() {
+            auth.problem(format!("has two schemes, {} and {}", quoted(name), quoted(second)), "one");
+        }
+        scheme(name, field, field, may, insecure)
+    }
+}
+
+/// `field` is where the scheme is named, `parameters` what is below it.
+fn scheme(
+    name: &str,
+    field: &Field<'_>,
+    parameters: &Field<'_>,
+    anonymous: Anonymous,
+    insecure: bool,
+) -> Auth {
+    match name.to_ascii_lowercase().as_str() {
+        "none" => return Auth::None,
+        "htpasswd" => return htpasswd(parameters, anonymous),
+        "silly" if insecure => {
+            field.remark("lets everybody in, so it is taken for none");
+            return Auth::None;
+        }
+        "silly" => field.problem(
+            "the scheme silly lets everybody in",
+            format!("{EXPECTED}; for tests, http.insecure: true allows it"),
+        ),
+        // Not to ask for tokens would open the registry.
+        "token" => field.problem("the scheme token is not in this version", EXPECTED),
+        _ => {
+            let meant = nearest(name, SCHEMES).map(|word| format!(" (was {word} meant?)"));
+            let expected = format!("{EXPECTED}{}", meant.unwrap_or_default());
+            field.problem(format!("there is no scheme {}", quoted(name)), expected);
+        }
+    }
+    // It is never used, and that authentication is missing must not be reported as well.
+    Auth::None
+}
+
+fn htpasswd(field: &Field<'_>, anonymous: Anonymous) -> Auth {
+    let realm = field.get("realm").required("a name that clients are shown");
+    let path = field.get("path").required("the path of a file made with htpasswd -B");
+    Auth::Htpasswd {
+        realm: realm.unwrap_or_default(),
+        path: path.map(PathBuf::from).unwrap_or_default(),
+        anonymous,
+    }
+}

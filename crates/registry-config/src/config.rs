@@ -1,0 +1,115 @@
+use std::path::PathBuf;
+
+use crate::auth::Auth;
+use crate::environment;
+use crate::field::{Field, Notes};
+use crate::health::Health;
+use crate::http::Http;
+use crate::log::Log;
+use crate::metadata::{Gc, Metadata};
+use crate::node::Node;
+use crate::problem::Problems;
+use crate::safety;
+use crate::storage::Storage;
+use crate::unknown;
+use crate::validation::Validation;
+use crate::warning::Warning;
+
+/// Everything that can be configured, checked and with its defaults filled in. Paths are as they were written; nothing was
+/// opened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub struct Config {
+    pub log: Log,
+    pub storage: Storage,
+    pub metadata: Metadata,
+    pub gc: Gc,
+    pub auth: Auth,
+    pub http: Http,
+    pub health: Health,
+    pub validation: Validation,
+    /// The most repositories on a page of the catalog; 1000 by default. Key `catalog.maxentries`.
+    pub catalog_entries_max: usize,
+    /// The most tags on a page; 1000 by default. Key `tags.maxtags`.
+    pub tags_entries_max: usize,
+}
+
+/// A configuration, and what the operator should know about it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Loaded {
+    /// The configuration.
+    pub config: Config,
+    /// What the operator should know about it.
+    pub warnings: Vec<Warning>,
+}
+
+/// Where a configuration comes from.
+pub(crate) struct Source {
+    pub(crate) tree: Node,
+    /// Whether there is a file, which must say its version.
+    pub(crate) is_file: bool,
+    /// The folder for data if nothing names one.
+    pub(crate) default_root: Option<PathBuf>,
+}
+
+const PAGE_ENTRIES_DEFAULT: u64 = 1000;
+const PAGE_ENTRIES_MAX: u64 = 1_000_000;
+
+impl Config {
+    /// Lays the environment over the tree and reads the result.
+    pub(crate) fn read(source: Source, variables: Vec<(String, String)>) -> Result<Loaded, Problems> {
+        let Source { mut tree, is_file, default_root } = source;
+        let (mut warnings, mut problems) = (Vec::new(), Vec::new());
+        environment::apply(&mut tree, variables, &mut warnings, &mut problems);
+        unknown::report(&tree, &mut warnings);
+        let notes = Notes::default();
+        let root = Field::root(&tree, &notes);
+        if is_file || root.get("version").is_set() {
+            check_version(&root.get("version"));
+        }
+        let config = Config::sections(&root, default_root);
+        safety::check(&config, &root);
+        let (wrong, remarks) = notes.into_parts();
+        problems.extend(wrong);
+        warnings.extend(remarks);
+        if problems.is_empty() { Ok(Loaded { config, warnings }) } else { Err(Problems::new(problems)) }
+    }
+
+    fn sections(root: &Field<'_>, default_root: Option<PathBuf>) -> Config {
+        let log = Log::read(root);
+        let storage = Storage::read(&root.get("storage"), default_root);
+        let metadata = Metadata::read(&root.get("metadata"), &storage);
+        let http = Http::read(&root.get("http"));
+        Config {
+            log,
+            metadata,
+            storage,
+            gc: Gc::read(&root.get("gc")),
+            auth: Auth::read(&root.get("auth"), http.insecure),
+            health: Health::read(&root.get("health")),
+            validation: Validation::read(&root.get("validation")),
+            catalog_entries_max: catalog_entries(&root.get("catalog").get("maxentries")),
+            tags_entries_max: page_entries(&root.get("tags").get("maxtags")),
+            http,
+        }
+    }
+}
+
+fn check_version(version: &Field<'_>) {
+    version.required("0.1");
+    version.parse("0.1", |text| (text == "0.1").then_some(()));
+}
+
+fn page_entries(field: &Field<'_>) -> usize {
+    let entries = match field.integer(PAGE_ENTRIES_DEFAULT, 0..=PAGE_ENTRIES_MAX) {
+        0 => PAGE_ENTRIES_DEFAULT,
+        entries => entries,
+    };
+    usize::try_from(entries).unwrap_or(usize::MAX)
+}
+
+/// As for tags, but the Go registry also takes negative numbers for the default here.
+fn catalog_entries(field: &Field<'_>) -> usize {
+    let is_negative = field.scalar().is_some_and(|text| text.parse::<i64>().is_ok_and(|number| number < 0));
+    if is_negative { page_entries(&field.absent()) } else { page_entries(field) }
+}

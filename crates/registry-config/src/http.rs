@@ -1,0 +1,222 @@
+use std::path::PathBuf;
+use std::time::Duration;
+
+use registry_types::MANIFEST_BYTES_MAX;
+
+use crate::address::TcpAddress;
+use crate::field::{Field, quoted};
+use crate::secret::Secret;
+use crate::tls::Tls;
+
+/// How the registry is reached. Key `http`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Http {
+    /// What is listened on. Keys `addr` and `net`.
+    pub listen: Listen,
+    /// What every path begins with, both slashes included; `/` for nothing.
+    pub prefix: String,
+    /// The URL under which clients reach the registry, without a slash at its end, if it is to be said in answers.
+    pub host: Option<String>,
+    /// Whether `Location` headers hold a path alone. Key `relativeurls`.
+    pub relative_urls: bool,
+    /// How long running requests may go on after the process was asked to stop; 10 seconds by default, zero for not at
+    /// all. Key `draintimeout`.
+    pub drain_timeout: Duration,
+    /// What every answer says in addition: names in lower case, each once, with their values.
+    pub headers: Vec<(String, Vec<String>)>,
+    /// Accepted and not needed.
+    pub secret: Option<Secret>,
+    /// `None` for plain HTTP.
+    pub tls: Option<Tls>,
+    /// Whether plain HTTP on any address is wanted.
+    pub insecure: bool,
+    /// The server for health and metrics, if there is to be one.
+    pub debug: Option<DebugServer>,
+    /// Whether HTTP/2 is offered over TLS. Key `http2.disabled`, negated.
+    pub http2: bool,
+    /// Whether HTTP/2 is understood without TLS, which costs nobody else anything. Key `h2c.enabled`.
+    pub h2c: bool,
+    /// What a peer may take.
+    pub limits: Limits,
+}
+
+/// What is listened on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Listen {
+    /// A TCP address; `127.0.0.1:5000` by default.
+    Tcp(TcpAddress),
+    /// A socket at this path.
+    Unix(PathBuf),
+}
+
+/// The server for health and metrics: plain HTTP, without authentication. Key `http.debug`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DebugServer {
+    /// What it listens on.
+    pub address: TcpAddress,
+    /// The path of the metrics, if they are wanted. Keys `prometheus.enabled` and `prometheus.path`.
+    pub metrics_path: Option<String>,
+}
+
+/// What a peer may take. Key `http.limits`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// The largest head of a request; 64 KiB by default. Key `headerbytes`.
+    pub header_bytes: usize,
+    /// How long the head of a request, and a TLS handshake, may take; 30 seconds by default. Key `headertimeout`.
+    pub header_timeout: Duration,
+    /// How long a connection may rest between requests; 2 minutes by default. Key `idletimeout`.
+    pub idle_timeout: Duration,
+    /// How long a body may pause; 1 minute by default. Key `bodyidletimeout`.
+    pub body_idle_timeout: Duration,
+    /// How many connections are served at once; 10,000 by default.
+    pub connections: usize,
+    /// The largest manifest; [`MANIFEST_BYTES_MAX`] by default, which is also the most. Key `manifestbytes`.
+    pub manifest_bytes: usize,
+    /// What clients are told that the chunks of an upload should have at least; 0, the default, tells them nothing. Key
+    /// `chunkminbytes`.
+    pub chunk_bytes_min: u64,
+}
+
+impl Http {
+    pub(crate) fn read(http: &Field<'_>) -> Http {
+        let listen = listen(http);
+        let host = host(&http.get("host"));
+        Http {
+            prefix: prefix(&http.get("prefix")),
+            relative_urls: http.get("relativeurls").flag(false),
+            drain_timeout: http.get("draintimeout").duration(Duration::from_secs(10), Duration::ZERO),
+            headers: headers(&http.get("headers")),
+            secret: http.get("secret").text().map(Secret::new),
+            tls: Tls::read(&http.get("tls"), &listen, host.as_deref()),
+            insecure: http.get("insecure").flag(false),
+            debug: debug_server(&http.get("debug")),
+            http2: !http.get("http2").get("disabled").flag(false),
+            h2c: http.get("h2c").get("enabled").flag(true),
+            limits: Limits::read(&http.get("limits")),
+            listen,
+            host,
+        }
+    }
+}
+
+fn listen(http: &Field<'_>) -> Listen {
+    let is_unix = http.get("net").choice(&[("tcp", false), ("unix", true)]).unwrap_or(false);
+    let addr = http.get("addr");
+    if is_unix {
+        let path = addr.required("the path of a socket, as http.net is unix");
+        return Listen::Unix(PathBuf::from(path.unwrap_or_default()));
+    }
+    let default = || TcpAddress { host: "127.0.0.1".to_owned(), port: 5000 };
+    Listen::Tcp(address(&addr).unwrap_or_else(default))
+}
+
+pub(crate) fn address(field: &Field<'_>) -> Option<TcpAddress> {
+    let expected = "host:port, such as 127.0.0.1:5000, or :5000 for all addresses of the machine";
+    field.parse(expected, TcpAddress::parse)
+}
+
+fn prefix(field: &Field<'_>) -> String {
+    let is_of_path = |byte: u8| byte.is_ascii_alphanumeric() || b"/-._~".contains(&byte);
+    let parse = |text: &str| {
+        let has_slashes = text.starts_with('/') && text.ends_with('/') && !text.contains("//");
+        let has_dots = text.split('/').any(|part| part == "." || part == "..");
+        (has_slashes && !has_dots && text.bytes().all(is_of_path)).then(|| text.to_owned())
+    };
+    let expected = "a path that begins and ends with a slash, of letters, digits, and - . _ ~";
+    field.parse(expected, parse).unwrap_or_else(|| "/".to_owned())
+}
+
+fn host(field: &Field<'_>) -> Option<String> {
+    field.parse("a URL such as https://registry.example.com", |text| {
+        is_web_url(text).then(|| text.trim_end_matches('/').to_owned())
+    })
+}
+
+/// Whether it is `http://` or `https://`, a host with perhaps a port, perhaps a path, and nothing else.
+pub(crate) fn is_web_url(text: &str) -> bool {
+    let rest = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
+    let Some(rest) = rest else { return false };
+    let authority = rest.split('/').next().unwrap_or_default();
+    let has_port = !authority.ends_with(']') && authority.contains(':');
+    let with_port = if has_port { authority.to_owned() } else { format!("{authority}:443") };
+    let is_authority = TcpAddress::parse(&with_port).is_some_and(|address| !address.host.is_empty());
+    is_authority && rest.bytes().all(|byte| byte.is_ascii_graphic() && !b"?#@\"<>\\^`{|}".contains(&byte))
+}
+
+/// The host of a URL that [`is_web_url`].
+pub(crate) fn host_of(url: &str) -> Option<String> {
+    let authority = url.split_once("://")?.1.split('/').next()?;
+    let address = TcpAddress::parse(authority).or_else(|| TcpAddress::parse(&format!("{authority}:443")))?;
+    Some(address.host)
+}
+
+pub(crate) fn headers(field: &Field<'_>) -> Vec<(String, Vec<String>)> {
+    let mut headers: Vec<(String, Vec<String>)> = Vec::new();
+    for (name, values) in field.entries() {
+        if name.is_empty() || !name.bytes().all(is_of_token) {
+            values.problem(format!("{} is not the name of a header", quoted(name)), "letters, digits and -");
+            continue;
+        }
+        let name = name.to_ascii_lowercase();
+        if headers.iter().any(|(other, _)| *other == name) {
+            values.problem("given twice", "each header once, in whatever case");
+        }
+        let value = |item: &Field<'_>| item.parse("the value of a header, in one line", header_value);
+        headers.push((name, values.items().iter().filter_map(value).collect()));
+    }
+    headers
+}
+
+/// Spec: RFC 9110, section 5.6.2.
+fn is_of_token(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
+}
+
+fn header_value(text: &str) -> Option<String> {
+    let fits = |letter: char| letter == '\t' || (' '..='~').contains(&letter);
+    text.chars().all(fits).then(|| text.trim().to_owned())
+}
+
+fn debug_server(debug: &Field<'_>) -> Option<DebugServer> {
+    let prometheus = debug.get("prometheus");
+    let path = metrics_path(&prometheus.get("path"));
+    let metrics = prometheus.get("enabled").flag(false).then_some(path);
+    let addr = debug.get("addr");
+    if !addr.is_set() {
+        if metrics.is_some() {
+            prometheus.remark("has no effect without http.debug.addr");
+        }
+        return None;
+    }
+    Some(DebugServer { address: address(&addr)?, metrics_path: metrics })
+}
+
+fn metrics_path(field: &Field<'_>) -> String {
+    let parse = |text: &str| {
+        let fits =
+            text.starts_with('/') && text.bytes().all(|b| b.is_ascii_graphic() && b != b'?' && b != b'#');
+        fits.then(|| text.to_owned())
+    };
+    field.parse("a path that begins with a slash", parse).unwrap_or_else(|| "/metrics".to_owned())
+}
+
+impl Limits {
+    fn read(limits: &Field<'_>) -> Limits {
+        const SECOND: Duration = Duration::from_secs(1);
+        let size = |name: &str, default: usize, least: u64, most: usize| {
+            let bytes = limits.get(name).size(default as u64, least..=most as u64);
+            usize::try_from(bytes).unwrap_or(most)
+        };
+        let connections = limits.get("connections").integer(10_000, 1..=1_000_000);
+        Limits {
+            header_bytes: size("headerbytes", 64 << 10, 8 << 10, 1 << 20),
+            header_timeout: limits.get("headertimeout").duration(30 * SECOND, SECOND),
+            idle_timeout: limits.get("idletimeout").duration(120 * SECOND, SECOND),
+            body_idle_timeout: limits.get("bodyidletimeout").duration(60 * SECOND, SECOND),
+            connections: usize::try_from(connections).unwrap_or(usize::MAX),
+            manifest_bytes: size("manifestbytes", MANIFEST_BYTES_MAX, 1 << 10, MANIFEST_BYTES_MAX),
+            chunk_bytes_min: size("chunkminbytes", 0, 0, 1 << 30) as u64,
+        }
+    }
+}

@@ -1,0 +1,84 @@
+//! The configuration of a container registry: the Go registry's `config.yml`, old spellings and new, with its `REGISTRY_…`
+//! environment variables, as a checked [`Config`].
+//!
+//! ```
+//! let yaml = "
+//! version: 0.1
+//! storage:
+//!   filesystem:
+//!     rootdirectory: /srv/registry
+//! ";
+//! let environment = [("REGISTRY_HTTP_ADDR".to_owned(), "127.0.0.1:6000".to_owned())];
+//! let loaded = registry_config::parse(yaml, environment.into_iter())?;
+//! assert_eq!(loaded.config.http.drain_timeout.as_secs(), 10);
+//! assert!(loaded.warnings.is_empty());
+//!
+//! let problems = registry_config::parse("version: 0.1\nhttp: {addr: ':5000'}", std::iter::empty()).unwrap_err();
+//! assert!(problems.to_string().contains("REGISTRY_HTTP_INSECURE=true"));
+//! # Ok::<(), registry_config::Problems>(())
+//! ```
+//!
+//! All [`Problems`] are found at once, each with its key path and, for a value from the environment, the variable's name.
+//! What has no effect is a [`Warning`]. Where ignoring something would be unsafe, it is a problem: an authentication scheme
+//! or a storage driver that this version does not have, plain HTTP on the network, a registry open to everybody.
+//!
+//! What it is not: it opens no file but the configuration, resolves no name, and reads no environment of its own, except
+//! [`process_environment`]. Whether a certificate can be read is for whoever serves with it.
+//!
+//! A configuration is first a tree of texts, then laid over with the environment, then read section by section.
+//!
+//! | Module | What |
+//! |---|---|
+//! | `yaml`, `node` | a document as a tree, under limits |
+//! | `schema`, `unknown` | which keys there are, and warnings about others |
+//! | `environment` | variables laid over the tree |
+//! | `field`, `scalar`, `nearest` | typed reading that notes problems |
+//! | `config`, and `log`, `storage`, `metadata`, `auth`, `http`, `tls`, `address`, `health`, `validation`, `secret` | what comes out |
+//! | `safety` | what must be said explicitly |
+//! | `data_folder` | where data goes if nothing says so |
+//! | `problem`, `warning` | what an operator is told |
+
+#![forbid(unsafe_code)]
+
+mod address;
+mod auth;
+mod config;
+mod data_folder;
+mod environment;
+mod field;
+mod health;
+mod http;
+mod load;
+mod log;
+mod metadata;
+mod nearest;
+mod node;
+mod problem;
+mod safety;
+mod scalar;
+mod schema;
+mod secret;
+mod storage;
+mod tls;
+mod unknown;
+mod validation;
+mod warning;
+mod yaml;
+
+pub use address::TcpAddress;
+pub use auth::{Anonymous, Auth};
+pub use config::{Config, Loaded};
+pub use data_folder::data_folder;
+pub use environment::VARIABLES_MAX;
+pub use health::{FileCheck, Health, HttpCheck, Rhythm, StorageCheck, TcpCheck};
+pub use http::{DebugServer, Http, Limits, Listen};
+pub use load::{fuzz, load, load_as, parse, process_environment};
+pub use log::{Log, LogFormatter, LogLevel};
+pub use metadata::{Gc, Metadata};
+pub use problem::{Problem, Problems};
+pub use secret::Secret;
+pub use storage::{Driver, Durability, Storage, UploadPurging};
+pub use tls::{Certificate, ClientCertificateMode, ClientCertificates, Tls, TlsVersion};
+pub use validation::{IndexRule, UrlRules, Validation};
+pub use warning::Warning;
+pub use yaml::{CONFIG_BYTES_MAX, CONFIG_DEPTH_MAX, CONFIG_NODES_MAX};

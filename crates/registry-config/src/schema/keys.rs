@@ -1,0 +1,155 @@
+//! The table of keys, in the order of the Go registry's documentation; ours come last in their section.
+
+use super::Key;
+use super::Kind::{Anything, Choice, Growing, Map, Scalar, Scalars, Section, Sections};
+use super::Standing::{Deprecated, NotActive, NotNeeded};
+
+const fn key(name: &'static str, kind: super::Kind) -> Key {
+    Key::new(name, kind)
+}
+
+const fn not_active(name: &'static str) -> Key {
+    Key::new(name, Anything).standing(NotActive)
+}
+
+const fn scalar(name: &'static str) -> Key {
+    Key::new(name, Scalar)
+}
+
+pub(crate) const ROOT: &[Key] = &[
+    scalar("version"),
+    key("log", Section(LOG)),
+    scalar("loglevel").standing(Deprecated("log.level")),
+    key("storage", Choice(STORAGE)),
+    key("auth", Choice(AUTH)),
+    not_active("middleware"),
+    key("http", Section(HTTP)),
+    not_active("notifications"),
+    not_active("redis"),
+    key("health", Section(HEALTH)),
+    not_active("proxy"),
+    key("validation", Section(VALIDATION)),
+    key("catalog", Section(&[scalar("maxentries")])),
+    key("tags", Section(&[scalar("maxtags")])),
+    not_active("policy"),
+    not_active("reporting"),
+    not_active("compatibility"),
+    key("metadata", Choice(&[key("sqlite", Section(&[scalar("path")]))])),
+    key("gc", Growing(&[scalar("lease"), scalar("undelete_window")])),
+];
+
+const LOG: &[Key] = &[
+    scalar("level"),
+    scalar("formatter"),
+    key("fields", Map),
+    key("accesslog", Section(&[scalar("disabled")])),
+    not_active("reportcaller"),
+    not_active("hooks"),
+];
+
+const STORAGE: &[Key] = &[
+    key("filesystem", Section(FILESYSTEM)),
+    key("inmemory", Section(&[])),
+    key("s3", Anything),
+    key("s3aws", Anything),
+    key("gcs", Anything),
+    key("azure", Anything),
+    key("swift", Anything),
+    key("oss", Anything),
+    key("maintenance", Section(MAINTENANCE)),
+    key("cache", Anything).standing(NotNeeded("the database answers what the cache was for")),
+    key("delete", Section(&[scalar("enabled")])),
+    key("redirect", Section(&[scalar("disable")])),
+    not_active("tag"),
+];
+
+const FILESYSTEM: &[Key] = &[
+    scalar("rootdirectory"),
+    scalar("maxthreads").standing(NotNeeded("file access has bounds of its own")),
+    scalar("durability"),
+];
+
+const MAINTENANCE: &[Key] = &[
+    key("uploadpurging", Section(&[scalar("enabled"), scalar("age"), scalar("interval"), scalar("dryrun")])),
+    key("readonly", Section(&[scalar("enabled")])),
+];
+
+const AUTH: &[Key] = &[
+    key("none", Section(&[])),
+    key("silly", Section(&[scalar("realm"), scalar("service")])),
+    key("token", Anything),
+    key("htpasswd", Section(&[scalar("realm"), scalar("path")])),
+    scalar("anonymous"),
+];
+
+const HTTP: &[Key] = &[
+    scalar("addr"),
+    scalar("net"),
+    scalar("prefix"),
+    scalar("host"),
+    scalar("relativeurls"),
+    scalar("secret").standing(NotNeeded("what an upload's URL would have to prove is in the database")),
+    scalar("draintimeout"),
+    key("headers", Map),
+    key("tls", Section(TLS)),
+    key("debug", Section(DEBUG)),
+    key("http2", Section(&[scalar("disabled")])),
+    key("h2c", Section(&[scalar("enabled")])),
+    scalar("insecure"),
+    key("limits", Section(LIMITS)),
+];
+
+const TLS: &[Key] = &[
+    scalar("certificate"),
+    scalar("key"),
+    key("clientcas", Scalars),
+    scalar("clientauth"),
+    scalar("minimumtls"),
+    key("ciphersuites", Scalars),
+    key("letsencrypt", Anything),
+    key("selfsigned", Section(&[key("hosts", Scalars), scalar("directory")])),
+];
+
+const DEBUG: &[Key] = &[scalar("addr"), key("prometheus", Section(&[scalar("enabled"), scalar("path")]))];
+
+const LIMITS: &[Key] = &[
+    scalar("headerbytes"),
+    scalar("headertimeout"),
+    scalar("idletimeout"),
+    scalar("bodyidletimeout"),
+    scalar("connections"),
+    scalar("manifestbytes"),
+    scalar("chunkminbytes"),
+];
+
+const HEALTH: &[Key] = &[
+    key("storagedriver", Section(&[scalar("enabled"), scalar("interval"), scalar("threshold")])),
+    key("file", Sections(&[scalar("file"), scalar("interval"), scalar("threshold")])).also("FILECHECKERS"),
+    key("http", Sections(HTTP_CHECK)).also("HTTPCHECKERS"),
+    key("tcp", Sections(&[scalar("addr"), scalar("timeout"), scalar("interval"), scalar("threshold")]))
+        .also("TCPCHECKERS"),
+];
+
+const HTTP_CHECK: &[Key] = &[
+    scalar("uri"),
+    key("headers", Map),
+    scalar("timeout"),
+    scalar("interval"),
+    scalar("threshold"),
+    scalar("statuscode"),
+];
+
+const VALIDATION: &[Key] = &[
+    scalar("enabled").standing(Deprecated("validation.disabled")),
+    scalar("disabled"),
+    key(
+        "manifests",
+        Section(&[
+            key("urls", Section(&[key("allow", Scalars), key("deny", Scalars)])),
+            key("indexes", Section(&[scalar("platforms"), key("platformlist", Sections(PLATFORM))])),
+            key("images", Section(&[scalar("layers")])),
+        ]),
+    ),
+];
+
+const PLATFORM: &[Key] = &[scalar("architecture"), scalar("os")];

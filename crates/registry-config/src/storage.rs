@@ -1,0 +1,138 @@
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::field::{Field, quoted};
+use crate::nearest::nearest;
+
+/// Where bytes are kept, and what may be done with them. Key `storage`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Storage {
+    /// Where bytes are kept.
+    pub driver: Driver,
+    /// Whether tags, manifests and blobs may be deleted. Key `delete.enabled`.
+    pub delete_enabled: bool,
+    /// Whether blobs are always served by the registry itself, even if the store can sign URLs. Key `redirect.disable`.
+    pub redirect_disabled: bool,
+    /// Whether everything that would change something is refused. Key `maintenance.readonly.enabled`.
+    pub read_only: bool,
+    /// What becomes of uploads that nobody finishes. Key `maintenance.uploadpurging`.
+    pub upload_purging: UploadPurging,
+}
+
+/// Where bytes are kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Driver {
+    /// In files.
+    Filesystem {
+        /// The folder, as it was written; possibly relative to the working folder. Key `filesystem.rootdirectory`.
+        root: PathBuf,
+        /// Key `filesystem.durability`.
+        durability: Durability,
+    },
+    /// In memory, lost at the end of the process.
+    InMemory,
+}
+
+/// What an acknowledged push survives.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Durability {
+    /// A power cut: files and folders are synced before an answer.
+    #[default]
+    Full,
+    /// The end of the process, but not that of the machine.
+    None,
+}
+
+/// What becomes of uploads that nobody finishes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct UploadPurging {
+    /// Whether they are removed at all.
+    pub enabled: bool,
+    /// How long one must be untouched; 168 hours by default.
+    pub age: Duration,
+    /// How often they are looked for; 24 hours by default.
+    pub interval: Duration,
+    /// Whether they are only reported.
+    pub dry_run: bool,
+}
+
+/// Drivers of the Go registry that are not here.
+const OTHER_DRIVERS: [&str; 6] = ["s3", "s3aws", "gcs", "azure", "swift", "oss"];
+
+/// What stands beside the driver in `storage`.
+const NO_DRIVERS: [&str; 5] = ["maintenance", "cache", "delete", "redirect", "tag"];
+
+const STORES: &str = "filesystem or inmemory";
+
+impl Storage {
+    /// `default_root` is where files go if nothing says so.
+    pub(crate) fn read(storage: &Field<'_>, default_root: Option<PathBuf>) -> Storage {
+        let driver = driver(storage, default_root);
+        // `storage: inmemory` has no sections to look into.
+        let section = |name| match storage.scalar() {
+            Some(_) => storage.absent(),
+            None => storage.get(name),
+        };
+        let maintenance = section("maintenance");
+        Storage {
+            driver,
+            delete_enabled: section("delete").get("enabled").flag(false),
+            redirect_disabled: section("redirect").get("disable").flag(false),
+            read_only: maintenance.get("readonly").get("enabled").flag(false),
+            upload_purging: purging(&maintenance.get("uploadpurging")),
+        }
+    }
+}
+
+fn driver(storage: &Field<'_>, default_root: Option<PathBuf>) -> Driver {
+    let named: Vec<(&str, Field<'_>)> = match storage.scalar() {
+        Some(name) => vec![(name, storage.clone())],
+        None => storage.entries().into_iter().filter(|(name, _)| !NO_DRIVERS.contains(name)).collect(),
+    };
+    let (known, others): (Vec<_>, Vec<_>) =
+        named.iter().partition(|(name, _)| ["filesystem", "inmemory"].contains(name));
+    others.iter().for_each(|(name, field)| refuse(name, field));
+    if known.len() > 1 {
+        storage.problem("has two drivers, filesystem and inmemory", "one");
+    }
+    match known.first() {
+        Some(("inmemory", _)) => Driver::InMemory,
+        Some((_, field)) if storage.scalar().is_none() => filesystem(field, default_root),
+        // Without a folder the next line would only report a second problem.
+        None if !others.is_empty() => Driver::InMemory,
+        _ => filesystem(&storage.absent().get("filesystem"), default_root),
+    }
+}
+
+fn refuse(name: &str, field: &Field<'_>) {
+    if OTHER_DRIVERS.contains(&name) {
+        return field.problem(format!("the driver {name} is not in this version"), STORES);
+    }
+    let meant = nearest(name, ["filesystem", "inmemory"].into_iter().chain(NO_DRIVERS));
+    let meant = meant.map(|word| format!(" (was {word} meant?)")).unwrap_or_default();
+    field.problem(format!("there is no driver {}", quoted(name)), format!("{STORES}{meant}"));
+}
+
+fn filesystem(field: &Field<'_>, default_root: Option<PathBuf>) -> Driver {
+    let root = field.get("rootdirectory");
+    let folder = root.text().map(PathBuf::from).or(default_root);
+    if folder.is_none() {
+        root.problem("is missing, and there is no home folder to put it in", "the folder for the data");
+    }
+    let durability = [("full", Durability::Full), ("none", Durability::None)];
+    Driver::Filesystem {
+        root: folder.unwrap_or_default(),
+        durability: field.get("durability").choice(&durability).unwrap_or_default(),
+    }
+}
+
+/// The Go registry wants all four keys or none; here each has its default.
+fn purging(field: &Field<'_>) -> UploadPurging {
+    const HOUR: Duration = Duration::from_secs(3600);
+    UploadPurging {
+        enabled: field.get("enabled").flag(true),
+        age: field.get("age").duration(168 * HOUR, Duration::from_secs(60)),
+        interval: field.get("interval").duration(24 * HOUR, Duration::from_secs(1)),
+        dry_run: field.get("dryrun").flag(false),
+    }
+}

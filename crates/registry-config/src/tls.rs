@@ -1,0 +1,210 @@
+use std::path::PathBuf;
+
+use crate::field::Field;
+use crate::http::{Listen, host_of};
+
+/// How connections are encrypted. Key `http.tls`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tls {
+    /// What the registry shows clients.
+    pub certificate: Certificate,
+    /// What clients must show, if anything.
+    pub clients: Option<ClientCertificates>,
+    /// The oldest version that is spoken. Key `minimumtls`.
+    pub minimum: TlsVersion,
+}
+
+/// What the registry shows clients.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Certificate {
+    /// PEM files. Keys `certificate` and `key`.
+    Files {
+        /// The certificate and those that lead from it to an authority.
+        certificate: PathBuf,
+        /// Its private key.
+        key: PathBuf,
+    },
+    /// Made by the registry itself, so clients must be told to trust it. Key `selfsigned`.
+    SelfSigned {
+        /// The names and addresses that it is for. By default `localhost`, the addresses of the loopback, and the hosts of
+        /// `http.host` and `http.addr`.
+        hosts: Vec<String>,
+        /// Where it is kept. `None`: beside the data, or for a registry in memory nowhere.
+        directory: Option<PathBuf>,
+    },
+}
+
+/// What clients must show.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClientCertificates {
+    /// PEM files with the authorities that are trusted. Key `clientcas`.
+    pub authorities: Vec<PathBuf>,
+    /// Key `clientauth`.
+    pub mode: ClientCertificateMode,
+}
+
+/// How strictly certificates of clients are wanted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ClientCertificateMode {
+    /// Asked for, not needed, not verified.
+    Request,
+    /// Needed, not verified.
+    RequireAny,
+    /// Not needed, but verified if there is one.
+    VerifyIfGiven,
+    /// Needed and verified.
+    #[default]
+    RequireAndVerify,
+}
+
+/// A version of TLS.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum TlsVersion {
+    /// TLS 1.2.
+    #[default]
+    V1_2,
+    /// TLS 1.3.
+    V1_3,
+}
+
+/// The names that the Go registry knows.
+const CIPHER_SUITES: &[&str] = &[
+    "TLS_RSA_WITH_AES_128_CBC_SHA",
+    "TLS_RSA_WITH_AES_256_CBC_SHA",
+    "TLS_RSA_WITH_AES_128_CBC_SHA256",
+    "TLS_RSA_WITH_AES_128_GCM_SHA256",
+    "TLS_RSA_WITH_AES_256_GCM_SHA384",
+    "TLS_RSA_WITH_3DES_EDE_CBC_SHA",
+    "TLS_RSA_WITH_RC4_128_SHA",
+    "TLS_ECDHE_RSA_WITH_RC4_128_SHA",
+    "TLS_ECDHE_ECDSA_WITH_RC4_128_SHA",
+    "TLS_ECDHE_RSA_WITH_3DES_EDE_CBC_SHA",
+    "TLS_ECDHE_ECDSA_WITH_AES_128_CBC_SHA",
+    "TLS_ECDHE_ECDSA_WITH_AES_256_CBC_SHA",
+    "TLS_ECDHE_ECDSA_WITH_AES_128_CBC_SHA256",
+    "TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256",
+    "TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384",
+    "TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256",
+    "TLS_ECDHE_RSA_WITH_AES_128_CBC_SHA",
+    "TLS_ECDHE_RSA_WITH_AES_256_CBC_SHA",
+    "TLS_ECDHE_RSA_WITH_AES_128_CBC_SHA256",
+    "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256",
+    "TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384",
+    "TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256",
+    "TLS_AES_128_GCM_SHA256",
+    "TLS_AES_256_GCM_SHA384",
+    "TLS_CHACHA20_POLY1305_SHA256",
+];
+
+impl Tls {
+    /// `None` for plain HTTP.
+    pub(crate) fn read(tls: &Field<'_>, listen: &Listen, host: Option<&str>) -> Option<Tls> {
+        refuse_acme(&tls.get("letsencrypt"));
+        let (certificate, self_signed) = (tls.get("certificate"), tls.get("selfsigned"));
+        let has_files = certificate.is_set() || tls.get("key").is_set();
+        let self_signed = self_signed_certificate(&self_signed, listen, host);
+        if has_files && self_signed.is_some() {
+            tls.problem("has both a certificate and selfsigned", "one of them");
+        }
+        let certificate = if has_files { Some(files(tls)) } else { self_signed };
+        let minimum = minimum(&tls.get("minimumtls"));
+        check_cipher_suites(&tls.get("ciphersuites"));
+        let clients = clients(tls);
+        if certificate.is_none() && clients.is_some() {
+            tls.get("clientcas")
+                .problem("is given without a certificate", "http.tls.certificate and http.tls.key");
+        }
+        Some(Tls { certificate: certificate?, clients, minimum })
+    }
+}
+
+/// Without it the registry would serve plain HTTP where TLS was asked for.
+fn refuse_acme(letsencrypt: &Field<'_>) {
+    let is_said = |(_, field): &(&str, Field<'_>)| field.is_set();
+    if letsencrypt.entries().iter().any(is_said) {
+        letsencrypt.problem(
+            "getting certificates by ACME is not in this version",
+            "http.tls.certificate and http.tls.key, or http.tls.selfsigned: true",
+        );
+    }
+}
+
+fn files(tls: &Field<'_>) -> Certificate {
+    let path =
+        |name: &str, expected: &str| PathBuf::from(tls.get(name).required(expected).unwrap_or_default());
+    Certificate::Files {
+        certificate: path("certificate", "the path of a PEM file, beside http.tls.key"),
+        key: path("key", "the path of a PEM file, beside http.tls.certificate"),
+    }
+}
+
+fn self_signed_certificate(field: &Field<'_>, listen: &Listen, host: Option<&str>) -> Option<Certificate> {
+    if !field.is_set() {
+        return None;
+    }
+    if field.scalar().is_some() {
+        let hosts = default_hosts(listen, host);
+        return field.flag(false).then_some(Certificate::SelfSigned { hosts, directory: None });
+    }
+    let named = field.get("hosts").texts();
+    Some(Certificate::SelfSigned {
+        hosts: if named.is_empty() { default_hosts(listen, host) } else { named },
+        directory: field.get("directory").text().map(PathBuf::from),
+    })
+}
+
+fn default_hosts(listen: &Listen, host: Option<&str>) -> Vec<String> {
+    let mut hosts: Vec<String> = ["localhost", "127.0.0.1", "::1"].map(str::to_owned).to_vec();
+    hosts.extend(host.and_then(host_of));
+    if let Listen::Tcp(address) = listen
+        && !["", "0.0.0.0", "::"].contains(&address.host.as_str())
+    {
+        hosts.push(address.host.clone());
+    }
+    let mut seen = Vec::new();
+    hosts.retain(|host| {
+        !seen.contains(host) && {
+            seen.push(host.clone());
+            true
+        }
+    });
+    hosts
+}
+
+fn minimum(field: &Field<'_>) -> TlsVersion {
+    if let Some(old @ ("tls1.0" | "tls1.1")) = field.scalar() {
+        field.remark(format!("{old} is not spoken any more, so tls1.2 is the oldest"));
+        return TlsVersion::V1_2;
+    }
+    field.choice(&[("tls1.2", TlsVersion::V1_2), ("tls1.3", TlsVersion::V1_3)]).unwrap_or_default()
+}
+
+fn check_cipher_suites(field: &Field<'_>) {
+    let items = field.items();
+    for item in &items {
+        let known = |text: &str| CIPHER_SUITES.contains(&text).then_some(());
+        item.parse("the name of a cipher suite, such as TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256", known);
+    }
+    if !items.is_empty() {
+        field.remark("rustls chooses among suites that are all strong, so the list has no effect");
+    }
+}
+
+fn clients(tls: &Field<'_>) -> Option<ClientCertificates> {
+    let mode = tls.get("clientauth");
+    let chosen = mode.choice(&[
+        ("request-client-cert", ClientCertificateMode::Request),
+        ("require-any-client-cert", ClientCertificateMode::RequireAny),
+        ("verify-client-cert-if-given", ClientCertificateMode::VerifyIfGiven),
+        ("require-and-verify-client-cert", ClientCertificateMode::RequireAndVerify),
+    ]);
+    let authorities: Vec<PathBuf> = tls.get("clientcas").texts().into_iter().map(PathBuf::from).collect();
+    if authorities.is_empty() {
+        if mode.is_set() {
+            // The Go registry ignores it then; whoever relies on it has an open door.
+            mode.problem("has no effect without http.tls.clientcas", "http.tls.clientcas beside it");
+        }
+        return None;
+    }
+    Some(ClientCertificates { authorities, mode: chosen.unwrap_or_default() })
+}

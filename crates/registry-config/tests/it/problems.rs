@@ -1,0 +1,417 @@
+use proptest::prelude::*;
+use registry_config::*;
+
+use crate::{warnings, with};
+
+/// A document whose one section is wrong, and the line about it.
+const WRONG: &[(&str, &str)] = &[
+    ("log: {level: verbose}", "log.level: is \"verbose\"; expected one of error, warn, info, debug"),
+    (
+        "log: {level: debgu}",
+        "log.level: is \"debgu\"; expected one of error, warn, info, debug (was debug meant?)",
+    ),
+    ("log: {formatter: xml}", "log.formatter: is \"xml\"; expected one of text, json, logstash"),
+    ("log: {fields: {a: [b]}}", "log.fields.a: is a list; expected a text"),
+    ("log: {accesslog: {disabled: maybe}}", "log.accesslog.disabled: is \"maybe\"; expected true or false"),
+    ("log: [a]", "log: is a list; expected a section"),
+    ("storage: s3", "storage: the driver s3 is not in this version; expected filesystem or inmemory"),
+    (
+        "storage: {gcs: {bucket: b}}",
+        "storage.gcs: the driver gcs is not in this version; expected filesystem or inmemory",
+    ),
+    (
+        "storage: {filesytem: {}}",
+        "storage.filesytem: there is no driver \"filesytem\"; expected filesystem or inmemory (was filesystem meant?)",
+    ),
+    (
+        "storage: {filesystem: {}, inmemory: {}}",
+        "storage: has two drivers, filesystem and inmemory; expected one",
+    ),
+    (
+        "storage: {filesystem: {durability: some}}",
+        "storage.filesystem.durability: is \"some\"; expected one of full, none",
+    ),
+    (
+        "storage: {inmemory: , maintenance: {readonly: true}}",
+        "storage.maintenance.readonly: is a single value; expected a section",
+    ),
+    (
+        "storage: {inmemory: , maintenance: {uploadpurging: {age: 1d}}}",
+        "storage.maintenance.uploadpurging.age: is \"1d\"; expected a duration such as 10s, 5m or 168h, at least 60s",
+    ),
+    (
+        "{storage: inmemory, metadata: {sqlite: {path: /db}}}",
+        "metadata.sqlite.path: is given, but storage is inmemory; expected no path, or storage on filesystem",
+    ),
+    (
+        "metadata: {postgres: {}}",
+        "metadata.postgres: metadata in \"postgres\" is not in this version; expected sqlite",
+    ),
+    ("gc: {lease: 0}", "gc.lease: is \"0\"; expected a duration such as 10s, 5m or 168h, at least 60s"),
+    (
+        "auth: {htpasswd: {realm: r}}",
+        "auth.htpasswd.path: is missing; expected the path of a file made with htpasswd -B",
+    ),
+    (
+        "auth: {htpasswd: {path: p}}",
+        "auth.htpasswd.realm: is missing; expected a name that clients are shown",
+    ),
+    (
+        "auth: {token: {realm: r}}",
+        "auth.token: the scheme token is not in this version; expected htpasswd, or none for a registry that is open to \
+         everybody",
+    ),
+    (
+        "auth: ldap",
+        "auth: there is no scheme \"ldap\"; expected htpasswd, or none for a registry that is open to everybody",
+    ),
+    (
+        "auth: {htpaswd: {}}",
+        "auth.htpaswd: there is no scheme \"htpaswd\"; expected htpasswd, or none for a registry that is open to \
+         everybody (was htpasswd meant?)",
+    ),
+    ("auth: {anonymous: pull}", "auth.anonymous: stands without a scheme; expected auth.htpasswd beside it"),
+    ("auth: {none: , token: {a: b}}", "auth: has two schemes, \"none\" and \"token\"; expected one"),
+    (
+        "http: {addr: localhost}",
+        "http.addr: is \"localhost\"; expected host:port, such as 127.0.0.1:5000, or :5000 for all addresses of the machine",
+    ),
+    ("http: {net: unix}", "http.addr: is missing; expected the path of a socket, as http.net is unix"),
+    ("http: {net: udp}", "http.net: is \"udp\"; expected one of tcp, unix"),
+    (
+        "http: {prefix: images/}",
+        "http.prefix: is \"images/\"; expected a path that begins and ends with a slash, of letters, digits, and - . _ ~",
+    ),
+    (
+        "http: {host: registry.example.com}",
+        "http.host: is \"registry.example.com\"; expected a URL such as https://registry.example.com",
+    ),
+    (
+        "http: {host: 'https://a?b'}",
+        "http.host: is \"https://a?b\"; expected a URL such as https://registry.example.com",
+    ),
+    (
+        "http: {host: 'https://user@a'}",
+        "http.host: is \"https://user@a\"; expected a URL such as https://registry.example.com",
+    ),
+    (
+        "http: {host: 'https:///x'}",
+        "http.host: is \"https:///x\"; expected a URL such as https://registry.example.com",
+    ),
+    (
+        "http: {draintimeout: -1s}",
+        "http.draintimeout: is \"-1s\"; expected a duration such as 10s, 5m or 168h",
+    ),
+    (
+        "http: {headers: {'a b': [c]}}",
+        "http.headers.a b: \"a b\" is not the name of a header; expected letters, digits and -",
+    ),
+    (
+        "http: {headers: {a: [\"b\\nc\"]}}",
+        "http.headers.a[0]: is \"b\\nc\"; expected the value of a header, in one line",
+    ),
+    (
+        "http: {headers: {a: b, A: c}}",
+        "http.headers.A: given twice; expected each header once, in whatever case",
+    ),
+    (
+        "http: {tls: {certificate: c}}",
+        "http.tls.key: is missing; expected the path of a PEM file, beside http.tls.certificate",
+    ),
+    (
+        "http: {tls: {key: k}}",
+        "http.tls.certificate: is missing; expected the path of a PEM file, beside http.tls.key",
+    ),
+    (
+        "http: {tls: {certificate: c, key: k, selfsigned: true}}",
+        "http.tls: has both a certificate and selfsigned; expected one of them",
+    ),
+    (
+        "http: {tls: {selfsigned: true, clientauth: require-and-verify-client-cert}}",
+        "http.tls.clientauth: has no effect without http.tls.clientcas; expected http.tls.clientcas beside it",
+    ),
+    (
+        "http: {tls: {clientcas: [a]}}",
+        "http.tls.clientcas: is given without a certificate; expected http.tls.certificate and http.tls.key",
+    ),
+    ("http: {tls: {minimumtls: ssl3}}", "http.tls.minimumtls: is \"ssl3\"; expected one of tls1.2, tls1.3"),
+    (
+        "http: {tls: {ciphersuites: [BEST]}}",
+        "http.tls.ciphersuites[0]: is \"BEST\"; expected the name of a cipher suite, such as \
+         TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256",
+    ),
+    (
+        "http: {tls: {letsencrypt: {email: a}}}",
+        "http.tls.letsencrypt: getting certificates by ACME is not in this version; expected http.tls.certificate and \
+         http.tls.key, or http.tls.selfsigned: true",
+    ),
+    (
+        "http: {limits: {manifestbytes: 5MiB}}",
+        "http.limits.manifestbytes: is \"5MiB\"; expected bytes, from 1024 to 4194304, or such as 64KiB or 4MiB",
+    ),
+    (
+        "http: {limits: {connections: 0}}",
+        "http.limits.connections: is \"0\"; expected a whole number from 1 to 1000000",
+    ),
+    (
+        "health: {file: [{}]}",
+        "health.file[0].file: is missing; expected the path of a file whose existence means unwell",
+    ),
+    (
+        "health: {http: [{uri: 'ftp://a'}]}",
+        "health.http[0].uri: is \"ftp://a\"; expected a URL, http or https",
+    ),
+    ("health: {tcp: [{timeout: 1s}]}", "health.tcp[0].addr: is missing; expected host:port"),
+    ("health: {file: {file: a}}", "health.file: is a section; expected a list"),
+    (
+        "validation: {manifests: {indexes: {platforms: some}}}",
+        "validation.manifests.indexes.platforms: is \"some\"; expected one of all, none, list",
+    ),
+    (
+        "validation: {manifests: {indexes: {platforms: list, platformlist: [{os: linux}]}}}",
+        "validation.manifests.indexes.platformlist[0].architecture: is missing; expected an architecture such as amd64",
+    ),
+    ("tags: {maxtags: -1}", "tags.maxtags: is \"-1\"; expected a whole number from 0 to 1000000"),
+    (
+        "catalog: {maxentries: many}",
+        "catalog.maxentries: is \"many\"; expected a whole number from 0 to 1000000",
+    ),
+];
+
+#[test]
+fn each_wrong_value_is_one_problem_with_its_key() {
+    for (yaml, line) in WRONG {
+        let yaml = match yaml.starts_with('{') {
+            true => yaml.replacen('{', "{version: 0.1, ", 1),
+            false => format!("version: 0.1\n{yaml}"),
+        };
+        match with(&yaml, &[]) {
+            Ok(loaded) => panic!("{yaml}: accepted as {loaded:?}"),
+            Err(problems) => assert_eq!(problems.to_string(), *line, "{yaml}"),
+        }
+    }
+}
+
+#[test]
+fn all_problems_come_at_once() {
+    let sections: Vec<&str> = WRONG.iter().map(|(yaml, _)| *yaml).collect();
+    let pick = |start: &str| *sections.iter().find(|yaml| yaml.starts_with(start)).unwrap();
+    let yaml =
+        ["log:", "storage:", "gc:", "http: {net: udp", "health:", "tags:", "catalog:"].map(pick).join("\n");
+    let problems = with(&yaml, &[("REGISTRY_HTTP_ADDR", "nowhere")]).unwrap_err();
+    let keys: Vec<&str> = problems.iter().map(|problem| problem.key.as_str()).collect();
+    let expected = [
+        "version",
+        "log.level",
+        "storage",
+        "http.net",
+        "http.addr",
+        "gc.lease",
+        "health.file[0].file",
+        "catalog.maxentries",
+        "tags.maxtags",
+    ];
+    assert_eq!(
+        {
+            let mut keys = keys.clone();
+            keys.sort();
+            keys
+        },
+        {
+            let mut all = expected.to_vec();
+            all.sort();
+            all
+        }
+    );
+    let from_environment = problems.iter().find(|problem| problem.key == "http.addr").unwrap();
+    assert_eq!(from_environment.variable.as_deref(), Some("REGISTRY_HTTP_ADDR"));
+    assert_eq!(problems.to_string().lines().count(), expected.len());
+}
+
+#[test]
+fn the_version_is_0_1_and_a_file_must_say_so() {
+    for (yaml, line) in [
+        ("", "version: is missing; expected 0.1"),
+        ("log: {level: info}", "version: is missing; expected 0.1"),
+        ("version: 0.2", "version: is \"0.2\"; expected 0.1"),
+        ("version: 1", "version: is \"1\"; expected 0.1"),
+        ("version: [0.1]", "version: is a list; expected 0.1"),
+    ] {
+        assert_eq!(with(yaml, &[]).unwrap_err().to_string(), line, "{yaml:?}");
+    }
+    for yaml in ["version: 0.1", "version: '0.1'", "{\"version\": \"0.1\"}"] {
+        assert!(with(yaml, &[]).is_ok(), "{yaml}");
+    }
+    assert!(with("", &[("REGISTRY_VERSION", "0.1")]).is_ok());
+}
+
+#[test]
+fn what_others_on_the_network_could_abuse_is_refused_unless_it_is_said() {
+    let tls = "tls: {certificate: c, key: k}";
+    let verified = "tls: {certificate: c, key: k, clientcas: [ca]}";
+    let asked = "tls: {certificate: c, key: k, clientcas: [ca], clientauth: request-client-cert}";
+    let users = "auth: {htpasswd: {realm: r, path: p}}";
+    for (http, auth, problems) in [
+        ("addr: 127.0.0.1:5000", "", 0),
+        ("addr: '[::1]:5000'", "", 0),
+        ("addr: localhost:5000", "", 0),
+        ("net: unix, addr: /run/registry.sock", "", 0),
+        ("addr: ':5000'", "", 2),
+        ("addr: '0.0.0.0:5000'", "", 2),
+        ("addr: '10.0.0.1:5000'", "", 2),
+        ("addr: 'registry:5000'", "", 2),
+        ("addr: ':5000', insecure: true", "", 1),
+        ("addr: ':5000'", "auth: none", 1),
+        ("addr: ':5000'", "auth: None", 1),
+        ("addr: ':5000'", users, 1),
+        ("addr: ':5000', insecure: true", "auth: none", 0),
+        ("addr: ':5000', insecure: true", "auth: {none: }", 0),
+        ("addr: ':5000', insecure: true", users, 0),
+        (&format!("addr: ':5000', {tls}"), "", 1),
+        (&format!("addr: ':5000', {tls}"), users, 0),
+        ("addr: ':5000', tls: {selfsigned: true}", users, 0),
+        ("addr: ':5000', tls: {selfsigned: false}", users, 1),
+        (&format!("addr: ':5000', {verified}"), "", 0),
+        (&format!("addr: ':5000', {asked}"), "", 1),
+        ("addr: ':5000', insecure: true", "auth: {htpasswd: {}}", 2),
+    ] {
+        let yaml = format!("version: 0.1\nhttp: {{{http}}}\n{auth}");
+        let found = with(&yaml, &[]).err().map_or(0, |problems| problems.iter().count());
+        assert_eq!(found, problems, "{yaml}");
+    }
+    let problems = with("version: 0.1", &[("REGISTRY_HTTP_ADDR", ":5000")]).unwrap_err();
+    assert!(problems.iter().all(|problem| problem.variable.as_deref() == Some("REGISTRY_HTTP_ADDR")));
+}
+
+#[test]
+fn silly_is_none_where_insecure_is_wanted_and_refused_elsewhere() {
+    let silly = "version: 0.1\nauth: {silly: {realm: r, service: s}}";
+    let problems = with(silly, &[]).unwrap_err();
+    assert_eq!(problems.iter().next().unwrap().key, "auth.silly");
+    let loaded = with(silly, &[("REGISTRY_HTTP_INSECURE", "true")]).unwrap();
+    assert_eq!(loaded.config.auth, Auth::None);
+    assert_eq!(warnings(&loaded), ["auth.silly: lets everybody in, so it is taken for none"]);
+}
+
+#[test]
+fn unknown_keys_warn_with_the_nearest_one() {
+    let yaml = "version: 0.1\nhttp: {adr: x, tls: {certifcate: y}}\nstorage: {inmemory: {a: b}, delete: {enable: true}}
+x-mine: 1\ngc: {leese: 1h, colour: blue}\nhealth: {tcp: [{addr: 'a:1', time: 3}]}\nlog: {fields: {any: thing}}";
+    let expected = [
+        "http.adr: unknown key, ignored; was http.addr meant?",
+        "http.tls.certifcate: unknown key, ignored; was http.tls.certificate meant?",
+        "storage.inmemory.a: unknown key, ignored",
+        "storage.delete.enable: unknown key, ignored; was storage.delete.enabled meant?",
+        "x-mine: unknown key, ignored",
+        "gc.leese: unknown key, ignored; was gc.lease meant?",
+        "gc.colour: not active in this version",
+        "health.tcp[0].time: unknown key, ignored",
+    ];
+    assert_eq!(warnings(&with(yaml, &[]).unwrap()), expected);
+}
+
+#[test]
+fn empty_values_leave_the_default_and_are_not_warned_about() {
+    let yaml = "version: 0.1\nproxy:\nredis: {}\nnotifications: {}\nstorage: {inmemory: , cache: }
+http: {addr: '', tls: {certificate: '', key: '', letsencrypt: {cachefile: '', hosts: []}}, secret: ''}\nauth:\nlog:";
+    let loaded = with(yaml, &[]).unwrap();
+    assert_eq!(warnings(&loaded), Vec::<String>::new());
+    assert_eq!((loaded.config.auth, loaded.config.http.tls), (Auth::Absent, None));
+}
+
+#[test]
+fn lenient_where_it_is_safe() {
+    let yaml = "version: 0.1
+http: {draintimeout: 5000000000, tls: {minimumtls: tls1.0}, debug: {prometheus: {enabled: true}}}
+catalog: {maxentries: -5}
+tags: {maxtags: 0}";
+    let loaded = with(yaml, &[]).unwrap();
+    assert_eq!((loaded.config.catalog_entries_max, loaded.config.tags_entries_max), (1000, 1000));
+    let expected = [
+        "http.draintimeout: a bare number counts nanoseconds, so this is 5s",
+        "http.tls.minimumtls: tls1.0 is not spoken any more, so tls1.2 is the oldest",
+        "http.debug.prometheus: has no effect without http.debug.addr",
+    ];
+    assert_eq!(warnings(&loaded), expected);
+}
+
+#[test]
+fn self_signed_certificates_are_for_the_names_that_are_used() {
+    let hosts = |http: &str| {
+        let loaded = with(&format!("version: 0.1\nauth: none\nhttp: {{{http}}}"), &[]).unwrap();
+        match loaded.config.http.tls.unwrap().certificate {
+            Certificate::SelfSigned { hosts, .. } => hosts.join(" "),
+            other => panic!("{other:?}"),
+        }
+    };
+    let own = "localhost 127.0.0.1 ::1";
+    assert_eq!(hosts("tls: {selfsigned: true}"), own);
+    assert_eq!(hosts("addr: ':5000', tls: {selfsigned: yes}"), own);
+    assert_eq!(hosts("addr: '10.0.0.1:5000', tls: {selfsigned: true}"), format!("{own} 10.0.0.1"));
+    assert_eq!(
+        hosts("host: 'https://r.example:5000/x', tls: {selfsigned: true}"),
+        format!("{own} r.example")
+    );
+    assert_eq!(hosts("tls: {selfsigned: {hosts: [a, b], directory: /d}}"), "a b");
+    assert_eq!(hosts("tls: {selfsigned: {directory: /d}}"), own);
+}
+
+#[test]
+fn what_validation_says_is_what_counts() {
+    let read =
+        |yaml: &str| with(&format!("version: 0.1\nvalidation: {yaml}"), &[]).unwrap().config.validation;
+    let everything = || vec![String::new()];
+    assert_eq!(read("{}").urls, UrlRules::default());
+    assert_eq!(read("{enabled: false}").indexes, IndexRule::All);
+    assert_eq!(
+        read("{manifests: {urls: {deny: [a]}}}").urls,
+        UrlRules { allow: everything(), deny: vec!["a".into()] }
+    );
+    assert_eq!(
+        read("{manifests: {urls: {allow: [a]}}}").urls,
+        UrlRules { allow: vec!["a".into()], deny: vec![] }
+    );
+    let disabled = read("{disabled: true, manifests: {urls: {deny: [a]}}}");
+    assert_eq!(disabled.urls, UrlRules { allow: everything(), deny: vec![] });
+    assert_eq!((disabled.indexes, disabled.image_layers_required), (IndexRule::None, true));
+    let wrong = with("version: 0.1\nvalidation: {manifests: {urls: {allow: ['(']}}}", &[]).unwrap_err();
+    assert_eq!(wrong.iter().next().unwrap().key, "validation.manifests.urls.allow[0]");
+}
+
+#[test]
+fn whatever_is_written_nothing_panics() {
+    for text in [
+        "version: 0.1\nhttp: []\nstorage: []\nauth: []\nhealth: 1\nvalidation: x\nlog: y\ngc: z\nmetadata: [1]",
+        "storage: {maintenance: [], delete: x, redirect: {disable: {}}}\nauth: {htpasswd: x, anonymous: []}",
+        "[1, 2]",
+        "text",
+        "&a [*a]",
+        "a\0HTTP_TLS_CLIENTCAS_0=x\0HEALTH_HTTP_0={\0STORAGE_0_1=2\0=\0HTTP",
+        "storage: inmemory\0STORAGE_0=x\0AUTH_0_0=y\0HTTP_HEADERS_0_1_2=z\0LOG_FIELDS_A_B=c",
+    ] {
+        fuzz(text.as_bytes());
+    }
+}
+
+/// Whole documents, and variables as `fuzz` takes them.
+const SEEDS: [&str; 3] = [
+    include_str!("../samples/secured.yml"),
+    include_str!("../samples/everything_go.yml"),
+    "version: 0.1\nstorage: inmemory\0HEALTH_HTTP_0_URI=http://a\0HTTP_TLS_CLIENTCAS_0=a\0STORAGE_S3_BUCKET=b\0AUTH=none",
+];
+
+proptest! {
+    #[test]
+    fn damaged_documents_are_read_or_refused(
+        seed in 0..SEEDS.len(),
+        damage in proptest::collection::vec((any::<prop::sample::Index>(), "[\\x00-\\x7f\u{e4}]{0,3}"), 1..8),
+    ) {
+        let mut bytes = SEEDS[seed].as_bytes().to_vec();
+        for (place, text) in damage {
+            let start = place.index(bytes.len());
+            let end = (start + text.len()).min(bytes.len());
+            bytes.splice(start..end, text.bytes());
+        }
+        fuzz(&bytes);
+    }
+}

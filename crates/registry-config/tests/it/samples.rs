@@ -1,0 +1,246 @@
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use registry_config::*;
+
+use crate::{warnings, with};
+
+const SAFE: [(&str, &str); 2] = [("REGISTRY_HTTP_INSECURE", "true"), ("REGISTRY_AUTH", "none")];
+
+fn filesystem(root: &str) -> Driver {
+    Driver::Filesystem { root: PathBuf::from(root), durability: Durability::Full }
+}
+
+fn seconds(count: u64) -> Duration {
+    Duration::from_secs(count)
+}
+
+#[test]
+fn the_example_for_development_works_as_it_is() {
+    let loaded = with(include_str!("../samples/development.yml"), &[]).unwrap();
+    let config = &loaded.config;
+    assert_eq!(config.log.level, LogLevel::Debug);
+    assert_eq!(config.storage.driver, filesystem("/var/lib/registry"));
+    assert_eq!(config.metadata, Metadata::SqliteFile(PathBuf::from("/var/lib/registry/metadata.sqlite")));
+    assert_eq!(config.http.listen, Listen::Tcp(TcpAddress { host: "localhost".into(), port: 5000 }));
+    assert_eq!(config.http.debug.as_ref().unwrap().address.to_string(), "localhost:5001");
+    assert_eq!(config.http.debug.as_ref().unwrap().metrics_path, None);
+    assert_eq!(config.auth, Auth::Absent);
+    assert_eq!(warnings(&loaded).len(), 1);
+    assert!(warnings(&loaded)[0].starts_with("http.secret: not needed here"));
+    assert!(!format!("{config:?}").contains("nobody guesses"), "secrets are not printed");
+    assert_eq!(config.http.secret.as_ref().unwrap().expose(), "something long that nobody guesses");
+}
+
+#[test]
+fn debians_file_needs_one_line() {
+    let sample = include_str!("../samples/debian.yml");
+    let problems = with(sample, &[]).unwrap_err();
+    let problems: Vec<&Problem> = problems.iter().collect();
+    assert_eq!(problems.len(), 1);
+    assert_eq!(problems[0].key, "http.addr");
+    assert!(problems[0].wrong.contains("plain HTTP on :5000"));
+
+    let loaded = with(sample, &SAFE[..1]).unwrap();
+    let path = PathBuf::from("/etc/docker/registry");
+    let anonymous = Anonymous::None;
+    assert_eq!(loaded.config.auth, Auth::Htpasswd { realm: "basic-realm".into(), path, anonymous });
+    assert!(loaded.config.storage.delete_enabled);
+    let headers = [("x-content-type-options".to_owned(), vec!["nosniff".to_owned()])];
+    assert_eq!(loaded.config.http.headers, headers);
+    assert_eq!(loaded.config.log.fields["service"], "registry");
+    let rhythm = Rhythm { interval: seconds(10), threshold: 3 };
+    assert_eq!(loaded.config.health.storage, StorageCheck { enabled: true, rhythm });
+    assert_eq!(
+        warnings(&loaded),
+        ["storage.cache: not needed here, the database answers what the cache was for"]
+    );
+}
+
+#[test]
+fn the_files_of_the_images_need_both_lines_and_say_which() {
+    for sample in [include_str!("../samples/image_v2.yml"), include_str!("../samples/image_v3.yml")] {
+        let text = with(sample, &[]).unwrap_err().to_string();
+        let lines: Vec<&str> = text.lines().collect();
+        assert_eq!(lines.len(), 2, "{text}");
+        for part in [
+            "http.addr: plain HTTP on :5000",
+            "`insecure: true` below `http:`",
+            "REGISTRY_HTTP_INSECURE=true",
+        ] {
+            assert!(lines[0].contains(part), "{part}: {text}");
+        }
+        for part in ["http.addr: without authentication", "`auth: none`", "REGISTRY_AUTH=none"] {
+            assert!(lines[1].contains(part), "{part}: {text}");
+        }
+        let loaded = with(sample, &SAFE).unwrap();
+        assert_eq!(loaded.config.auth, Auth::None);
+        assert_eq!(loaded.config.http.listen, Listen::Tcp(TcpAddress { host: String::new(), port: 5000 }));
+    }
+    let loaded = with(include_str!("../samples/image_v3.yml"), &SAFE).unwrap();
+    assert!(!loaded.config.storage.upload_purging.enabled);
+    assert_eq!(loaded.config.http.debug.as_ref().unwrap().metrics_path.as_deref(), Some("/metrics"));
+    assert!(warnings(&loaded).contains(&"storage.tag: not active in this version".to_owned()));
+}
+
+#[test]
+fn a_registry_on_the_network_with_everything_set() {
+    let loaded = with(include_str!("../samples/secured.yml"), &[]).unwrap();
+    let Config { log, storage, metadata, gc, auth, http, health, validation, .. } = &loaded.config;
+    let expected_log = Log {
+        level: LogLevel::Warn,
+        formatter: LogFormatter::Json,
+        fields: Default::default(),
+        access_log_disabled: true,
+    };
+    assert_eq!(log, &expected_log);
+    let upload_purging = UploadPurging {
+        enabled: true,
+        age: seconds(168 * 3600),
+        interval: seconds(24 * 3600),
+        dry_run: false,
+    };
+    let expected_storage = Storage {
+        driver: filesystem("/srv/registry"),
+        delete_enabled: true,
+        redirect_disabled: true,
+        read_only: false,
+        upload_purging,
+    };
+    assert_eq!(storage, &expected_storage);
+    assert_eq!(metadata, &Metadata::SqliteFile(PathBuf::from("/srv/database/registry.sqlite")));
+    assert_eq!(gc, &Gc { lease: seconds(12 * 3600), undelete_window: Duration::ZERO });
+    assert!(matches!(auth, Auth::Htpasswd { anonymous: Anonymous::Pull, .. }));
+    let expected_http = Http {
+        listen: Listen::Tcp(TcpAddress { host: "0.0.0.0".into(), port: 443 }),
+        prefix: "/images/".into(),
+        host: Some("https://registry.example.com".into()),
+        relative_urls: true,
+        drain_timeout: seconds(60),
+        headers: vec![
+            ("x-content-type-options".into(), vec!["nosniff".into()]),
+            ("strict-transport-security".into(), vec!["max-age=3600".into()]),
+        ],
+        secret: None,
+        tls: Some(Tls {
+            certificate: Certificate::Files {
+                certificate: PathBuf::from("/etc/registry/tls.crt"),
+                key: PathBuf::from("/etc/registry/tls.key"),
+            },
+            clients: Some(ClientCertificates {
+                authorities: ["/etc/registry/ca1.pem", "/etc/registry/ca2.pem"].map(PathBuf::from).to_vec(),
+                mode: ClientCertificateMode::VerifyIfGiven,
+            }),
+            minimum: TlsVersion::V1_3,
+        }),
+        insecure: false,
+        debug: None,
+        http2: false,
+        h2c: false,
+        limits: Limits {
+            header_bytes: 32 << 10,
+            header_timeout: seconds(5),
+            idle_timeout: seconds(60),
+            body_idle_timeout: seconds(30),
+            connections: 500,
+            manifest_bytes: 1 << 20,
+            chunk_bytes_min: 5 << 20,
+        },
+    };
+    assert_eq!(http, &expected_http);
+    assert_eq!(health.files[0].file, "/run/unwell");
+    assert_eq!((health.http[0].status, health.http[0].rhythm.threshold), (204, 2));
+    assert_eq!(health.tcp[0].address.to_string(), "redis.example.com:6379");
+    let IndexRule::Platforms(platforms) = &validation.indexes else { panic!("{validation:?}") };
+    assert_eq!((platforms[0].architecture.as_str(), platforms[0].os.as_str()), ("amd64", "linux"));
+    assert!(!validation.image_layers_required);
+    assert_eq!((validation.urls.allow.len(), validation.urls.deny.len()), (1, 1));
+    assert_eq!((loaded.config.catalog_entries_max, loaded.config.tags_entries_max), (200, 300));
+    let expected_warnings = [
+        "storage.filesystem.maxthreads: not needed here, file access has bounds of its own",
+        "gc.schedule: not active in this version",
+        "http.tls.ciphersuites: rustls chooses among suites that are all strong, so the list has no effect",
+    ];
+    assert_eq!(warnings(&loaded), expected_warnings);
+}
+
+#[test]
+fn what_this_version_does_not_have_is_refused_or_named() {
+    let sample = include_str!("../samples/everything_go.yml");
+    let problems = with(sample, &[]).unwrap_err();
+    let keys: Vec<&str> = problems.iter().map(|problem| problem.key.as_str()).collect();
+    assert_eq!(keys, ["storage.s3", "http.tls.letsencrypt", "auth.token"]);
+    assert!(!problems.to_string().contains("hunter2"));
+
+    let replaced =
+        [("REGISTRY_STORAGE", "inmemory"), ("REGISTRY_AUTH", "none"), ("REGISTRY_HTTP_TLS_LETSENCRYPT", "")];
+    let loaded = with(sample, &replaced).unwrap();
+    assert_eq!(loaded.config.log.level, LogLevel::Error);
+    let expected = [
+        "loglevel: old spelling, write log.level",
+        "log.hooks: not active in this version",
+        "log.reportcaller: not active in this version",
+        "middleware: not active in this version",
+        "notifications: not active in this version",
+        "redis: not active in this version",
+        "proxy: not active in this version",
+        "validation.enabled: old spelling, write validation.disabled",
+        "policy: not active in this version",
+        "reporting: not active in this version",
+        "compatibility: not active in this version",
+    ];
+    assert_eq!(warnings(&loaded), expected);
+}
+
+#[test]
+fn without_a_file_it_listens_on_loopback_and_keeps_data_in_one_folder() {
+    let home = || [("HOME".to_owned(), "/home/ada".to_owned())].into_iter();
+    let loaded = load_as(None, home(), false).unwrap();
+    let config = &loaded.config;
+    assert_eq!(config.storage.driver, filesystem("/home/ada/.local/share/registry"));
+    assert_eq!(config.http.listen, Listen::Tcp(TcpAddress { host: "127.0.0.1".into(), port: 5000 }));
+    assert_eq!(config.http.drain_timeout, seconds(10));
+    assert_eq!(config.auth, Auth::Absent);
+    assert!(!config.storage.delete_enabled);
+    assert_eq!(config.storage.upload_purging.age, seconds(168 * 3600));
+    assert_eq!(config.gc, Gc { lease: seconds(24 * 3600), undelete_window: seconds(7 * 24 * 3600) });
+    assert_eq!((config.catalog_entries_max, config.tags_entries_max), (1000, 1000));
+    assert_eq!(config.validation.urls, UrlRules::default());
+    assert_eq!(config.validation.indexes, IndexRule::All);
+    assert_eq!(loaded.warnings, []);
+
+    let driver = load_as(None, home(), true).unwrap().config.storage.driver;
+    assert_eq!(driver, filesystem("/var/lib/registry"));
+    let problems = load_as(None, std::iter::empty(), false).unwrap_err();
+    assert_eq!(problems.iter().next().unwrap().key, "storage.filesystem.rootdirectory");
+}
+
+#[test]
+fn a_file_that_names_no_folder_keeps_data_where_the_go_registry_does() {
+    for yaml in ["version: 0.1", "version: 0.1\nstorage: filesystem", "version: 0.1\nstorage: {filesystem: }"]
+    {
+        assert_eq!(with(yaml, &[]).unwrap().config.storage.driver, filesystem("/var/lib/registry"), "{yaml}");
+    }
+}
+
+#[test]
+fn files_are_read_under_a_limit() {
+    let load_bytes = |bytes: &[u8]| {
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        file.write_all(bytes).unwrap();
+        load(Some(file.path()), std::iter::empty())
+    };
+    assert!(load_bytes(b"version: 0.1\nstorage: inmemory").is_ok());
+    for (bytes, expected) in [
+        (&b"version: \xff"[..], "is not UTF-8"),
+        (&vec![b'#'; CONFIG_BYTES_MAX + 1], "expected at most 262144 bytes"),
+        (b"", "version: is missing"),
+        (b"version: [", "configuration: cannot be read"),
+    ] {
+        let text = load_bytes(bytes).unwrap_err().to_string();
+        assert!(text.contains(expected), "{text}");
+    }
+    let text = load(Some(Path::new("/nowhere/config.yml")), std::iter::empty()).unwrap_err().to_string();
+    assert!(text.starts_with("/nowhere/config.yml: cannot be read: "), "{text}");
+}
