@@ -1,0 +1,63 @@
+//! What every request is answered from.
+
+use std::sync::Arc;
+
+use registry_auth::{Authenticator, Authorizer, Caller};
+use registry_metadata::MetadataStore;
+use registry_storage::{BlobStore, StorageError};
+use registry_types::Location;
+
+use crate::{
+    access_log::AccessLog, error::ApiError, health::Health, links::Links, metrics::Metrics,
+    settings::Settings,
+};
+
+/// The parts of a registry, wired together. Everything that a node remembers for longer than a request is behind
+/// `store` and `metadata`, so that any other node could answer instead.
+#[derive(Debug)]
+pub struct App {
+    /// The bytes.
+    pub store: Arc<dyn BlobStore>,
+    /// Everything else.
+    pub metadata: Arc<dyn MetadataStore>,
+    /// Who is asking.
+    pub authenticator: Arc<dyn Authenticator>,
+    /// What they may do.
+    pub authorizer: Arc<dyn Authorizer>,
+    /// What the operator chose.
+    pub settings: Settings,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
+    /// Whether requests are served at all.
+    pub health: Arc<Health>,
+    /// Where each request is noted.
+    pub access_log: AccessLog,
+}
+
+impl App {
+    /// Hides an object whose bytes turned out to be missing or cut short, so that `HEAD` stops claiming that it is here
+    /// and clients push it again.
+    pub(crate) async fn hide(&self, location: &Location, reason: &StorageError) -> Result<(), ApiError> {
+        tracing::error!(%location, "hid an object whose bytes are not there: {reason}");
+        Ok(self.metadata.mark_bad(location).await?)
+    }
+}
+
+/// What the handlers know of a request beyond its route.
+pub(crate) struct Call<'a> {
+    pub(crate) app: &'a Arc<App>,
+    pub(crate) caller: Caller,
+    pub(crate) headers: &'a http::HeaderMap,
+    pub(crate) links: Links,
+    pub(crate) is_head: bool,
+}
+
+impl Call<'_> {
+    /// The user's name, for histories.
+    pub(crate) fn actor(&self) -> Option<&str> {
+        match &self.caller {
+            Caller::Anonymous => None,
+            Caller::User(name) => Some(name.as_ref()),
+        }
+    }
+}

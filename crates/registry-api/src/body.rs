@@ -1,0 +1,131 @@
+//! The bodies of answers. None of them holds more than a piece of what it sends.
+
+use std::{
+    collections::VecDeque,
+    io,
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+
+use bytes::Bytes;
+use futures_util::{Stream, StreamExt, stream::BoxStream};
+use http_body::{Frame, SizeHint};
+
+use crate::file_body::FileBody;
+
+/// The body of an answer.
+pub struct Body {
+    pieces: VecDeque<Piece>,
+    /// What is left to send, if it is known.
+    remaining_bytes: Option<u64>,
+}
+
+/// A part of a body.
+pub(crate) enum Piece {
+    Bytes(Bytes),
+    File(FileBody),
+    /// Ends by itself, or with an error that cuts the connection off, so that no client takes a part for the whole.
+    Stream(BoxStream<'static, io::Result<Bytes>>),
+}
+
+impl Body {
+    /// A body without bytes.
+    pub fn empty() -> Body {
+        Body { pieces: VecDeque::new(), remaining_bytes: Some(0) }
+    }
+
+    /// A body that is at hand.
+    pub fn full(bytes: Bytes) -> Body {
+        let remaining_bytes = Some(bytes.len() as u64);
+        Body { pieces: VecDeque::from([Piece::Bytes(bytes)]), remaining_bytes }
+    }
+
+    /// A body whose length is not known before its end.
+    pub(crate) fn unsized_stream(stream: BoxStream<'static, io::Result<Bytes>>) -> Body {
+        Body { pieces: VecDeque::from([Piece::Stream(stream)]), remaining_bytes: None }
+    }
+
+    /// Lets the kernel send what lies in files, for connections whose bytes nobody looks at on their way. A file that can not
+    /// be mapped, for want of addresses, is read as before.
+    pub(crate) fn send_files(&mut self) {
+        for piece in &mut self.pieces {
+            if let Piece::File(file) = piece
+                && let Some(mapped) = file.mapped()
+            {
+                *piece = Piece::Bytes(mapped);
+            }
+        }
+    }
+
+    /// One piece after the other, `length_bytes` in all.
+    pub(crate) fn pieces(pieces: impl Into<VecDeque<Piece>>, length_bytes: u64) -> Body {
+        Body { pieces: pieces.into(), remaining_bytes: Some(length_bytes) }
+    }
+}
+
+impl http_body::Body for Body {
+    type Data = Bytes;
+    type Error = io::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<io::Result<Frame<Bytes>>>> {
+        loop {
+            let Some(piece) = self.pieces.front_mut() else { return Poll::Ready(None) };
+            let next = match piece {
+                Piece::Bytes(bytes) if bytes.is_empty() => None,
+                Piece::Bytes(bytes) => Some(Ok(std::mem::take(bytes))),
+                Piece::File(file) => ready!(Pin::new(file).poll_next(context)),
+                Piece::Stream(stream) => ready!(stream.poll_next_unpin(context)),
+            };
+            match next {
+                None => drop(self.pieces.pop_front()),
+                Some(Err(error)) => {
+                    self.pieces.clear();
+                    return Poll::Ready(Some(Err(error)));
+                }
+                Some(Ok(bytes)) => {
+                    let length_bytes = bytes.len() as u64;
+                    if let Some(remaining_bytes) = &mut self.remaining_bytes {
+                        *remaining_bytes = remaining_bytes.saturating_sub(length_bytes);
+                    }
+                    return Poll::Ready(Some(Ok(Frame::data(bytes))));
+                }
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.remaining_bytes == Some(0) || self.pieces.is_empty()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.remaining_bytes.map_or_else(SizeHint::default, SizeHint::with_exact)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http_body_util::BodyExt;
+
+    #[tokio::test]
+    async fn pieces_follow_each_other() {
+        let stream =
+            futures_util::stream::iter([Ok(Bytes::from_static(b"cd")), Ok(Bytes::from_static(b"e"))]);
+        let pieces = [Piece::Bytes(Bytes::from_static(b"ab")), Piece::Stream(stream.boxed())];
+        let body = Body::pieces(VecDeque::from(pieces), 5);
+        assert_eq!(http_body::Body::size_hint(&body).exact(), Some(5));
+        assert_eq!(body.collect().await.unwrap().to_bytes(), "abcde");
+    }
+
+    #[tokio::test]
+    async fn an_error_ends_the_body() {
+        let stream =
+            futures_util::stream::iter([Err(io::Error::other("gone")), Ok(Bytes::from_static(b"x"))]);
+        let mut body = Body::unsized_stream(stream.boxed());
+        assert!(body.frame().await.unwrap().is_err());
+        assert!(body.frame().await.is_none());
+    }
+}

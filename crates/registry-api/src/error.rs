@@ -1,0 +1,292 @@
+//! The one place where what went wrong becomes what the wire says: nothing else names both a status and an error code.
+
+use http::{HeaderMap, HeaderValue, StatusCode, header};
+use registry_auth::AuthenticationError;
+use registry_digest::Digest;
+use registry_metadata::MetadataError;
+use registry_storage::StorageError;
+use registry_types::{ErrorBody, ErrorCode, ErrorEntry, ManifestError, Reference, RepositoryName, UploadId};
+use serde_json::json;
+
+use crate::{
+    body::Body,
+    content_range::ContentRangeError,
+    response::{Response, json_response, set},
+    route::RouteError,
+};
+
+/// What may go wrong with a request.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ApiError {
+    #[error(transparent)]
+    Route(#[from] RouteError),
+    #[error("authentication required")]
+    Unauthenticated { challenge: Option<HeaderValue> },
+    #[error("wrong user name or password")]
+    WrongCredentials { challenge: Option<HeaderValue> },
+    #[error("the Authorization header is malformed: {reason}")]
+    MalformedCredentials { reason: String },
+    #[error("access denied")]
+    Denied,
+    #[error("deletion is off; `storage.delete.enabled: true` in the configuration allows it")]
+    DeleteDisabled,
+    #[error("the registry is read-only for maintenance")]
+    ReadOnly,
+    #[error("the registry is not healthy; /debug/health on the debug address says why")]
+    Unhealthy,
+    #[error("repository `{name}` is not known here")]
+    RepositoryUnknown { name: RepositoryName },
+    #[error("blob {digest} is not known in this repository")]
+    BlobUnknown { digest: Digest },
+    #[error("manifest `{reference}` is not known in this repository")]
+    ManifestUnknown { reference: Reference },
+    #[error("upload {id} is not known in this repository")]
+    UploadUnknown { id: UploadId },
+    #[error("another request is writing to upload {id}")]
+    UploadBusy { id: UploadId },
+    #[error(
+        "the upload has {expected_offset} bytes, so the next chunk must begin there, not at {got_offset}"
+    )]
+    ChunkOutOfOrder { expected_offset: u64, got_offset: u64, headers: Box<HeaderMap> },
+    #[error(transparent)]
+    ContentRange(#[from] ContentRangeError),
+    #[error("{declared_bytes} bytes were declared and {received_bytes} received")]
+    LengthMismatch { declared_bytes: u64, received_bytes: u64 },
+    #[error("the content has the digest {actual}, not {expected}")]
+    DigestMismatch { expected: Digest, actual: Digest },
+    #[error(transparent)]
+    Manifest(#[from] ManifestError),
+    #[error("a manifest has at most {limit_bytes} bytes")]
+    ManifestTooLarge { limit_bytes: usize },
+    #[error("layer URL `{url}` is not allowed here; `validation.manifests.urls` says which are")]
+    LayerUrl { url: String },
+    #[error("the manifest refers to what this repository lacks")]
+    MissingReferences { digests: Vec<Digest> },
+    #[error("{digest} is referred to by {}", list(by))]
+    Referenced { digest: Digest, by: Vec<Digest> },
+    #[error("the object has {size_bytes} bytes; none of the ranges asked for lies within it")]
+    RangeNotSatisfiable { size_bytes: u64 },
+    #[error("the resource is not as the request's conditions want it")]
+    PreconditionFailed,
+    #[error("both Content-Length and Transfer-Encoding were sent")]
+    AmbiguousLength,
+    #[error("the request's body broke off: {reason}")]
+    BodyBroken { reason: String },
+    #[error("no byte of the body came for {idle_secs} s")]
+    BodyIdle { idle_secs: u64 },
+    #[error("the registry has no space left; nothing of this request was kept")]
+    NoSpace,
+    #[error("{operation} can not be done right now")]
+    Unavailable {
+        operation: &'static str,
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    #[error("{operation} failed")]
+    Internal {
+        operation: &'static str,
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+}
+
+impl ApiError {
+    /// The answer: status, code, what the client may know. Spec: distribution-spec main, "Error Codes"; it fixes the
+    /// codes and a few of the statuses. Where we chose, the arm says why.
+    pub(crate) fn into_response(self) -> Response<Body> {
+        let message = self.to_string();
+        let mut headers = HeaderMap::new();
+        let (status, code, detail) = match self {
+            ApiError::Route(error) => return route_error(error, message),
+            ApiError::Unauthenticated { challenge } | ApiError::WrongCredentials { challenge } => {
+                if let Some(challenge) = challenge {
+                    headers.insert(header::WWW_AUTHENTICATE, challenge);
+                }
+                (StatusCode::UNAUTHORIZED, ErrorCode::Unauthorized, None)
+            }
+            ApiError::MalformedCredentials { .. } => (StatusCode::BAD_REQUEST, ErrorCode::Unauthorized, None),
+            ApiError::Denied => (StatusCode::FORBIDDEN, ErrorCode::Denied, None),
+            ApiError::DeleteDisabled | ApiError::ReadOnly => {
+                (StatusCode::METHOD_NOT_ALLOWED, ErrorCode::Unsupported, None)
+            }
+            ApiError::Unhealthy => (StatusCode::SERVICE_UNAVAILABLE, ErrorCode::Unavailable, None),
+            ApiError::RepositoryUnknown { name } => {
+                (StatusCode::NOT_FOUND, ErrorCode::NameUnknown, Some(json!({ "name": name })))
+            }
+            ApiError::BlobUnknown { digest } => {
+                (StatusCode::NOT_FOUND, ErrorCode::BlobUnknown, Some(json!({ "digest": digest })))
+            }
+            ApiError::ManifestUnknown { reference } => (
+                StatusCode::NOT_FOUND,
+                ErrorCode::ManifestUnknown,
+                Some(json!({ "reference": reference.to_string() })),
+            ),
+            ApiError::UploadUnknown { .. } => (StatusCode::NOT_FOUND, ErrorCode::BlobUploadUnknown, None),
+            // The other request may still succeed; the client should look at the session before it goes on.
+            ApiError::UploadBusy { .. } => (StatusCode::CONFLICT, ErrorCode::BlobUploadInvalid, None),
+            ApiError::ChunkOutOfOrder { headers: session, .. } => {
+                headers = *session;
+                (StatusCode::RANGE_NOT_SATISFIABLE, ErrorCode::BlobUploadInvalid, None)
+            }
+            ApiError::ContentRange(_) => (StatusCode::BAD_REQUEST, ErrorCode::BlobUploadInvalid, None),
+            ApiError::LengthMismatch { .. } => (StatusCode::BAD_REQUEST, ErrorCode::SizeInvalid, None),
+            ApiError::DigestMismatch { expected, actual } => (
+                StatusCode::BAD_REQUEST,
+                ErrorCode::DigestInvalid,
+                Some(json!({ "expected": expected, "actual": actual })),
+            ),
+            ApiError::Manifest(_) => (StatusCode::BAD_REQUEST, ErrorCode::ManifestInvalid, None),
+            ApiError::ManifestTooLarge { .. } => {
+                (StatusCode::PAYLOAD_TOO_LARGE, ErrorCode::ManifestInvalid, None)
+            }
+            ApiError::LayerUrl { .. } => (StatusCode::BAD_REQUEST, ErrorCode::ManifestInvalid, None),
+            ApiError::MissingReferences { digests } => return missing_references(&digests),
+            // 409: right request, wrong moment. 405 would say that it can never be deleted.
+            ApiError::Referenced { by, .. } => {
+                (StatusCode::CONFLICT, ErrorCode::Denied, Some(json!({ "referenced_by": by })))
+            }
+            ApiError::RangeNotSatisfiable { size_bytes } => {
+                set(&mut headers, header::CONTENT_RANGE, format!("bytes */{size_bytes}"));
+                (StatusCode::RANGE_NOT_SATISFIABLE, ErrorCode::RangeInvalid, None)
+            }
+            ApiError::PreconditionFailed => (StatusCode::PRECONDITION_FAILED, ErrorCode::Denied, None),
+            // What follows on such a connection can not be told from a smuggled request, so it is closed.
+            ApiError::AmbiguousLength => {
+                headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+                (StatusCode::BAD_REQUEST, ErrorCode::Unsupported, None)
+            }
+            ApiError::BodyBroken { .. } => (StatusCode::BAD_REQUEST, ErrorCode::SizeInvalid, None),
+            ApiError::BodyIdle { .. } => {
+                headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+                (StatusCode::REQUEST_TIMEOUT, ErrorCode::BlobUploadInvalid, None)
+            }
+            // 507 tells an operator at once what a 500 would hide.
+            ApiError::NoSpace => (StatusCode::INSUFFICIENT_STORAGE, ErrorCode::Unavailable, None),
+            ApiError::Unavailable { .. } => {
+                headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+                (StatusCode::SERVICE_UNAVAILABLE, ErrorCode::Unavailable, None)
+            }
+            ApiError::Internal { .. } => (StatusCode::INTERNAL_SERVER_ERROR, ErrorCode::Unknown, None),
+        };
+        render(status, vec![ErrorEntry { code, message, detail }], headers)
+    }
+}
+
+fn route_error(error: RouteError, message: String) -> Response<Body> {
+    let mut headers = HeaderMap::new();
+    let (status, code) = match error {
+        RouteError::Unknown { .. } => (StatusCode::NOT_FOUND, ErrorCode::Unsupported),
+        RouteError::Method { allow } => {
+            headers.insert(header::ALLOW, HeaderValue::from_static(allow));
+            (StatusCode::METHOD_NOT_ALLOWED, ErrorCode::Unsupported)
+        }
+        RouteError::Moved { path } => {
+            headers.insert(header::LOCATION, HeaderValue::from_static(path));
+            (StatusCode::MOVED_PERMANENTLY, ErrorCode::Unsupported)
+        }
+        RouteError::Name(_) => (StatusCode::BAD_REQUEST, ErrorCode::NameInvalid),
+        RouteError::Digest(_) | RouteError::DigestMissing => {
+            (StatusCode::BAD_REQUEST, ErrorCode::DigestInvalid)
+        }
+        RouteError::Tag(_) => (StatusCode::BAD_REQUEST, ErrorCode::TagInvalid),
+        // The spec names this status for it.
+        RouteError::TooManyTags => (StatusCode::URI_TOO_LONG, ErrorCode::TagInvalid),
+        RouteError::PageSize { .. } => (StatusCode::BAD_REQUEST, ErrorCode::PaginationNumberInvalid),
+        // Ids are opaque to clients: one that can not be ours is as unknown as any other.
+        RouteError::Upload { .. } => (StatusCode::NOT_FOUND, ErrorCode::BlobUploadUnknown),
+    };
+    render(status, vec![ErrorEntry { code, message, detail: None }], headers)
+}
+
+/// One error for each missing digest, as the Go registry has it, so that clients which show them show all.
+fn missing_references(digests: &[Digest]) -> Response<Body> {
+    let entry = |digest: &Digest| ErrorEntry {
+        code: ErrorCode::ManifestBlobUnknown,
+        message: format!("the manifest refers to {digest}, which this repository lacks"),
+        detail: Some(json!({ "digest": digest })),
+    };
+    render(StatusCode::BAD_REQUEST, digests.iter().map(entry).collect(), HeaderMap::new())
+}
+
+fn render(status: StatusCode, errors: Vec<ErrorEntry>, headers: HeaderMap) -> Response<Body> {
+    let mut response = json_response(status, &ErrorBody { errors });
+    response.headers_mut().extend(headers);
+    response
+}
+
+fn list(digests: &[Digest]) -> String {
+    let texts: Vec<String> = digests.iter().map(Digest::to_string).collect();
+    texts.join(", ")
+}
+
+impl From<StorageError> for ApiError {
+    fn from(error: StorageError) -> Self {
+        match error {
+            StorageError::DigestMismatch { expected, actual } => {
+                ApiError::DigestMismatch { expected: *expected, actual: *actual }
+            }
+            StorageError::NoSpace { .. } => ApiError::NoSpace,
+            other => ApiError::Internal { operation: "storage", source: other.into() },
+        }
+    }
+}
+
+impl From<MetadataError> for ApiError {
+    fn from(error: MetadataError) -> Self {
+        match error {
+            MetadataError::RepositoryUnknown { name } => ApiError::RepositoryUnknown { name },
+            MetadataError::BlobUnknown { digest } => ApiError::BlobUnknown { digest },
+            MetadataError::ManifestUnknown { digest } => {
+                ApiError::ManifestUnknown { reference: Reference::Digest(digest) }
+            }
+            MetadataError::TagUnknown { tag } => ApiError::ManifestUnknown { reference: Reference::Tag(tag) },
+            MetadataError::UploadUnknown { id } => ApiError::UploadUnknown { id },
+            MetadataError::UploadBusy { id } | MetadataError::UploadStale { id } => {
+                ApiError::UploadBusy { id }
+            }
+            MetadataError::MissingReferences { digests } => ApiError::MissingReferences { digests },
+            MetadataError::BlobReferenced { digest, by }
+            | MetadataError::ManifestReferenced { digest, by } => ApiError::Referenced { digest, by },
+            MetadataError::NoSpace { .. } => ApiError::NoSpace,
+            error @ MetadataError::Unavailable { .. } => {
+                ApiError::Unavailable { operation: "the database", source: error.into() }
+            }
+            other => ApiError::Internal { operation: "the database", source: other.into() },
+        }
+    }
+}
+
+impl ApiError {
+    /// What an authenticator's refusal means, with the challenge that fits the request.
+    pub(crate) fn authentication(error: AuthenticationError, challenge: Option<HeaderValue>) -> ApiError {
+        match error {
+            AuthenticationError::Invalid => ApiError::WrongCredentials { challenge },
+            AuthenticationError::Malformed { reason } => {
+                ApiError::MalformedCredentials { reason: reason.to_string() }
+            }
+            error @ AuthenticationError::Unavailable { .. } => {
+                ApiError::Unavailable { operation: "authentication", source: error.into() }
+            }
+        }
+    }
+
+    /// The whole chain of causes, for the log, if this is an error of ours and not of the client's.
+    pub(crate) fn for_the_log(&self) -> Option<String> {
+        match self {
+            ApiError::Internal { .. } | ApiError::Unavailable { .. } | ApiError::NoSpace => Some(chain(self)),
+            _ => None,
+        }
+    }
+}
+
+/// `error: cause: cause`, for a line of the log.
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
+}

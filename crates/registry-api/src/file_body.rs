@@ -1,0 +1,161 @@
+//! Bytes of a local file, read in large pieces, without a thread in between when they are in the page cache.
+
+use std::{
+    fs::File,
+    future::Future,
+    io,
+    ops::Range,
+    os::unix::fs::FileExt,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+};
+
+use bytes::Bytes;
+use futures_util::Stream;
+use parking_lot::Mutex;
+use tokio::task::JoinHandle;
+
+/// How much is read at once: large enough that system calls do not count, small enough for the processor's cache.
+const READ_BYTES: usize = 128 * 1024;
+
+/// From this size on, the kernel sends a file where it can.
+const MAPPED_BYTES_MIN: u64 = 64 * 1024;
+
+/// How many idle buffers are kept for the next reader.
+const IDLE_BUFFERS_MAX: usize = 32;
+
+static IDLE_BUFFERS: Mutex<Vec<Vec<u8>>> = Mutex::new(Vec::new());
+
+/// The bytes of `range` of a file, in order. An error if the file turns out to be shorter.
+pub(crate) struct FileBody {
+    file: Arc<File>,
+    range: Range<u64>,
+    /// A read that had to wait for the disk, on a thread made for that.
+    waiting: Option<JoinHandle<io::Result<Buffer>>>,
+}
+
+impl FileBody {
+    pub(crate) fn new(file: Arc<File>, range: Range<u64>) -> FileBody {
+        FileBody { file, range, waiting: None }
+    }
+
+    /// The bytes as a mapping that the connection sends without reading it; none for a small part, which is copied faster
+    /// than it is mapped.
+    pub(crate) fn mapped(&self) -> Option<Bytes> {
+        let length_bytes = self.range.end - self.range.start;
+        let is_worth_it = length_bytes >= MAPPED_BYTES_MIN && self.waiting.is_none();
+        is_worth_it.then(|| registry_sendfile::map(&self.file, self.range.clone()).ok()).flatten()
+    }
+
+    fn next_length(&self) -> usize {
+        usize::try_from(self.range.end - self.range.start).map_or(READ_BYTES, |left| left.min(READ_BYTES))
+    }
+
+    fn advance(&mut self, buffer: Buffer) -> Bytes {
+        self.range.start += buffer.filled as u64;
+        Bytes::from_owner(buffer)
+    }
+}
+
+impl Stream for FileBody {
+    type Item = io::Result<Bytes>;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<io::Result<Bytes>>> {
+        if self.range.is_empty() {
+            return Poll::Ready(None);
+        }
+        if self.waiting.is_none() {
+            let mut buffer = Buffer::take();
+            let length = self.next_length();
+            match read_cached(&self.file, &mut buffer.bytes[..length], self.range.start) {
+                Some(filled) => {
+                    buffer.filled = filled;
+                    return Poll::Ready(Some(Ok(self.advance(buffer))));
+                }
+                None => {
+                    let (file, offset) = (self.file.clone(), self.range.start);
+                    self.waiting = Some(tokio::task::spawn_blocking(move || {
+                        file.read_exact_at(&mut buffer.bytes[..length], offset)?;
+                        buffer.filled = length;
+                        Ok(buffer)
+                    }));
+                }
+            }
+        }
+        let Some(waiting) = &mut self.waiting else { return Poll::Ready(None) };
+        let read = ready!(Pin::new(waiting).poll(context)).map_err(io::Error::other).flatten();
+        self.waiting = None;
+        Poll::Ready(Some(read.map(|buffer| self.advance(buffer))))
+    }
+}
+
+/// Reads what is in the page cache. Nothing if that is none of it, or if the system can not tell: then the read may
+/// wait for the disk and must not happen on a thread that others wait for.
+#[cfg(target_os = "linux")]
+fn read_cached(file: &File, bytes: &mut [u8], offset: u64) -> Option<usize> {
+    let mut slices = [io::IoSliceMut::new(bytes)];
+    let read = rustix::io::preadv2(file, &mut slices, offset, rustix::io::ReadWriteFlags::NOWAIT);
+    read.ok().filter(|filled| *filled > 0)
+}
+
+#[cfg(not(target_os = "linux"))]
+fn read_cached(_file: &File, _bytes: &mut [u8], _offset: u64) -> Option<usize> {
+    None
+}
+
+/// A buffer that goes back to where it came from when the last reader of its bytes lets go.
+struct Buffer {
+    bytes: Vec<u8>,
+    filled: usize,
+}
+
+impl Buffer {
+    fn take() -> Buffer {
+        let idle = IDLE_BUFFERS.lock().pop();
+        Buffer { bytes: idle.unwrap_or_else(|| vec![0; READ_BYTES]), filled: 0 }
+    }
+}
+
+impl AsRef<[u8]> for Buffer {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes[..self.filled]
+    }
+}
+
+impl Drop for Buffer {
+    fn drop(&mut self) {
+        let mut idle = IDLE_BUFFERS.lock();
+        if idle.len() < IDLE_BUFFERS_MAX {
+            idle.push(std::mem::take(&mut self.bytes));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use futures_util::TryStreamExt;
+    use std::io::Write;
+
+    fn file_of(bytes: &[u8]) -> Arc<File> {
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(bytes).unwrap();
+        Arc::new(file)
+    }
+
+    #[tokio::test]
+    async fn a_range_is_read_whole() {
+        let bytes: Vec<u8> = (0..300_000u32).map(|n| (n % 251) as u8).collect();
+        let body = FileBody::new(file_of(&bytes), 5..299_999);
+        let pieces: Vec<Bytes> = body.try_collect().await.unwrap();
+        assert_eq!(pieces.concat(), &bytes[5..299_999]);
+    }
+
+    #[tokio::test]
+    async fn a_file_that_is_too_short_is_an_error() {
+        let body = FileBody::new(file_of(b"short"), 0..10);
+        let result: io::Result<Vec<Bytes>> = body.try_collect().await;
+        assert_eq!(result.unwrap_err().kind(), io::ErrorKind::UnexpectedEof);
+    }
+}

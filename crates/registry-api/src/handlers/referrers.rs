@@ -1,0 +1,89 @@
+//! The manifests that refer to another by `subject`. Spec: distribution-spec, "Listing Referrers".
+
+use http::{HeaderValue, StatusCode};
+use registry_digest::Digest;
+use registry_types::{Descriptor, RepositoryName};
+use serde::Serialize;
+
+use crate::{
+    app::Call,
+    body::Body,
+    error::ApiError,
+    page,
+    response::{OCI_FILTERS_APPLIED, Response, bytes_response},
+};
+
+/// The most descriptors of a page. Large, because some clients look at the first page only.
+const ENTRIES_MAX: usize = 1000;
+
+/// How many are read at once.
+const READ_AT_ONCE: usize = 32;
+
+/// About how large a page becomes: descriptors carry their manifest's annotations, which may be large.
+const PAGE_BYTES_MAX: usize = 2 * 1024 * 1024;
+
+const OCI_INDEX: &str = "application/vnd.oci.image.index.v1+json";
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Index<'a> {
+    schema_version: u8,
+    media_type: &'static str,
+    manifests: &'a [Descriptor],
+}
+
+/// `GET`. A subject that nobody has pushed has no referrers yet, which is not an error.
+pub(crate) async fn list(
+    call: &Call<'_>,
+    repository: &RepositoryName,
+    subject: Digest,
+    artifact_type: Option<&str>,
+    last: Option<Digest>,
+) -> Result<Response<Body>, ApiError> {
+    let page = read(call, repository, &subject, artifact_type, last).await?;
+    let index = Index { schema_version: 2, media_type: OCI_INDEX, manifests: &page.descriptors };
+    let bytes = serde_json::to_vec(&index).expect("descriptors are representable in JSON");
+    let mut response = bytes_response(StatusCode::OK, OCI_INDEX, bytes);
+    if artifact_type.is_some() {
+        response.headers_mut().insert(OCI_FILTERS_APPLIED, HeaderValue::from_static("artifactType"));
+    }
+    if let (true, Some(last)) = (page.has_more, page.descriptors.last()) {
+        let path = call.links.path(format_args!("{repository}/referrers/{subject}"));
+        let last = last.digest.to_string();
+        let filter = artifact_type.map(|kind| ("artifactType", kind));
+        let parameters: Vec<_> = filter.into_iter().chain([("last", last.as_str())]).collect();
+        page::link_to_next(response.headers_mut(), &path, &parameters);
+    }
+    Ok(response)
+}
+
+/// A page of referrers.
+struct Referrers {
+    descriptors: Vec<Descriptor>,
+    has_more: bool,
+}
+
+async fn read(
+    call: &Call<'_>,
+    repository: &RepositoryName,
+    subject: &Digest,
+    artifact_type: Option<&str>,
+    mut last: Option<Digest>,
+) -> Result<Referrers, ApiError> {
+    let mut page = Referrers { descriptors: Vec::new(), has_more: true };
+    let mut page_bytes = 0;
+    while page.has_more && page.descriptors.len() < ENTRIES_MAX && page_bytes < PAGE_BYTES_MAX {
+        let metadata = &call.app.metadata;
+        let some =
+            metadata.referrers(repository, subject, artifact_type, last.as_ref(), READ_AT_ONCE).await?;
+        page.has_more = some.len() == READ_AT_ONCE;
+        page_bytes += some.iter().map(size_of_annotations).sum::<usize>();
+        page.descriptors.extend(some);
+        last = page.descriptors.last().map(|descriptor| descriptor.digest);
+    }
+    Ok(page)
+}
+
+fn size_of_annotations(descriptor: &Descriptor) -> usize {
+    descriptor.annotations.iter().map(|(key, value)| key.len() + value.len()).sum()
+}

@@ -1,0 +1,239 @@
+//! Uploads: start, append, finish, look, cancel, mount. Spec: distribution-spec, "Pushing blobs",
+//! "Cancel a blob upload", "Mounting a blob from another repository".
+
+use std::sync::Arc;
+
+use http::{HeaderMap, StatusCode, header};
+use hyper::body::Incoming;
+use registry_auth::{Access, Action, Decision};
+use registry_digest::{Algorithm, Digest};
+use registry_metadata::NewUpload;
+use registry_types::{Location, RepositoryName, UploadId};
+
+use crate::{
+    app::{App, Call},
+    body::Body,
+    content_range::ContentRange,
+    error::ApiError,
+    links::Links,
+    receive,
+    response::{
+        DOCKER_CONTENT_DIGEST, DOCKER_UPLOAD_UUID, OCI_CHUNK_MIN_LENGTH, Response, empty_response, set,
+    },
+    route::StartUpload,
+    session::Session,
+};
+
+/// How many repositories that hold a blob are looked at for one that the caller may pull.
+const MOUNT_SOURCES_MAX: usize = 16;
+
+/// `POST uploads/`.
+pub(crate) async fn start(
+    call: &Call<'_>,
+    repository: &RepositoryName,
+    start: &StartUpload,
+    body: Incoming,
+) -> Result<Response<Body>, ApiError> {
+    match start {
+        StartUpload::Session { algorithm } => open_session(call, repository, *algorithm).await,
+        StartUpload::Mount { digest, from } => {
+            if mount(call, repository, digest, from.as_ref()).await? {
+                return Ok(created(&call.links, repository, digest));
+            }
+            open_session(call, repository, digest.algorithm()).await
+        }
+        StartUpload::Whole { digest } => {
+            let id = new_session(call.app, repository, digest.algorithm()).await?;
+            finish(call, repository, id, *digest, body).await
+        }
+    }
+}
+
+/// `GET`, `HEAD` on a session.
+pub(crate) async fn status(
+    call: &Call<'_>,
+    repository: &RepositoryName,
+    id: UploadId,
+) -> Result<Response<Body>, ApiError> {
+    let status = call.app.metadata.upload(repository, &id).await?.ok_or(ApiError::UploadUnknown { id })?;
+    Ok(session_response(StatusCode::NO_CONTENT, &call.links, repository, &id, status.offset))
+}
+
+/// `PATCH`.
+pub(crate) async fn append(
+    call: &Call<'_>,
+    repository: &RepositoryName,
+    id: UploadId,
+    body: Incoming,
+) -> Result<Response<Body>, ApiError> {
+    let chunk = Chunk::of(call.headers)?;
+    let (app, links, repository) = (call.app.clone(), call.links.clone(), repository.clone());
+    detached(async move {
+        let mut session = Session::claim(app, &repository, id).await?;
+        chunk.must_begin_at(session.offset(), &links, &repository, &id)?;
+        session.receive(body, chunk.length_bytes).await?;
+        let offset = session.save().await?;
+        Ok(session_response(StatusCode::ACCEPTED, &links, &repository, &id, offset))
+    })
+    .await
+}
+
+/// `PUT`, with or without the last bytes.
+pub(crate) async fn finish(
+    call: &Call<'_>,
+    repository: &RepositoryName,
+    id: UploadId,
+    digest: Digest,
+    body: Incoming,
+) -> Result<Response<Body>, ApiError> {
+    let chunk = Chunk::of(call.headers)?;
+    let (app, links, repository) = (call.app.clone(), call.links.clone(), repository.clone());
+    detached(async move {
+        let mut session = Session::claim(app, &repository, id).await?;
+        chunk.must_begin_at(session.offset(), &links, &repository, &id)?;
+        session.receive(body, chunk.length_bytes).await?;
+        session.finish(&digest).await?;
+        Ok(created(&links, &repository, &digest))
+    })
+    .await
+}
+
+/// `DELETE` on a session.
+pub(crate) async fn cancel(
+    call: &Call<'_>,
+    repository: &RepositoryName,
+    id: UploadId,
+) -> Result<Response<Body>, ApiError> {
+    call.app.metadata.cancel_upload(repository, &id).await?;
+    let mut response = empty_response(StatusCode::NO_CONTENT);
+    set(response.headers_mut(), DOCKER_UPLOAD_UUID, id.to_string());
+    Ok(response)
+}
+
+/// Runs to its end also when the client's connection breaks, which drops the request's future: what arrived is saved,
+/// and the session is free for the client's next attempt.
+async fn detached<T: Send + 'static>(
+    work: impl Future<Output = Result<T, ApiError>> + Send + 'static,
+) -> Result<T, ApiError> {
+    let joined = tokio::spawn(work).await;
+    joined.map_err(|error| ApiError::Internal { operation: "the upload", source: error.into() })?
+}
+
+/// What a request says of the bytes that it brings.
+struct Chunk {
+    start: Option<u64>,
+    length_bytes: Option<u64>,
+}
+
+impl Chunk {
+    fn of(headers: &HeaderMap) -> Result<Chunk, ApiError> {
+        let range = ContentRange::of(headers)?;
+        let declared_bytes = receive::declared_length(headers);
+        match (range, declared_bytes) {
+            (Some(range), Some(received_bytes)) if range.length != received_bytes => {
+                Err(ApiError::LengthMismatch { declared_bytes: range.length, received_bytes })
+            }
+            _ => Ok(Chunk {
+                start: range.map(|range| range.start),
+                length_bytes: range.map(|range| range.length).or(declared_bytes),
+            }),
+        }
+    }
+
+    fn must_begin_at(
+        &self,
+        expected_offset: u64,
+        links: &Links,
+        repository: &RepositoryName,
+        id: &UploadId,
+    ) -> Result<(), ApiError> {
+        match self.start {
+            Some(got_offset) if got_offset != expected_offset => {
+                let headers = Box::new(session_headers(links, repository, id, expected_offset));
+                Err(ApiError::ChunkOutOfOrder { expected_offset, got_offset, headers })
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+async fn open_session(
+    call: &Call<'_>,
+    repository: &RepositoryName,
+    algorithm: Algorithm,
+) -> Result<Response<Body>, ApiError> {
+    let id = new_session(call.app, repository, algorithm).await?;
+    let mut response = session_response(StatusCode::ACCEPTED, &call.links, repository, &id, 0);
+    let chunk_bytes_min = call.app.settings.chunk_bytes_min;
+    if chunk_bytes_min > 0 {
+        response.headers_mut().insert(OCI_CHUNK_MIN_LENGTH, chunk_bytes_min.into());
+    }
+    Ok(response)
+}
+
+async fn new_session(
+    app: &Arc<App>,
+    repository: &RepositoryName,
+    algorithm: Algorithm,
+) -> Result<UploadId, ApiError> {
+    let mut random = [0; 16];
+    getrandom::fill(&mut random)
+        .map_err(|error| ApiError::Internal { operation: "reading random bytes", source: error.into() })?;
+    let id = UploadId::from_random(random);
+    let location = Location::of_upload(&id);
+    let repository = repository.clone();
+    app.metadata.start_upload(&NewUpload { id, repository, location, algorithm }).await?;
+    Ok(id)
+}
+
+/// Makes a blob of another repository one of this as well, if the caller may pull it there.
+async fn mount(
+    call: &Call<'_>,
+    to: &RepositoryName,
+    digest: &Digest,
+    from: Option<&RepositoryName>,
+) -> Result<bool, ApiError> {
+    let metadata = &call.app.metadata;
+    let sources = match from {
+        Some(from) => vec![from.clone()],
+        None => metadata.repositories_with_blob(digest, MOUNT_SOURCES_MAX).await?,
+    };
+    for from in sources {
+        let access = Access::Repository { name: from.clone(), actions: &[Action::Pull] };
+        let may_pull = matches!(call.app.authorizer.decide(&call.caller, &access).await, Decision::Allow);
+        if may_pull && metadata.mount_blob(&from, to, digest).await? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+fn created(links: &Links, repository: &RepositoryName, digest: &Digest) -> Response<Body> {
+    let mut response = empty_response(StatusCode::CREATED);
+    let headers = response.headers_mut();
+    set(headers, header::LOCATION, links.url(format_args!("{repository}/blobs/{digest}")));
+    set(headers, DOCKER_CONTENT_DIGEST, digest.to_string());
+    response
+}
+
+fn session_response(
+    status: StatusCode,
+    links: &Links,
+    repository: &RepositoryName,
+    id: &UploadId,
+    offset: u64,
+) -> Response<Body> {
+    let mut response = empty_response(status);
+    response.headers_mut().extend(session_headers(links, repository, id, offset));
+    response
+}
+
+fn session_headers(links: &Links, repository: &RepositoryName, id: &UploadId, offset: u64) -> HeaderMap {
+    let mut headers = HeaderMap::with_capacity(4);
+    // The Go registry's URLs have a query, and scripts written for it append `&digest=`: they go on working.
+    let url = links.url(format_args!("{repository}/blobs/uploads/{id}?_state={offset}"));
+    set(&mut headers, header::LOCATION, url);
+    set(&mut headers, header::RANGE, format!("0-{}", offset.saturating_sub(1)));
+    set(&mut headers, DOCKER_UPLOAD_UUID, id.to_string());
+    headers
+}

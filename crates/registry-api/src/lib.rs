@@ -1,0 +1,81 @@
+//! The OCI distribution API over hyper: route, authorise, handle, render.
+//!
+//! The crate turns HTTP into calls of a [`BlobStore`](registry_storage::BlobStore) and a
+//! [`MetadataStore`](registry_metadata::MetadataStore), and what they answer into HTTP. It is *not* where decisions about
+//! content are made: what may be deleted, what a push needs, when a session is taken are the metadata's matter. It knows
+//! no configuration files, no SQL and no file layout.
+//!
+//! Start at [`Route`], which is one variant for each endpoint; then [`Service::respond`], one function from the request
+//! to the answer; then the handler of the endpoint in `handlers/`.
+//!
+//! ```no_run
+//! use std::sync::Arc;
+//! # async fn run(app: registry_api::App) -> std::io::Result<()> {
+//! let listener = registry_api::Listener::tcp("127.0.0.1:0").await?;
+//! println!("listening on {}", listener.address()?);
+//! let stop = async { tokio::signal::ctrl_c().await.unwrap_or_default() };
+//! registry_api::serve(listener, Arc::new(app), Default::default(), stop).await;
+//! # Ok(()) }
+//! ```
+//!
+//! | Module | What |
+//! |---|---|
+//! | `route`, `query` | method and URI to a [`Route`] |
+//! | `service` | the way of a request |
+//! | `handlers` | one file for each kind of thing: blob, upload, manifest, tags, catalog, referrers |
+//! | `session`, `receive`, `content_range` | an upload while bytes arrive |
+//! | `body`, `file_body`, `range`, `conditional`, `accept` | answers, whole and in part |
+//! | `links`, `page`, `response` | headers that several answers share |
+//! | `error` | the one table from what went wrong to status and code |
+//! | `server`, `debug` | listening, TLS, limits, the graceful stop; health and metrics |
+//! | `metrics`, `metered`, `access_log`, `observed`, `request_id`, `health` | what operators see |
+//!
+//! The protocol is the OCI distribution-spec, release 1.1 and its main branch as of [`SPEC_REVISION`].
+
+#![forbid(unsafe_code)]
+
+mod accept;
+mod access_log;
+mod app;
+mod body;
+mod conditional;
+mod content_range;
+mod debug;
+mod error;
+mod file_body;
+mod handlers;
+mod health;
+mod links;
+mod metered;
+mod metrics;
+mod observed;
+mod page;
+mod query;
+pub mod range;
+mod receive;
+mod request_id;
+mod response;
+mod route;
+mod server;
+mod service;
+mod session;
+mod settings;
+
+pub use access_log::AccessLog;
+pub use app::App;
+pub use body::Body;
+pub use debug::{Debug, serve_debug};
+pub use health::{Check, CheckKind, Health};
+pub use metered::{MeteredMetadata, MeteredStore};
+pub use metrics::Metrics;
+pub use observed::Observed;
+pub use regex_lite::Regex;
+pub use route::{PUSH_TAGS_MAX, Page, Route, RouteError, StartUpload};
+pub use server::{
+    ClientAuth, Limits, Listener, MinimumVersion, ServeOptions, Tls, TlsError, TlsFiles, serve,
+};
+pub use service::{Peer, Service};
+pub use settings::{ReferencePolicy, RequiredChildren, Settings, UrlPolicy};
+
+/// The commit of the distribution-spec whose text the comments cite.
+pub const SPEC_REVISION: &str = "97274622c111";

@@ -1,0 +1,190 @@
+//! A blob store and a metadata store that note how long each call takes.
+
+use std::{
+    ops::Range,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use async_trait::async_trait;
+use registry_digest::{Algorithm, Digest};
+use registry_metadata::{
+    Blob, ClaimedUpload, FinishUpload, MetadataStore, NewUpload, Purpose, PutManifest, Reclaim,
+    Result as MetadataResult, StoredManifest, UploadStatus,
+};
+use registry_storage::{BlobStore, Body, ObjectInfo, StorageError, StoreIdentity, Upload, UploadState};
+use registry_types::{Descriptor, Location, Reference, RepositoryName, RepositorySet, Tag, UploadId};
+
+use crate::metrics::Metrics;
+
+/// A blob store whose calls are measured.
+#[derive(Debug)]
+pub struct MeteredStore {
+    inner: Arc<dyn BlobStore>,
+    metrics: Arc<Metrics>,
+    driver: &'static str,
+}
+
+impl MeteredStore {
+    /// Measures the calls of `inner` under the name of its driver.
+    pub fn new(inner: Arc<dyn BlobStore>, metrics: Arc<Metrics>, driver: &'static str) -> MeteredStore {
+        MeteredStore { inner, metrics, driver }
+    }
+
+    fn measure(&self, inner: Box<dyn Upload>) -> Box<dyn Upload> {
+        Box::new(MeteredUpload { inner, metrics: self.metrics.clone(), driver: self.driver })
+    }
+}
+
+/// A metadata store whose calls are measured.
+#[derive(Debug)]
+pub struct MeteredMetadata {
+    inner: Arc<dyn MetadataStore>,
+    metrics: Arc<Metrics>,
+    driver: &'static str,
+}
+
+impl MeteredMetadata {
+    /// Measures the calls of `inner` under the name of its driver.
+    pub fn new(
+        inner: Arc<dyn MetadataStore>,
+        metrics: Arc<Metrics>,
+        driver: &'static str,
+    ) -> MeteredMetadata {
+        MeteredMetadata { inner, metrics, driver }
+    }
+}
+
+/// Implements a trait by methods that pass on their arguments and note the time, and by those that are written out.
+macro_rules! measured {
+    (
+        impl $trait:ident for $type:ident, noted by $note:ident
+        { $(fn $name:ident(&self $(, $argument:ident: $argument_type:ty)* $(,)?) -> $result:ty;)* }
+        { $($written_out:tt)* }
+    ) => {
+        #[async_trait]
+        impl $trait for $type {
+            $(async fn $name(&self $(, $argument: $argument_type)*) -> $result {
+                let begun = Instant::now();
+                let result = self.inner.$name($($argument),*).await;
+                self.metrics.$note(self.driver, stringify!($name), begun.elapsed());
+                result
+            })*
+
+            $($written_out)*
+        }
+    };
+}
+
+measured! {
+    impl BlobStore for MeteredStore, noted by storage_call
+    {
+        fn read_identity(&self) -> Result<Option<StoreIdentity>, StorageError>;
+        fn create_identity(&self, identity: &StoreIdentity) -> Result<(), StorageError>;
+        fn abandon(&self, location: &Location, state: Option<&UploadState>) -> Result<(), StorageError>;
+        fn open(&self, location: &Location, range: Range<u64>) -> Result<Body, StorageError>;
+        fn size(&self, location: &Location) -> Result<Option<u64>, StorageError>;
+        fn is_missing(&self, location: &Location) -> Result<bool, StorageError>;
+        fn delete(&self, location: &Location) -> Result<(), StorageError>;
+        fn list(&self, after: Option<&Location>, limit: usize) -> Result<Vec<ObjectInfo>, StorageError>;
+        fn check(&self) -> Result<(), StorageError>;
+    }
+    {
+        async fn begin(
+            &self,
+            location: &Location,
+            algorithm: Algorithm,
+        ) -> Result<Box<dyn Upload>, StorageError> {
+            Ok(self.measure(self.inner.begin(location, algorithm).await?))
+        }
+
+        async fn resume(
+            &self,
+            location: &Location,
+            state: &UploadState,
+        ) -> Result<Box<dyn Upload>, StorageError> {
+            Ok(self.measure(self.inner.resume(location, state).await?))
+        }
+    }
+}
+
+/// An upload whose slow steps are measured. Appending is not: it waits for the client.
+#[derive(Debug)]
+struct MeteredUpload {
+    inner: Box<dyn Upload>,
+    metrics: Arc<Metrics>,
+    driver: &'static str,
+}
+
+#[async_trait]
+impl Upload for MeteredUpload {
+    fn offset(&self) -> u64 {
+        self.inner.offset()
+    }
+
+    async fn append(&mut self, bytes: bytes::Bytes) -> Result<(), StorageError> {
+        self.inner.append(bytes).await
+    }
+
+    async fn checkpoint(&mut self) -> Result<UploadState, StorageError> {
+        let begun = Instant::now();
+        let result = self.inner.checkpoint().await;
+        self.metrics.storage_call(self.driver, "checkpoint", begun.elapsed());
+        result
+    }
+
+    async fn finish(self: Box<Self>, expected: &Digest) -> Result<u64, StorageError> {
+        let begun = Instant::now();
+        let MeteredUpload { inner, metrics, driver } = *self;
+        let result = inner.finish(expected).await;
+        metrics.storage_call(driver, "finish", begun.elapsed());
+        result
+    }
+}
+
+measured! {
+    impl MetadataStore for MeteredMetadata, noted by database_call
+    {
+        fn store_id(&self) -> MetadataResult<Option<String>>;
+        fn bind_store(&self, id: &str) -> MetadataResult<()>;
+        fn is_empty(&self) -> MetadataResult<bool>;
+        fn check(&self) -> MetadataResult<()>;
+        fn blob(&self, repository: &RepositoryName, digest: &Digest, purpose: Purpose) -> MetadataResult<Option<Blob>>;
+        fn manifest(&self, repository: &RepositoryName, reference: &Reference, purpose: Purpose)
+            -> MetadataResult<Option<StoredManifest>>;
+        fn tags(&self, repository: &RepositoryName, after: Option<&str>, limit: usize) -> MetadataResult<Vec<Tag>>;
+        fn repositories(&self, visible: &RepositorySet, after: Option<&str>, limit: usize)
+            -> MetadataResult<Vec<RepositoryName>>;
+        fn referrers(
+            &self,
+            repository: &RepositoryName,
+            subject: &Digest,
+            artifact_type: Option<&str>,
+            after: Option<&Digest>,
+            limit: usize,
+        ) -> MetadataResult<Vec<Descriptor>>;
+        fn start_upload(&self, new: &NewUpload) -> MetadataResult<()>;
+        fn upload(&self, repository: &RepositoryName, id: &UploadId) -> MetadataResult<Option<UploadStatus>>;
+        fn claim_upload(&self, repository: &RepositoryName, id: &UploadId) -> MetadataResult<ClaimedUpload>;
+        fn save_upload(&self, id: &UploadId, epoch: i64, offset: u64, state: &[u8]) -> MetadataResult<()>;
+        fn finish_upload(&self, finish: &FinishUpload) -> MetadataResult<()>;
+        fn cancel_upload(&self, repository: &RepositoryName, id: &UploadId) -> MetadataResult<()>;
+        fn expire_uploads(&self, untouched_for: Duration, limit: usize) -> MetadataResult<u64>;
+        fn object(&self, digest: &Digest) -> MetadataResult<Option<Blob>>;
+        fn mark_bad(&self, location: &Location) -> MetadataResult<()>;
+        fn repositories_with_blob(&self, digest: &Digest, limit: usize) -> MetadataResult<Vec<RepositoryName>>;
+        fn mount_blob(&self, from: &RepositoryName, to: &RepositoryName, digest: &Digest) -> MetadataResult<bool>;
+        fn put_manifest(&self, put: &PutManifest<'_>) -> MetadataResult<()>;
+        fn delete_tag(&self, repository: &RepositoryName, tag: &Tag, actor: Option<&str>) -> MetadataResult<()>;
+        fn delete_manifest(&self, repository: &RepositoryName, digest: &Digest, actor: Option<&str>)
+            -> MetadataResult<Vec<Tag>>;
+        fn delete_blob(&self, repository: &RepositoryName, digest: &Digest) -> MetadataResult<()>;
+        fn reclaimable(&self, limit: usize) -> MetadataResult<Vec<Reclaim>>;
+        fn reclaimed(&self, location: &Location) -> MetadataResult<()>;
+    }
+    {
+        fn release_upload(&self, id: &UploadId, epoch: i64) {
+            self.inner.release_upload(id, epoch);
+        }
+    }
+}

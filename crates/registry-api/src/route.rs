@@ -1,0 +1,450 @@
+//! From method and URI to a [`Route`]: a pure function, no I/O, no state.
+//!
+//! The path is read from the right, because a repository name may itself contain `blobs` or `tags` as a component.
+
+use http::{Method, Uri};
+use registry_auth::{Access, Action};
+use registry_digest::{Algorithm, Digest, ParseDigestError};
+use registry_types::{
+    ParseNameError, ParseReferenceError, ParseTagError, Reference, RepositoryName, Tag, UploadId,
+};
+
+use crate::query::{Query, decode_percent};
+
+/// The most `tag` parameters on one push by digest. Spec: at least 10 should work.
+pub const PUSH_TAGS_MAX: usize = 100;
+
+/// One endpoint, with everything that its path and query say.
+///
+/// Spec: distribution-spec main, "Endpoints"; the names in the comments are its table's.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Route {
+    /// `/`: says that the server lives. Load balancers rely on it.
+    Alive,
+    /// `/v2/` (end-1).
+    Version,
+    /// `/v2/_catalog`: Docker's list of repositories.
+    Catalog {
+        /// Which page.
+        page: Page,
+    },
+    /// `/v2/<name>/tags/list` (end-8a, end-8b).
+    Tags {
+        /// Whose tags.
+        repository: RepositoryName,
+        /// Which page.
+        page: Page,
+    },
+    /// `GET`, `HEAD /v2/<name>/manifests/<reference>` (end-3).
+    GetManifest {
+        /// Where.
+        repository: RepositoryName,
+        /// By tag or by digest.
+        reference: Reference,
+    },
+    /// `PUT /v2/<name>/manifests/<reference>` (end-7a, end-7b).
+    PutManifest {
+        /// Where.
+        repository: RepositoryName,
+        /// By tag or by digest.
+        reference: Reference,
+        /// Further tags, of a push by digest (`?tag=`).
+        tags: Vec<Tag>,
+    },
+    /// `DELETE /v2/<name>/manifests/<reference>` (end-9).
+    DeleteManifest {
+        /// Where.
+        repository: RepositoryName,
+        /// A tag alone, or a manifest with all its tags.
+        reference: Reference,
+    },
+    /// `GET`, `HEAD /v2/<name>/blobs/<digest>` (end-2).
+    GetBlob {
+        /// Where.
+        repository: RepositoryName,
+        /// Which.
+        digest: Digest,
+    },
+    /// `DELETE /v2/<name>/blobs/<digest>` (end-10).
+    DeleteBlob {
+        /// Where.
+        repository: RepositoryName,
+        /// Which.
+        digest: Digest,
+    },
+    /// `POST /v2/<name>/blobs/uploads/` (end-4a, end-4b, end-4c, end-11).
+    StartUpload {
+        /// Where.
+        repository: RepositoryName,
+        /// How.
+        start: StartUpload,
+    },
+    /// `GET`, `HEAD /v2/<name>/blobs/uploads/<id>` (end-13).
+    UploadStatus {
+        /// Where.
+        repository: RepositoryName,
+        /// Which session.
+        id: UploadId,
+    },
+    /// `PATCH /v2/<name>/blobs/uploads/<id>` (end-5).
+    AppendUpload {
+        /// Where.
+        repository: RepositoryName,
+        /// Which session.
+        id: UploadId,
+    },
+    /// `PUT /v2/<name>/blobs/uploads/<id>?digest=` (end-6).
+    FinishUpload {
+        /// Where.
+        repository: RepositoryName,
+        /// Which session.
+        id: UploadId,
+        /// What the whole must be.
+        digest: Digest,
+    },
+    /// `DELETE /v2/<name>/blobs/uploads/<id>` (end-14).
+    CancelUpload {
+        /// Where.
+        repository: RepositoryName,
+        /// Which session.
+        id: UploadId,
+    },
+    /// `/v2/<name>/referrers/<digest>` (end-12a, end-12b).
+    Referrers {
+        /// Where.
+        repository: RepositoryName,
+        /// Of which manifest.
+        subject: Digest,
+        /// Only referrers of this type.
+        artifact_type: Option<String>,
+        /// Strictly after this one, in the order of digests: what our own `Link` headers say.
+        last: Option<Digest>,
+    },
+}
+
+/// What a `POST` to `uploads/` asks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum StartUpload {
+    /// A session, to be filled by later requests.
+    Session {
+        /// What its bytes are hashed with as they arrive.
+        algorithm: Algorithm,
+    },
+    /// The whole blob in this request's body.
+    Whole {
+        /// Its digest.
+        digest: Digest,
+    },
+    /// A blob that is already here, in another repository; a session if it is not.
+    Mount {
+        /// Which blob.
+        digest: Digest,
+        /// Where it lies; any repository that the caller may pull, if the client does not say or says nonsense.
+        from: Option<RepositoryName>,
+    },
+}
+
+/// A page of a list: `n` and `last` of the query.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Page {
+    /// At most so many entries; what the server thinks fit, if absent.
+    pub n: Option<usize>,
+    /// Strictly after this entry, which need not exist.
+    pub last: Option<String>,
+}
+
+/// Why a request names no endpoint.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub enum RouteError {
+    /// No endpoint has such a path.
+    #[error("no endpoint has the path `{path}`")]
+    Unknown {
+        /// The path as sent, cut to a readable length.
+        path: String,
+    },
+    /// The endpoint exists, without this method.
+    #[error("this endpoint allows {allow}")]
+    Method {
+        /// The methods that it has, as an `Allow` header lists them.
+        allow: &'static str,
+    },
+    /// The path is right but for its last slash.
+    #[error("the path is `{path}`")]
+    Moved {
+        /// The right path.
+        path: &'static str,
+    },
+    /// The repository's name is malformed.
+    #[error(transparent)]
+    Name(#[from] ParseNameError),
+    /// A digest is malformed or of an unsupported algorithm.
+    #[error(transparent)]
+    Digest(#[from] ParseDigestError),
+    /// The closing `PUT` of an upload names no digest.
+    #[error("the query needs `digest=<algorithm>:<hex>`, the digest of the whole blob")]
+    DigestMissing,
+    /// A tag is malformed.
+    #[error(transparent)]
+    Tag(#[from] ParseTagError),
+    /// `tag` stands more often than [`PUSH_TAGS_MAX`] times.
+    #[error("a push sets at most {PUSH_TAGS_MAX} tags")]
+    TooManyTags,
+    /// `n` is not a number from 0 on.
+    #[error("`n` must be a whole number from 0 on, not `{n}`")]
+    PageSize {
+        /// What was sent.
+        n: String,
+    },
+    /// The upload's id is not one of ours.
+    #[error("`{id}` is not the id of an upload")]
+    Upload {
+        /// What was sent.
+        id: String,
+    },
+}
+
+impl From<ParseReferenceError> for RouteError {
+    fn from(error: ParseReferenceError) -> Self {
+        match error {
+            ParseReferenceError::Tag(error) => RouteError::Tag(error),
+            ParseReferenceError::Digest(error) => RouteError::Digest(error),
+        }
+    }
+}
+
+impl Route {
+    /// Finds the endpoint of a request. `HEAD` finds what `GET` finds.
+    ///
+    /// # Errors
+    /// [`RouteError`], which says what was wrong and what was expected.
+    pub fn parse(method: &Method, uri: &Uri) -> Result<Route, RouteError> {
+        let path = uri.path();
+        if path == "/" || path.is_empty() {
+            return Ok(Route::Alive);
+        }
+        let query = Query::parse(uri.query().unwrap_or_default());
+        match path.strip_prefix("/v2") {
+            Some("") => Err(RouteError::Moved { path: "/v2/" }),
+            Some("/") => allow(method, "GET, HEAD", &[Method::GET]).map(|_| Route::Version),
+            Some("/_catalog") => {
+                allow(method, "GET, HEAD", &[Method::GET])?;
+                Ok(Route::Catalog { page: Page::parse(&query)? })
+            }
+            Some(rest) if rest.starts_with('/') => in_repository(method, &rest[1..], &query),
+            _ => Err(unknown(path)),
+        }
+    }
+
+    /// What the caller must be allowed to do; nothing for what anybody may ask.
+    pub fn required_access(&self) -> Option<Access> {
+        use Route::*;
+        let (repository, actions): (&RepositoryName, &'static [Action]) = match self {
+            Alive => return None,
+            Version => return Some(Access::Base),
+            Catalog { .. } => return Some(Access::Catalog),
+            Tags { repository, .. }
+            | GetManifest { repository, .. }
+            | GetBlob { repository, .. }
+            | Referrers { repository, .. } => (repository, &[Action::Pull]),
+            PutManifest { repository, .. }
+            | StartUpload { repository, .. }
+            | UploadStatus { repository, .. }
+            | AppendUpload { repository, .. }
+            | FinishUpload { repository, .. }
+            // Whoever may push may take back what he has not finished.
+            | CancelUpload { repository, .. } => (repository, &[Action::Pull, Action::Push]),
+            DeleteManifest { repository, .. } | DeleteBlob { repository, .. } => (repository, &[Action::Delete]),
+        };
+        Some(Access::Repository { name: repository.clone(), actions })
+    }
+
+    /// The repository that the request is about.
+    pub fn repository(&self) -> Option<&RepositoryName> {
+        use Route::*;
+        match self {
+            Alive | Version | Catalog { .. } => None,
+            Tags { repository, .. }
+            | GetManifest { repository, .. }
+            | PutManifest { repository, .. }
+            | DeleteManifest { repository, .. }
+            | GetBlob { repository, .. }
+            | DeleteBlob { repository, .. }
+            | StartUpload { repository, .. }
+            | UploadStatus { repository, .. }
+            | AppendUpload { repository, .. }
+            | FinishUpload { repository, .. }
+            | CancelUpload { repository, .. }
+            | Referrers { repository, .. } => Some(repository),
+        }
+    }
+
+    /// Whether the request would change something.
+    pub fn is_write(&self) -> bool {
+        use Route::*;
+        match self {
+            Alive
+            | Version
+            | Catalog { .. }
+            | Tags { .. }
+            | GetManifest { .. }
+            | GetBlob { .. }
+            | UploadStatus { .. }
+            | Referrers { .. } => false,
+            PutManifest { .. }
+            | DeleteManifest { .. }
+            | DeleteBlob { .. }
+            | StartUpload { .. }
+            | AppendUpload { .. }
+            | FinishUpload { .. }
+            | CancelUpload { .. } => true,
+        }
+    }
+}
+
+impl Page {
+    fn parse(query: &Query) -> Result<Page, RouteError> {
+        let n = match query.first("n") {
+            None | Some("") => None,
+            // More digits than fit are a wish for everything: the server's own limit answers it.
+            Some(text) if text.bytes().all(|byte| byte.is_ascii_digit()) => {
+                Some(text.parse().unwrap_or(usize::MAX))
+            }
+            Some(text) => return Err(RouteError::PageSize { n: shorten(text) }),
+        };
+        Ok(Page { n, last: query.first("last").filter(|last| !last.is_empty()).map(str::to_owned) })
+    }
+}
+
+/// An endpoint below a repository; `path` is what follows `/v2/`.
+fn in_repository(method: &Method, path: &str, query: &Query) -> Result<Route, RouteError> {
+    let decoded = decode_percent(path).ok_or_else(|| unknown(path))?;
+    let mut from_right = decoded.rsplitn(4, '/');
+    let (last, second, third) = (from_right.next(), from_right.next(), from_right.next());
+    let (Some(last), Some(second)) = (last, second) else { return Err(unknown(path)) };
+    let name = |suffix_bytes: usize| {
+        let name_bytes = decoded.len().checked_sub(suffix_bytes);
+        name_bytes.map_or("", |end| &decoded[..end]).parse::<RepositoryName>()
+    };
+
+    match (third, second, last) {
+        (Some("blobs"), "uploads", "") => start_upload(method, name("/blobs/uploads/".len())?, query),
+        (_, "blobs", "uploads") => start_upload(method, name("/blobs/uploads".len())?, query),
+        (Some("blobs"), "uploads", id) => {
+            upload(method, name("/blobs/uploads/".len() + id.len())?, id, query)
+        }
+        (_, "blobs", digest) => blob(method, name("/blobs/".len() + digest.len())?, digest),
+        (_, "manifests", reference) => {
+            manifest(method, name("/manifests/".len() + reference.len())?, reference, query)
+        }
+        (_, "tags", "list") => {
+            allow(method, "GET, HEAD", &[Method::GET])?;
+            Ok(Route::Tags { repository: name("/tags/list".len())?, page: Page::parse(query)? })
+        }
+        (_, "referrers", digest) => {
+            allow(method, "GET, HEAD", &[Method::GET])?;
+            referrers(name("/referrers/".len() + digest.len())?, digest, query)
+        }
+        _ => Err(unknown(path)),
+    }
+}
+
+fn start_upload(method: &Method, repository: RepositoryName, query: &Query) -> Result<Route, RouteError> {
+    allow(method, "POST", &[Method::POST])?;
+    let start = if let Some(mount) = query.first("mount") {
+        match mount.parse() {
+            Ok(digest) => {
+                StartUpload::Mount { digest, from: query.first("from").and_then(|from| from.parse().ok()) }
+            }
+            // Nothing here can have such a digest: the same answer as for any other blob that is not here.
+            Err(ParseDigestError::UnsupportedAlgorithm { .. }) => {
+                StartUpload::Session { algorithm: Algorithm::default() }
+            }
+            Err(error) => return Err(error.into()),
+        }
+    } else if let Some(digest) = query.first("digest") {
+        StartUpload::Whole { digest: digest.parse()? }
+    } else {
+        let algorithm = query.first("digest-algorithm").map(str::parse).transpose()?.unwrap_or_default();
+        StartUpload::Session { algorithm }
+    };
+    Ok(Route::StartUpload { repository, start })
+}
+
+fn upload(method: &Method, repository: RepositoryName, id: &str, query: &Query) -> Result<Route, RouteError> {
+    let method = allow(
+        method,
+        "GET, HEAD, PATCH, PUT, DELETE",
+        &[Method::GET, Method::PATCH, Method::PUT, Method::DELETE],
+    )?;
+    let id = id.parse().map_err(|_| RouteError::Upload { id: shorten(id) })?;
+    Ok(match *method {
+        Method::PATCH => Route::AppendUpload { repository, id },
+        Method::PUT => {
+            let digest = query.first("digest").ok_or(RouteError::DigestMissing)?.parse()?;
+            Route::FinishUpload { repository, id, digest }
+        }
+        Method::DELETE => Route::CancelUpload { repository, id },
+        _ => Route::UploadStatus { repository, id },
+    })
+}
+
+fn blob(method: &Method, repository: RepositoryName, digest: &str) -> Result<Route, RouteError> {
+    let method = allow(method, "GET, HEAD, DELETE", &[Method::GET, Method::DELETE])?;
+    let digest = digest.parse()?;
+    Ok(match *method {
+        Method::DELETE => Route::DeleteBlob { repository, digest },
+        _ => Route::GetBlob { repository, digest },
+    })
+}
+
+fn manifest(
+    method: &Method,
+    repository: RepositoryName,
+    reference: &str,
+    query: &Query,
+) -> Result<Route, RouteError> {
+    let method = allow(method, "GET, HEAD, PUT, DELETE", &[Method::GET, Method::PUT, Method::DELETE])?;
+    let reference: Reference = reference.parse()?;
+    Ok(match *method {
+        Method::DELETE => Route::DeleteManifest { repository, reference },
+        Method::PUT => {
+            let tags = match &reference {
+                Reference::Digest(_) => query.all("tag").map(str::parse).collect::<Result<Vec<_>, _>>()?,
+                Reference::Tag(_) => Vec::new(),
+            };
+            if tags.len() > PUSH_TAGS_MAX {
+                return Err(RouteError::TooManyTags);
+            }
+            Route::PutManifest { repository, reference, tags }
+        }
+        _ => Route::GetManifest { repository, reference },
+    })
+}
+
+fn referrers(repository: RepositoryName, subject: &str, query: &Query) -> Result<Route, RouteError> {
+    Ok(Route::Referrers {
+        repository,
+        subject: subject.parse()?,
+        artifact_type: query.first("artifactType").filter(|kind| !kind.is_empty()).map(str::to_owned),
+        last: query.first("last").map(str::parse).transpose()?,
+    })
+}
+
+/// The method, `HEAD` taken as `GET`, if it is among `methods`.
+fn allow<'a>(method: &Method, allow: &'static str, methods: &'a [Method]) -> Result<&'a Method, RouteError> {
+    let effective = if method == Method::HEAD { &Method::GET } else { method };
+    methods.iter().find(|known| *known == effective).ok_or(RouteError::Method { allow })
+}
+
+fn unknown(path: &str) -> RouteError {
+    RouteError::Unknown { path: shorten(path) }
+}
+
+/// What is repeated to the client of its own input is cut to a readable length.
+fn shorten(text: &str) -> String {
+    const READABLE_CHARS_MAX: usize = 128;
+    text.chars().take(READABLE_CHARS_MAX).collect()
+}
+
+#[cfg(test)]
+mod tests;

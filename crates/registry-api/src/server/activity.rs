@@ -1,0 +1,131 @@
+//! Whether a connection has a request in progress, and since when it has none.
+
+use std::{
+    convert::Infallible,
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, AtomicUsize, Ordering},
+    },
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body::{Frame, SizeHint};
+use hyper::body::Incoming;
+use tokio::time::sleep;
+
+use crate::{observed::Observed, service::Service};
+
+/// The requests of one connection.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Activity(Arc<Counts>);
+
+#[derive(Debug, Default)]
+struct Counts {
+    running: AtomicUsize,
+    begun: AtomicU64,
+}
+
+impl Activity {
+    /// Wraps a service so that its requests count, from their head to the last byte of their answer.
+    pub(super) fn observe(&self, service: Service) -> ObservedService {
+        ObservedService { service, activity: self.clone() }
+    }
+
+    /// Completes when no request has been in progress for `limit`, give or take another `limit`: one timer, looked at
+    /// rarely, so that a busy connection pays nothing for it.
+    pub(super) fn idle_for(&self, limit: Duration) -> impl Future<Output = ()> + use<> {
+        let counts = self.0.clone();
+        async move {
+            let mut seen = counts.begun.load(Ordering::Relaxed);
+            loop {
+                sleep(limit).await;
+                let begun = counts.begun.load(Ordering::Relaxed);
+                if begun == seen && counts.running.load(Ordering::Relaxed) == 0 {
+                    return;
+                }
+                seen = begun;
+            }
+        }
+    }
+
+    fn begin(&self) -> Running {
+        self.0.begun.fetch_add(1, Ordering::Relaxed);
+        self.0.running.fetch_add(1, Ordering::Relaxed);
+        Running(self.0.clone())
+    }
+}
+
+struct Running(Arc<Counts>);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.0.running.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// The service of one connection.
+pub(super) struct ObservedService {
+    service: Service,
+    activity: Activity,
+}
+
+impl hyper::service::Service<Request<Incoming>> for ObservedService {
+    type Response = Response<RunningBody>;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
+
+    fn call(&self, request: Request<Incoming>) -> Self::Future {
+        let running = self.activity.begin();
+        let service = self.service.clone();
+        Box::pin(async move {
+            let response = service.respond(request).await;
+            Ok(response.map(|body| RunningBody { body, _running: running }))
+        })
+    }
+}
+
+/// A body whose request is in progress until it is dropped.
+pub(super) struct RunningBody {
+    body: Observed,
+    _running: Running,
+}
+
+impl http_body::Body for RunningBody {
+    type Data = Bytes;
+    type Error = std::io::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<std::io::Result<Frame<Bytes>>>> {
+        Pin::new(&mut self.body).poll_frame(context)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_is_idle_only_without_requests() {
+        let activity = Activity::default();
+        let running = activity.begin();
+        let idle = activity.idle_for(Duration::from_secs(10));
+        tokio::pin!(idle);
+        assert!(tokio::time::timeout(Duration::from_secs(60), &mut idle).await.is_err());
+        drop(running);
+        assert!(tokio::time::timeout(Duration::from_secs(21), &mut idle).await.is_ok());
+    }
+}

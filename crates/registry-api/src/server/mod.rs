@@ -1,0 +1,235 @@
+//! Listening, connections, limits, and the graceful stop.
+
+mod activity;
+mod listener;
+mod stalling;
+mod tls;
+
+use std::{convert::Infallible, io, pin::pin, sync::Arc, time::Duration};
+
+use hyper_util::{
+    rt::{TokioExecutor, TokioIo, TokioTimer},
+    server::conn::auto::Builder,
+};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    sync::{Semaphore, watch},
+    time::{sleep, timeout},
+};
+
+use self::{activity::Activity, stalling::Stalling};
+use crate::{
+    app::App,
+    service::{Peer, Service},
+};
+
+pub use self::{
+    listener::Listener,
+    tls::{ClientAuth, MinimumVersion, Tls, TlsError, TlsFiles},
+};
+
+/// Limits on what peers can make the server hold. Every one has a default that fits the open internet.
+#[derive(Clone, Debug)]
+pub struct Limits {
+    /// Connections at once; more wait in the system's queue.
+    pub connections_max: usize,
+    /// How long a TLS handshake, or the head of an HTTP/1.1 request on an open connection, may take.
+    pub head_timeout: Duration,
+    /// How long a connection may have no request in progress.
+    pub idle_timeout: Duration,
+    /// How long a peer may take nothing of what is sent to it.
+    pub stall_timeout: Duration,
+    /// The largest head of a request, and what is read at once.
+    pub head_bytes_max: usize,
+    /// Requests at once on one HTTP/2 connection.
+    pub streams_max: u32,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Limits {
+            connections_max: 10_000,
+            head_timeout: Duration::from_secs(60),
+            idle_timeout: Duration::from_secs(120),
+            stall_timeout: Duration::from_secs(60),
+            head_bytes_max: 64 * 1024,
+            streams_max: 128,
+        }
+    }
+}
+
+/// How to serve.
+#[derive(Clone, Debug, Default)]
+pub struct ServeOptions {
+    /// Encrypts connections.
+    pub tls: Option<Arc<Tls>>,
+    /// Limits on what peers can make the server hold.
+    pub limits: Limits,
+    /// Speaks HTTP/1.1 only.
+    pub http2_disabled: bool,
+    /// How long running transfers may go on after the stop.
+    pub drain: Duration,
+}
+
+/// Serves `app` on `listener` until `shutdown` completes, then lets running requests finish for as long as
+/// [`ServeOptions::drain`] says. Connections that are left then are cut.
+///
+/// Dropping the future closes the listener at once; connections that are open go on until their tasks end.
+pub async fn serve(
+    listener: Listener,
+    app: Arc<App>,
+    options: ServeOptions,
+    shutdown: impl Future<Output = ()>,
+) {
+    let mut shutdown = pin!(shutdown);
+    let slots = Arc::new(Semaphore::new(options.limits.connections_max.min(Semaphore::MAX_PERMITS)));
+    // One receiver for each connection: the sender knows when the last has gone.
+    let (phase, _) = watch::channel(Phase::Serving);
+    loop {
+        let accepted = async {
+            let slot = slots.clone().acquire_owned().await.expect("the semaphore is never closed");
+            (listener.accept().await, slot)
+        };
+        let (accepted, slot) = tokio::select! {
+            accepted = accepted => accepted,
+            () = &mut shutdown => break,
+        };
+        match accepted {
+            Ok((stream, address)) => {
+                let connection = Connection {
+                    service: Service::new(app.clone(), Peer { address, tls: options.tls.is_some() }),
+                    open: app.metrics.connection(),
+                    options: options.clone(),
+                    phase: phase.subscribe(),
+                };
+                tokio::spawn(async move {
+                    connection.run(stream).await;
+                    drop(slot);
+                });
+            }
+            Err(error) => pause_after(&error).await,
+        }
+    }
+    drop(listener);
+    drain(phase, options.drain).await;
+}
+
+/// What the connections are to do.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    Serving,
+    /// Finish what runs, begin nothing.
+    Draining,
+    /// End at once.
+    Cut,
+}
+
+async fn drain(phase: watch::Sender<Phase>, limit: Duration) {
+    phase.send_replace(Phase::Draining);
+    if timeout(limit, phase.closed()).await.is_err() {
+        tracing::warn!("cut {} connections that were not done after {limit:?}", phase.receiver_count());
+        phase.send_replace(Phase::Cut);
+        phase.closed().await;
+    }
+}
+
+/// A failed accept is the peer's problem, except when file descriptors have run out: then trying again at once would
+/// only burn time until some are closed.
+async fn pause_after(error: &io::Error) {
+    const PAUSE: Duration = Duration::from_millis(50);
+    let is_peers = matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset | io::ErrorKind::ConnectionRefused
+    );
+    if !is_peers {
+        tracing::error!("can not accept connections: {error}");
+        sleep(PAUSE).await;
+    }
+}
+
+struct Connection {
+    service: Service,
+    open: crate::metrics::OpenConnection,
+    options: ServeOptions,
+    phase: watch::Receiver<Phase>,
+}
+
+impl Connection {
+    async fn run(self, stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static) {
+        let limits = self.options.limits.clone();
+        let stream = Stalling::new(stream, limits.stall_timeout);
+        match self.options.tls.clone() {
+            None => self.speak_http(stream).await,
+            Some(tls) => match timeout(limits.head_timeout, tls.acceptor().accept(stream)).await {
+                Ok(Ok(stream)) => self.speak_http(stream).await,
+                Ok(Err(error)) => tracing::debug!("TLS handshake failed: {error}"),
+                Err(_) => tracing::debug!("TLS handshake took too long"),
+            },
+        }
+    }
+
+    async fn speak_http(self, stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static) {
+        let Connection { service, open, options, mut phase } = self;
+        let activity = Activity::default();
+        let builder = http_builder(&options);
+        let service = activity.observe(service);
+        let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
+        let mut idle = pin!(activity.idle_for(options.limits.idle_timeout));
+        let mut is_ending = false;
+        loop {
+            tokio::select! {
+                result = connection.as_mut() => {
+                    if let Err(error) = result {
+                        tracing::debug!("a connection ended with an error: {error}");
+                    }
+                    break;
+                }
+                () = &mut idle, if !is_ending => {
+                    is_ending = true;
+                    connection.as_mut().graceful_shutdown();
+                }
+                changed = phase.changed() => match *phase.borrow_and_update() {
+                    Phase::Draining if changed.is_ok() => connection.as_mut().graceful_shutdown(),
+                    Phase::Serving => {}
+                    _ => break,
+                },
+            }
+        }
+        drop(open);
+    }
+}
+
+fn http_builder(options: &ServeOptions) -> Builder<TokioExecutor> {
+    /// What an HTTP/2 client may send before the server has read it: enough for a fast line far away.
+    const STREAM_WINDOW_BYTES: u32 = 1024 * 1024;
+    const CONNECTION_WINDOW_BYTES: u32 = 4 * 1024 * 1024;
+    /// Larger frames than the smallest possible: fewer headers around a layer.
+    const FRAME_BYTES: u32 = 64 * 1024;
+    const PING_EVERY: Duration = Duration::from_secs(30);
+
+    let limits = &options.limits;
+    let builder = Builder::new(TokioExecutor::new());
+    let mut builder = if options.http2_disabled { builder.http1_only() } else { builder };
+    builder
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(limits.head_timeout)
+        .max_buf_size(limits.head_bytes_max.max(8 * 1024));
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(limits.streams_max)
+        .max_header_list_size(u32::try_from(limits.head_bytes_max).unwrap_or(u32::MAX))
+        .initial_stream_window_size(STREAM_WINDOW_BYTES)
+        .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
+        .max_frame_size(FRAME_BYTES)
+        .keep_alive_interval(PING_EVERY)
+        .keep_alive_timeout(limits.stall_timeout);
+    builder
+}
+
+/// Keeps the types of hyper's errors out of the signatures above.
+const _: fn() = || {
+    fn is_service<S: hyper::service::Service<http::Request<hyper::body::Incoming>, Error = Infallible>>() {}
+    is_service::<Service>();
+};

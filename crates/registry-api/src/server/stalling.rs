@@ -1,0 +1,124 @@
+//! A connection that gives up on a peer which takes nothing of what is sent to it.
+
+use std::{
+    io,
+    pin::Pin,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    time::{Instant, Sleep, sleep_until},
+};
+
+/// Writes fail once they have made no progress for a while. What a peer does not take costs memory and a connection.
+pub(super) struct Stalling<S> {
+    stream: S,
+    limit: Duration,
+    /// Made when a write waits for the first time, which on a fast line is never.
+    deadline: Option<Pin<Box<Sleep>>>,
+    is_waiting: bool,
+}
+
+impl<S> Stalling<S> {
+    pub(super) fn new(stream: S, limit: Duration) -> Self {
+        Stalling { stream, limit, deadline: None, is_waiting: false }
+    }
+
+    /// Passes on what a write came to; lets one that has waited for too long fail.
+    fn judge<T>(&mut self, context: &mut Context<'_>, poll: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+        if poll.is_ready() {
+            self.is_waiting = false;
+            return poll;
+        }
+        let limit = self.limit;
+        let until = Instant::now() + limit;
+        let deadline = self.deadline.get_or_insert_with(|| Box::pin(sleep_until(until)));
+        if !self.is_waiting {
+            deadline.as_mut().reset(until);
+            self.is_waiting = true;
+        }
+        match deadline.as_mut().poll(context) {
+            Poll::Pending => Poll::Pending,
+            Poll::Ready(()) => {
+                let reason = format!("the peer took nothing for {} s", limit.as_secs());
+                Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, reason)))
+            }
+        }
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Stalling<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_read(context, buffer)
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Stalling<S> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let poll = Pin::new(&mut self.stream).poll_write(context, bytes);
+        self.judge(context, poll)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let poll = Pin::new(&mut self.stream).poll_write_vectored(context, slices);
+        self.judge(context, poll)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let poll = Pin::new(&mut self.stream).poll_flush(context);
+        self.judge(context, poll)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let poll = Pin::new(&mut self.stream).poll_shutdown(context);
+        self.judge(context, poll)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::io::AsyncWriteExt;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_peer_that_takes_nothing_is_given_up() {
+        let (ours, _theirs) = tokio::io::duplex(16);
+        let mut ours = Stalling::new(ours, Duration::from_secs(5));
+        let error = ours.write_all(&[0; 64]).await.unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_slow_peer_is_not() {
+        use tokio::io::AsyncReadExt;
+        let (ours, mut theirs) = tokio::io::duplex(16);
+        let mut ours = Stalling::new(ours, Duration::from_secs(5));
+        let reader = tokio::spawn(async move {
+            let mut byte = [0; 1];
+            for _ in 0..64 {
+                tokio::time::sleep(Duration::from_secs(4)).await;
+                theirs.read_exact(&mut byte).await.unwrap();
+            }
+        });
+        ours.write_all(&[0; 64]).await.unwrap();
+        reader.await.unwrap();
+    }
+}

@@ -1,0 +1,272 @@
+//! TLS with certificate files that may be renewed while the server runs.
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::{Duration, Instant, SystemTime},
+};
+
+use arc_swap::ArcSwap;
+use parking_lot::Mutex;
+use rustls::{
+    DigitallySignedStruct, DistinguishedName, RootCertStore, ServerConfig, SignatureScheme,
+    SupportedProtocolVersion,
+    client::danger::HandshakeSignatureValid,
+    crypto::CryptoProvider,
+    server::{
+        WebPkiClientVerifier,
+        danger::{ClientCertVerified, ClientCertVerifier},
+    },
+    version::{TLS12, TLS13},
+};
+use rustls_pki_types::{CertificateDer, PrivateKeyDer, UnixTime, pem::PemObject};
+use tokio_rustls::TlsAcceptor;
+
+/// How often the files are looked at, at most.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// Where the certificate lies, and what is asked of clients.
+#[derive(Clone, Debug)]
+pub struct TlsFiles {
+    /// PEM: the certificate, followed by its chain.
+    pub certificate: PathBuf,
+    /// PEM: its private key.
+    pub key: PathBuf,
+    /// PEM files of authorities whose client certificates count; none asks for none.
+    pub client_authorities: Vec<PathBuf>,
+    /// What is asked of clients, if there are authorities.
+    pub client_auth: ClientAuth,
+    /// The lowest version that is spoken.
+    pub minimum_version: MinimumVersion,
+    /// Offers HTTP/1.1 only.
+    pub http2_disabled: bool,
+}
+
+/// What is asked of clients.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ClientAuth {
+    /// A certificate that verifies.
+    #[default]
+    Required,
+    /// A certificate that verifies, or none.
+    IfGiven,
+    /// A certificate, whoever signed it: a proxy in front may look at it.
+    RequiredUnverified,
+    /// A certificate, whoever signed it, or none.
+    IfGivenUnverified,
+}
+
+/// The lowest version that is spoken.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum MinimumVersion {
+    /// TLS 1.2.
+    #[default]
+    Tls12,
+    /// TLS 1.3.
+    Tls13,
+}
+
+/// Why there is no TLS.
+#[derive(Debug, thiserror::Error)]
+pub enum TlsError {
+    /// A file can not be read.
+    #[error("{}: {source}", path.display())]
+    File {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// A file holds no PEM of the kind that was expected.
+    #[error("{} holds no {expected} in PEM form: {source}", path.display())]
+    Pem {
+        /// Which file.
+        path: PathBuf,
+        /// What was expected.
+        expected: &'static str,
+        /// Why.
+        source: rustls_pki_types::pem::Error,
+    },
+    /// Certificate, key or authorities do not fit each other.
+    #[error("certificate and key can not be used: {source}")]
+    Unusable {
+        /// Why.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+}
+
+/// TLS for a server. New connections get the newest certificate; those that are open keep theirs.
+pub struct Tls {
+    files: TlsFiles,
+    current: ArcSwap<ServerConfig>,
+    looked: Mutex<Look>,
+}
+
+struct Look {
+    at: Instant,
+    stamps: Vec<Option<SystemTime>>,
+}
+
+impl std::fmt::Debug for Tls {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("Tls").field("files", &self.files).finish_non_exhaustive()
+    }
+}
+
+impl Tls {
+    /// Reads the files.
+    ///
+    /// # Errors
+    /// [`TlsError`], which names the file.
+    pub fn load(files: TlsFiles) -> Result<Tls, TlsError> {
+        // Before the files: a change in between is then seen by the first look.
+        let stamps = stamps(&files);
+        let current = ArcSwap::from_pointee(server_config(&files)?);
+        Ok(Tls { files, current, looked: Mutex::new(Look { at: Instant::now(), stamps }) })
+    }
+
+    /// For the next connection. Looks whether the files have changed, at most once a second; a changed file that can not
+    /// be used is logged, and the certificate before it stays.
+    pub(crate) fn acceptor(&self) -> TlsAcceptor {
+        if self.has_changed() {
+            match server_config(&self.files) {
+                Ok(config) => {
+                    self.current.store(Arc::new(config));
+                    tracing::info!("loaded the changed certificate {}", self.files.certificate.display());
+                }
+                Err(error) => tracing::error!("kept the certificate that was in use: {error}"),
+            }
+        }
+        TlsAcceptor::from(self.current.load_full())
+    }
+
+    fn has_changed(&self) -> bool {
+        let mut looked = self.looked.lock();
+        if looked.at.elapsed() < LOOK_EVERY {
+            return false;
+        }
+        looked.at = Instant::now();
+        let stamps = stamps(&self.files);
+        let has_changed = stamps != looked.stamps;
+        looked.stamps = stamps;
+        has_changed
+    }
+}
+
+fn stamps(files: &TlsFiles) -> Vec<Option<SystemTime>> {
+    let paths = [&files.certificate, &files.key].into_iter().chain(&files.client_authorities);
+    paths.map(|path| fs::metadata(path).and_then(|metadata| metadata.modified()).ok()).collect()
+}
+
+fn server_config(files: &TlsFiles) -> Result<ServerConfig, TlsError> {
+    let unusable = |source: rustls::Error| TlsError::Unusable { source: source.into() };
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let versions: &[&SupportedProtocolVersion] = match files.minimum_version {
+        MinimumVersion::Tls12 => &[&TLS13, &TLS12],
+        MinimumVersion::Tls13 => &[&TLS13],
+    };
+    let builder = ServerConfig::builder_with_provider(provider.clone())
+        .with_protocol_versions(versions)
+        .map_err(unusable)?;
+    let builder = match client_verifier(files, provider)? {
+        None => builder.with_no_client_auth(),
+        Some(verifier) => builder.with_client_cert_verifier(verifier),
+    };
+    let key = PrivateKeyDer::from_pem_slice(&read(&files.key)?).map_err(|source| TlsError::Pem {
+        path: files.key.clone(),
+        expected: "private key",
+        source,
+    })?;
+    let mut config = builder.with_single_cert(certificates(&files.certificate)?, key).map_err(unusable)?;
+    config.alpn_protocols = if files.http2_disabled {
+        vec![b"http/1.1".to_vec()]
+    } else {
+        vec![b"h2".to_vec(), b"http/1.1".to_vec()]
+    };
+    Ok(config)
+}
+
+fn client_verifier(
+    files: &TlsFiles,
+    provider: Arc<CryptoProvider>,
+) -> Result<Option<Arc<dyn ClientCertVerifier>>, TlsError> {
+    if files.client_authorities.is_empty() {
+        return Ok(None);
+    }
+    let mut roots = RootCertStore::empty();
+    for path in &files.client_authorities {
+        for certificate in certificates(path)? {
+            roots.add(certificate).map_err(|source| TlsError::Unusable { source: source.into() })?;
+        }
+    }
+    let builder = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider);
+    let builder = match files.client_auth {
+        ClientAuth::Required | ClientAuth::RequiredUnverified => builder,
+        ClientAuth::IfGiven | ClientAuth::IfGivenUnverified => builder.allow_unauthenticated(),
+    };
+    let verifier = builder.build().map_err(|source| TlsError::Unusable { source: source.into() })?;
+    Ok(Some(match files.client_auth {
+        ClientAuth::Required | ClientAuth::IfGiven => verifier,
+        ClientAuth::RequiredUnverified | ClientAuth::IfGivenUnverified => Arc::new(AnyAuthority(verifier)),
+    }))
+}
+
+/// Takes a certificate whoever signed it. That the client has its key is still verified.
+#[derive(Debug)]
+struct AnyAuthority(Arc<dyn ClientCertVerifier>);
+
+impl ClientCertVerifier for AnyAuthority {
+    fn root_hint_subjects(&self) -> &[DistinguishedName] {
+        self.0.root_hint_subjects()
+    }
+
+    fn client_auth_mandatory(&self) -> bool {
+        self.0.client_auth_mandatory()
+    }
+
+    fn verify_client_cert(
+        &self,
+        _certificate: &CertificateDer<'_>,
+        _intermediates: &[CertificateDer<'_>],
+        _now: UnixTime,
+    ) -> Result<ClientCertVerified, rustls::Error> {
+        Ok(ClientCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.0.verify_tls12_signature(message, certificate, signature)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.0.verify_tls13_signature(message, certificate, signature)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.supported_verify_schemes()
+    }
+}
+
+fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+    let pem_error = |source| TlsError::Pem { path: path.to_owned(), expected: "certificate", source };
+    let all: Vec<_> =
+        CertificateDer::pem_slice_iter(&read(path)?).collect::<Result<_, _>>().map_err(pem_error)?;
+    if all.is_empty() {
+        return Err(pem_error(rustls_pki_types::pem::Error::NoItemsFound));
+    }
+    Ok(all)
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, TlsError> {
+    fs::read(path).map_err(|source| TlsError::File { path: path.to_owned(), source })
+}

@@ -1,0 +1,119 @@
+//! What an operator or embedder may choose about the API.
+
+use std::time::Duration;
+
+use http::HeaderMap;
+use registry_types::{MANIFEST_BYTES_MAX, Platform};
+
+/// How the API behaves. The defaults are those of a registry that nobody configured.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Whether tags, manifests and blobs may be deleted. Off by default, as in the Go registry.
+    pub delete_enabled: bool,
+    /// Refuses every request that would change something.
+    pub read_only: bool,
+    /// The URL under which clients reach the registry; overrides what requests say.
+    pub host: Option<String>,
+    /// What the path of every endpoint but `/` begins with, both slashes included; `/` for nothing.
+    pub prefix: String,
+    /// `Location` headers hold a path alone.
+    pub relative_urls: bool,
+    /// Headers that are added to every answer below `/v2/`.
+    pub headers: HeaderMap,
+    /// The most entries on a page of the catalog.
+    pub catalog_entries_max: usize,
+    /// The most entries on a page of tags.
+    pub tags_entries_max: usize,
+    /// The largest manifest.
+    pub manifest_bytes_max: usize,
+    /// What `OCI-Chunk-Min-Length` says; 0 leaves it away.
+    pub chunk_bytes_min: u64,
+    /// Which references of a manifest must be here when it is pushed.
+    pub references: ReferencePolicy,
+    /// Which URLs a layer that lies elsewhere may name.
+    pub layer_urls: UrlPolicy,
+    /// How long a request's body may pause.
+    pub body_idle: Duration,
+    /// Whether each request is written to the access log.
+    pub access_log: bool,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Settings {
+            delete_enabled: false,
+            read_only: false,
+            host: None,
+            prefix: "/".to_owned(),
+            relative_urls: false,
+            headers: HeaderMap::new(),
+            catalog_entries_max: 1000,
+            tags_entries_max: 1000,
+            manifest_bytes_max: MANIFEST_BYTES_MAX,
+            chunk_bytes_min: 0,
+            references: ReferencePolicy::default(),
+            layer_urls: UrlPolicy::default(),
+            body_idle: Duration::from_secs(60),
+            access_log: true,
+        }
+    }
+}
+
+/// Which references of a manifest must have their target in the repository. A manifest that is accepted without one is
+/// *sparse*: the reference is kept by digest and becomes a link when the content arrives.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ReferencePolicy {
+    /// Whether an image's config and layers must be there.
+    pub layers_optional: bool,
+    /// Which of an index's manifests must be there.
+    pub children: RequiredChildren,
+}
+
+/// Which of an index's manifests must be there.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum RequiredChildren {
+    /// All.
+    #[default]
+    All,
+    /// None.
+    None,
+    /// Those for one of these platforms (architecture and operating system are compared).
+    Platforms(Vec<Platform>),
+}
+
+/// Which URLs the layers of a manifest may name. As in the Go registry, none unless something is allowed.
+#[derive(Clone, Debug, Default)]
+pub struct UrlPolicy {
+    /// A URL must match one of these.
+    pub allow: Vec<regex_lite::Regex>,
+    /// A URL must match none of these.
+    pub deny: Vec<regex_lite::Regex>,
+}
+
+impl UrlPolicy {
+    /// Whether a layer may name this URL: http or https, without a fragment, allowed and not denied.
+    pub fn allows(&self, url: &str) -> bool {
+        let is_web = url.starts_with("http://") || url.starts_with("https://");
+        is_web
+            && !url.contains('#')
+            && self.allow.iter().any(|pattern| pattern.is_match(url))
+            && !self.deny.iter().any(|pattern| pattern.is_match(url))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn urls_are_refused_unless_allowed() {
+        let pattern = |text| regex_lite::Regex::new(text).unwrap();
+        let url = "https://mirror.example/layer";
+        assert!(!UrlPolicy::default().allows(url));
+        let policy = UrlPolicy { allow: vec![pattern("^https://mirror")], deny: vec![pattern("secret")] };
+        assert!(policy.allows(url));
+        assert!(!policy.allows("https://mirror.example/secret"));
+        assert!(!policy.allows("https://mirror.example/layer#x"));
+        assert!(!policy.allows("file:///https://mirror"));
+    }
+}
