@@ -1,0 +1,206 @@
+//! What may be chosen about a registry, and the defaults.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use registry_api::{
+    AccessLog, App, Check, Health, MeteredMetadata, MeteredStore, Metrics, ServeOptions, Settings,
+};
+use registry_auth::{AllowAll, Authenticator, Authorizer, NoAuthentication};
+use registry_metadata::{MetadataStore, Options, SqliteStore, SystemClock};
+use registry_storage::{BlobStore, Durability, FilesystemOptions, FilesystemStore, MemoryStore};
+
+use crate::{OpenError, Purge, Registry, identity};
+
+/// Collects what a registry is made of. Without any choice it lives in memory, and anybody may do anything.
+#[derive(Debug)]
+pub struct Builder {
+    place: Place,
+    durability: Durability,
+    database: Option<PathBuf>,
+    options: Options,
+    authenticator: Arc<dyn Authenticator>,
+    authorizer: Arc<dyn Authorizer>,
+    settings: Settings,
+    serve: ServeOptions,
+    checks: Vec<Check>,
+    purge: Option<Purge>,
+}
+
+/// Where bytes and metadata live.
+#[derive(Debug)]
+enum Place {
+    Memory,
+    Filesystem(PathBuf),
+    Given { store: Option<Arc<dyn BlobStore>>, metadata: Option<Arc<dyn MetadataStore>> },
+}
+
+impl Default for Builder {
+    fn default() -> Self {
+        Builder {
+            place: Place::Memory,
+            durability: Durability::Full,
+            database: None,
+            options: Options::default(),
+            authenticator: Arc::new(NoAuthentication),
+            authorizer: Arc::new(AllowAll),
+            settings: Settings { access_log: false, ..Settings::default() },
+            serve: ServeOptions::default(),
+            checks: Vec::new(),
+            purge: Some(Purge::default()),
+        }
+    }
+}
+
+impl Builder {
+    /// Keeps everything in memory, until the process ends. This is the default.
+    pub fn memory(self) -> Self {
+        Builder { place: Place::Memory, ..self }
+    }
+
+    /// Keeps everything below a folder, which is made if it is absent: bytes in `store/`, metadata in
+    /// `metadata.sqlite`.
+    pub fn filesystem(self, root: impl Into<PathBuf>) -> Self {
+        Builder { place: Place::Filesystem(root.into()), ..self }
+    }
+
+    /// Whether what is acknowledged survives a power cut ([`Durability::Full`], the default), or only a crash of the
+    /// process. Counts for [`filesystem`](Self::filesystem).
+    pub fn durability(self, durability: Durability) -> Self {
+        Builder { durability, ..self }
+    }
+
+    /// Puts the database elsewhere than below the root. It must not be on a network file system. Counts for
+    /// [`filesystem`](Self::filesystem).
+    pub fn database(self, path: impl Into<PathBuf>) -> Self {
+        Builder { database: Some(path.into()), ..self }
+    }
+
+    /// Keeps bytes in a store of your own; [`metadata`](Self::metadata) must be given as well.
+    pub fn store(self, store: Arc<dyn BlobStore>) -> Self {
+        let metadata = match self.place {
+            Place::Given { metadata, .. } => metadata,
+            _ => None,
+        };
+        Builder { place: Place::Given { store: Some(store), metadata }, ..self }
+    }
+
+    /// Keeps metadata in a store of your own; [`store`](Self::store) must be given as well.
+    pub fn metadata(self, metadata: Arc<dyn MetadataStore>) -> Self {
+        let store = match self.place {
+            Place::Given { store, .. } => store,
+            _ => None,
+        };
+        Builder { place: Place::Given { store, metadata: Some(metadata) }, ..self }
+    }
+
+    /// How long clients may rely on what they were told, and how long deleted content can come back.
+    pub fn options(self, options: Options) -> Self {
+        Builder { options, ..self }
+    }
+
+    /// Finds out who is asking. By default everybody is anonymous.
+    pub fn authenticator(self, authenticator: Arc<dyn Authenticator>) -> Self {
+        Builder { authenticator, ..self }
+    }
+
+    /// Decides what they may do. By default anything.
+    pub fn authorizer(self, authorizer: Arc<dyn Authorizer>) -> Self {
+        Builder { authorizer, ..self }
+    }
+
+    /// How the API behaves.
+    pub fn settings(self, settings: Settings) -> Self {
+        Builder { settings, ..self }
+    }
+
+    /// How connections are served: TLS, limits, how long a stop may take.
+    pub fn serve_options(self, serve: ServeOptions) -> Self {
+        Builder { serve, ..self }
+    }
+
+    /// Something to check now and then; while it fails, requests are refused.
+    pub fn check(mut self, check: Check) -> Self {
+        self.checks.push(check);
+        self
+    }
+
+    /// When uploads that nobody continues are given up; never, if nothing.
+    pub fn purge(self, purge: Option<Purge>) -> Self {
+        Builder { purge, ..self }
+    }
+
+    /// Opens store and database, and checks that they belong together.
+    ///
+    /// # Errors
+    /// [`OpenError`], which says what to do about it.
+    pub async fn open(self) -> Result<Registry, OpenError> {
+        let opened = self.open_stores().await?;
+        identity::bind(&*opened.metadata, &*opened.store).await?;
+        let metrics = Arc::new(Metrics::new());
+        let access_log = if self.settings.access_log {
+            AccessLog::stdout()
+                .map_err(|source| OpenError::System { operation: "can not start the access log", source })?
+        } else {
+            AccessLog::off()
+        };
+        let app = App {
+            store: Arc::new(MeteredStore::new(opened.store, metrics.clone(), opened.driver)),
+            metadata: Arc::new(MeteredMetadata::new(opened.metadata, metrics.clone(), opened.database)),
+            authenticator: self.authenticator,
+            authorizer: self.authorizer,
+            settings: self.settings,
+            metrics,
+            health: Arc::new(Health::default()),
+            access_log,
+        };
+        Ok(Registry::new(Arc::new(app), self.serve, self.checks, self.purge))
+    }
+
+    async fn open_stores(&self) -> Result<Opened, OpenError> {
+        let clock = Arc::new(SystemClock);
+        match &self.place {
+            Place::Memory => Ok(Opened {
+                store: Arc::new(MemoryStore::new()),
+                metadata: Arc::new(SqliteStore::open_in_memory(self.options.clone(), clock)?),
+                driver: "inmemory",
+                database: "sqlite",
+            }),
+            Place::Filesystem(root) => {
+                make_folder(root)?;
+                let options =
+                    FilesystemOptions { durability: self.durability, ..FilesystemOptions::new(root) };
+                // The store first: its lock says whether another process serves this root, before the database is touched.
+                let store = FilesystemStore::open(&options)?;
+                let path = self.database.clone().unwrap_or_else(|| root.join("metadata.sqlite"));
+                Ok(Opened {
+                    store: Arc::new(store),
+                    metadata: Arc::new(SqliteStore::open(&path, self.options.clone(), clock)?),
+                    driver: "filesystem",
+                    database: "sqlite",
+                })
+            }
+            Place::Given { store: Some(store), metadata: Some(metadata) } => Ok(Opened {
+                store: store.clone(),
+                metadata: metadata.clone(),
+                driver: "given",
+                database: "given",
+            }),
+            Place::Given { .. } => Err(OpenError::Incomplete),
+        }
+    }
+}
+
+/// What was opened, with the names under which calls are measured.
+struct Opened {
+    store: Arc<dyn BlobStore>,
+    metadata: Arc<dyn MetadataStore>,
+    driver: &'static str,
+    database: &'static str,
+}
+
+fn make_folder(path: &Path) -> Result<(), OpenError> {
+    std::fs::create_dir_all(path).map_err(|source| OpenError::Folder { path: path.to_owned(), source })
+}

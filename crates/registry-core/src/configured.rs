@@ -1,0 +1,244 @@
+//! A registry as a configuration describes it.
+
+use std::{path::PathBuf, sync::Arc};
+
+use http::{HeaderMap, HeaderName, HeaderValue};
+use registry_api::{
+    Check, CheckKind, ClientAuth, Limits, Listener, MinimumVersion, ReferencePolicy, Regex, RequiredChildren,
+    ServeOptions, Settings, Tls, TlsFiles, UrlPolicy,
+};
+use registry_auth::{AnonymousAccess, Authenticated, FirstUser, Htpasswd, HtpasswdOptions};
+use registry_config::{
+    self as config, Auth, Certificate, ClientCertificateMode, Config, Driver, IndexRule, Listen, TlsVersion,
+};
+use registry_metadata::Options;
+use registry_storage::Durability;
+
+use crate::{Builder, OpenError, Purge, Registry, selfsigned, selfsigned::SelfSigned};
+
+/// What a configuration comes to, beside the registry itself.
+#[derive(Debug)]
+pub struct Configured {
+    /// The builder, ready to be opened.
+    pub builder: Builder,
+    /// The certificate that was found or made, if the configuration asks for one.
+    pub self_signed: Option<SelfSigned>,
+    /// The user and password that were made up, for a password file that was absent.
+    pub first_user: Option<FirstUser>,
+}
+
+/// Makes a builder of a configuration: reads certificates and password files, makes folders, opens no store yet.
+///
+/// # Errors
+/// [`OpenError`], for everything that can not be seen from the configuration alone.
+pub async fn configure(config: &Config) -> Result<Configured, OpenError> {
+    let mut builder = Registry::builder()
+        .options(Options {
+            lease: config.gc.lease,
+            undelete_window: config.gc.undelete_window,
+            ..Options::default()
+        })
+        .settings(settings(config))
+        .purge(purge(&config.storage.upload_purging));
+    builder = match &config.storage.driver {
+        Driver::InMemory => builder.memory(),
+        Driver::Filesystem { root, durability } => builder.filesystem(root).durability(match durability {
+            config::Durability::Full => Durability::Full,
+            config::Durability::None => Durability::None,
+        }),
+    };
+    if let config::Metadata::SqliteFile(path) = &config.metadata {
+        builder = builder.database(path);
+    }
+    for check in checks(&config.health) {
+        builder = builder.check(check);
+    }
+    let (builder, first_user) = authentication(builder, &config.auth).await?;
+    let (tls, self_signed) = tls(config)?;
+    let builder = builder.serve_options(serve_options(config, tls));
+    Ok(Configured { builder, self_signed, first_user })
+}
+
+/// Listens where a configuration says.
+///
+/// # Errors
+/// If that is not possible.
+pub async fn listen(config: &Config) -> Result<Listener, OpenError> {
+    let result = match &config.http.listen {
+        Listen::Tcp(address) => Listener::tcp(&listenable(address)).await,
+        Listen::Unix(path) => Listener::unix(path),
+    };
+    result.map_err(|source| OpenError::Listen { address: listen_address(config), source })
+}
+
+/// Where a configuration says to listen, as text.
+pub fn listen_address(config: &Config) -> String {
+    match &config.http.listen {
+        Listen::Tcp(address) => address.to_string(),
+        Listen::Unix(path) => path.display().to_string(),
+    }
+}
+
+/// An address that the system understands: no host stands for all, of both kinds of IP.
+pub fn listenable(address: &config::TcpAddress) -> String {
+    if address.host.is_empty() { format!("[::]:{}", address.port) } else { address.to_string() }
+}
+
+/// The folders that the registry writes to.
+pub fn folders(config: &Config) -> Vec<PathBuf> {
+    let root = match &config.storage.driver {
+        Driver::Filesystem { root, .. } => Some(root.clone()),
+        Driver::InMemory => None,
+    };
+    let database = match &config.metadata {
+        config::Metadata::SqliteFile(path) => path.parent().map(PathBuf::from),
+        config::Metadata::SqliteMemory => None,
+    };
+    let certificate = match config.http.tls.as_ref().map(|tls| &tls.certificate) {
+        Some(Certificate::SelfSigned { directory, .. }) => directory.clone(),
+        _ => None,
+    };
+    let mut folders: Vec<PathBuf> = [root, database, certificate].into_iter().flatten().collect();
+    folders.retain(|folder| !folder.as_os_str().is_empty());
+    folders.dedup();
+    folders
+}
+
+fn settings(config: &Config) -> Settings {
+    let http = &config.http;
+    Settings {
+        delete_enabled: config.storage.delete_enabled,
+        read_only: config.storage.read_only,
+        host: http.host.clone(),
+        prefix: http.prefix.clone(),
+        relative_urls: http.relative_urls,
+        headers: headers(&http.headers),
+        catalog_entries_max: config.catalog_entries_max,
+        tags_entries_max: config.tags_entries_max,
+        manifest_bytes_max: http.limits.manifest_bytes,
+        chunk_bytes_min: http.limits.chunk_bytes_min,
+        references: ReferencePolicy {
+            layers_optional: !config.validation.image_layers_required,
+            children: match &config.validation.indexes {
+                IndexRule::All => RequiredChildren::All,
+                IndexRule::None => RequiredChildren::None,
+                IndexRule::Platforms(platforms) => RequiredChildren::Platforms(platforms.clone()),
+            },
+        },
+        layer_urls: UrlPolicy {
+            allow: patterns(&config.validation.urls.allow),
+            deny: patterns(&config.validation.urls.deny),
+        },
+        body_idle: http.limits.body_idle_timeout,
+        access_log: !config.log.access_log_disabled,
+    }
+}
+
+/// The configuration has checked that they are patterns.
+fn patterns(texts: &[String]) -> Vec<Regex> {
+    texts.iter().filter_map(|text| Regex::new(text).ok()).collect()
+}
+
+/// The configuration has checked that they can stand in an answer.
+fn headers(pairs: &[(String, Vec<String>)]) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    for (name, values) in pairs {
+        for value in values {
+            if let (Ok(name), Ok(value)) = (name.parse::<HeaderName>(), HeaderValue::from_str(value)) {
+                headers.append(name, value);
+            }
+        }
+    }
+    headers
+}
+
+fn purge(purging: &config::UploadPurging) -> Option<Purge> {
+    let purges = purging.enabled && !purging.dry_run;
+    purges.then_some(Purge { age: purging.age, interval: purging.interval })
+}
+
+fn checks(health: &config::Health) -> Vec<Check> {
+    let check = |kind, rhythm: &config::Rhythm| Check {
+        kind,
+        interval: rhythm.interval,
+        threshold: rhythm.threshold,
+    };
+    let storage = health.storage.enabled.then(|| check(CheckKind::Storage, &health.storage.rhythm));
+    let files =
+        health.files.iter().map(|file| check(CheckKind::FileAbsent(PathBuf::from(&file.file)), &file.rhythm));
+    let tcp = health.tcp.iter().map(|tcp| {
+        check(CheckKind::Tcp { address: tcp.address.to_string(), timeout: tcp.timeout }, &tcp.rhythm)
+    });
+    let http = health.http.iter().filter_map(|http| Some(check(http_check(http)?, &http.rhythm)));
+    storage.into_iter().chain(files).chain(tcp).chain(http).collect()
+}
+
+fn http_check(check: &config::HttpCheck) -> Option<CheckKind> {
+    let uri: http::Uri = check.uri.parse().ok()?;
+    if uri.scheme_str() != Some("http") {
+        tracing::warn!("the health check of {uri} is not run: only `http:` can be checked");
+        return None;
+    }
+    let (headers, timeout) = (headers(&check.headers), check.timeout);
+    Some(CheckKind::Http { uri, headers, status: check.status, timeout })
+}
+
+async fn authentication(builder: Builder, auth: &Auth) -> Result<(Builder, Option<FirstUser>), OpenError> {
+    let Auth::Htpasswd { realm, path, anonymous } = auth else { return Ok((builder, None)) };
+    let opened = Htpasswd::open_or_create(HtpasswdOptions::new(realm, path)).await?;
+    let anonymous = match anonymous {
+        config::Anonymous::None => AnonymousAccess::None,
+        config::Anonymous::Pull => AnonymousAccess::Pull,
+    };
+    let builder = builder.authenticator(Arc::new(opened.0)).authorizer(Arc::new(Authenticated { anonymous }));
+    Ok((builder, opened.1))
+}
+
+fn tls(config: &Config) -> Result<(Option<Arc<Tls>>, Option<SelfSigned>), OpenError> {
+    let Some(tls) = &config.http.tls else { return Ok((None, None)) };
+    let (certificate, key, self_signed) = match &tls.certificate {
+        Certificate::Files { certificate, key } => (certificate.clone(), key.clone(), None),
+        Certificate::SelfSigned { hosts, directory } => {
+            let folder = directory.clone().unwrap_or_else(|| PathBuf::from("certificate"));
+            let made = selfsigned::find_or_make(&folder, hosts)?;
+            (made.certificate.clone(), made.key.clone(), Some(made))
+        }
+    };
+    let clients = tls.clients.as_ref();
+    let loaded = Tls::load(TlsFiles {
+        certificate,
+        key,
+        client_authorities: clients.map(|clients| clients.authorities.clone()).unwrap_or_default(),
+        client_auth: clients.map_or(ClientAuth::Required, |clients| match clients.mode {
+            ClientCertificateMode::RequireAndVerify => ClientAuth::Required,
+            ClientCertificateMode::VerifyIfGiven => ClientAuth::IfGiven,
+            ClientCertificateMode::RequireAny => ClientAuth::RequiredUnverified,
+            ClientCertificateMode::Request => ClientAuth::IfGivenUnverified,
+        }),
+        minimum_version: match tls.minimum {
+            TlsVersion::V1_2 => MinimumVersion::Tls12,
+            TlsVersion::V1_3 => MinimumVersion::Tls13,
+        },
+        http2_disabled: !config.http.http2,
+    })?;
+    Ok((Some(Arc::new(loaded)), self_signed))
+}
+
+fn serve_options(config: &Config, tls: Option<Arc<Tls>>) -> ServeOptions {
+    let http = &config.http;
+    let limits = &http.limits;
+    let http2 = if tls.is_some() { http.http2 } else { http.http2 && http.h2c };
+    ServeOptions {
+        tls,
+        limits: Limits {
+            connections_max: limits.connections,
+            head_timeout: limits.header_timeout,
+            idle_timeout: limits.idle_timeout,
+            stall_timeout: limits.body_idle_timeout,
+            head_bytes_max: limits.header_bytes,
+            ..Limits::default()
+        },
+        http2_disabled: !http2,
+        drain: http.drain_timeout,
+    }
+}

@@ -1,0 +1,77 @@
+use std::{io, path::PathBuf};
+
+use registry_auth::HtpasswdError;
+use registry_metadata::MetadataError;
+use registry_storage::StorageError;
+
+/// Why a registry can not be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The builder was told to use a store of the embedder's, and no database for it.
+    #[error("a blob store was given without the metadata store that belongs to it, or the other way round")]
+    Incomplete,
+    /// A folder can not be made.
+    #[error("can not make the folder {}", path.display())]
+    Folder {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The blob store can not be opened.
+    #[error("can not open the blob store")]
+    Storage(#[from] StorageError),
+    /// The database can not be opened.
+    #[error("can not open the database")]
+    Database(#[from] registry_metadata::OpenError),
+    /// The database, or the embedder's own metadata store, does not answer.
+    #[error("can not read the database")]
+    Metadata(#[from] MetadataError),
+    /// The database knows content, and the store was never used.
+    #[error(
+        "the database belongs to the store {expected}, but this store is empty: is the right folder mounted? \
+         If its bytes are lost for good, begin with an empty database"
+    )]
+    StoreEmpty {
+        /// The store that the database belongs to.
+        expected: String,
+    },
+    /// The store belongs to a database that is not this one.
+    #[error(
+        "the store is {actual}, and the database {} : they do not belong together. \
+         Restore the database that belongs to the store",
+        expected.as_ref().map_or_else(|| "is new".to_owned(), |expected| format!("belongs to {expected}"))
+    )]
+    StoreMismatch {
+        /// The store that the database belongs to; none for a new database.
+        expected: Option<String>,
+        /// The store that is there.
+        actual: String,
+    },
+    /// The password file can not be used.
+    #[error("can not use the password file")]
+    Htpasswd(#[from] HtpasswdError),
+    /// The certificate can not be used.
+    #[error("can not use the certificate")]
+    Tls(#[from] registry_api::TlsError),
+    /// No certificate could be made.
+    #[cfg(feature = "selfsigned")]
+    #[error("can not make a certificate")]
+    SelfSigned(#[from] crate::selfsigned::SelfSignedError),
+    /// The address can not be listened on.
+    #[error("can not listen on {address}")]
+    Listen {
+        /// Where.
+        address: String,
+        /// Why.
+        source: io::Error,
+    },
+    /// Random bytes, a thread, or a socket could not be had.
+    #[error("{operation}")]
+    System {
+        /// What was tried.
+        operation: &'static str,
+        /// Why it failed.
+        source: io::Error,
+    },
+}

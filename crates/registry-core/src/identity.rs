@@ -1,0 +1,30 @@
+//! One database, one store: each holds the same id, and a registry does not start on two that do not belong together.
+
+use registry_metadata::MetadataStore;
+use registry_storage::{BlobStore, StoreIdentity};
+
+use crate::OpenError;
+
+/// Checks that database and store belong together; makes them, if both are new.
+///
+/// The database is bound first. A crash in between leaves a bound database without content and a store without an
+/// identity, which the next start completes.
+pub(crate) async fn bind(metadata: &dyn MetadataStore, store: &dyn BlobStore) -> Result<(), OpenError> {
+    let expected = metadata.store_id().await?;
+    let actual = store.read_identity().await?;
+    match (expected, actual) {
+        (Some(expected), Some(actual)) if expected == actual.id() => Ok(()),
+        (expected, Some(actual)) => {
+            Err(OpenError::StoreMismatch { expected, actual: actual.id().to_owned() })
+        }
+        (Some(expected), None) if !metadata.is_empty().await? => Err(OpenError::StoreEmpty { expected }),
+        (expected, None) => {
+            let identity = match &expected {
+                Some(id) => StoreIdentity::with_id(id)?,
+                None => StoreIdentity::random()?,
+            };
+            metadata.bind_store(identity.id()).await?;
+            Ok(store.create_identity(&identity).await?)
+        }
+    }
+}

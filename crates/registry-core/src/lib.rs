@@ -1,0 +1,51 @@
+//! A container registry to embed.
+//!
+//! The crate is the front door of the layers below it, which it re-exports: [`digest`], [`types`], [`storage`],
+//! [`metadata`], [`auth`] and [`api`]. It adds only the wiring: [`Registry::builder`] opens a store and its database,
+//! makes sure that they belong together, and serves them. It is *not* where any of them is implemented.
+//!
+//! ```no_run
+//! use registry_core::{Registry, api::Listener};
+//!
+//! # async fn run() -> Result<(), Box<dyn std::error::Error>> {
+//! let registry = Registry::builder().filesystem("data").open().await?;
+//! let listener = Listener::tcp("127.0.0.1:5000").await?;
+//! let stop = async { tokio::signal::ctrl_c().await.unwrap_or_default() };
+//! registry.serve(listener, stop).await;
+//! # Ok(()) }
+//! ```
+//!
+//! | Module | What |
+//! |---|---|
+//! | `builder` | [`Builder`]: what may be chosen, and the defaults |
+//! | `registry` | [`Registry`]: a registry that is open, and serving it |
+//! | `identity` | one database, one store |
+//! | `maintenance` | what is done now and then: abandoned uploads, bytes to give back |
+//! | `configured` (feature `config`) | a registry as a configuration file describes it |
+//! | `selfsigned` (feature `selfsigned`) | a certificate for those who have none |
+
+#![forbid(unsafe_code)]
+
+mod builder;
+#[cfg(feature = "config")]
+pub mod configured;
+mod error;
+mod identity;
+mod maintenance;
+mod registry;
+#[cfg(feature = "selfsigned")]
+pub mod selfsigned;
+
+pub use builder::Builder;
+pub use error::OpenError;
+pub use maintenance::Purge;
+pub use registry::Registry;
+
+pub use registry_api as api;
+pub use registry_auth as auth;
+#[cfg(feature = "config")]
+pub use registry_config as config;
+pub use registry_digest as digest;
+pub use registry_metadata as metadata;
+pub use registry_storage as storage;
+pub use registry_types as types;

@@ -1,0 +1,57 @@
+//! A registry that is open, and serving it.
+
+use std::sync::Arc;
+
+use registry_api::{App, Check, Listener, ServeOptions};
+use tokio::task::JoinSet;
+
+use crate::{Builder, Purge, maintenance};
+
+/// A registry that is open: its store and its database are there and belong together.
+#[derive(Debug)]
+pub struct Registry {
+    app: Arc<App>,
+    options: ServeOptions,
+    checks: Vec<Check>,
+    purge: Option<Purge>,
+}
+
+impl Registry {
+    /// What may be chosen.
+    pub fn builder() -> Builder {
+        Builder::default()
+    }
+
+    pub(crate) fn new(
+        app: Arc<App>,
+        options: ServeOptions,
+        checks: Vec<Check>,
+        purge: Option<Purge>,
+    ) -> Registry {
+        Registry { app, options, checks, purge }
+    }
+
+    /// The parts, for those who serve them in a way of their own.
+    pub fn app(&self) -> &Arc<App> {
+        &self.app
+    }
+
+    /// Serves until `shutdown` completes, then lets running requests finish for as long as
+    /// [`ServeOptions::drain`] says. Background work runs meanwhile.
+    ///
+    /// Dropping the future stops listening and the background work at once; what was acknowledged is kept.
+    pub async fn serve(self, listener: Listener, shutdown: impl Future<Output = ()>) {
+        let mut background = JoinSet::new();
+        let app = self.app;
+        if let Some(purge) = self.purge {
+            background.spawn(maintenance::purge_uploads(app.metadata.clone(), purge));
+        }
+        background.spawn(maintenance::reclaim_bytes(app.metadata.clone(), app.store.clone()));
+        for check in self.checks {
+            let app = app.clone();
+            background.spawn(async move { app.health.clone().run(check, app).await });
+        }
+        registry_api::serve(listener, app, self.options, shutdown).await;
+        background.shutdown().await;
+    }
+}
