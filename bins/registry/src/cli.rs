@@ -1,0 +1,141 @@
+//! The command line.
+
+use std::path::{Path, PathBuf};
+
+use lexopt::prelude::*;
+
+/// What the user wants.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Command {
+    Help,
+    Version,
+    Serve { config: Option<PathBuf> },
+    CheckConfig { config: Option<PathBuf> },
+    HashPassword { user: String, cost: u32 },
+}
+
+pub(crate) const HELP: &str = "\
+A container registry: push and pull images with docker, podman, containerd and every other OCI client.
+
+Usage: registry <command>
+
+Commands:
+  serve [config.yml]          serve; without a file on 127.0.0.1:5000, data in one folder
+  check-config [config.yml]   list all problems of a configuration, with their key paths
+  hash-password <user>        read a password from standard input, print a line for a password file
+      --cost <n>              how hard it is to guess: 2^n rounds (default 10)
+
+Options:
+  -h, --help                  this text
+  -v, --version               the version
+
+The configuration is the Go registry's config.yml; every key can also be set by a variable:
+  REGISTRY_HTTP_ADDR=0.0.0.0:5000 REGISTRY_STORAGE_FILESYSTEM_ROOTDIRECTORY=/data registry serve
+REGISTRY_CONFIGURATION_PATH names the file if the command line does not.
+
+Try it:
+  registry serve &
+  docker tag alpine localhost:5000/alpine
+  docker push localhost:5000/alpine
+";
+
+/// Reads the process's arguments.
+pub(crate) fn parse() -> Result<Command, lexopt::Error> {
+    parse_from(lexopt::Parser::from_env(), |path| path.is_file())
+}
+
+fn parse_from(
+    mut arguments: lexopt::Parser,
+    is_file: impl Fn(&Path) -> bool,
+) -> Result<Command, lexopt::Error> {
+    let Some(first) = arguments.next()? else { return Ok(Command::Help) };
+    let command = match first {
+        Short('h') | Long("help") => Command::Help,
+        Short('v') | Short('V') | Long("version") => Command::Version,
+        Value(name) => match name.to_str() {
+            Some("help") => Command::Help,
+            Some("serve") => Command::Serve { config: optional_path(&mut arguments)? },
+            Some("check-config") => Command::CheckConfig { config: optional_path(&mut arguments)? },
+            Some("hash-password") => hash_password(&mut arguments)?,
+            // The Go registry's image serves when it is given a file alone.
+            _ if is_file(Path::new(&name)) => Command::Serve { config: Some(name.into()) },
+            _ => return Err(format!("there is no command `{}`", name.to_string_lossy()).into()),
+        },
+        other => return Err(other.unexpected()),
+    };
+    match arguments.next()? {
+        None => Ok(command),
+        Some(Short('h') | Long("help")) => Ok(Command::Help),
+        Some(other) => Err(other.unexpected()),
+    }
+}
+
+fn optional_path(arguments: &mut lexopt::Parser) -> Result<Option<PathBuf>, lexopt::Error> {
+    match arguments.try_raw_args() {
+        Some(mut raw) => match raw.peek() {
+            Some(next) if !next.to_string_lossy().starts_with('-') => Ok(raw.next().map(PathBuf::from)),
+            _ => Ok(None),
+        },
+        None => Ok(None),
+    }
+}
+
+fn hash_password(arguments: &mut lexopt::Parser) -> Result<Command, lexopt::Error> {
+    let mut user = None;
+    let mut cost = 10;
+    while let Some(argument) = arguments.next()? {
+        match argument {
+            Value(name) if user.is_none() => user = Some(name.string()?),
+            Long("cost") => cost = arguments.value()?.parse()?,
+            Short('h') | Long("help") => return Ok(Command::Help),
+            other => return Err(other.unexpected()),
+        }
+    }
+    let user = user.ok_or("hash-password needs the user's name")?;
+    Ok(Command::HashPassword { user, cost })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(arguments: &[&str]) -> Result<Command, String> {
+        let parser = lexopt::Parser::from_args(arguments);
+        parse_from(parser, |path| path == Path::new("/my.yml")).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn commands_are_understood() {
+        let cases: Vec<(&[&str], Command)> = vec![
+            (&[], Command::Help),
+            (&["--help"], Command::Help),
+            (&["serve", "--help"], Command::Help),
+            (&["-v"], Command::Version),
+            (&["serve"], Command::Serve { config: None }),
+            (&["serve", "a.yml"], Command::Serve { config: Some("a.yml".into()) }),
+            (&["/my.yml"], Command::Serve { config: Some("/my.yml".into()) }),
+            (&["check-config", "a.yml"], Command::CheckConfig { config: Some("a.yml".into()) }),
+            (&["hash-password", "ann"], Command::HashPassword { user: "ann".into(), cost: 10 }),
+            (
+                &["hash-password", "--cost", "12", "ann"],
+                Command::HashPassword { user: "ann".into(), cost: 12 },
+            ),
+        ];
+        for (arguments, command) in cases {
+            assert_eq!(parse(arguments), Ok(command), "{arguments:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_understood_is_named() {
+        for (arguments, named) in [
+            (&["sevre"][..], "sevre"),
+            (&["serve", "a", "b"], "\"b\""),
+            (&["--frobnicate"], "--frobnicate"),
+            (&["hash-password"], "name"),
+        ] {
+            let error = parse(arguments).unwrap_err();
+            assert!(error.contains(named), "{error}");
+        }
+    }
+}

@@ -1,0 +1,72 @@
+//! What each command does.
+
+use std::{
+    io::{BufRead, Write},
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context, bail};
+use registry_core::{
+    auth::make_htpasswd_line,
+    config::{Loaded, load, process_environment},
+};
+
+use crate::{
+    cli::{Command, HELP},
+    serve,
+};
+
+/// Names the configuration file, if the command line does not.
+const CONFIGURATION_PATH: &str = "REGISTRY_CONFIGURATION_PATH";
+
+/// Where the file of a configuration is looked for: the command line, then a variable.
+pub(crate) fn run(command: Command) -> anyhow::Result<()> {
+    match command {
+        Command::Help => print(HELP),
+        Command::Version => print(&format!("registry {}\n", env!("CARGO_PKG_VERSION"))),
+        Command::Serve { config } => {
+            let file = config_file(config);
+            serve::run(file.as_deref(), load_config(file.as_deref())?)
+        }
+        Command::CheckConfig { config } => check_config(config_file(config).as_deref()),
+        Command::HashPassword { user, cost } => hash_password(&user, cost),
+    }
+}
+
+fn config_file(argument: Option<PathBuf>) -> Option<PathBuf> {
+    argument.or_else(|| std::env::var_os(CONFIGURATION_PATH).map(PathBuf::from))
+}
+
+fn load_config(file: Option<&Path>) -> anyhow::Result<Loaded> {
+    load(file, process_environment())
+        .map_err(|problems| anyhow::anyhow!("the configuration can not be used:\n{problems}"))
+}
+
+fn check_config(file: Option<&Path>) -> anyhow::Result<()> {
+    let loaded = load_config(file)?;
+    for warning in &loaded.warnings {
+        eprintln!("warning: {warning}");
+    }
+    let name = file.map_or_else(|| "the default configuration".to_owned(), |file| file.display().to_string());
+    print(&format!("{name} has no problems\n"))
+}
+
+fn hash_password(user: &str, cost: u32) -> anyhow::Result<()> {
+    if rustix::termios::isatty(std::io::stdin()) {
+        eprint!("Password (visible while you type): ");
+    }
+    let mut password = String::new();
+    std::io::stdin().lock().read_line(&mut password).context("can not read the password")?;
+    let password = password.trim_end_matches(['\r', '\n']);
+    if password.is_empty() {
+        bail!("the password is empty; it is read from standard input");
+    }
+    let line = make_htpasswd_line(user, password, cost)?;
+    print(&format!("{line}\n"))
+}
+
+/// A closed standard output is no failure: `registry --help | head`.
+fn print(text: &str) -> anyhow::Result<()> {
+    let _ = std::io::stdout().write_all(text.as_bytes());
+    Ok(())
+}

@@ -1,0 +1,155 @@
+//! The log on standard error, in the Go registry's formats: `time="…" level=info msg="…" key=value`, or JSON.
+
+use std::{collections::BTreeMap, fmt, io};
+
+use registry_core::config::{Log, LogFormatter, LogLevel};
+use serde_json::{Map, Value};
+use time::{OffsetDateTime, format_description::well_known::Rfc3339};
+use tracing::{
+    Event, Level, Subscriber,
+    field::{Field, Visit},
+    level_filters::LevelFilter,
+};
+use tracing_subscriber::{
+    fmt::{FmtContext, FormatEvent, FormatFields, format::Writer},
+    registry::LookupSpan,
+};
+
+/// Starts logging. Later calls do nothing.
+pub(crate) fn start(log: &Log) {
+    let level = match log.level {
+        LogLevel::Error => LevelFilter::ERROR,
+        LogLevel::Warn => LevelFilter::WARN,
+        LogLevel::Info => LevelFilter::INFO,
+        LogLevel::Debug => LevelFilter::DEBUG,
+    };
+    let format = Format { format: log.formatter, fields: log.fields.clone() };
+    let subscriber =
+        tracing_subscriber::fmt().with_max_level(level).with_writer(io::stderr).event_format(format).finish();
+    // Fails only if logging has started already.
+    let _ = tracing::subscriber::set_global_default(subscriber);
+}
+
+struct Format {
+    format: LogFormatter,
+    fields: BTreeMap<String, String>,
+}
+
+impl<S, N> FormatEvent<S, N> for Format
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    N: for<'a> FormatFields<'a> + 'static,
+{
+    fn format_event(
+        &self,
+        _: &FmtContext<'_, S, N>,
+        mut writer: Writer<'_>,
+        event: &Event<'_>,
+    ) -> fmt::Result {
+        let mut said = Said::default();
+        event.record(&mut said);
+        let time = OffsetDateTime::now_utc().format(&Rfc3339).unwrap_or_default();
+        let level = level_name(*event.metadata().level());
+        let static_fields = self.fields.iter().map(|(key, value)| (key.clone(), value.clone()));
+        let fields = static_fields.chain(said.fields);
+        match self.format {
+            LogFormatter::Text => text(&mut writer, &time, level, &said.message, fields),
+            LogFormatter::Json => {
+                json(&mut writer, [("time", &time), ("level", level), ("msg", &said.message)], fields)
+            }
+        }
+    }
+}
+
+fn text(
+    writer: &mut Writer<'_>,
+    time: &str,
+    level: &str,
+    message: &str,
+    fields: impl Iterator<Item = (String, String)>,
+) -> fmt::Result {
+    write!(writer, "time=\"{time}\" level={level} msg={message:?}")?;
+    for (key, value) in fields {
+        let is_plain = !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'"');
+        if is_plain { write!(writer, " {key}={value}") } else { write!(writer, " {key}={value:?}") }?;
+    }
+    writeln!(writer)
+}
+
+fn json(
+    writer: &mut Writer<'_>,
+    head: [(&str, &str); 3],
+    fields: impl Iterator<Item = (String, String)>,
+) -> fmt::Result {
+    let head = head.into_iter().map(|(key, value)| (key.to_owned(), value.to_owned()));
+    let object: Map<String, Value> =
+        head.chain(fields).map(|(key, value)| (key, Value::String(value))).collect();
+    writeln!(writer, "{}", Value::Object(object))
+}
+
+fn level_name(level: Level) -> &'static str {
+    match level {
+        Level::ERROR => "error",
+        Level::WARN => "warning",
+        Level::INFO => "info",
+        Level::DEBUG => "debug",
+        Level::TRACE => "trace",
+    }
+}
+
+/// What an event says.
+#[derive(Default)]
+struct Said {
+    message: String,
+    fields: Vec<(String, String)>,
+}
+
+impl Visit for Said {
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        if field.name() == "message" {
+            self.message = format!("{value:?}");
+        } else {
+            self.fields.push((field.name().to_owned(), format!("{value:?}")));
+        }
+    }
+
+    fn record_str(&mut self, field: &Field, value: &str) {
+        self.fields.push((field.name().to_owned(), value.to_owned()));
+    }
+
+    /// With its causes: the log is where they are needed.
+    fn record_error(&mut self, field: &Field, error: &(dyn std::error::Error + 'static)) {
+        let mut text = error.to_string();
+        let mut source = error.source();
+        while let Some(cause) = source {
+            text.push_str(": ");
+            text.push_str(&cause.to_string());
+            source = cause.source();
+        }
+        self.fields.push((field.name().to_owned(), text));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_have_the_formats_that_log_collectors_know() {
+        let fields = || [("service".to_owned(), "my registry".to_owned()), ("id".to_owned(), "x".to_owned())];
+        let mut line = String::new();
+        text(&mut Writer::new(&mut line), "T", "info", "listening on 127.0.0.1:5000", fields().into_iter())
+            .unwrap();
+        assert_eq!(
+            line,
+            "time=\"T\" level=info msg=\"listening on 127.0.0.1:5000\" service=\"my registry\" id=x\n"
+        );
+
+        let mut line = String::new();
+        let head = [("time", "T"), ("level", "info"), ("msg", "a \"b\"")];
+        json(&mut Writer::new(&mut line), head, fields().into_iter()).unwrap();
+        let value: Value = serde_json::from_str(&line).unwrap();
+        assert_eq!(value["msg"], "a \"b\"");
+        assert_eq!(value["service"], "my registry");
+    }
+}

@@ -1,0 +1,116 @@
+//! `registry serve`.
+
+use std::path::Path;
+
+use anyhow::Context;
+use registry_core::{
+    Registry,
+    api::{Debug, serve_debug},
+    config::{Config, DebugServer, Driver, Loaded},
+    configured::{self, Configured},
+    selfsigned::SelfSigned,
+};
+use tokio::{
+    net::TcpListener,
+    signal::unix::{SignalKind, signal},
+};
+
+use crate::{logging, privileges};
+
+/// Serves until the process is told to stop.
+pub(crate) fn run(file: Option<&Path>, loaded: Loaded) -> anyhow::Result<()> {
+    let Loaded { config, warnings } = loaded;
+    logging::start(&config.log);
+    for warning in &warnings {
+        tracing::warn!("{warning}");
+    }
+    // Before the runtime: it starts threads.
+    let folders = configured::folders(&config);
+    let folders: Vec<&Path> = folders.iter().map(AsRef::as_ref).collect();
+    privileges::drop_to(std::env::var(privileges::VARIABLE).ok().as_deref(), &folders)?;
+    raise_file_limit();
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .context("can not start the runtime")?
+        .block_on(serve(file, &config))
+}
+
+async fn serve(file: Option<&Path>, config: &Config) -> anyhow::Result<()> {
+    let Configured { builder, self_signed, first_user } = configured::configure(config).await?;
+    if let Some((user, password)) = first_user {
+        tracing::warn!("made the password file, with the user {user} and the password {password}");
+    }
+    let registry = builder.open().await?;
+    // Signals count from here on, also while the first connections come.
+    let stop = stop_signal()?;
+    let listener = configured::listen(config).await?;
+    announce(file, config, self_signed.as_ref());
+    if let Some(debug) = &config.http.debug {
+        serve_debug_beside(debug, &registry).await?;
+    }
+    tracing::info!("listening on {}", listener.address()?);
+    registry.serve(listener, stop).await;
+    tracing::info!("stopped");
+    Ok(())
+}
+
+/// What somebody who has just started it wants to know.
+fn announce(file: Option<&Path>, config: &Config, self_signed: Option<&SelfSigned>) {
+    match file {
+        Some(file) => tracing::info!("configured by {}", file.display()),
+        None => tracing::info!("no configuration file: defaults, and the environment's variables"),
+    }
+    match &config.storage.driver {
+        Driver::Filesystem { root, .. } => {
+            let shown = std::path::absolute(root).unwrap_or_else(|_| root.clone());
+            tracing::info!("data lies in {}", shown.display());
+        }
+        Driver::InMemory => tracing::warn!("data lies in memory: it is lost when this process ends"),
+    }
+    if let Some(made) = self_signed {
+        let authority = std::path::absolute(&made.authority).unwrap_or_else(|_| made.authority.clone());
+        let authority = authority.display();
+        let verb = if made.is_new { "made" } else { "found" };
+        tracing::info!(
+            "{verb} a self-signed certificate. For docker: copy {authority} to /etc/docker/certs.d/<host:port>/ca.crt. \
+             For containerd: copy it to /etc/containerd/certs.d/<host:port>/ca.crt and write beside it a hosts.toml with \
+             [host.\"https://<host:port>\"] and ca = \"/etc/containerd/certs.d/<host:port>/ca.crt\". \
+             For podman, buildah and skopeo: copy it to /etc/containers/certs.d/<host:port>/ca.crt"
+        );
+    }
+}
+
+async fn serve_debug_beside(debug: &DebugServer, registry: &Registry) -> anyhow::Result<()> {
+    let address = configured::listenable(&debug.address);
+    let listener =
+        TcpListener::bind(&address).await.with_context(|| format!("can not listen on {address}"))?;
+    tracing::info!("debug server listening on {}", listener.local_addr()?);
+    let debug = Debug { app: registry.app().clone(), metrics_path: debug.metrics_path.clone() };
+    tokio::spawn(serve_debug(listener, debug));
+    Ok(())
+}
+
+/// Completes at SIGTERM or SIGINT. A second one ends the process at once.
+fn stop_signal() -> anyhow::Result<impl Future<Output = ()>> {
+    let mut terminate = signal(SignalKind::terminate()).context("can not listen to SIGTERM")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("can not listen to SIGINT")?;
+    Ok(async move {
+        tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} }
+        tracing::info!("stopping: running requests may finish");
+        tokio::spawn(async move {
+            tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} }
+            tracing::warn!("stopped at once");
+            std::process::exit(1);
+        });
+    })
+}
+
+/// As many open files as the system lets us have: each connection and each upload is one.
+fn raise_file_limit() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
+    if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }) {
+        tracing::warn!("can not raise the limit of open files: {error}");
+    }
+}
