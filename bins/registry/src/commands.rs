@@ -10,6 +10,7 @@ use registry_core::{
     auth::make_htpasswd_line,
     config::{Loaded, load, process_environment},
 };
+use rustix::termios::{LocalModes, OptionalActions, isatty, tcgetattr, tcsetattr};
 
 use crate::{
     cli::{Command, HELP},
@@ -52,17 +53,32 @@ fn check_config(file: Option<&Path>) -> anyhow::Result<()> {
 }
 
 fn hash_password(user: &str, cost: u32) -> anyhow::Result<()> {
-    if rustix::termios::isatty(std::io::stdin()) {
-        eprint!("Password (visible while you type): ");
-    }
-    let mut password = String::new();
-    std::io::stdin().lock().read_line(&mut password).context("can not read the password")?;
+    let password = read_password().context("can not read the password")?;
     let password = password.trim_end_matches(['\r', '\n']);
     if password.is_empty() {
         bail!("the password is empty; it is read from standard input");
     }
     let line = make_htpasswd_line(user, password, cost)?;
     print(&format!("{line}\n"))
+}
+
+/// A line of standard input, which a terminal does not show while it is typed.
+fn read_password() -> std::io::Result<String> {
+    let stdin = std::io::stdin();
+    let mut password = String::new();
+    if !isatty(&stdin) {
+        stdin.lock().read_line(&mut password)?;
+        return Ok(password);
+    }
+    eprint!("Password: ");
+    let shown = tcgetattr(&stdin)?;
+    let mut hidden = shown.clone();
+    hidden.local_modes.remove(LocalModes::ECHO);
+    tcsetattr(&stdin, OptionalActions::Flush, &hidden)?;
+    let read = stdin.lock().read_line(&mut password);
+    tcsetattr(&stdin, OptionalActions::Flush, &shown)?;
+    eprintln!();
+    read.map(|_| password)
 }
 
 /// A closed standard output is no failure: `registry --help | head`.

@@ -79,7 +79,7 @@ impl Config {
         let log = Log::read(root);
         let storage = Storage::read(&root.get("storage"), default_root);
         let metadata = Metadata::read(&root.get("metadata"), &storage);
-        let http = Http::read(&root.get("http"));
+        let http = Http::read(&root.get("http"), storage.driver.folder());
         Config {
             log,
             metadata,

@@ -1,4 +1,4 @@
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use registry_types::MANIFEST_BYTES_MAX;
@@ -6,7 +6,7 @@ use registry_types::MANIFEST_BYTES_MAX;
 use crate::address::TcpAddress;
 use crate::field::{Field, quoted};
 use crate::secret::Secret;
-use crate::tls::Tls;
+use crate::tls::{SelfSigned, Tls};
 
 /// How the registry is reached. Key `http`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -79,7 +79,8 @@ pub struct Limits {
 }
 
 impl Http {
-    pub(crate) fn read(http: &Field<'_>) -> Http {
+    /// `data` is the folder for data, where a certificate is kept that the registry makes.
+    pub(crate) fn read(http: &Field<'_>, data: Option<&Path>) -> Http {
         let listen = listen(http);
         let host = host(&http.get("host"));
         Http {
@@ -88,7 +89,7 @@ impl Http {
             drain_timeout: http.get("draintimeout").duration(Duration::from_secs(10), Duration::ZERO),
             headers: headers(&http.get("headers")),
             secret: http.get("secret").text().map(Secret::new),
-            tls: Tls::read(&http.get("tls"), &listen, host.as_deref()),
+            tls: Tls::read(&http.get("tls"), SelfSigned::usual(&listen, host.as_deref(), data)),
             insecure: http.get("insecure").flag(false),
             debug: debug_server(&http.get("debug")),
             http2: !http.get("http2").get("disabled").flag(false),

@@ -1,4 +1,4 @@
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::field::{Field, quoted};
@@ -31,6 +31,16 @@ pub enum Driver {
     },
     /// In memory, lost at the end of the process.
     InMemory,
+}
+
+impl Driver {
+    /// The folder for data, if there is one.
+    pub fn folder(&self) -> Option<&Path> {
+        match self {
+            Driver::Filesystem { root, .. } => Some(root),
+            Driver::InMemory => None,
+        }
+    }
 }
 
 /// What an acknowledged push survives.

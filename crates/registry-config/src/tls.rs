@@ -1,4 +1,4 @@
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::field::Field;
 use crate::http::{Listen, host_of};
@@ -29,7 +29,8 @@ pub enum Certificate {
         /// The names and addresses that it is for. By default `localhost`, the addresses of the loopback, and the hosts of
         /// `http.host` and `http.addr`.
         hosts: Vec<String>,
-        /// Where it is kept. `None`: beside the data, or for a registry in memory nowhere.
+        /// The folder that it is kept in; `certificate` in that of the data by default. `None` for a registry in memory:
+        /// it is another one after each start.
         directory: Option<PathBuf>,
     },
 }
@@ -96,13 +97,28 @@ const CIPHER_SUITES: &[&str] = &[
     "TLS_CHACHA20_POLY1305_SHA256",
 ];
 
+/// What a certificate that the registry makes is for, and where it is kept, if nothing says so.
+pub(crate) struct SelfSigned {
+    hosts: Vec<String>,
+    directory: Option<PathBuf>,
+}
+
+impl SelfSigned {
+    pub(crate) fn usual(listen: &Listen, host: Option<&str>, data: Option<&Path>) -> SelfSigned {
+        SelfSigned {
+            hosts: default_hosts(listen, host),
+            directory: data.map(|folder| folder.join("certificate")),
+        }
+    }
+}
+
 impl Tls {
     /// `None` for plain HTTP.
-    pub(crate) fn read(tls: &Field<'_>, listen: &Listen, host: Option<&str>) -> Option<Tls> {
+    pub(crate) fn read(tls: &Field<'_>, usual: SelfSigned) -> Option<Tls> {
         refuse_acme(&tls.get("letsencrypt"));
         let (certificate, self_signed) = (tls.get("certificate"), tls.get("selfsigned"));
         let has_files = certificate.is_set() || tls.get("key").is_set();
-        let self_signed = self_signed_certificate(&self_signed, listen, host);
+        let self_signed = self_signed_certificate(&self_signed, usual);
         if has_files && self_signed.is_some() {
             tls.problem("has both a certificate and selfsigned", "one of them");
         }
@@ -138,18 +154,18 @@ fn files(tls: &Field<'_>) -> Certificate {
     }
 }
 
-fn self_signed_certificate(field: &Field<'_>, listen: &Listen, host: Option<&str>) -> Option<Certificate> {
+fn self_signed_certificate(field: &Field<'_>, usual: SelfSigned) -> Option<Certificate> {
     if !field.is_set() {
         return None;
     }
+    let SelfSigned { hosts, directory } = usual;
     if field.scalar().is_some() {
-        let hosts = default_hosts(listen, host);
-        return field.flag(false).then_some(Certificate::SelfSigned { hosts, directory: None });
+        return field.flag(false).then_some(Certificate::SelfSigned { hosts, directory });
     }
     let named = field.get("hosts").texts();
     Some(Certificate::SelfSigned {
-        hosts: if named.is_empty() { default_hosts(listen, host) } else { named },
-        directory: field.get("directory").text().map(PathBuf::from),
+        hosts: if named.is_empty() { hosts } else { named },
+        directory: field.get("directory").text().map(PathBuf::from).or(directory),
     })
 }
 

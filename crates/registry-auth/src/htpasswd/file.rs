@@ -1,5 +1,6 @@
 //! The users of one version of the file.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::path::Path;
 
@@ -81,18 +82,20 @@ impl Users {
     /// Whether this is the user's password. It takes as long for somebody unknown as for one of the users: which one,
     /// `choice` decides, so it must stay the same for a name and be unpredictable.
     pub(super) fn verify(&self, user: &str, password: &[u8], choice: u64) -> bool {
-        match self.hash(user) {
-            Some(hash) => bcrypt::verify(password, hash).unwrap_or(false),
-            None => {
-                let cost = match self.costs.as_slice() {
-                    [] => COST_DEFAULT,
-                    costs => costs[(choice % costs.len() as u64) as usize],
-                };
-                let _: Result<bool, bcrypt::BcryptError> =
-                    bcrypt::verify(password, &format!("$2b${cost:02}${DUMMY}"));
-                false
-            }
+        let is_right = bcrypt::verify(password, &self.compared_with(user, choice)).unwrap_or(false);
+        is_right && self.hash(user).is_some()
+    }
+
+    /// The hash that a password is compared with: the user's, or one that nobody has the password of.
+    pub(super) fn compared_with(&self, user: &str, choice: u64) -> Cow<'_, str> {
+        if let Some(hash) = self.hash(user) {
+            return Cow::Borrowed(hash);
         }
+        let cost = match self.costs.as_slice() {
+            [] => COST_DEFAULT,
+            costs => costs[(choice % costs.len() as u64) as usize],
+        };
+        Cow::Owned(format!("$2b${cost:02}${DUMMY}"))
     }
 
     /// Whether everybody has the same hash in both.

@@ -354,6 +354,17 @@ fn self_signed_certificates_are_for_the_names_that_are_used() {
     );
     assert_eq!(hosts("tls: {selfsigned: {hosts: [a, b], directory: /d}}"), "a b");
     assert_eq!(hosts("tls: {selfsigned: {directory: /d}}"), own);
+    let folder = |storage: &str, self_signed: &str| {
+        let yaml = format!("version: 0.1\nstorage: {storage}\nhttp: {{tls: {{selfsigned: {self_signed}}}}}");
+        match with(&yaml, &[]).unwrap().config.http.tls.unwrap().certificate {
+            Certificate::SelfSigned { directory, .. } => directory.map(|path| path.display().to_string()),
+            other => panic!("{other:?}"),
+        }
+    };
+    let in_files = "{filesystem: {rootdirectory: /srv}}";
+    assert_eq!(folder(in_files, "true").as_deref(), Some("/srv/certificate"));
+    assert_eq!(folder(in_files, "{directory: /d}").as_deref(), Some("/d"));
+    assert_eq!(folder("inmemory", "true"), None);
 }
 
 #[test]

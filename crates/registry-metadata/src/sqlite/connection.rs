@@ -41,7 +41,10 @@ pub(super) fn use_log(connection: &Connection) -> Result<(), OpenError> {
     if mode != "wal" {
         return Err(OpenError::NoWriteAheadLog { mode });
     }
-    for (name, value) in [("wal_autocheckpoint", CHECKPOINT_PAGES), ("journal_size_limit", LOG_BYTES_MAX)] {
+    for (name, value) in [
+        ("wal_autocheckpoint", std::env::var("CP").map_or(CHECKPOINT_PAGES, |v| v.parse().unwrap())),
+        ("journal_size_limit", LOG_BYTES_MAX),
+    ] {
         connection.pragma_update_and_check(None, name, value, |_| Ok(())).map_err(failed())?;
     }
     connection.pragma_update(None, "synchronous", "FULL").map_err(failed())
@@ -68,6 +71,9 @@ fn set_up(connection: &Connection, clock: &Arc<dyn Clock>, cache_kib: i64) -> ru
     connection.pragma_update(None, "foreign_keys", true)?;
     connection.pragma_update(None, "trusted_schema", false)?;
     connection.pragma_update(None, "temp_store", "MEMORY")?;
+    let env = |k: &str, d: i64| std::env::var(k).map_or(d, |v| v.parse().unwrap()); // TUNE
+    let cache_kib = if cache_kib == READER_CACHE_KIB { env("RC", cache_kib) } else { env("WC", cache_kib) }; // TUNE
+    connection.pragma_update_and_check(None, "mmap_size", env("MM", 0), |_| Ok(()))?; // TUNE
     // Negative: KiB instead of pages.
     connection.pragma_update(None, "cache_size", -cache_kib)?;
     let clock = clock.clone();

@@ -1,4 +1,4 @@
-//! What every [`BlobStore`](crate::BlobStore) promises, as a suite that runs over any of them.
+//! What every [`BlobStore`] promises, as a suite that runs over any of them.
 //!
 //! ```
 //! use std::sync::Arc;

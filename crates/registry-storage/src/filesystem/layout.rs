@@ -25,11 +25,6 @@ pub(super) fn split(location: &Location) -> Option<(&str, &str)> {
     (is_shard(shard) && !name.contains('/')).then_some((directory, name))
 }
 
-/// The directories below [`BLOBS`].
-pub(super) fn shards() -> impl Iterator<Item = String> {
-    (0..=u8::MAX).map(|shard| format!("{shard:02x}"))
-}
-
 /// Whether a directory below [`BLOBS`] is one that we make.
 pub(super) fn is_shard(name: &str) -> bool {
     name.len() == 2 && name.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
@@ -61,12 +56,6 @@ mod tests {
         ] {
             assert_eq!(split(&text.parse().unwrap()), None, "{text}");
         }
-    }
-
-    #[test]
-    fn makes_all_shards() {
-        assert!(shards().all(|shard| is_shard(&shard)));
-        assert_eq!((shards().next().unwrap(), shards().count()), ("00".to_owned(), 256));
     }
 
     #[test]

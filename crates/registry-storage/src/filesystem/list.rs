@@ -41,7 +41,7 @@ impl Root {
     }
 
     /// The names in a directory that are greater than `after` and wanted: the first `limit`, in order.
-    fn names(
+    pub(super) fn names(
         &self,
         path: &str,
         after: &str,

@@ -59,14 +59,12 @@ impl Root {
             tenures: Tenures::default(),
             _lock: None,
         };
+        root.check_not_foreign()?;
         if options.access != Access::Beside {
             root.check_writable()?;
             root._lock = Some(root.lock()?);
-            // At once, so that no upload has to wait for the flush that this costs.
-            let made = root.directories.create_below(&root.disk, layout::BLOBS, layout::shards());
-            made.map_err(failed)?;
+            root.remember_shards().map_err(failed)?;
         }
-        root.check_not_foreign()?;
         Ok(root)
     }
 
@@ -198,6 +196,12 @@ impl Root {
         Ok(())
     }
 
+    /// Makes sure of all the directories that are there with one flush, so that later uploads need none for that.
+    fn remember_shards(&self) -> io::Result<()> {
+        let shards = self.names(layout::BLOBS, "", usize::MAX, layout::is_shard)?;
+        self.directories.create_below(&self.disk, layout::BLOBS, shards)
+    }
+
     /// Takes the lock that keeps a second server away, and notes in it who holds it.
     fn lock(&self) -> Result<File, StorageError> {
         let failed = |source| root_error(&self.path, source);
@@ -234,5 +238,18 @@ fn root_error(root: &Path, source: io::Error) -> StorageError {
     match source.kind() {
         io::ErrorKind::ReadOnlyFilesystem => StorageError::ReadOnly { root },
         _ => StorageError::Root { root, source },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_read_only_root_is_told_from_other_trouble() {
+        let error = |errno: Errno| root_error(Path::new("/data"), errno.into());
+        assert!(matches!(error(Errno::ROFS), StorageError::ReadOnly { .. }));
+        assert!(matches!(error(Errno::ACCESS), StorageError::Root { .. }));
+        assert_eq!(error(Errno::ROFS).to_string(), "/data is on a read-only file system");
     }
 }

@@ -57,24 +57,28 @@ async fn a_finished_object_and_its_name_are_flushed_in_order() {
     probe.take();
     put(&store, "first", b"content").await.unwrap();
     let expected = [
+        r#"Create("store/blobs/ab")"#,
+        r#"SyncDirectory("store/blobs")"#,
         r#"Create("store/blobs/ab/first")"#,
         "Write { bytes: 7 }",
         "SyncData",
         r#"SyncDirectory("store/blobs/ab")"#,
     ];
     assert_eq!(probe.take(), expected);
+    put(&store, "second", b"content").await.unwrap();
+    assert_eq!(probe.take()[1..], expected[3..]);
     // A directory that was lost is made again, from the top.
     fs::remove_dir_all(root.path().join("store/blobs")).unwrap();
-    put(&store, "second", b"content").await.unwrap();
+    put(&store, "third", b"content").await.unwrap();
     let expected = [
-        r#"Create("store/blobs/ab/second")"#,
+        r#"Create("store/blobs/ab/third")"#,
         r#"Create("store")"#,
         r#"SyncDirectory("")"#,
         r#"Create("store/blobs")"#,
         r#"SyncDirectory("store")"#,
         r#"Create("store/blobs/ab")"#,
         r#"SyncDirectory("store/blobs")"#,
-        r#"Create("store/blobs/ab/second")"#,
+        r#"Create("store/blobs/ab/third")"#,
         "Write { bytes: 7 }",
         "SyncData",
         r#"SyncDirectory("store/blobs/ab")"#,
@@ -85,18 +89,29 @@ async fn a_finished_object_and_its_name_are_flushed_in_order() {
 #[test]
 fn directories_are_durable_before_anything_is_put_into_them() {
     let root = TempDir::new().unwrap();
-    let store = open(&root);
-    let calls = store.root.disk.probe.take();
-    let at = |call: &str| calls.iter().position(|made| made == call).unwrap();
-    assert_eq!(calls.iter().filter(|call| call.starts_with(r#"Create("store/blobs/"#)).count(), 256);
-    assert!(at(r#"Create("store")"#) < at(r#"SyncDirectory("")"#));
-    assert!(at(r#"Create("store/blobs")"#) < at(r#"SyncDirectory("store")"#));
-    assert_eq!(at(r#"SyncDirectory("store/blobs")"#), calls.len() - 1);
+    let top = [
+        r#"Create("store")"#,
+        r#"SyncDirectory("")"#,
+        r#"Create("store/blobs")"#,
+        r#"SyncDirectory("store")"#,
+    ];
+    for shards in [&[][..], &["00", "ff"]] {
+        for shard in shards {
+            fs::create_dir(root.path().join("store/blobs").join(shard)).unwrap();
+        }
+        // Those that another process left are made sure of, as it may not have flushed them.
+        let found = shards.iter().map(|shard| format!("Create(\"store/blobs/{shard}\")"));
+        let expected = top.map(str::to_owned).into_iter().chain(found);
+        let expected = expected.chain([r#"SyncDirectory("store/blobs")"#.to_owned()]);
+        assert_eq!(open(&root).root.disk.probe.take(), expected.collect::<Vec<_>>());
+    }
 }
+
 #[tokio::test]
 async fn a_checkpoint_is_flushed_and_then_only_what_is_new() {
     let root = TempDir::new().unwrap();
     let store = open(&root);
+    put(&store, "makes the directory", b"").await.unwrap();
     let probe = &store.root.disk.probe;
     probe.take();
 
@@ -221,6 +236,7 @@ async fn a_full_disk_costs_what_was_not_durable() {
 async fn a_full_device_is_told() {
     let root = TempDir::new().unwrap();
     let store = open(&root);
+    put(&store, "makes the directory", b"").await.unwrap();
     std::os::unix::fs::symlink("/dev/full", root.path().join("store/blobs/ab/a")).unwrap();
     let full = put(&store, "a", b"content").await;
     assert!(matches!(full, Err(StorageError::NoSpace { .. })), "{full:?}");
@@ -296,6 +312,7 @@ fn a_go_registry_is_not_taken_over_by_accident() {
         let error = open_for(root.path(), access).unwrap_err();
         assert!(matches!(error, StorageError::ForeignStore { .. }), "{error}");
         assert!(error.to_string().contains("registry import"), "{error}");
+        assert!(!root.path().join("store").exists(), "nothing is left in what is not ours");
     }
     let store = open_for(root.path(), Access::Adopt).unwrap();
     store.root.create_identity(&StoreIdentity::random().unwrap()).unwrap();
@@ -358,7 +375,6 @@ async fn what_is_not_ours_is_not_listed() {
     let store = open(&root);
     put(&store, "a", b"content").await.unwrap();
     let blobs = root.path().join("store/blobs");
-    fs::remove_dir(blobs.join("cd")).unwrap();
     fs::create_dir_all(blobs.join("ab/directory")).unwrap();
     fs::create_dir_all(blobs.join("lost+found")).unwrap();
     fs::write(blobs.join("lost+found/file"), "").unwrap();

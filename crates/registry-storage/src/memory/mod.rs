@@ -1,3 +1,8 @@
+//! Objects in memory.
+
+mod content;
+mod upload;
+
 use std::{
     collections::BTreeMap,
     ops::{Bound, Range},
@@ -6,12 +11,12 @@ use std::{
 };
 
 use async_trait::async_trait;
-use bytes::Bytes;
 use futures_util::{StreamExt, stream};
 use parking_lot::Mutex;
-use registry_digest::{Algorithm, Digest, Hasher};
+use registry_digest::{Algorithm, Hasher};
 use registry_types::Location;
 
+use self::{content::Content, upload::MemoryUpload};
 use crate::{BlobStore, Body, ObjectInfo, StorageError, StoreIdentity, Upload, UploadState};
 
 /// A store that forgets everything at its end: for tests, and for trying things out.
@@ -44,13 +49,6 @@ struct Contents {
 struct Object {
     content: Content,
     modified: SystemTime,
-}
-
-/// Bytes in the pieces in which they came.
-#[derive(Clone, Debug, Default)]
-struct Content {
-    pieces: Vec<Bytes>,
-    size_bytes: u64,
 }
 
 impl MemoryStore {
@@ -196,138 +194,10 @@ impl Contents {
     }
 }
 
-impl Content {
-    fn push(&mut self, bytes: &[u8]) {
-        self.size_bytes += bytes.len() as u64;
-        // A copy, since the caller's may be a small part of a large buffer.
-        self.pieces.push(Bytes::copy_from_slice(bytes));
-    }
-
-    fn slice(&self, range: Range<u64>) -> Content {
-        let mut content = Content::default();
-        let mut begin = 0;
-        for piece in &self.pieces {
-            let end = begin + piece.len() as u64;
-            let (from, to) = (range.start.clamp(begin, end), range.end.clamp(begin, end));
-            if from < to {
-                content.pieces.push(piece.slice((from - begin) as usize..(to - begin) as usize));
-                content.size_bytes += to - from;
-            }
-            begin = end;
-        }
-        content
-    }
-
-    fn digest(&self, algorithm: Algorithm) -> Digest {
-        let mut hasher = Hasher::new(algorithm);
-        self.pieces.iter().for_each(|piece| hasher.update(piece));
-        hasher.finish()
-    }
-}
-
-#[derive(Debug)]
-struct MemoryUpload {
-    shared: Arc<Shared>,
-    location: Location,
-    number: u64,
-    hasher: Hasher,
-    content: Content,
-    has_failed: bool,
-}
-
-impl MemoryUpload {
-    /// Runs a step, of which none may follow one that failed.
-    fn step<T>(
-        &mut self,
-        step: impl FnOnce(&mut Self) -> Result<T, StorageError>,
-    ) -> Result<T, StorageError> {
-        if self.has_failed {
-            return Err(StorageError::UploadFailed { location: self.location.clone() });
-        }
-        let result = step(self);
-        self.has_failed = result.is_err();
-        result
-    }
-
-    fn check_space(&self, more_bytes: u64) -> Result<(), StorageError> {
-        let Some(limit_bytes) = self.shared.limit_bytes else { return Ok(()) };
-        let contents = self.shared.contents.lock();
-        let others_bytes = contents.used_bytes - contents.size_bytes(&self.location).unwrap_or(0);
-        if others_bytes + self.content.size_bytes + more_bytes > limit_bytes {
-            let source = std::io::ErrorKind::StorageFull.into();
-            return Err(StorageError::NoSpace { operation: "write an object", source });
-        }
-        Ok(())
-    }
-
-    /// Makes visible what was appended, if this is still the upload that may.
-    fn save(&self) -> Result<(), StorageError> {
-        let mut contents = self.shared.contents.lock();
-        if contents.writers.get(&self.location) != Some(&self.number) {
-            return Err(StorageError::UploadSuperseded { location: self.location.clone() });
-        }
-        contents.insert(&self.location, self.content.clone());
-        Ok(())
-    }
-
-    fn compare(&self, expected: &Digest) -> Result<(), StorageError> {
-        let actual = match expected.algorithm() == self.hasher.algorithm() {
-            true => self.hasher.current(),
-            false => self.content.digest(expected.algorithm()),
-        };
-        if actual == *expected {
-            return Ok(());
-        }
-        let mut contents = self.shared.contents.lock();
-        if contents.writers.get(&self.location) == Some(&self.number) {
-            contents.remove(&self.location);
-        }
-        Err(StorageError::digest_mismatch(*expected, actual))
-    }
-}
-
-#[async_trait]
-impl Upload for MemoryUpload {
-    fn offset(&self) -> u64 {
-        self.content.size_bytes
-    }
-
-    async fn append(&mut self, bytes: Bytes) -> Result<(), StorageError> {
-        self.step(|upload| {
-            upload.check_space(bytes.len() as u64)?;
-            upload.hasher.update(&bytes);
-            upload.content.push(&bytes);
-            Ok(())
-        })
-    }
-
-    async fn checkpoint(&mut self) -> Result<UploadState, StorageError> {
-        self.step(|upload| {
-            upload.save()?;
-            Ok(UploadState::new(&upload.hasher, Vec::new()))
-        })
-    }
-
-    async fn finish(mut self: Box<Self>, expected: &Digest) -> Result<u64, StorageError> {
-        self.step(|upload| {
-            upload.compare(expected)?;
-            upload.save()?;
-            Ok(upload.content.size_bytes)
-        })
-    }
-}
-
-impl Drop for MemoryUpload {
-    fn drop(&mut self) {
-        let mut contents = self.shared.contents.lock();
-        if contents.writers.get(&self.location) == Some(&self.number) {
-            contents.writers.remove(&self.location);
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use bytes::Bytes;
+
     use super::*;
     use crate::contract;
 
