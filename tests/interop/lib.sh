@@ -301,3 +301,19 @@ oci_layout() {
 
 # blobs_of LAYOUT: the digests of every blob file in it, one a line, sorted.
 blobs_of() { find "$1/blobs/sha256" -type f -printf 'sha256:%f\n' | sort; }
+
+# start_dockerd [OPTION...]: an engine of the test's own, without a bridge. An empty /etc/docker of its own, too: no daemon.json, and
+# certificates are looked for below it.
+start_dockerd() {
+    mkdir -p "$work/etc-docker" /etc/docker
+    mount --bind "$work/etc-docker" /etc/docker
+    mkdir -p "$work/docker"
+    export DOCKER_HOST="unix://$work/docker/sock" DOCKER_BUILDKIT=0 DOCKER_CLI_HINTS=false
+    dockerd --data-root "$work/docker/data" --exec-root "$work/docker/exec" --pidfile "$work/docker/pid" -H "$DOCKER_HOST" \
+        --iptables=false --ip6tables=false --bridge=none "$@" > "$work/dockerd.log" 2>&1 &
+    daemon=$!
+    wait_for dockerd dockerd_answers_or_ended
+    kill -0 "$daemon" 2> /dev/null || die "dockerd ended at its start"
+}
+
+dockerd_answers_or_ended() { ! kill -0 "$daemon" || docker version; }

@@ -19,18 +19,7 @@ need docker dockerd containerd runc
 serve_plain
 serve_tls
 
-# An empty /etc/docker of our own: no daemon.json, and certificates are looked for below it.
-mkdir -p "$work/etc-docker" /etc/docker
-mount --bind "$work/etc-docker" /etc/docker
-
-mkdir -p "$work/docker"
-export DOCKER_HOST="unix://$work/docker/sock" DOCKER_BUILDKIT=0 DOCKER_CLI_HINTS=false
-dockerd --data-root "$work/docker/data" --exec-root "$work/docker/exec" --pidfile "$work/docker/pid" -H "$DOCKER_HOST" \
-    --iptables=false --ip6tables=false --bridge=none "${options[@]}" > "$work/dockerd.log" 2>&1 &
-daemon=$!
-answers_or_ended() { ! kill -0 "$daemon" || docker version; }
-wait_for dockerd answers_or_ended
-kill -0 "$daemon" 2> /dev/null || die "dockerd ended at its start"
+start_dockerd "${options[@]}"
 
 # in_image IMAGE FILE: what the file in a container of that image holds.
 in_image() { output docker run --rm --network none "$1" cat "$2"; }
