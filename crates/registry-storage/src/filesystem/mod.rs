@@ -40,9 +40,9 @@ use crate::{BlobStore, Body, ObjectInfo, StorageError, StoreIdentity, Upload, Up
 /// Keys that do not begin with `store/` can be read and deleted, but not written.
 ///
 /// An upload is hashed and written on a blocking thread, in portions of 256 KiB, while the next is gathered; one that is
-/// shorter costs a single trip to such a thread, and three system calls and two flushes there. Long ones are flushed
-/// beside the writing, so that not everything is left for the end. Flushes of a directory are shared by those that need
-/// one at the same time. Needs a Tokio runtime. Clones share everything, also the lock.
+/// shorter costs a single trip to such a thread, with a handful of system calls of which two are flushes. Long ones are
+/// flushed beside the writing, so that not everything is left for the end. Flushes of a directory are shared by those
+/// that need one at the same time. Needs a Tokio runtime. Clones share everything, also the lock.
 #[derive(Clone, Debug)]
 pub struct FilesystemStore {
     root: Arc<Root>,
