@@ -4,7 +4,11 @@
 //! starts as root, takes its folder over, and drops its privileges before it listens. Started as anyone else, or without
 //! `REGISTRY_RUN_AS`, it changes nothing.
 
-use std::{fs, io, os::unix::fs::MetadataExt, path::Path};
+use std::{
+    fs, io,
+    os::unix::fs::MetadataExt,
+    path::{Path, PathBuf},
+};
 
 use anyhow::{Context, bail};
 use rustix::{
@@ -21,15 +25,22 @@ const DEPTH_MAX: usize = 300;
 
 /// Becomes the user that the variable names, if this is root. Must be called before there are threads: privileges are
 /// a thread's, and only threads that start later inherit them.
-pub(crate) fn drop_to(run_as: Option<&str>, folders: &[&Path]) -> anyhow::Result<()> {
+pub(crate) fn drop_to(
+    run_as: Option<&str>,
+    data_folder: Option<&Path>,
+    paths: &[PathBuf],
+) -> anyhow::Result<()> {
     let Some(run_as) = run_as else { return Ok(()) };
     let (uid, gid) =
         parse(run_as).with_context(|| format!("{VARIABLE} must be `uid:gid`, not `{run_as}`"))?;
     if !geteuid().is_root() || uid == 0 {
         return Ok(());
     }
-    for folder in folders {
-        take_over(folder, uid, gid).with_context(|| format!("can not take over {}", folder.display()))?;
+    if let Some(folder) = data_folder {
+        fs::create_dir_all(folder).with_context(|| format!("can not make {}", folder.display()))?;
+    }
+    for path in paths {
+        take_over(path, uid, gid).with_context(|| format!("can not take over {}", path.display()))?;
     }
     let (user, group) = (Uid::from_raw(uid), Gid::from_raw(gid));
     set_thread_groups(&[group]).context("can not leave root's groups")?;
@@ -43,16 +54,21 @@ fn parse(text: &str) -> Option<(u32, u32)> {
     Some((uid.parse().ok()?, gid.parse().ok()?))
 }
 
-/// Makes a folder and all in it ours. A folder that is ours already is taken to be so all the way down, so that a start
-/// does not walk a large store.
-fn take_over(folder: &Path, uid: u32, gid: u32) -> anyhow::Result<()> {
-    fs::create_dir_all(folder)?;
-    if fs::metadata(folder)?.uid() == uid {
+/// Makes a file, or a folder and all in it, ours; what is not there yet is left to whoever makes it. A folder that is ours
+/// already is taken to be so all the way down, so that a start does not walk a large store.
+fn take_over(path: &Path, uid: u32, gid: u32) -> anyhow::Result<()> {
+    let Ok(metadata) = fs::metadata(path) else { return Ok(()) };
+    if metadata.uid() == uid {
         return Ok(());
     }
+    if fs::canonicalize(path)? == Path::new("/") {
+        bail!("the root of the file system is no folder for data");
+    }
     // The folder itself last: an interrupted walk is then begun again.
-    chown_below(folder, uid, gid, 0)?;
-    Ok(std::os::unix::fs::chown(folder, Some(uid), Some(gid))?)
+    if metadata.is_dir() {
+        chown_below(path, uid, gid, 0)?;
+    }
+    Ok(std::os::unix::fs::chown(path, Some(uid), Some(gid))?)
 }
 
 fn chown_below(folder: &Path, uid: u32, gid: u32, depth: usize) -> anyhow::Result<()> {

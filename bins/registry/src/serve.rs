@@ -10,10 +10,7 @@ use registry_core::{
     configured::{self, Configured},
     selfsigned::SelfSigned,
 };
-use tokio::{
-    net::TcpListener,
-    signal::unix::{SignalKind, signal},
-};
+use tokio::signal::unix::{SignalKind, signal};
 
 use crate::{logging, privileges};
 
@@ -25,9 +22,9 @@ pub(crate) fn run(file: Option<&Path>, loaded: Loaded) -> anyhow::Result<()> {
         tracing::warn!("{warning}");
     }
     // Before the runtime: it starts threads.
-    let folders = configured::folders(&config);
-    let folders: Vec<&Path> = folders.iter().map(AsRef::as_ref).collect();
-    privileges::drop_to(std::env::var(privileges::VARIABLE).ok().as_deref(), &folders)?;
+    let run_as = std::env::var(privileges::VARIABLE).ok();
+    let data_folder = configured::data_folder(&config);
+    privileges::drop_to(run_as.as_deref(), data_folder.as_deref(), &configured::written_paths(&config))?;
     raise_file_limit();
     tokio::runtime::Builder::new_multi_thread()
         .enable_all()
@@ -82,10 +79,15 @@ fn announce(file: Option<&Path>, config: &Config, self_signed: Option<&SelfSigne
 }
 
 async fn serve_debug_beside(debug: &DebugServer, registry: &Registry) -> anyhow::Result<()> {
-    let address = configured::listenable(&debug.address);
-    let listener =
-        TcpListener::bind(&address).await.with_context(|| format!("can not listen on {address}"))?;
-    tracing::info!("debug server listening on {}", listener.local_addr()?);
+    let address = &debug.address;
+    if !address.is_loopback() {
+        tracing::warn!(
+            "the debug server on {address} answers everybody who reaches it: it has no authentication"
+        );
+    }
+    let listener = configured::listen_tcp(address).await;
+    let listener = listener.with_context(|| format!("can not listen on {address}"))?;
+    tracing::info!("debug server listening on {}", listener.address()?);
     let debug = Debug { app: registry.app().clone(), metrics_path: debug.metrics_path.clone() };
     tokio::spawn(serve_debug(listener, debug));
     Ok(())

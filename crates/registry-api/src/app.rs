@@ -6,6 +6,7 @@ use registry_auth::{Authenticator, Authorizer, Caller};
 use registry_metadata::MetadataStore;
 use registry_storage::{BlobStore, StorageError};
 use registry_types::Location;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::{
     access_log::AccessLog, error::ApiError, health::Health, links::Links, metrics::Metrics,
@@ -32,6 +33,33 @@ pub struct App {
     pub health: Arc<Health>,
     /// Where each request is noted.
     pub access_log: AccessLog,
+    /// Uploads whose requests may be gone while they still save what arrived.
+    pub uploads: RunningUploads,
+}
+
+/// The uploads that are being written to, so that a stop can wait until each has saved what arrived.
+#[derive(Clone, Debug)]
+pub struct RunningUploads(Arc<Semaphore>);
+
+impl Default for RunningUploads {
+    fn default() -> Self {
+        RunningUploads(Arc::new(Semaphore::new(RunningUploads::AT_ONCE_MAX as usize)))
+    }
+}
+
+impl RunningUploads {
+    /// More than there can be connections: nobody ever waits to begin.
+    const AT_ONCE_MAX: u32 = 1 << 24;
+
+    /// Counts as an upload until it is dropped.
+    pub(crate) async fn begin(&self) -> OwnedSemaphorePermit {
+        self.0.clone().acquire_owned().await.expect("the semaphore is never closed")
+    }
+
+    /// Completes when no upload is being written to.
+    pub(crate) async fn all_saved(&self) {
+        drop(self.0.acquire_many(RunningUploads::AT_ONCE_MAX).await);
+    }
 }
 
 impl App {

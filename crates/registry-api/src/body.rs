@@ -13,6 +13,9 @@ use http_body::{Frame, SizeHint};
 
 use crate::file_body::FileBody;
 
+/// The most that is handed to the connection at once, so that what was handed over is not far from what was sent.
+const FRAME_BYTES_MAX: usize = 1024 * 1024;
+
 /// The body of an answer.
 pub struct Body {
     pieces: VecDeque<Piece>,
@@ -75,7 +78,7 @@ impl http_body::Body for Body {
             let Some(piece) = self.pieces.front_mut() else { return Poll::Ready(None) };
             let next = match piece {
                 Piece::Bytes(bytes) if bytes.is_empty() => None,
-                Piece::Bytes(bytes) => Some(Ok(std::mem::take(bytes))),
+                Piece::Bytes(bytes) => Some(Ok(bytes.split_to(bytes.len().min(FRAME_BYTES_MAX)))),
                 Piece::File(file) => ready!(Pin::new(file).poll_next(context)),
                 Piece::Stream(stream) => ready!(stream.poll_next_unpin(context)),
             };

@@ -27,7 +27,12 @@ pub(crate) fn evaluate(headers: &HeaderMap, current: &Digest) -> Condition {
 
 /// Whether a `Range` counts, which `If-Range` may make depend on the entity tag. A date never matches.
 pub(crate) fn range_applies(headers: &HeaderMap, current: &Digest) -> bool {
-    !headers.contains_key(header::IF_RANGE) || names(headers, header::IF_RANGE, current, false)
+    match headers.get(header::IF_RANGE) {
+        None => true,
+        // Unlike its neighbours it is one entity tag, never all of them.
+        Some(value) if value == "*" => false,
+        Some(_) => names(headers, header::IF_RANGE, current, false),
+    }
 }
 
 /// Whether a list of entity tags names the current content. A bare digest counts, as the Go registry's clients send it.

@@ -7,9 +7,9 @@ use http::{Method, Request, Response, StatusCode};
 use http_body_util::Full;
 use hyper::{body::Incoming, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::{net::TcpListener, sync::Semaphore};
+use tokio::sync::Semaphore;
 
-use crate::app::App;
+use crate::{app::App, server::Listener};
 
 /// Connections at once.
 const CONNECTIONS_MAX: usize = 64;
@@ -26,7 +26,7 @@ pub struct Debug {
 }
 
 /// Serves `/debug/health` and the metrics until the future is dropped.
-pub async fn serve_debug(listener: TcpListener, debug: Debug) {
+pub async fn serve_debug(listener: Listener, debug: Debug) {
     let slots = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     loop {
         let slot = slots.clone().acquire_owned().await.expect("the semaphore is never closed");

@@ -68,8 +68,8 @@ pub(crate) enum ApiError {
     RangeNotSatisfiable { size_bytes: u64 },
     #[error("the resource is not as the request's conditions want it")]
     PreconditionFailed,
-    #[error("both Content-Length and Transfer-Encoding were sent")]
-    AmbiguousLength,
+    #[error("a request names its host exactly once")]
+    Host,
     #[error("the request's body broke off: {reason}")]
     BodyBroken { reason: String },
     #[error("no byte of the body came for {idle_secs} s")]
@@ -150,11 +150,7 @@ impl ApiError {
                 (StatusCode::RANGE_NOT_SATISFIABLE, ErrorCode::RangeInvalid, None)
             }
             ApiError::PreconditionFailed => (StatusCode::PRECONDITION_FAILED, ErrorCode::Denied, None),
-            // What follows on such a connection can not be told from a smuggled request, so it is closed.
-            ApiError::AmbiguousLength => {
-                headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
-                (StatusCode::BAD_REQUEST, ErrorCode::Unsupported, None)
-            }
+            ApiError::Host => (StatusCode::BAD_REQUEST, ErrorCode::Unsupported, None),
             ApiError::BodyBroken { .. } => (StatusCode::BAD_REQUEST, ErrorCode::SizeInvalid, None),
             ApiError::BodyIdle { .. } => {
                 headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
@@ -181,7 +177,7 @@ fn route_error(error: RouteError, message: String) -> Response<Body> {
             (StatusCode::METHOD_NOT_ALLOWED, ErrorCode::Unsupported)
         }
         RouteError::Moved { path } => {
-            headers.insert(header::LOCATION, HeaderValue::from_static(path));
+            set(&mut headers, header::LOCATION, path);
             (StatusCode::MOVED_PERMANENTLY, ErrorCode::Unsupported)
         }
         RouteError::Name(_) => (StatusCode::BAD_REQUEST, ErrorCode::NameInvalid),

@@ -16,8 +16,9 @@ use futures_util::Stream;
 use parking_lot::Mutex;
 use tokio::task::JoinHandle;
 
-/// How much is read at once: large enough that system calls do not count, small enough for the processor's cache.
-const READ_BYTES: usize = 128 * 1024;
+/// How much is read at once: large enough that system calls do not count, small enough for the processor's cache, and for
+/// many readers that are slow.
+const READ_BYTES: usize = 64 * 1024;
 
 /// From this size on, the kernel sends a file where it can.
 const MAPPED_BYTES_MIN: u64 = 64 * 1024;

@@ -62,7 +62,7 @@ mod session;
 mod settings;
 
 pub use access_log::AccessLog;
-pub use app::App;
+pub use app::{App, RunningUploads};
 pub use body::Body;
 pub use debug::{Debug, serve_debug};
 pub use health::{Check, CheckKind, Health};

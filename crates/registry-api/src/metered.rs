@@ -84,7 +84,7 @@ measured! {
         fn abandon(&self, location: &Location, state: Option<&UploadState>) -> Result<(), StorageError>;
         fn open(&self, location: &Location, range: Range<u64>) -> Result<Body, StorageError>;
         fn size(&self, location: &Location) -> Result<Option<u64>, StorageError>;
-        fn is_missing(&self, location: &Location) -> Result<bool, StorageError>;
+        fn is_missing(&self, location: &Location, size_bytes: u64) -> Result<bool, StorageError>;
         fn delete(&self, location: &Location) -> Result<(), StorageError>;
         fn list(&self, after: Option<&Location>, limit: usize) -> Result<Vec<ObjectInfo>, StorageError>;
         fn check(&self) -> Result<(), StorageError>;

@@ -11,8 +11,9 @@ use registry_types::{
 
 use crate::query::{Query, decode_percent};
 
-/// The most `tag` parameters on one push by digest. Spec: at least 10 should work.
-pub const PUSH_TAGS_MAX: usize = 100;
+/// The most `tag` parameters on one push by digest. Spec: at least 10 should work. Each is a header of the answer, of which
+/// some clients take no more than a hundred.
+pub const PUSH_TAGS_MAX: usize = 64;
 
 /// One endpoint, with everything that its path and query say.
 ///
@@ -172,7 +173,7 @@ pub enum RouteError {
     #[error("the path is `{path}`")]
     Moved {
         /// The right path.
-        path: &'static str,
+        path: String,
     },
     /// The repository's name is malformed.
     #[error(transparent)]
@@ -219,12 +220,12 @@ impl Route {
     /// [`RouteError`], which says what was wrong and what was expected.
     pub fn parse(method: &Method, uri: &Uri) -> Result<Route, RouteError> {
         let path = uri.path();
-        if path == "/" || path.is_empty() {
+        if path == "/" {
             return Ok(Route::Alive);
         }
         let query = Query::parse(uri.query().unwrap_or_default());
         match path.strip_prefix("/v2") {
-            Some("") => Err(RouteError::Moved { path: "/v2/" }),
+            Some("") => Err(RouteError::Moved { path: "/v2/".to_owned() }),
             Some("/") => allow(method, "GET, HEAD", &[Method::GET]).map(|_| Route::Version),
             Some("/_catalog") => {
                 allow(method, "GET, HEAD", &[Method::GET])?;

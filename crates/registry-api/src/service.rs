@@ -49,7 +49,7 @@ impl Service {
         let request_id = request_id::of(request.headers());
         let entry = Entry::begin(&request, self.peer.address, &request_id);
         let (parts, body) = request.into_parts();
-        let route = self.parse(&parts.method, &parts.uri, &parts.headers);
+        let route = self.parse(&parts.method, &parts.uri);
         let handler = route.as_ref().map_or(Handler::None, Handler::of);
         let in_flight = self.app.metrics.begin(handler);
 
@@ -72,13 +72,13 @@ impl Service {
     }
 
     /// The route of a request below the configured prefix.
-    fn parse(&self, method: &Method, uri: &http::Uri, headers: &HeaderMap) -> Result<Route, ApiError> {
-        if headers.contains_key(header::TRANSFER_ENCODING) && headers.contains_key(header::CONTENT_LENGTH) {
-            return Err(ApiError::AmbiguousLength);
-        }
+    fn parse(&self, method: &Method, uri: &http::Uri) -> Result<Route, ApiError> {
         let prefix = self.app.settings.prefix.trim_end_matches('/');
         if prefix.is_empty() || uri.path() == "/" {
             return Ok(Route::parse(method, uri)?);
+        }
+        if uri.path().strip_prefix(prefix) == Some("/v2") {
+            return Err(RouteError::Moved { path: format!("{prefix}/v2/") }.into());
         }
         let unknown = || RouteError::Unknown { path: uri.path().chars().take(128).collect() };
         let below = uri.path_and_query().and_then(|path| path.as_str().strip_prefix(prefix));
@@ -100,7 +100,10 @@ impl Service {
         let result = match route {
             _ if !self.app.health.is_serving() => Err(ApiError::Unhealthy),
             // Before any authentication: a browser's preflight can not have any.
-            _ if parts.method == Method::OPTIONS => Ok(empty_response(StatusCode::NO_CONTENT)),
+            Err(ApiError::Route(RouteError::Method { allow })) if parts.method == Method::OPTIONS => {
+                Ok(options(allow))
+            }
+            _ if has_ambiguous_host(parts) => Err(ApiError::Host),
             Ok(route) => self.handle(parts, &route, body, &mut user).await,
             Err(error) => Err(error),
         };
@@ -175,9 +178,10 @@ impl Service {
     fn add_headers(&self, headers: &mut HeaderMap) {
         headers.insert(DOCKER_API_VERSION, HeaderValue::from_static("registry/2.0"));
         headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-        for (name, value) in &self.app.settings.headers {
-            headers.insert(name, value.clone());
+        for name in self.app.settings.headers.keys() {
+            headers.remove(name);
         }
+        headers.extend(self.app.settings.headers.clone());
     }
 }
 
@@ -227,6 +231,17 @@ async fn dispatch(call: &Call<'_>, route: &Route, body: Incoming) -> Result<Resp
 
 fn deletion(call: &Call<'_>) -> Result<(), ApiError> {
     if call.app.settings.delete_enabled { Ok(()) } else { Err(ApiError::DeleteDisabled) }
+}
+
+fn options(allow: &'static str) -> Response<Body> {
+    let mut response = empty_response(StatusCode::NO_CONTENT);
+    response.headers_mut().insert(header::ALLOW, HeaderValue::from_static(allow));
+    response
+}
+
+/// Spec: RFC 9112, section 3.2: a request of HTTP/1.1 names its host once.
+fn has_ambiguous_host(parts: &http::request::Parts) -> bool {
+    parts.version == http::Version::HTTP_11 && parts.headers.get_all(header::HOST).iter().count() != 1
 }
 
 /// For load balancers: no authentication, no body.

@@ -62,7 +62,7 @@ impl Session {
     }
 
     /// Writes a request's body. If it breaks off, what arrived is saved before the error is returned; if it is longer or
-    /// shorter than declared, the session stays as it was.
+    /// shorter than declared, the session stays where it was last saved.
     pub(crate) async fn receive(
         &mut self,
         mut body: Incoming,

@@ -57,7 +57,8 @@ pub enum AnonymousAccess {
     #[default]
     None,
     /// Read everything. [`Access::Base`] is refused all the same: from that refusal `docker login` and `docker push` learn
-    /// that there is something to log in to, and whoever only reads does not mind it.
+    /// that there is something to log in to. Podman, containerd, skopeo, crane and others read without a login after it;
+    /// dockerd does not, since it goes on after a `Basic` challenge only with credentials.
     Pull,
 }
 

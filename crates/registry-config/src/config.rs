@@ -72,7 +72,11 @@ impl Config {
         let (wrong, remarks) = notes.into_parts();
         problems.extend(wrong);
         warnings.extend(remarks);
-        if problems.is_empty() { Ok(Loaded { config, warnings }) } else { Err(Problems::new(problems)) }
+        if problems.is_empty() {
+            Ok(Loaded { config, warnings })
+        } else {
+            Err(Problems::new(problems).with_warnings(warnings))
+        }
     }
 
     fn sections(root: &Field<'_>, default_root: Option<PathBuf>) -> Config {

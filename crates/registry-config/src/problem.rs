@@ -1,5 +1,7 @@
 use std::fmt;
 
+use crate::Warning;
+
 /// One thing that is wrong with a configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
@@ -38,20 +40,33 @@ impl fmt::Display for Problem {
     }
 }
 
-/// Everything that is wrong with a configuration, at least one thing. `Display` gives one line for each.
+/// Everything that is wrong with a configuration, at least one thing, and the warnings about it: what is wrong is often a
+/// key that was misspelt. `Display` gives one line for each.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Problems(Vec<Problem>);
+pub struct Problems {
+    problems: Vec<Problem>,
+    warnings: Vec<Warning>,
+}
 
 impl Problems {
     /// `problems` must not be empty.
     pub(crate) fn new(problems: Vec<Problem>) -> Problems {
         debug_assert!(!problems.is_empty(), "an error says at least one thing");
-        Problems(problems)
+        Problems { problems, warnings: Vec::new() }
+    }
+
+    pub(crate) fn with_warnings(self, warnings: Vec<Warning>) -> Problems {
+        Problems { warnings, ..self }
+    }
+
+    /// What an operator should know besides.
+    pub fn warnings(&self) -> &[Warning] {
+        &self.warnings
     }
 
     /// The problems, in the order of the configuration's sections.
     pub fn iter(&self) -> std::slice::Iter<'_, Problem> {
-        self.0.iter()
+        self.problems.iter()
     }
 }
 
@@ -66,11 +81,11 @@ impl<'a> IntoIterator for &'a Problems {
 
 impl fmt::Display for Problems {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (index, problem) in self.0.iter().enumerate() {
+        for (index, problem) in self.problems.iter().enumerate() {
             let line_break = if index == 0 { "" } else { "\n" };
             write!(f, "{line_break}{problem}")?;
         }
-        Ok(())
+        self.warnings.iter().try_for_each(|warning| write!(f, "\nwarning: {warning}"))
     }
 }
 

@@ -6,7 +6,8 @@ use std::{
 };
 
 use registry_api::{
-    AccessLog, App, Check, Health, MeteredMetadata, MeteredStore, Metrics, ServeOptions, Settings,
+    AccessLog, App, Check, Health, MeteredMetadata, MeteredStore, Metrics, RunningUploads, ServeOptions,
+    Settings,
 };
 use registry_auth::{AllowAll, Authenticator, Authorizer, NoAuthentication};
 use registry_metadata::{MetadataStore, Options, SqliteStore, SystemClock};
@@ -155,6 +156,7 @@ impl Builder {
             metrics,
             health: Arc::new(Health::default()),
             access_log,
+            uploads: RunningUploads::default(),
         };
         Ok(Registry::new(Arc::new(app), self.serve, self.checks, self.purge))
     }
@@ -175,9 +177,12 @@ impl Builder {
                 // The store first: its lock says whether another process serves this root, before the database is touched.
                 let store = FilesystemStore::open(&options)?;
                 let path = self.database.clone().unwrap_or_else(|| root.join("metadata.sqlite"));
+                let metadata = SqliteStore::open(&path, self.options.clone(), clock)?;
+                // Another root's server may have been told to use the same database.
+                metadata.lock_for_serving()?;
                 Ok(Opened {
                     store: Arc::new(store),
-                    metadata: Arc::new(SqliteStore::open(&path, self.options.clone(), clock)?),
+                    metadata: Arc::new(metadata),
                     driver: "filesystem",
                     database: "sqlite",
                 })

@@ -1,6 +1,6 @@
 //! A registry as a configuration describes it.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{io, path::PathBuf, sync::Arc};
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 use registry_api::{
@@ -65,7 +65,7 @@ pub async fn configure(config: &Config) -> Result<Configured, OpenError> {
 /// If that is not possible.
 pub async fn listen(config: &Config) -> Result<Listener, OpenError> {
     let result = match &config.http.listen {
-        Listen::Tcp(address) => Listener::tcp(&listenable(address)).await,
+        Listen::Tcp(address) => listen_tcp(address).await,
         Listen::Unix(path) => Listener::unix(path),
     };
     result.map_err(|source| OpenError::Listen { address: listen_address(config), source })
@@ -79,29 +79,43 @@ pub fn listen_address(config: &Config) -> String {
     }
 }
 
-/// An address that the system understands: no host stands for all, of both kinds of IP.
-pub fn listenable(address: &config::TcpAddress) -> String {
-    if address.host.is_empty() { format!("[::]:{}", address.port) } else { address.to_string() }
+/// Listens on a TCP address; without a host on all addresses of the machine.
+///
+/// # Errors
+/// If that is not possible.
+pub async fn listen_tcp(address: &config::TcpAddress) -> io::Result<Listener> {
+    match address.host.as_str() {
+        "" => Listener::tcp_everywhere(address.port).await,
+        _ => Listener::tcp(&address.to_string()).await,
+    }
 }
 
-/// The folders that the registry writes to.
-pub fn folders(config: &Config) -> Vec<PathBuf> {
-    let root = match &config.storage.driver {
+/// The folder that the data lies in.
+pub fn data_folder(config: &Config) -> Option<PathBuf> {
+    match &config.storage.driver {
         Driver::Filesystem { root, .. } => Some(root.clone()),
         Driver::InMemory => None,
-    };
-    let database = match &config.metadata {
-        config::Metadata::SqliteFile(path) => path.parent().map(PathBuf::from),
-        config::Metadata::SqliteMemory => None,
-    };
-    let certificate = match config.http.tls.as_ref().map(|tls| &tls.certificate) {
-        Some(Certificate::SelfSigned { directory, .. }) => directory.clone(),
-        _ => None,
-    };
-    let mut folders: Vec<PathBuf> = [root, database, certificate].into_iter().flatten().collect();
-    folders.retain(|folder| !folder.as_os_str().is_empty());
-    folders.dedup();
-    folders
+    }
+}
+
+/// What the registry writes to: folders, and the database's files where they lie elsewhere.
+pub fn written_paths(config: &Config) -> Vec<PathBuf> {
+    let mut paths: Vec<PathBuf> = data_folder(config).into_iter().collect();
+    if let config::Metadata::SqliteFile(database) = &config.metadata {
+        // Its log and its index of the log lie beside it.
+        let beside = |suffix: &str| {
+            let mut path = database.clone().into_os_string();
+            path.push(suffix);
+            PathBuf::from(path)
+        };
+        paths.extend(["", "-wal", "-shm", ".serving"].map(beside));
+    }
+    if let Some(Certificate::SelfSigned { directory, .. }) =
+        config.http.tls.as_ref().map(|tls| &tls.certificate)
+    {
+        paths.extend(directory.clone());
+    }
+    paths
 }
 
 fn settings(config: &Config) -> Settings {

@@ -58,25 +58,30 @@ async fn purge_once(metadata: &dyn MetadataStore, age: Duration) -> Result<u64, 
 pub(crate) async fn reclaim_bytes(metadata: Arc<dyn MetadataStore>, store: Arc<dyn BlobStore>) {
     loop {
         if let Err(error) = reclaim_once(&*metadata, &*store).await {
-            tracing::error!(error = &*error, "could not give back bytes");
+            tracing::error!(error = &error as &dyn std::error::Error, "could not give back bytes");
         }
         sleep(RECLAIM_EVERY).await;
     }
 }
 
 /// First the bytes, then the row: a crash in between repeats the removal, which is harmless, since keys are never
-/// reused.
-async fn reclaim_once(
-    metadata: &dyn MetadataStore,
-    store: &dyn BlobStore,
-) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+/// reused. What can not be removed now does not keep the rest from it, and is tried again the next time.
+async fn reclaim_once(metadata: &dyn MetadataStore, store: &dyn BlobStore) -> Result<(), MetadataError> {
     loop {
         let batch = metadata.reclaimable(BATCH).await?;
+        let mut all_removed = true;
         for reclaim in &batch {
-            remove(store, reclaim).await?;
-            metadata.reclaimed(&reclaim.location).await?;
+            match remove(store, reclaim).await {
+                Ok(()) => metadata.reclaimed(&reclaim.location).await?,
+                Err(error) => {
+                    all_removed = false;
+                    let error: &dyn std::error::Error = &error;
+                    tracing::error!(error, location = %reclaim.location, "could not remove an object");
+                }
+            }
         }
-        if batch.len() < BATCH {
+        // The same batch would come again.
+        if batch.len() < BATCH || !all_removed {
             return Ok(());
         }
     }

@@ -47,7 +47,7 @@ async fn main() {
         fill_repositories(&path);
         fill(&bench.store).await;
     }
-    NEXT.store(SystemClock.now_ms() as u64, Ordering::Relaxed);
+    NEXT.store(SystemClock.now_ms() as u64 * 4096, Ordering::Relaxed);
     println!("filled in {:.1} s, {} MB", started.elapsed().as_secs_f64(), size_mb(&path));
 
     println!(
@@ -71,7 +71,9 @@ impl Bench {
         W: Fn(Arc<SqliteStore>, u64) -> F + Clone + Send + 'static,
         F: Future<Output = ()> + Send,
     {
-        if std::env::var("ONLY").is_ok_and(|only| only != name) {
+        if std::env::var("ONLY").is_ok_and(|only| only != name)
+            || std::env::var("TASKS").is_ok_and(|only| only != tasks.to_string())
+        {
             return; // TUNE
         }
         let end = Instant::now() + self.duration;

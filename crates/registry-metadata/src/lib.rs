@@ -21,4 +21,4 @@ pub use record::{
 };
 pub use schema::VOLATILE_TABLES;
 pub use sqlite::{OpenError, SqliteStore};
-pub use store::{MetadataStore, REFERRING_MAX};
+pub use store::{MetadataStore, REFERRERS_BYTES_MAX, REFERRING_MAX};

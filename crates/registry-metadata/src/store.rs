@@ -12,6 +12,9 @@ use crate::{
 /// The most manifests that an error names as those which reference something.
 pub const REFERRING_MAX: usize = 10;
 
+/// The size of annotations after which a list of referrers is cut: each manifest may carry megabytes of them.
+pub const REFERRERS_BYTES_MAX: usize = 512 * 1024;
+
 /// Everything that a registry knows besides bytes.
 ///
 /// Each method is one transaction. When it answers, what it did is durable, but for upload sessions: those survive a
@@ -74,8 +77,9 @@ pub trait MetadataStore: fmt::Debug + Send + Sync + 'static {
     ) -> Result<Vec<RepositoryName>>;
 
     /// The manifests of a repository whose `subject` is `subject`, optionally of one artifact type, in the order of
-    /// their digests, strictly after `after`, at most `limit`. Their descriptors carry the effective artifact type and
-    /// the annotations. Empty for an unknown repository too; the subject itself need not be there.
+    /// their digests, strictly after `after`, at most `limit`, and fewer once their annotations exceed
+    /// [`REFERRERS_BYTES_MAX`]: there are no more only if the answer is empty. Their descriptors carry the effective
+    /// artifact type and the annotations. Empty for an unknown repository too; the subject itself need not be there.
     ///
     /// Spec: distribution-spec v1.1.1, "Listing Referrers".
     async fn referrers(

@@ -63,9 +63,9 @@ pub trait BlobStore: fmt::Debug + Send + Sync + 'static {
     /// The size of an object in bytes, or nothing if it is not there.
     async fn size(&self, location: &Location) -> Result<Option<u64>, StorageError>;
 
-    /// Whether the object is *known* to be missing. Costs at most a system call; a store to which this would be a
-    /// request over a network answers `false`.
-    async fn is_missing(&self, location: &Location) -> Result<bool, StorageError>;
+    /// Whether the object is *known* to be missing, or to have another size than it should. Costs at most a few system
+    /// calls; a store to which this would be a request over a network answers `false`.
+    async fn is_missing(&self, location: &Location, size_bytes: u64) -> Result<bool, StorageError>;
 
     /// Removes an object. Removing what is not there succeeds: keys are never reused, so a late or repeated removal
     /// can hit only garbage. A power cut may bring it back, as garbage that [`list`](Self::list) shows.

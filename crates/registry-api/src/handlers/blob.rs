@@ -1,6 +1,6 @@
 //! Blobs: get, look for, delete. Spec: distribution-spec, "Pulling blobs", "Deleting Blobs".
 
-use std::ops::Range;
+use std::{ops::Range, sync::Arc};
 
 use futures_util::{StreamExt, TryStreamExt};
 use http::{HeaderValue, StatusCode, header};
@@ -57,38 +57,59 @@ pub(crate) async fn delete(
 
 /// Says "it is here" only after a look, where a look is cheap: a client that believes it does not push again.
 async fn head(app: &App, blob: &Blob, digest: Digest) -> Result<Response<Body>, ApiError> {
-    if app.store.is_missing(&blob.location).await? {
-        let missing = StorageError::Missing { location: blob.location.clone() };
-        app.hide(&blob.location, &missing).await?;
+    if is_lost(app, blob).await? {
         return Err(ApiError::BlobUnknown { digest });
     }
     Ok(partial::head(CONTENT_TYPE, blob.size_bytes))
 }
 
-async fn body(call: &Call<'_>, blob: &Blob, digest: Digest) -> Result<Response<Body>, ApiError> {
-    let plan = partial::plan(call.headers, &digest, blob.size_bytes)?;
-    let mut pieces = Vec::with_capacity(plan.ranges().len());
-    for range in plan.ranges() {
-        match open(call.app, blob, range.clone()).await {
-            Ok(piece) => pieces.push(piece),
-            Err(error @ (StorageError::Missing { .. } | StorageError::Truncated { .. })) => {
-                call.app.hide(&blob.location, &error).await?;
-                return Err(ApiError::BlobUnknown { digest });
-            }
-            Err(error) => return Err(error.into()),
-        }
+/// Whether the bytes of a blob are known to be gone. If so it is hidden, so that the next push of it heals it.
+pub(crate) async fn is_lost(app: &App, blob: &Blob) -> Result<bool, ApiError> {
+    let is_missing = app.store.is_missing(&blob.location, blob.size_bytes).await?;
+    if is_missing {
+        app.hide(&blob.location, &StorageError::Missing { location: blob.location.clone() }).await?;
     }
-    Ok(plan.response(CONTENT_TYPE, pieces))
+    Ok(is_missing)
 }
 
-async fn open(app: &App, blob: &Blob, range: Range<u64>) -> Result<Piece, StorageError> {
-    if range.is_empty() {
-        return Ok(Piece::Bytes(bytes::Bytes::new()));
-    }
-    Ok(match app.store.open(&blob.location, range).await? {
-        registry_storage::Body::File { file, range } => Piece::File(FileBody::new(file, range)),
-        registry_storage::Body::Stream(stream) => {
-            Piece::Stream(stream.map_err(std::io::Error::other).boxed())
+async fn body(call: &Call<'_>, blob: &Blob, digest: Digest) -> Result<Response<Body>, ApiError> {
+    let plan = partial::plan(call.headers, &digest, blob.size_bytes)?;
+    match open(call.app, blob, plan.ranges()).await {
+        Ok(pieces) => Ok(plan.response(CONTENT_TYPE, pieces)),
+        Err(error @ (StorageError::Missing { .. } | StorageError::Truncated { .. })) => {
+            call.app.hide(&blob.location, &error).await?;
+            Err(ApiError::BlobUnknown { digest })
         }
-    })
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Opens the ranges in their order; a file once for all of them.
+async fn open(app: &App, blob: &Blob, ranges: &[Range<u64>]) -> Result<Vec<Piece>, StorageError> {
+    let mut pieces = Vec::with_capacity(ranges.len());
+    let mut opened = None;
+    for range in ranges {
+        pieces.push(match &opened {
+            _ if range.is_empty() => Piece::Bytes(bytes::Bytes::new()),
+            Some(file) => Piece::File(FileBody::new(Arc::clone(file), range.clone())),
+            None => match app.store.open(&blob.location, range.clone()).await? {
+                registry_storage::Body::File { file, range } => {
+                    let length_bytes = file.metadata().map_or(0, |metadata| metadata.len());
+                    if length_bytes < blob.size_bytes {
+                        return Err(StorageError::Truncated {
+                            location: blob.location.clone(),
+                            expected_bytes: blob.size_bytes,
+                            actual_bytes: length_bytes,
+                        });
+                    }
+                    opened = Some(Arc::clone(&file));
+                    Piece::File(FileBody::new(file, range))
+                }
+                registry_storage::Body::Stream(stream) => {
+                    Piece::Stream(stream.map_err(std::io::Error::other).boxed())
+                }
+            },
+        });
+    }
+    Ok(pieces)
 }

@@ -23,7 +23,7 @@ use crate::{
     settings::{ReferencePolicy, RequiredChildren, Settings},
 };
 
-/// How many large manifests are read and parsed at once: the worst of them take some thirty times their size for a moment.
+/// How many large manifests are parsed at once: the worst of them take some thirty times their size for a moment.
 const LARGE_AT_ONCE_MAX: usize = 4;
 
 /// From this size on, a manifest is large. Images have manifests of a few kB.
@@ -64,7 +64,8 @@ pub(crate) async fn put(
     body: Incoming,
 ) -> Result<Response<Body>, ApiError> {
     let settings = &call.app.settings;
-    let (bytes, _slot) = read(settings, call.headers, body).await?;
+    let bytes = read(settings, call.headers, body).await?;
+    let _slot = slot(&bytes).await;
     let digest = verify(reference, &bytes)?;
     let manifest = Manifest::parse(content_type(call.headers)?.as_ref(), bytes)?;
     check_layer_urls(settings, &manifest)?;
@@ -147,29 +148,26 @@ fn default_image(index: &StoredManifest) -> Option<Descriptor> {
     manifest.child_manifests().find(is_default).cloned()
 }
 
-/// Reads a manifest, at most as long as one may be. A large one comes with a slot, to be kept until it is dealt with.
-async fn read(
-    settings: &Settings,
-    headers: &HeaderMap,
-    mut body: Incoming,
-) -> Result<(Bytes, Option<SemaphorePermit<'static>>), ApiError> {
+/// Reads a manifest, at most as long as one may be.
+async fn read(settings: &Settings, headers: &HeaderMap, mut body: Incoming) -> Result<Bytes, ApiError> {
     let limit_bytes = settings.manifest_bytes_max;
     let too_large = ApiError::ManifestTooLarge { limit_bytes };
     if receive::declared_length(headers).is_some_and(|length| length > limit_bytes as u64) {
         return Err(too_large);
     }
     let mut bytes = BytesMut::new();
-    let mut slot = None;
     while let Some(frame) = receive::next_frame(&mut body, settings.body_idle).await? {
         if bytes.len() + frame.len() > limit_bytes {
             return Err(too_large);
         }
         bytes.extend_from_slice(&frame);
-        if slot.is_none() && bytes.len() >= LARGE_BYTES {
-            slot = LARGE.acquire().await.ok();
-        }
     }
-    Ok((bytes.freeze(), slot))
+    Ok(bytes.freeze())
+}
+
+/// A slot for a large manifest that has arrived, to be kept until it is dealt with.
+async fn slot(bytes: &Bytes) -> Option<SemaphorePermit<'static>> {
+    if bytes.len() < LARGE_BYTES { None } else { LARGE.acquire().await.ok() }
 }
 
 /// The digest of pushed bytes, which must be the one they are pushed by.

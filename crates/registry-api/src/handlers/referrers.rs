@@ -76,7 +76,7 @@ async fn read(
         let metadata = &call.app.metadata;
         let some =
             metadata.referrers(repository, subject, artifact_type, last.as_ref(), READ_AT_ONCE).await?;
-        page.has_more = some.len() == READ_AT_ONCE;
+        page.has_more = !some.is_empty();
         page_bytes += some.iter().map(size_of_annotations).sum::<usize>();
         page.descriptors.extend(some);
         last = page.descriptors.last().map(|descriptor| descriptor.digest);

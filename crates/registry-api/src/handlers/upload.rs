@@ -10,6 +10,7 @@ use registry_digest::{Algorithm, Digest};
 use registry_metadata::NewUpload;
 use registry_types::{Location, RepositoryName, UploadId};
 
+use super::blob;
 use crate::{
     app::{App, Call},
     body::Body,
@@ -68,7 +69,7 @@ pub(crate) async fn append(
 ) -> Result<Response<Body>, ApiError> {
     let chunk = Chunk::of(call.headers)?;
     let (app, links, repository) = (call.app.clone(), call.links.clone(), repository.clone());
-    detached(async move {
+    detached(call.app, async move {
         let mut session = Session::claim(app, &repository, id).await?;
         chunk.must_begin_at(session.offset(), &links, &repository, &id)?;
         session.receive(body, chunk.length_bytes).await?;
@@ -88,7 +89,7 @@ pub(crate) async fn finish(
 ) -> Result<Response<Body>, ApiError> {
     let chunk = Chunk::of(call.headers)?;
     let (app, links, repository) = (call.app.clone(), call.links.clone(), repository.clone());
-    detached(async move {
+    detached(call.app, async move {
         let mut session = Session::claim(app, &repository, id).await?;
         chunk.must_begin_at(session.offset(), &links, &repository, &id)?;
         session.receive(body, chunk.length_bytes).await?;
@@ -113,10 +114,16 @@ pub(crate) async fn cancel(
 /// Runs to its end also when the client's connection breaks, which drops the request's future: what arrived is saved,
 /// and the session is free for the client's next attempt.
 async fn detached<T: Send + 'static>(
+    app: &App,
     work: impl Future<Output = Result<T, ApiError>> + Send + 'static,
 ) -> Result<T, ApiError> {
-    let joined = tokio::spawn(work).await;
-    joined.map_err(|error| ApiError::Internal { operation: "the upload", source: error.into() })?
+    let running = app.uploads.begin().await;
+    let joined = tokio::spawn(async move {
+        let result = work.await;
+        drop(running);
+        result
+    });
+    joined.await.map_err(|error| ApiError::Internal { operation: "the upload", source: error.into() })?
 }
 
 /// What a request says of the bytes that it brings.
@@ -194,6 +201,11 @@ async fn mount(
     from: Option<&RepositoryName>,
 ) -> Result<bool, ApiError> {
     let metadata = &call.app.metadata;
+    // What would be promised must be there.
+    match metadata.object(digest).await? {
+        Some(object) if !blob::is_lost(call.app, &object).await? => {}
+        _ => return Ok(false),
+    }
     let sources = match from {
         Some(from) => vec![from.clone()],
         None => metadata.repositories_with_blob(digest, MOUNT_SOURCES_MAX).await?,

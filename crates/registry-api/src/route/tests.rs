@@ -136,7 +136,7 @@ fn wrong_requests_are_told_what_is_wrong() {
     let long = "a".repeat(256);
     type Check = fn(&RouteError) -> bool;
     let cases: Vec<(Method, String, Check)> = vec![
-        (Method::GET, "/v2".into(), |e| matches!(e, RouteError::Moved { path: "/v2/" })),
+        (Method::GET, "/v2".into(), |e| matches!(e, RouteError::Moved { path } if path == "/v2/")),
         (Method::GET, "/v1/".into(), |e| matches!(e, RouteError::Unknown { .. })),
         (Method::GET, "/v2/x".into(), |e| matches!(e, RouteError::Unknown { .. })),
         (Method::GET, "/v2/x/y/z".into(), |e| matches!(e, RouteError::Unknown { .. })),

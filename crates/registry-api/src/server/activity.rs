@@ -1,6 +1,7 @@
 //! Whether a connection has a request in progress, and since when it has none.
 
 use std::{
+    collections::BTreeMap,
     convert::Infallible,
     pin::Pin,
     sync::{
@@ -8,13 +9,14 @@ use std::{
         atomic::{AtomicU64, AtomicUsize, Ordering},
     },
     task::{Context, Poll},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use bytes::Bytes;
-use http::{Request, Response};
+use http::{Request, Response, Version};
 use http_body::{Frame, SizeHint};
 use hyper::body::Incoming;
+use parking_lot::Mutex;
 use tokio::time::sleep;
 
 use crate::{observed::Observed, service::Service};
@@ -27,6 +29,8 @@ pub(super) struct Activity(Arc<Counts>);
 struct Counts {
     running: AtomicUsize,
     begun: AtomicU64,
+    /// When something of each HTTP/2 answer was last asked for.
+    taken: Mutex<BTreeMap<u64, Instant>>,
 }
 
 impl Activity {
@@ -52,18 +56,43 @@ impl Activity {
         }
     }
 
+    /// Completes when an HTTP/2 answer has not been taken from for `limit`, give or take another `limit`. Its peer keeps the
+    /// window closed, and may answer pings all the while; the socket itself never waits. HTTP/1.1 shows at the socket.
+    pub(super) fn stalled_for(&self, limit: Duration) -> impl Future<Output = ()> + use<> {
+        let counts = self.0.clone();
+        async move {
+            loop {
+                sleep(limit).await;
+                if counts.taken.lock().values().any(|taken| taken.elapsed() >= limit) {
+                    return;
+                }
+            }
+        }
+    }
+
     fn begin(&self) -> Running {
-        self.0.begun.fetch_add(1, Ordering::Relaxed);
+        let number = self.0.begun.fetch_add(1, Ordering::Relaxed);
         self.0.running.fetch_add(1, Ordering::Relaxed);
-        Running(self.0.clone())
+        Running { counts: self.0.clone(), number }
     }
 }
 
-struct Running(Arc<Counts>);
+struct Running {
+    counts: Arc<Counts>,
+    number: u64,
+}
+
+impl Running {
+    /// Something of an HTTP/2 answer was asked for.
+    fn note_taken(&self) {
+        self.counts.taken.lock().insert(self.number, Instant::now());
+    }
+}
 
 impl Drop for Running {
     fn drop(&mut self) {
-        self.0.running.fetch_sub(1, Ordering::Relaxed);
+        self.counts.running.fetch_sub(1, Ordering::Relaxed);
+        self.counts.taken.lock().remove(&self.number);
     }
 }
 
@@ -81,9 +110,13 @@ impl hyper::service::Service<Request<Incoming>> for ObservedService {
     fn call(&self, request: Request<Incoming>) -> Self::Future {
         let running = self.activity.begin();
         let service = self.service.clone();
+        let is_watched = request.version() == Version::HTTP_2;
         Box::pin(async move {
             let response = service.respond(request).await;
-            Ok(response.map(|body| RunningBody { body, _running: running }))
+            if is_watched {
+                running.note_taken();
+            }
+            Ok(response.map(|body| RunningBody { body, running, is_watched }))
         })
     }
 }
@@ -91,7 +124,8 @@ impl hyper::service::Service<Request<Incoming>> for ObservedService {
 /// A body whose request is in progress until it is dropped.
 pub(super) struct RunningBody {
     body: Observed,
-    _running: Running,
+    running: Running,
+    is_watched: bool,
 }
 
 impl http_body::Body for RunningBody {
@@ -102,6 +136,9 @@ impl http_body::Body for RunningBody {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<std::io::Result<Frame<Bytes>>>> {
+        if self.is_watched {
+            self.running.note_taken();
+        }
         Pin::new(&mut self.body).poll_frame(context)
     }
 

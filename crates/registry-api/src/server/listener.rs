@@ -2,7 +2,8 @@
 
 use std::{
     io,
-    net::{IpAddr, SocketAddr},
+    net::{IpAddr, Ipv6Addr, SocketAddr},
+    os::unix::fs::FileTypeExt,
     path::Path,
     pin::Pin,
     task::{Context, Poll},
@@ -11,7 +12,7 @@ use std::{
 use registry_sendfile::SendFile;
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
-    net::{TcpListener, TcpStream, UnixListener, UnixStream},
+    net::{TcpListener, TcpSocket, TcpStream, UnixListener, UnixStream},
 };
 
 /// A listening socket.
@@ -29,11 +30,21 @@ impl Listener {
         TcpListener::bind(address).await.map(Listener::Tcp)
     }
 
+    /// Listens on a TCP port of all addresses, IPv4 and IPv6 whatever the system's default is; of IPv4 alone, where there is
+    /// no IPv6.
+    pub async fn tcp_everywhere(port: u16) -> io::Result<Listener> {
+        match both_families(port) {
+            Ok(listener) => Ok(Listener::Tcp(listener)),
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse => Err(error),
+            Err(_) => Listener::tcp(&format!("0.0.0.0:{port}")).await,
+        }
+    }
+
     /// Listens on a Unix socket. A socket that a dead process left behind is removed first; one that answers is not.
     pub fn unix(path: &Path) -> io::Result<Listener> {
-        if std::os::unix::net::UnixStream::connect(path)
-            .is_err_and(|error| error.kind() == io::ErrorKind::ConnectionRefused)
-        {
+        let is_socket = std::fs::symlink_metadata(path).is_ok_and(|found| found.file_type().is_socket());
+        let is_dead = |error: io::Error| error.kind() == io::ErrorKind::ConnectionRefused;
+        if is_socket && std::os::unix::net::UnixStream::connect(path).is_err_and(is_dead) {
             std::fs::remove_file(path)?;
         }
         UnixListener::bind(path).map(Listener::Unix)
@@ -58,7 +69,7 @@ impl Listener {
         }
     }
 
-    pub(super) async fn accept(&self) -> io::Result<(Stream, Option<IpAddr>)> {
+    pub(crate) async fn accept(&self) -> io::Result<(Stream, Option<IpAddr>)> {
         match self {
             Listener::Tcp(listener) => {
                 let (stream, address) = listener.accept().await?;
@@ -74,9 +85,20 @@ impl Listener {
     }
 }
 
+fn both_families(port: u16) -> io::Result<TcpListener> {
+    /// How many connections may wait to be accepted.
+    const WAITING_MAX: u32 = 1024;
+
+    let socket = TcpSocket::new_v6()?;
+    rustix::net::sockopt::set_ipv6_v6only(&socket, false)?;
+    socket.set_reuseaddr(true)?;
+    socket.bind(SocketAddr::from((Ipv6Addr::UNSPECIFIED, port)))?;
+    socket.listen(WAITING_MAX)
+}
+
 /// A connection.
 #[derive(Debug)]
-pub(super) enum Stream {
+pub(crate) enum Stream {
     Tcp(SendFile<TcpStream>),
     Unix(SendFile<UnixStream>),
 }

@@ -5,7 +5,7 @@ mod listener;
 mod stalling;
 mod tls;
 
-use std::{convert::Infallible, io, pin::pin, sync::Arc, time::Duration};
+use std::{io, pin::pin, sync::Arc, time::Duration};
 
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
@@ -112,7 +112,14 @@ pub async fn serve(
     }
     drop(listener);
     drain(phase, options.drain).await;
+    // What arrived of an upload that was cut is made durable and saved, which takes a moment.
+    if timeout(SAVE_LIMIT, app.uploads.all_saved()).await.is_err() {
+        tracing::warn!("some uploads could not save what had arrived within {SAVE_LIMIT:?}");
+    }
 }
+
+/// How long uploads that were cut may take to save what had arrived.
+const SAVE_LIMIT: Duration = Duration::from_secs(10);
 
 /// What the connections are to do.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -175,6 +182,7 @@ impl Connection {
         let service = activity.observe(service);
         let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
         let mut idle = pin!(activity.idle_for(options.limits.idle_timeout));
+        let mut stalled = pin!(activity.stalled_for(options.limits.stall_timeout));
         let mut is_ending = false;
         loop {
             tokio::select! {
@@ -182,6 +190,10 @@ impl Connection {
                     if let Err(error) = result {
                         tracing::debug!("a connection ended with an error: {error}");
                     }
+                    break;
+                }
+                () = &mut stalled => {
+                    tracing::debug!("ended a connection whose peer took nothing of an answer");
                     break;
                 }
                 () = &mut idle, if !is_ending => {
@@ -227,9 +239,3 @@ fn http_builder(options: &ServeOptions) -> Builder<TokioExecutor> {
         .keep_alive_timeout(limits.stall_timeout);
     builder
 }
-
-/// Keeps the types of hyper's errors out of the signatures above.
-const _: fn() = || {
-    fn is_service<S: hyper::service::Service<http::Request<hyper::body::Incoming>, Error = Infallible>>() {}
-    is_service::<Service>();
-};

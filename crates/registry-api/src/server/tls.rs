@@ -2,6 +2,7 @@
 
 use std::{
     fs, io,
+    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
     sync::Arc,
     time::{Duration, Instant, SystemTime},
@@ -105,8 +106,11 @@ pub struct Tls {
 
 struct Look {
     at: Instant,
-    stamps: Vec<Option<SystemTime>>,
+    stamps: Vec<Option<Stamp>>,
 }
+
+/// What changes when a file is written to or replaced, also within the resolution of its times.
+type Stamp = (SystemTime, u64, u64);
 
 impl std::fmt::Debug for Tls {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -154,9 +158,13 @@ impl Tls {
     }
 }
 
-fn stamps(files: &TlsFiles) -> Vec<Option<SystemTime>> {
+fn stamps(files: &TlsFiles) -> Vec<Option<Stamp>> {
     let paths = [&files.certificate, &files.key].into_iter().chain(&files.client_authorities);
-    paths.map(|path| fs::metadata(path).and_then(|metadata| metadata.modified()).ok()).collect()
+    let stamp = |path: &PathBuf| {
+        let metadata = fs::metadata(path).ok()?;
+        Some((metadata.modified().ok()?, metadata.len(), metadata.ino()))
+    };
+    paths.map(stamp).collect()
 }
 
 fn server_config(files: &TlsFiles) -> Result<ServerConfig, TlsError> {

@@ -2,7 +2,7 @@
 
 use std::{path::Path, sync::Arc, time::Duration};
 
-use rusqlite::{Connection, OpenFlags, functions::FunctionFlags};
+use rusqlite::{Connection, OpenFlags, config::DbConfig, functions::FunctionFlags};
 
 use super::OpenError;
 use crate::Clock;
@@ -18,9 +18,6 @@ const WRITER_CACHE_KIB: i64 = 8 * 1024;
 
 /// Pages that each reader keeps, in KiB.
 const READER_CACHE_KIB: i64 = 2 * 1024;
-
-/// After how many pages of 4 KiB the log is copied into the database.
-const CHECKPOINT_PAGES: i64 = 1000;
 
 /// What the log may keep of the disk after it was copied, in bytes.
 const LOG_BYTES_MAX: i64 = 64 * 1024 * 1024;
@@ -41,12 +38,9 @@ pub(super) fn use_log(connection: &Connection) -> Result<(), OpenError> {
     if mode != "wal" {
         return Err(OpenError::NoWriteAheadLog { mode });
     }
-    for (name, value) in [
-        ("wal_autocheckpoint", std::env::var("CP").map_or(CHECKPOINT_PAGES, |v| v.parse().unwrap())),
-        ("journal_size_limit", LOG_BYTES_MAX),
-    ] {
-        connection.pragma_update_and_check(None, name, value, |_| Ok(())).map_err(failed())?;
-    }
+    connection
+        .pragma_update_and_check(None, "journal_size_limit", LOG_BYTES_MAX, |_| Ok(()))
+        .map_err(failed())?;
     connection.pragma_update(None, "synchronous", "FULL").map_err(failed())
 }
 
@@ -55,6 +49,16 @@ pub(super) fn reader(path: &Path, clock: &Arc<dyn Clock>) -> rusqlite::Result<Co
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags)?;
     set_up(&connection, clock, READER_CACHE_KIB)?;
+    Ok(connection)
+}
+
+/// A connection that copies the log into the database and holds no pages of its own.
+pub(super) fn copier(path: &Path) -> rusqlite::Result<Connection> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags)?;
+    connection.pragma_update(None, "synchronous", "FULL")?;
+    // Without a first read the connection does not know that there is a log.
+    connection.query_row("SELECT 1 FROM sqlite_schema", [], |_| Ok(()))?;
     Ok(connection)
 }
 
@@ -68,12 +72,11 @@ pub(super) fn memory(clock: &Arc<dyn Clock>) -> rusqlite::Result<Connection> {
 fn set_up(connection: &Connection, clock: &Arc<dyn Clock>, cache_kib: i64) -> rusqlite::Result<()> {
     connection.busy_timeout(BUSY_TIMEOUT)?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
+    // Without this SQLite believes that a plan may depend on what is bound, and prepares most statements anew each time.
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     connection.pragma_update(None, "foreign_keys", true)?;
     connection.pragma_update(None, "trusted_schema", false)?;
     connection.pragma_update(None, "temp_store", "MEMORY")?;
-    let env = |k: &str, d: i64| std::env::var(k).map_or(d, |v| v.parse().unwrap()); // TUNE
-    let cache_kib = if cache_kib == READER_CACHE_KIB { env("RC", cache_kib) } else { env("WC", cache_kib) }; // TUNE
-    connection.pragma_update_and_check(None, "mmap_size", env("MM", 0), |_| Ok(()))?; // TUNE
     // Negative: KiB instead of pages.
     connection.pragma_update(None, "cache_size", -cache_kib)?;
     let clock = clock.clone();

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use registry_digest::Digest;
 use registry_types::{Descriptor, Reference, RepositoryName, Tag};
-use rusqlite::{Connection, Row, params};
+use rusqlite::{Connection, Row, ToSql, params};
 
 use super::{
     blobs,
@@ -15,7 +15,7 @@ use super::{
     writer::Tx,
 };
 use crate::{
-    MetadataError, REFERRING_MAX, StoredManifest,
+    MetadataError, REFERRERS_BYTES_MAX, REFERRING_MAX, StoredManifest,
     sql::{manifests as sql, repositories as repository_sql},
 };
 
@@ -97,12 +97,26 @@ pub(super) fn referrers(
     let (name, subject, limit) = (repository.as_str(), subject.to_string(), signed(limit));
     let after = after.map(Digest::to_string).unwrap_or_default();
     match artifact_type {
-        None => all(connection, sql::REFERRERS, params![name, subject, after, limit], descriptor),
+        None => descriptors(connection, sql::REFERRERS, params![name, subject, after, limit]),
         Some(artifact_type) => {
             let page = params![name, subject, artifact_type, after, limit];
-            all(connection, sql::REFERRERS_OF_TYPE, page, descriptor)
+            descriptors(connection, sql::REFERRERS_OF_TYPE, page)
         }
     }
+}
+
+/// Reads descriptors until their annotations are too much to be held at once.
+fn descriptors(connection: &Connection, sql: &str, page: &[&dyn ToSql]) -> rusqlite::Result<Vec<Descriptor>> {
+    let mut statement = connection.prepare_cached(sql)?;
+    let mut rows = statement.query(page)?;
+    let (mut descriptors, mut annotations_bytes) = (Vec::new(), 0);
+    while annotations_bytes < REFERRERS_BYTES_MAX
+        && let Some(row) = rows.next()?
+    {
+        annotations_bytes += row.get_ref(4)?.as_str_or_null()?.map_or(0, str::len);
+        descriptors.push(descriptor(row)?);
+    }
+    Ok(descriptors)
 }
 
 /// Moves a manifest and its tags to the trash, or removes them. What it referred to gets a lease: after its row is gone,

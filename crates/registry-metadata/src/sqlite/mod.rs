@@ -1,6 +1,7 @@
 //! [`SqliteStore`]: metadata in one SQLite file.
 
 mod blobs;
+mod checkpoint;
 mod claims;
 mod connection;
 mod error;
@@ -31,7 +32,7 @@ use std::{
 use parking_lot::Mutex;
 
 pub use self::error::OpenError;
-use self::{claims::Claims, readers::Readers, writer::Writer};
+use self::{checkpoint::Log, claims::Claims, readers::Readers, writer::Writer};
 use crate::{Clock, Options};
 
 /// The most connections for reading. More threads than this that read at the same moment wait for each other.
@@ -84,7 +85,12 @@ impl SqliteStore {
             .map(|_| connection::reader(path, &clock).map(|reader| Arc::new(Mutex::new(reader))))
             .collect::<Result<_, _>>()
             .map_err(failed())?;
-        Self::start(Some(path.to_owned()), Arc::new(Mutex::new(writer)), Readers::new(readers), options)
+        let copier = connection::copier(path).map_err(failed())?;
+        let log = Log::watch(&mut writer, copier)
+            .map_err(failed())?
+            .map_err(OpenError::system("start the thread that copies the log"))?;
+        let writer = Arc::new(Mutex::new(writer));
+        Self::start(Some(path.to_owned()), writer, Some(log), Readers::new(readers), options)
     }
 
     /// A new database in memory, which is gone when the store is dropped. Reads and writes wait for each other.
@@ -95,16 +101,17 @@ impl SqliteStore {
         let mut connection = connection::memory(&clock).map_err(OpenError::database("open the database"))?;
         migrate::migrate(&mut connection)?;
         let connection = Arc::new(Mutex::new(connection));
-        Self::start(None, connection.clone(), Readers::new(vec![connection]), options)
+        Self::start(None, connection.clone(), None, Readers::new(vec![connection]), options)
     }
 
     fn start(
         path: Option<PathBuf>,
         writer: Arc<Mutex<rusqlite::Connection>>,
+        log: Option<Log>,
         readers: Readers,
         options: Options,
     ) -> Result<SqliteStore, OpenError> {
-        let writer = Writer::start(writer, options.clone())
+        let writer = Writer::start(writer, log, options.clone())
             .map_err(OpenError::system("start the thread that writes"))?;
         Ok(SqliteStore {
             readers,

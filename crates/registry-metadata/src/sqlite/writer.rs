@@ -5,7 +5,11 @@
 //! before the commit.
 
 use std::{
-    sync::Arc,
+    io,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     thread::{self, JoinHandle},
 };
 
@@ -13,7 +17,10 @@ use parking_lot::Mutex;
 use rusqlite::{Connection, ffi};
 use tokio::sync::{mpsc, oneshot};
 
-use super::fault::{Fault, explain, is_failed_sync};
+use super::{
+    checkpoint::Log,
+    fault::{Fault, explain, is_failed_sync},
+};
 use crate::{MetadataError, Options, Result};
 
 /// How much work waits for the writer; more waits before the queue.
@@ -46,15 +53,30 @@ pub(super) struct Writer {
     /// None only while it is being dropped.
     queue: Option<mpsc::Sender<Box<dyn Job>>>,
     thread: Option<JoinHandle<()>>,
+    /// Whether the disk failed, so that nothing is written any more.
+    is_broken: Arc<AtomicBool>,
 }
 
 impl Writer {
-    pub(super) fn start(connection: Arc<Mutex<Connection>>, options: Options) -> std::io::Result<Writer> {
+    /// `log` is none for a database that has none.
+    pub(super) fn start(
+        connection: Arc<Mutex<Connection>>,
+        log: Option<Log>,
+        options: Options,
+    ) -> io::Result<Writer> {
         let (queue, jobs) = mpsc::channel(QUEUE_MAX);
-        let mut worker = Worker { connection, options, durability: Durability::Full, broken: None };
+        let is_broken = Arc::new(AtomicBool::new(false));
+        let mut worker = Worker {
+            log,
+            connection,
+            options,
+            durability: Durability::Full,
+            broken: None,
+            is_broken: is_broken.clone(),
+        };
         let thread =
             thread::Builder::new().name("metadata-writer".to_owned()).spawn(move || worker.run(jobs))?;
-        Ok(Writer { queue: Some(queue), thread: Some(thread) })
+        Ok(Writer { queue: Some(queue), thread: Some(thread), is_broken })
     }
 
     /// Does `work` in a transaction and answers when that is committed. Once it is queued it is done, even if nobody
@@ -80,7 +102,7 @@ impl Writer {
     /// Fails if nothing can be written any more.
     pub(super) fn check(&self, operation: &'static str) -> Result<()> {
         let is_running = self.queue.as_ref().is_some_and(|queue| !queue.is_closed());
-        if is_running { Ok(()) } else { Err(stopped(operation)) }
+        if is_running && !self.is_broken.load(Ordering::Relaxed) { Ok(()) } else { Err(stopped(operation)) }
     }
 }
 
@@ -157,12 +179,16 @@ where
 }
 
 struct Worker {
+    // Its connection closes before the writer's.
+    log: Option<Log>,
     connection: Arc<Mutex<Connection>>,
     options: Options,
     /// How durable commits are as the connection is set.
     durability: Durability,
     /// The failure after which nothing is written any more.
     broken: Option<SqlError>,
+    /// Tells the health checks of it.
+    is_broken: Arc<AtomicBool>,
 }
 
 impl Worker {
@@ -172,6 +198,9 @@ impl Worker {
             let committed = self.commit(&mut jobs);
             for job in jobs.drain(..) {
                 job.answer(committed.clone());
+            }
+            if let Some(log) = &mut self.log {
+                log.tend(&self.connection.lock());
             }
         }
     }
@@ -237,6 +266,7 @@ impl Worker {
         if is_failed_sync(error) {
             tracing::error!(%error, "the database's disk failed; nothing is written until a restart: {error}");
             self.broken = Some(error.clone());
+            self.is_broken.store(true, Ordering::Relaxed);
         }
     }
 }

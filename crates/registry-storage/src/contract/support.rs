@@ -84,7 +84,8 @@ pub(super) async fn read(
 pub(super) async fn assert_content(store: &dyn BlobStore, location: &Location, content: &[u8], case: &str) {
     let size_bytes = content.len() as u64;
     assert_eq!(store.size(location).await.unwrap(), Some(size_bytes), "size of {case}");
-    assert!(!store.is_missing(location).await.unwrap(), "{case} is not missing");
+    assert!(!store.is_missing(location, size_bytes).await.unwrap(), "{case} is not missing");
+    assert!(store.is_missing(location, size_bytes + 1).await.unwrap(), "{case} has its size alone");
     let found = read(store, location, 0..size_bytes).await.unwrap();
     assert!(found == content, "content of {case}");
 }

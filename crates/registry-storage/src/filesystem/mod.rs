@@ -137,8 +137,8 @@ impl BlobStore for FilesystemStore {
         Ok(self.open_file(location).await?.map(|(_, size_bytes)| size_bytes))
     }
 
-    async fn is_missing(&self, location: &Location) -> Result<bool, StorageError> {
-        Ok(self.size(location).await?.is_none())
+    async fn is_missing(&self, location: &Location, size_bytes: u64) -> Result<bool, StorageError> {
+        Ok(self.size(location).await? != Some(size_bytes))
     }
 
     async fn delete(&self, location: &Location) -> Result<(), StorageError> {

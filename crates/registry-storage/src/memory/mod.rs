@@ -133,8 +133,8 @@ impl BlobStore for MemoryStore {
         Ok(self.shared.contents.lock().size_bytes(location))
     }
 
-    async fn is_missing(&self, location: &Location) -> Result<bool, StorageError> {
-        Ok(self.size(location).await?.is_none())
+    async fn is_missing(&self, location: &Location, size_bytes: u64) -> Result<bool, StorageError> {
+        Ok(self.size(location).await? != Some(size_bytes))
     }
 
     async fn delete(&self, location: &Location) -> Result<(), StorageError> {

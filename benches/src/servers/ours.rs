@@ -1,0 +1,58 @@
+//! The registry of this workspace, as it is released, with what it does by default: every push durable.
+
+use std::{fs, net::SocketAddr, path::Path};
+
+use anyhow::Result;
+
+use super::{Certificate, Kind, Programs, Protocol, Server, free_address, wait_until_ready};
+use crate::process::Process;
+
+/// How to start it.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct OurOptions<'a> {
+    /// With TLS.
+    pub(crate) certificate: Option<&'a Certificate>,
+    /// Where to listen; otherwise on a port that is free.
+    pub(crate) address: Option<SocketAddr>,
+    /// Does not wait until it answers.
+    pub(crate) is_timed: bool,
+}
+
+impl Server {
+    pub(crate) fn ours(programs: &Programs, directory: &Path, options: OurOptions<'_>) -> Result<Server> {
+        let data = directory.join("data");
+        fs::create_dir_all(&data)?;
+        let log = directory.join("log");
+        let address = options.address.map_or_else(free_address, Ok)?;
+        let process = Process::spawn(
+            &programs.ours,
+            |command| {
+                command.arg("serve");
+                command.env("REGISTRY_HTTP_ADDR", address.to_string());
+                command.env("REGISTRY_STORAGE_FILESYSTEM_ROOTDIRECTORY", &data);
+                command.env("REGISTRY_STORAGE_DELETE_ENABLED", "true");
+                if let Some(certificate) = options.certificate {
+                    command.env("REGISTRY_HTTP_TLS_CERTIFICATE", &certificate.certificate_file);
+                    command.env("REGISTRY_HTTP_TLS_KEY", &certificate.key_file);
+                }
+            },
+            &log,
+        )?;
+        let is_secure = options.certificate.is_some();
+        let mut server = Server {
+            kind: Kind::Ours,
+            process,
+            directory: data,
+            plain: (!is_secure).then_some(address),
+            secure: is_secure.then_some(address),
+        };
+        if !options.is_timed {
+            let endpoint = match options.certificate {
+                Some(certificate) => server.endpoint(Protocol::Tls, certificate)?,
+                None => server.plain()?,
+            };
+            wait_until_ready(&mut server.process, &endpoint, "/v2/", &log)?;
+        }
+        Ok(server)
+    }
+}

@@ -1,0 +1,58 @@
+//! Registries to test against, images to test with, and a client that checks every byte.
+//!
+//! Everything here is real: the registry in the test's own process ([`TestRegistry`]) listens on a socket, the binary as
+//! a child process ([`Server`]) is the one that is released, and [`Client`] speaks HTTP with hyper. It is *not* a mock of
+//! anything, and nothing here is published.
+//!
+//! ```no_run
+//! use registry_testing::{Client, Image, TestRegistry};
+//!
+//! # async fn run() -> Result<(), registry_testing::ClientError> {
+//! let registry = TestRegistry::start().await;
+//! let client = Client::new(registry.url());
+//! let image = Image::random(1);
+//! client.push("team/app", "latest", &image).await?;
+//! client.pull("team/app", "latest", &image).await?;
+//! # Ok(()) }
+//! ```
+//!
+//! | Module | What |
+//! |---|---|
+//! | `in_process` | [`TestRegistry`]: a registry on a free port, in memory or on a temporary folder |
+//! | `server`, `binary`, `log` | [`Server`]: the binary as a child process; found or built once |
+//! | `client`, `connection`, `request` | [`Client`]: HTTP/1.1, HTTP/2 and TLS, one request and one answer at a time |
+//! | `transfer` | pushing and pulling as docker does, every byte verified |
+//! | `image`, `random` | [`Image`], [`Index`] and [`Content`] made from a seed |
+//! | `raw` | [`RawConnection`]: bytes to a socket, as broken and hostile clients send them |
+//! | `wait` | waiting for a condition instead of sleeping |
+//!
+//! Helpers that stand for an assertion panic with what they saw; whatever a test may want to see fail returns a
+//! [`Result`].
+
+#![forbid(unsafe_code)]
+
+mod binary;
+mod client;
+mod connection;
+mod image;
+mod in_process;
+mod log;
+mod random;
+mod raw;
+mod request;
+mod server;
+mod transfer;
+mod wait;
+
+pub use binary::{run_binary, run_binary_with_input};
+pub use client::{Client, ClientError};
+pub use connection::Protocol;
+pub use image::{Content, Image, ImageOptions, Index};
+pub use in_process::TestRegistry;
+pub use log::Log;
+pub use random::Random;
+pub use raw::{RawConnection, RawResponse};
+pub use request::{Download, Request, Response};
+pub use server::{Server, ServerOptions};
+pub use transfer::UploadSession;
+pub use wait::{DEADLINE, eventually, within};

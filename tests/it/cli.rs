@@ -1,0 +1,372 @@
+//! The binary on the command line.
+
+use std::{fs, os::unix::fs::PermissionsExt, time::Instant};
+
+use bytes::Bytes;
+use futures_util::StreamExt;
+use registry_testing::{
+    Content, Image, Protocol, Server, ServerOptions, UploadSession, eventually, run_binary,
+    run_binary_with_input, within,
+};
+use tokio::sync::oneshot;
+
+#[test]
+fn help_is_for_newcomers() {
+    for arguments in [&["--help"][..], &["-h"], &["help"], &[], &["serve", "--help"]] {
+        let output = run_binary(arguments, &[]);
+        assert!(output.status.success(), "{arguments:?}");
+        let text = String::from_utf8(output.stdout).unwrap();
+        for word in ["serve", "check-config", "hash-password", "docker push"] {
+            assert!(text.contains(word), "{arguments:?}: {text}");
+        }
+    }
+}
+
+#[test]
+fn the_version_is_one_line() {
+    for argument in ["--version", "-v"] {
+        let output = run_binary(&[argument], &[]);
+        assert!(output.status.success());
+        let text = String::from_utf8(output.stdout).unwrap();
+        assert!(text.starts_with("registry ") && text.lines().count() == 1, "{text}");
+    }
+}
+
+#[test]
+fn what_is_not_understood_is_said() {
+    for (arguments, code, said) in [
+        (&["sevre"][..], 2, "sevre"),
+        (&["--frobnicate"], 2, "frobnicate"),
+        (&["serve", "a.yml", "b.yml"], 2, "b.yml"),
+        (&["hash-password"], 2, "name"),
+        (&["serve", "/absent.yml"], 1, "/absent.yml"),
+        (&["check-config", "/absent.yml"], 1, "/absent.yml"),
+    ] {
+        let output = run_binary(arguments, &[]);
+        assert_eq!(output.status.code(), Some(code), "{arguments:?}");
+        let text = String::from_utf8(output.stderr).unwrap();
+        assert!(text.contains(said), "{arguments:?}: {text}");
+        assert!(output.stdout.is_empty());
+    }
+}
+
+#[test]
+fn all_problems_of_a_configuration_are_listed() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("bad.yml");
+    let yaml = "
+version: 0.2
+log: {level: loud}
+storage: {filesystem: {rootdirectory: /tmp/x}, inmemory: {}}
+http:
+  addr: nonsense
+  prefix: no-slashes
+  tls: {certificate: only.pem}
+auth: {htpasswd: {realm: r}}
+catalog: {maxentries: many}
+";
+    fs::write(&path, yaml).unwrap();
+    let output = run_binary(&["check-config", path.to_str().unwrap()], &[("REGISTRY_LOG_FORMATTER", "xml")]);
+    assert_eq!(output.status.code(), Some(1));
+    let text = String::from_utf8(output.stderr).unwrap();
+    for key in [
+        "version",
+        "log.level",
+        "log.formatter",
+        "REGISTRY_LOG_FORMATTER",
+        "storage",
+        "http.addr",
+        "http.prefix",
+        "http.tls.key",
+        "auth.htpasswd.path",
+        "catalog.maxentries",
+    ] {
+        assert!(text.contains(key), "{key} is not in\n{text}");
+    }
+}
+
+#[test]
+fn a_good_configuration_has_no_problems_but_warnings() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("good.yml");
+    let yaml = "
+version: 0.1
+storage: {filesystem: {rootdirectory: /tmp/x}, cache: {blobdescriptor: inmemory}}
+http: {adr: ':5000'}
+notifications: {endpoints: []}
+";
+    fs::write(&path, yaml).unwrap();
+    let output = run_binary(&["check-config", path.to_str().unwrap()], &[("REGISTRY_HTPP_ADDR", ":5000")]);
+    let warnings = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.success(), "{warnings}");
+    for said in ["http.adr", "http.addr", "notifications", "REGISTRY_HTPP_ADDR"] {
+        assert!(warnings.contains(said), "{said} is not in\n{warnings}");
+    }
+    let by_variable =
+        run_binary(&["check-config"], &[("REGISTRY_CONFIGURATION_PATH", path.to_str().unwrap())]);
+    assert!(String::from_utf8(by_variable.stdout).unwrap().contains("good.yml"));
+}
+
+#[test]
+fn passwords_are_hashed() {
+    let output = run_binary_with_input(&["hash-password", "--cost", "4", "ann"], &[], "secret\n");
+    assert!(output.status.success());
+    let line = String::from_utf8(output.stdout).unwrap();
+    assert!(line.starts_with("ann:$2") && line.ends_with('\n') && line.lines().count() == 1, "{line}");
+    assert!(!line.contains("secret"));
+    for (arguments, input) in [
+        (&["hash-password", "ann"][..], ""),
+        (&["hash-password", "a:b"], "secret\n"),
+        (&["hash-password", "--cost", "99", "ann"], "secret\n"),
+    ] {
+        let output = run_binary_with_input(arguments, &[], input);
+        assert!(!output.status.success(), "{arguments:?}");
+        assert!(output.stdout.is_empty(), "{arguments:?}");
+        assert!(!output.stderr.is_empty(), "{arguments:?}");
+    }
+}
+
+#[tokio::test]
+async fn without_a_file_it_serves_on_this_machine_from_one_folder() {
+    let options = ServerOptions::new().without("REGISTRY_STORAGE_FILESYSTEM_ROOTDIRECTORY").as_nobody();
+    fs::set_permissions(options.folder(), fs::Permissions::from_mode(0o777)).unwrap();
+    let home = options.folder().display().to_string();
+    let server = options.variable("HOME", &home).without("XDG_DATA_HOME").start().await;
+    assert!(server.address().starts_with("127.0.0.1:"), "{}", server.address());
+    let folder = server.options().folder().join(".local/share/registry");
+    server.log().wait_for(&folder.display().to_string()).await;
+    let image = Image::random(1);
+    server.client().push("app", "latest", &image).await.unwrap();
+    server.client().pull("app", "latest", &image).await.unwrap();
+    assert!(folder.join("metadata.sqlite").exists());
+}
+
+#[tokio::test]
+async fn the_go_registrys_configurations_work_as_they_are() {
+    let options = ServerOptions::new().without("REGISTRY_STORAGE_DELETE_ENABLED");
+    let root = options.data().display().to_string();
+    let yaml = format!(
+        "
+version: 0.1
+log:
+  accesslog: {{disabled: true}}
+  level: info
+  fields: {{service: registry, environment: test}}
+storage:
+  cache: {{blobdescriptor: inmemory}}
+  filesystem: {{rootdirectory: {root}, maxthreads: 100}}
+  delete: {{enabled: true}}
+  maintenance:
+    uploadpurging: {{enabled: true, age: 168h, interval: 24h, dryrun: false}}
+http:
+  addr: 127.0.0.1:0
+  secret: asecretforlocaldevelopment
+  headers:
+    X-Content-Type-Options: [nosniff]
+    X-Test: [one]
+health:
+  storagedriver: {{enabled: true, interval: 10s, threshold: 3}}
+"
+    );
+    let server = options.config(&yaml).start().await;
+    let client = server.client();
+    let image = Image::random(2);
+    client.push("app", "latest", &image).await.unwrap();
+    assert_eq!(client.get("/v2/").expect(200).await.must_have("x-test"), "one");
+    client.delete("/v2/app/manifests/latest").expect(202).await;
+    assert!(server.log().text().contains("environment=test"), "{}", server.log().text());
+    assert_eq!(server.access_log().text(), "");
+}
+
+#[tokio::test]
+async fn logs_are_json_where_collectors_want_it() {
+    let server = ServerOptions::new().variable("REGISTRY_LOG_FORMATTER", "json").start().await;
+    for line in server.log().text().lines() {
+        let line: serde_json::Value =
+            serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"));
+        for field in ["time", "level", "msg"] {
+            assert!(line[field].is_string(), "{line}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn two_processes_do_not_serve_one_folder() {
+    let options = ServerOptions::new();
+    let server = options.start().await;
+    let (status, log) = options.try_start().await.unwrap_err();
+    assert_eq!(status.code(), Some(1));
+    assert!(log.contains("process"), "{log}");
+    server.client().get("/v2/").expect(200).await;
+    // And when the first is gone, the next may.
+    drop(server);
+    options.start().await.client().get("/v2/").expect(200).await;
+}
+
+#[tokio::test]
+async fn the_data_of_a_go_registry_is_not_written_over() {
+    let options = ServerOptions::new();
+    fs::create_dir_all(options.data().join("docker/registry/v2/repositories")).unwrap();
+    let (status, log) = options.try_start().await.unwrap_err();
+    assert_eq!(status.code(), Some(1));
+    assert!(log.contains("registry import"), "{log}");
+}
+
+#[tokio::test]
+async fn a_database_and_a_store_that_do_not_belong_together_are_refused() {
+    let options = ServerOptions::new();
+    let mut server = options.start().await;
+    server.client().push("app", "latest", &Image::random(3)).await.unwrap();
+    server.kill().await;
+    let (data, aside) = (options.data(), options.folder().join("aside"));
+
+    fs::rename(data.join("store"), &aside).unwrap();
+    let (status, log) = options.try_start().await.unwrap_err();
+    assert_eq!(status.code(), Some(1));
+    assert!(log.contains("store"), "{log}");
+    let _ = fs::remove_dir_all(data.join("store"));
+    fs::rename(&aside, data.join("store")).unwrap();
+
+    for suffix in ["", "-wal", "-shm"] {
+        let _ = fs::remove_file(data.join(format!("metadata.sqlite{suffix}")));
+    }
+    let (status, log) = options.try_start().await.unwrap_err();
+    assert_eq!(status.code(), Some(1));
+    assert!(log.contains("database"), "{log}");
+}
+
+#[tokio::test]
+async fn an_address_in_use_is_said() {
+    let server = ServerOptions::new().start().await;
+    let other = ServerOptions::new().variable("REGISTRY_HTTP_ADDR", server.address());
+    let (status, log) = other.try_start().await.unwrap_err();
+    assert_eq!(status.code(), Some(1));
+    assert!(log.contains(server.address()), "{log}");
+}
+
+#[tokio::test]
+async fn a_stop_lets_a_running_transfer_finish() {
+    let mut server = ServerOptions::new().variable("REGISTRY_HTTP_DRAINTIMEOUT", "20s").start().await;
+    let client = server.client();
+    let idle = server.client().reconnected();
+    idle.get("/v2/").expect(200).await;
+    let blob = Content::random(4, 1_200_000);
+    let session = client.begin_upload("drain").await.unwrap();
+    let (go_on, may_go_on) = oneshot::channel();
+    let patch = tokio::spawn(client.patch(&session.location).stream(halves(&blob.bytes, may_go_on)).send());
+    upload_has_begun(&server, &session).await;
+
+    server.terminate();
+    server.log().wait_for("stopping").await;
+    within("new connections are refused", async {
+        while server.client().get("/v2/").send().await.is_ok() {}
+    })
+    .await;
+    assert!(server.is_running());
+    go_on.send(()).unwrap();
+    let answer = patch.await.unwrap().unwrap();
+    assert_eq!(answer.status, 202);
+    assert_eq!(UploadSession::of(&answer).unwrap().offset, 1_200_000);
+    assert!(server.ended().await.success());
+}
+
+#[tokio::test]
+async fn a_stop_waits_no_longer_than_it_was_told() {
+    let mut server = ServerOptions::new().variable("REGISTRY_HTTP_DRAINTIMEOUT", "1s").start().await;
+    let client = server.client();
+    let blob = Content::random(5, 1_200_000);
+    let session = client.begin_upload("drain").await.unwrap();
+    let (_go_on, may_go_on) = oneshot::channel();
+    let patch = tokio::spawn(client.patch(&session.location).stream(halves(&blob.bytes, may_go_on)).send());
+    upload_has_begun(&server, &session).await;
+    let stopped = Instant::now();
+    server.terminate();
+    assert!(server.ended().await.success());
+    let took = stopped.elapsed();
+    assert!(took.as_millis() >= 900 && took.as_secs() < 6, "{took:?}");
+    assert!(patch.await.unwrap().is_err());
+
+    // What had arrived is there for the next start.
+    let server = server.options().clone().start().await;
+    let status = server.client().upload_status(&session).await.unwrap();
+    assert!(status.offset <= 600_000);
+}
+
+#[tokio::test]
+async fn a_stop_without_transfers_is_quick() {
+    let mut server = ServerOptions::new().variable("REGISTRY_HTTP_DRAINTIMEOUT", "60s").start().await;
+    let client = server.client();
+    client.get("/v2/").expect(200).await;
+    let stopped = Instant::now();
+    server.terminate();
+    assert!(server.ended().await.success());
+    assert!(stopped.elapsed().as_secs() < 5, "{:?}", stopped.elapsed());
+}
+
+/// The first half of a body, and when told so the second.
+fn halves(
+    bytes: &Bytes,
+    may_go_on: oneshot::Receiver<()>,
+) -> impl futures_util::Stream<Item = std::io::Result<Bytes>> + Send + 'static {
+    let (first, second) = (bytes.slice(..bytes.len() / 2), bytes.slice(bytes.len() / 2..));
+    let first = futures_util::stream::iter([Ok(first)]);
+    first.chain(futures_util::stream::once(async move {
+        may_go_on.await.map_err(std::io::Error::other)?;
+        Ok(second)
+    }))
+}
+
+/// Waits until some of an upload's bytes are in its file. Asking for the session itself would take it away from who is to
+/// get it.
+async fn upload_has_begun(server: &Server, session: &UploadSession) {
+    let shard = &session.id[session.id.len() - 2..];
+    let file = server.data().join("store/blobs").join(shard).join(&session.id);
+    eventually("the upload has begun", async || {
+        fs::metadata(&file).is_ok_and(|file| file.len() > 0).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_stop_lets_a_running_transfer_of_http2_finish() {
+    let mut server = ServerOptions::new().variable("REGISTRY_HTTP_DRAINTIMEOUT", "20s").start().await;
+    let client = server.client().speaking(Protocol::Http2);
+    let blob = Content::random(6, 1_200_000);
+    let session = client.begin_upload("drain").await.unwrap();
+    let (go_on, may_go_on) = oneshot::channel();
+    let patch = tokio::spawn(client.patch(&session.location).stream(halves(&blob.bytes, may_go_on)).send());
+    upload_has_begun(&server, &session).await;
+    server.terminate();
+    server.log().wait_for("stopping").await;
+    go_on.send(()).unwrap();
+    assert_eq!(patch.await.unwrap().unwrap().status, 202);
+    assert!(server.ended().await.success());
+}
+
+#[tokio::test]
+async fn it_listens_on_a_socket_of_the_file_system() {
+    let options = ServerOptions::new();
+    let path = options.folder().join("socket");
+    let options = options.variable("REGISTRY_HTTP_NET", "unix");
+    let options = options.variable("REGISTRY_HTTP_ADDR", &path.display().to_string());
+    // Twice: the second finds what the killed first left behind.
+    for _ in 0..2 {
+        let mut server = options.start().await;
+        assert_eq!(server.address(), path.display().to_string());
+        let mut socket = tokio::net::UnixStream::connect(&path).await.unwrap();
+        let request = b"GET /v2/ HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
+        tokio::io::AsyncWriteExt::write_all(&mut socket, request).await.unwrap();
+        let mut answer = String::new();
+        tokio::io::AsyncReadExt::read_to_string(&mut socket, &mut answer).await.unwrap();
+        assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+        server.kill().await;
+    }
+}
+
+#[tokio::test]
+async fn tools_find_the_address_by_the_first_line_that_says_listening_on() {
+    let server = ServerOptions::new().variable("REGISTRY_HTTP_DEBUG_ADDR", "127.0.0.1:0").start().await;
+    let log = server.log().text();
+    let (_, after) = log.split_once("listening on ").unwrap();
+    assert!(after.starts_with(server.address()), "{log}");
+}

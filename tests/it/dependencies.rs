@@ -1,0 +1,293 @@
+//! Who may import whom: the layers of the workspace, held to a table.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    process::Command,
+};
+
+use serde_json::Value;
+
+/// What a crate may see.
+struct Row {
+    name: &'static str,
+    /// Which of ours it may import.
+    imports: &'static [&'static str],
+    /// What it must not bring along, not even through others.
+    never: &'static [&'static str],
+    /// What it must not import itself; below it, others may.
+    never_directly: &'static [&'static str],
+}
+
+const RUNTIMES: [&str; 7] =
+    ["tokio", "async-std", "smol", "async-executor", "futures-executor", "hyper", "object_store"];
+
+const TABLE: &[Row] = &[
+    Row {
+        name: "registry-digest",
+        imports: &[],
+        never: &["tokio", "async-std", "smol", "hyper", "http", "object_store", "rusqlite", "time", "chrono"],
+        never_directly: &[],
+    },
+    Row {
+        name: "registry-types",
+        imports: &["registry-digest"],
+        never: &["tokio", "async-std", "smol", "hyper", "http", "object_store", "rusqlite", "time", "chrono"],
+        never_directly: &[],
+    },
+    Row {
+        name: "registry-storage",
+        imports: &["registry-digest", "registry-types"],
+        never: &["hyper", "http", "rusqlite", "bcrypt"],
+        never_directly: &[],
+    },
+    Row {
+        name: "registry-sendfile",
+        imports: &[],
+        never: &["hyper", "http", "rusqlite", "object_store"],
+        never_directly: &[],
+    },
+    Row {
+        name: "registry-metadata",
+        imports: &["registry-digest", "registry-types"],
+        never: &["hyper", "http", "object_store"],
+        never_directly: &[],
+    },
+    Row {
+        name: "registry-auth",
+        imports: &["registry-types"],
+        never: &["hyper", "rusqlite", "object_store"],
+        never_directly: &[],
+    },
+    Row {
+        name: "registry-config",
+        imports: &["registry-types"],
+        never: &["tokio", "async-std", "smol", "hyper", "http", "rusqlite", "object_store"],
+        never_directly: &[],
+    },
+    Row {
+        name: "registry-api",
+        imports: &[
+            "registry-digest",
+            "registry-types",
+            "registry-storage",
+            "registry-sendfile",
+            "registry-metadata",
+            "registry-auth",
+        ],
+        never: &["serde_yaml_ng", "serde_yaml"],
+        never_directly: &["rusqlite"],
+    },
+    Row {
+        name: "registry-core",
+        imports: &[
+            "registry-digest",
+            "registry-types",
+            "registry-storage",
+            "registry-metadata",
+            "registry-auth",
+            "registry-config",
+            "registry-api",
+        ],
+        never: &[],
+        never_directly: &["rusqlite", "hyper"],
+    },
+    Row {
+        name: "registry",
+        imports: &["registry-core"],
+        never: &[],
+        never_directly: &["rusqlite", "hyper", "http"],
+    },
+];
+
+/// Packages that are not published and use the layers as others would.
+const FREE: [&str; 4] = ["registry-testing", "registry-tests", "registry-bench", "registry-examples"];
+
+/// The only ones of ours that may import hyper.
+const SPEAK_HTTP: [&str; 1] = ["registry-api"];
+
+#[test]
+fn crates_import_only_what_lies_below_them() {
+    let workspace = Workspace::read();
+    for row in TABLE {
+        let Some(package) = workspace.by_name.get(row.name) else {
+            panic!("there is no package {}", row.name)
+        };
+        let allowed: BTreeSet<_> = row.imports.iter().copied().collect();
+        let imports: BTreeSet<_> = package.imports().filter(|name| workspace.is_ours(name)).collect();
+        let excess: Vec<_> = imports.difference(&allowed).collect();
+        assert!(excess.is_empty(), "{} imports {excess:?}, which do not lie below it", row.name);
+    }
+}
+
+#[test]
+fn crates_never_see_what_is_not_their_matter() {
+    let workspace = Workspace::read();
+    for row in TABLE {
+        let all = workspace.all_below(row.name);
+        for banned in row.never {
+            assert!(!all.contains(banned), "{} pulls in {banned}", row.name);
+        }
+        let own: Vec<_> = workspace.by_name[row.name].imports().collect();
+        for banned in row.never_directly {
+            assert!(!own.contains(banned), "{} imports {banned}", row.name);
+        }
+    }
+}
+
+#[test]
+fn digests_and_types_bring_no_async_runtime() {
+    let workspace = Workspace::read();
+    for name in ["registry-digest", "registry-types"] {
+        let all = workspace.all_below(name);
+        for runtime in RUNTIMES {
+            assert!(!all.contains(runtime), "{name} pulls in {runtime}");
+        }
+        // What it does bring is not nothing: the graph was read.
+        assert!(all.contains("sha2"), "{name} pulls in {all:?}");
+    }
+}
+
+#[test]
+fn only_the_api_speaks_http() {
+    let workspace = Workspace::read();
+    for (name, package) in workspace.ours() {
+        let speaks = package.imports().any(|import| import == "hyper" || import == "hyper-util");
+        let may = SPEAK_HTTP.contains(&name) || FREE.contains(&name);
+        assert!(!speaks || may, "{name} imports hyper");
+    }
+}
+
+#[test]
+fn what_is_for_tests_stays_out_of_what_is_published() {
+    let workspace = Workspace::read();
+    for (name, package) in workspace.ours().filter(|(name, _)| !FREE.contains(name)) {
+        let uses = package.dependencies.iter().any(|dependency| dependency.name == "registry-testing");
+        assert!(!uses, "{name} would test a second copy of itself");
+    }
+}
+
+#[test]
+fn every_package_has_its_row() {
+    let workspace = Workspace::read();
+    for (name, _) in workspace.ours() {
+        let is_known = FREE.contains(&name) || TABLE.iter().any(|row| row.name == name);
+        assert!(is_known, "{name} is new: say in this table what it may import");
+    }
+}
+
+#[test]
+fn there_is_one_tls_provider() {
+    let workspace = Workspace::read();
+    let all = workspace.all_below("registry");
+    for other in ["aws-lc-rs", "aws-lc-sys", "openssl-sys", "native-tls"] {
+        assert!(!all.contains(other), "the binary holds {other} beside ring");
+    }
+}
+
+/// What `cargo metadata` says.
+struct Workspace {
+    by_name: BTreeMap<String, Package>,
+    ours: BTreeSet<String>,
+    names: BTreeMap<String, String>,
+    /// What each package resolves to, by id, without what only tests use.
+    resolved: BTreeMap<String, Vec<String>>,
+}
+
+struct Package {
+    id: String,
+    dependencies: Vec<Dependency>,
+}
+
+struct Dependency {
+    name: String,
+    is_for_tests: bool,
+}
+
+impl Package {
+    /// What the package itself imports, but for its tests.
+    fn imports(&self) -> impl Iterator<Item = &str> {
+        let used = self.dependencies.iter().filter(|dependency| !dependency.is_for_tests);
+        used.map(|dependency| dependency.name.as_str())
+    }
+}
+
+impl Workspace {
+    fn read() -> Workspace {
+        let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+        let output = Command::new(cargo)
+            .args(["metadata", "--format-version", "1", "--offline", "--filter-platform", &platform()])
+            .current_dir(env!("CARGO_MANIFEST_DIR"))
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let metadata: Value = serde_json::from_slice(&output.stdout).unwrap();
+        let packages = metadata["packages"].as_array().unwrap();
+        let names: BTreeMap<_, _> =
+            packages.iter().map(|package| (text(&package["id"]), text(&package["name"]))).collect();
+        let members = metadata["workspace_members"].as_array().unwrap().iter().map(text);
+        let ours: BTreeSet<_> = members.map(|id| names[&id].clone()).collect();
+        let by_name = packages
+            .iter()
+            .filter(|package| ours.contains(&text(&package["name"])) && package["source"].is_null())
+            .map(|package| (text(&package["name"]), Package::of(package)))
+            .collect();
+        let nodes = metadata["resolve"]["nodes"].as_array().unwrap();
+        let resolved = nodes.iter().map(|node| (text(&node["id"]), used_by(node))).collect();
+        Workspace { by_name, ours, names, resolved }
+    }
+
+    fn is_ours(&self, name: &str) -> bool {
+        self.ours.contains(name)
+    }
+
+    fn ours(&self) -> impl Iterator<Item = (&str, &Package)> {
+        self.by_name.iter().map(|(name, package)| (name.as_str(), package))
+    }
+
+    /// The names of everything that a package brings along.
+    fn all_below(&self, name: &str) -> BTreeSet<&str> {
+        let mut seen = BTreeSet::new();
+        let mut open = vec![self.by_name[name].id.as_str()];
+        while let Some(id) = open.pop() {
+            for below in &self.resolved[id] {
+                if seen.insert(below.as_str()) {
+                    open.push(below);
+                }
+            }
+        }
+        seen.into_iter().map(|id| self.names[id].as_str()).collect()
+    }
+}
+
+impl Package {
+    fn of(package: &Value) -> Package {
+        let dependencies = package["dependencies"].as_array().unwrap().iter();
+        let dependencies = dependencies.map(|dependency| Dependency {
+            name: text(&dependency["name"]),
+            is_for_tests: dependency["kind"] == "dev",
+        });
+        Package { id: text(&package["id"]), dependencies: dependencies.collect() }
+    }
+}
+
+/// What the tests were built for: packages that only other systems need may not have been fetched.
+fn platform() -> String {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let output = Command::new(cargo).arg("-vV").output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    text.lines().find_map(|line| line.strip_prefix("host: ")).unwrap().to_owned()
+}
+
+/// What a node of the resolved graph needs to run: neither tests nor build scripts.
+fn used_by(node: &Value) -> Vec<String> {
+    let dependencies = node["deps"].as_array().unwrap().iter();
+    let used = dependencies.filter(|dependency| {
+        let kinds = dependency["dep_kinds"].as_array().unwrap();
+        kinds.iter().any(|kind| kind["kind"].is_null())
+    });
+    used.map(|dependency| text(&dependency["pkg"])).collect()
+}
+
+fn text(value: &Value) -> String {
+    value.as_str().unwrap().to_owned()
+}

@@ -1,0 +1,28 @@
+//! Tests of the whole: each drives the real thing over a real socket, in this process ([`registry_testing::TestRegistry`])
+//! or as the binary ([`registry_testing::Server`]), whichever shows more. One module for each subject.
+//!
+//! | Variable | What |
+//! |---|---|
+//! | `REGISTRY_BIN` | the binary to test; built if absent |
+//! | `REGISTRY_CRASH_KILLS` | how often the crash test kills the server; 10 if absent |
+//! | `REGISTRY_CRASH_SEED` | repeats a crash test |
+
+// Outside of the functions that are marked as tests, too: there is nobody to hand an error to.
+#![allow(clippy::unwrap_used)]
+
+mod access;
+mod cli;
+mod crash;
+mod dependencies;
+mod healing;
+mod lists;
+mod manifests;
+mod metrics;
+mod mounts;
+mod protocol;
+mod push_pull;
+mod ranges;
+mod raw_socket;
+mod referrers;
+mod secured;
+mod uploads;

@@ -1,0 +1,175 @@
+//! What is refused, and how.
+
+use super::refused_for_want_of;
+use bytes::Bytes;
+use registry_core::api::{Regex, Settings, UrlPolicy};
+use registry_core::types::{Descriptor, ErrorCode, MediaType};
+use registry_testing::{Content, Image, ImageOptions, Index, TestRegistry, UploadSession};
+use serde_json::{Value, json};
+
+#[tokio::test]
+async fn what_is_no_manifest_is_refused() {
+    let registry = TestRegistry::start().await;
+    let client = registry.client();
+    let image = Image::random(1);
+    client.push("app", "latest", &image).await.unwrap();
+    let good: Value = serde_json::from_slice(&image.manifest.bytes).unwrap();
+    let with = |change: &dyn Fn(&mut Value)| {
+        let mut manifest = good.clone();
+        change(&mut manifest);
+        manifest.to_string()
+    };
+    let (oci, index) = (MediaType::OCI_MANIFEST.to_string(), MediaType::OCI_INDEX.to_string());
+    let docker = MediaType::DOCKER_MANIFEST.to_string();
+    let cases = [
+        ("not JSON", &oci, "{".to_owned()),
+        ("nothing", &oci, String::new()),
+        ("not an object", &oci, "[]".to_owned()),
+        ("cut short", &oci, good.to_string()[..200].to_owned()),
+        ("schema 1", &MediaType::DOCKER_SCHEMA1.to_string(), json!({ "schemaVersion": 1 }).to_string()),
+        (
+            "signed schema 1",
+            &MediaType::DOCKER_SCHEMA1_SIGNED.to_string(),
+            json!({ "schemaVersion": 1 }).to_string(),
+        ),
+        ("another type than it says", &docker, good.to_string()),
+        ("an image sent as an index", &index, good.to_string()),
+        ("no manifest's type", &"text/plain".to_owned(), good.to_string()),
+        ("no type at all", &"x".to_owned(), good.to_string()),
+        ("no config", &oci, with(&|manifest| drop(manifest.as_object_mut().unwrap().remove("config")))),
+        ("a digest that is none", &oci, with(&|manifest| manifest["config"]["digest"] = "sha256:abc".into())),
+        ("an unknown algorithm", &oci, with(&|manifest| manifest["config"]["digest"] = "sha384:abcd".into())),
+        ("a negative size", &oci, with(&|manifest| manifest["config"]["size"] = (-1).into())),
+        ("layers that are none", &oci, with(&|manifest| manifest["layers"] = json!([1, 2]))),
+        ("a field twice", &oci, good.to_string().replacen('{', "{\"schemaVersion\":2,", 1)),
+    ];
+    for (what, media_type, body) in cases {
+        let put = client.put("/v2/app/manifests/bad").content_type(media_type).body(body);
+        let response = put.send().await.unwrap();
+        assert_eq!(response.status, 400, "{what}");
+        assert_eq!(response.error_code(), ErrorCode::ManifestInvalid, "{what}");
+        assert!(response.errors()[0].message.len() > 10, "{what}: {}", response.text());
+    }
+    client.get("/v2/app/manifests/bad").expect(404).await;
+    client.pull("app", "latest", &image).await.unwrap();
+}
+
+#[tokio::test]
+async fn references_that_are_none_are_refused() {
+    let registry = TestRegistry::start().await;
+    let client = registry.client();
+    let image = Image::random(1);
+    client.push("app", "latest", &image).await.unwrap();
+    let long = "t".repeat(129);
+    for (reference, code) in [
+        ("-begins-wrong", ErrorCode::TagInvalid),
+        (".hidden", ErrorCode::TagInvalid),
+        ("a%20b", ErrorCode::TagInvalid),
+        (long.as_str(), ErrorCode::TagInvalid),
+        ("sha256:abc", ErrorCode::DigestInvalid),
+        ("md5:d41d8cd98f00b204e9800998ecf8427e", ErrorCode::DigestInvalid),
+    ] {
+        let path = format!("/v2/app/manifests/{reference}");
+        let put =
+            client.put(&path).content_type(&image.manifest.media_type).body(image.manifest.bytes.clone());
+        assert_eq!(put.expect(400).await.error_code(), code, "{reference}");
+        assert_eq!(client.get(&path).expect(400).await.error_code(), code, "{reference}");
+    }
+}
+
+#[tokio::test]
+async fn a_manifest_is_what_its_digest_says() {
+    let registry = TestRegistry::start().await;
+    let client = registry.client();
+    let (image, other) = (Image::random(1), Image::random(2));
+    client.push("app", "latest", &image).await.unwrap();
+    let put = client.put(&format!("/v2/app/manifests/{}", other.manifest.digest));
+    let put = put.content_type(&image.manifest.media_type).body(image.manifest.bytes.clone());
+    let error = put.expect(400).await.errors().remove(0);
+    assert_eq!(error.code, ErrorCode::DigestInvalid);
+    assert_eq!(error.detail.unwrap()["actual"], image.manifest.digest.to_string());
+    client.get(&format!("/v2/app/manifests/{}", other.manifest.digest)).expect(404).await;
+}
+
+#[tokio::test]
+async fn every_missing_blob_is_named() {
+    let registry = TestRegistry::on_disk(|builder| builder).await;
+    let client = registry.client();
+    let image = Image::random(3);
+    // Elsewhere is not here.
+    client.push("elsewhere", "latest", &image).await.unwrap();
+    client.push_blob("app", &image.blobs[1]).await.unwrap();
+    let missing = [&image.blobs[0], &image.blobs[2], &image.blobs[3]];
+    refused_for_want_of(&client, "app", &image.manifest, &missing).await;
+    for blob in missing {
+        client.push_blob("app", blob).await.unwrap();
+    }
+    client.push("app", "latest", &image).await.unwrap();
+}
+
+#[tokio::test]
+async fn every_missing_child_is_named() {
+    let registry = TestRegistry::on_disk(|builder| builder).await;
+    let client = registry.client();
+    let index = Index::random(4, 3);
+    client.push("app", "one", &index.images[1]).await.unwrap();
+    let missing = [&index.images[0].manifest, &index.images[2].manifest];
+    refused_for_want_of(&client, "app", &index.manifest, &missing).await;
+}
+
+#[tokio::test]
+async fn an_upload_in_progress_is_no_blob() {
+    let registry = TestRegistry::on_disk(|builder| builder).await;
+    let client = registry.client();
+    let image = ImageOptions { layers_bytes: vec![10], ..ImageOptions::seeded(28) }.build();
+    client.push_blob("app", image.config()).await.unwrap();
+    let session = client.begin_upload("app").await.unwrap();
+    let layer = &image.layers()[0];
+    let patch = client.patch(&session.location).body(layer.bytes.clone()).expect(202).await;
+    client.head(&format!("/v2/app/blobs/{}", layer.digest)).expect(404).await;
+    refused_for_want_of(&client, "app", &image.manifest, &[layer]).await;
+    let session = UploadSession::of(&patch).unwrap();
+    client.finish_upload(&session, &layer.digest, Bytes::new()).await.unwrap();
+    client.push_manifest("app", "latest", &image.manifest).await.unwrap();
+}
+
+#[tokio::test]
+async fn layers_that_lie_elsewhere_need_leave() {
+    let registry = TestRegistry::start().await;
+    let pattern = Regex::new("^https://mirror\\.example/").unwrap();
+    let layer_urls = UrlPolicy { allow: vec![pattern], deny: Vec::new() };
+    let open = TestRegistry::with_settings(Settings { layer_urls, ..TestRegistry::settings() }).await;
+    let foreign = |url: &str| {
+        let image = Image::docker(18);
+        let layer = Descriptor {
+            urls: vec![url.to_owned()],
+            media_type: MediaType::DOCKER_FOREIGN_LAYER,
+            ..Content::random(19, 100).descriptor()
+        };
+        let manifest = json!({
+            "schemaVersion": 2,
+            "mediaType": MediaType::DOCKER_MANIFEST,
+            "config": image.config().descriptor(),
+            "layers": [layer],
+        });
+        (image.config().clone(), Content::new(MediaType::DOCKER_MANIFEST, manifest.to_string()))
+    };
+    let (config, good) = foreign("https://mirror.example/layer");
+    registry.client().push_blob("app", &config).await.unwrap();
+    let put = registry
+        .client()
+        .put("/v2/app/manifests/latest")
+        .content_type(&good.media_type)
+        .body(good.bytes.clone());
+    assert_eq!(put.expect(400).await.error_code(), ErrorCode::ManifestInvalid);
+
+    let client = open.client();
+    client.push_blob("app", &config).await.unwrap();
+    client.push_manifest("app", "latest", &good).await.unwrap();
+    for url in ["https://other.example/layer", "ftp://mirror.example/layer", "https://mirror.example/layer#x"]
+    {
+        let (_, bad) = foreign(url);
+        let put = client.put("/v2/app/manifests/bad").content_type(&bad.media_type).body(bad.bytes.clone());
+        assert_eq!(put.expect(400).await.error_code(), ErrorCode::ManifestInvalid, "{url}");
+    }
+}

@@ -1,0 +1,359 @@
+//! «Create a secured registry», as the documentation has it, step by step; and what holds afterwards.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    time::{Duration, Instant},
+};
+
+use registry_core::{selfsigned, types::ErrorCode};
+use registry_testing::{
+    Client, Content, Image, RawConnection, Server, ServerOptions, eventually, run_binary_with_input,
+};
+
+#[tokio::test]
+async fn the_walk_through_works() {
+    // 1. A password file.
+    let options = ServerOptions::new();
+    let passwords = options.folder().join("passwords");
+    fs::write(&passwords, password_line("ann", "correct horse")).unwrap();
+
+    // 2. A configuration: every address, a certificate of its own, users.
+    let config = format!(
+        "
+version: 0.1
+http:
+  addr: 0.0.0.0:0
+  tls: {{selfsigned: true}}
+auth:
+  htpasswd: {{realm: team registry, path: {}}}
+",
+        passwords.display()
+    );
+    let server = options.without("REGISTRY_HTTP_ADDR").config(&config).start().await;
+    assert!(server.address().starts_with("0.0.0.0:"), "{}", server.address());
+
+    // 3. The log says what clients are to trust.
+    let authority = authority_in_log(&server).await;
+    assert!(authority.starts_with(server.data()), "{} is not beside the data", authority.display());
+    let nobody = client_of(&server, &authority);
+
+    // 4. docker login: asks, is refused, and comes back with the password.
+    let refused = nobody.get("/v2/").expect(401).await;
+    assert_eq!(refused.must_have("www-authenticate"), "Basic realm=\"team registry\"");
+    assert_eq!(refused.error_code(), ErrorCode::Unauthorized);
+    for (user, password) in [("ann", "wrong"), ("ann", ""), ("eve", "correct horse"), ("", "")] {
+        let client = nobody.clone().login(user, password);
+        client.get("/v2/").expect(401).await;
+    }
+    let ann = nobody.clone().login("ann", "correct horse");
+    ann.get("/v2/").expect(200).await;
+
+    // 5. Push and pull; nobody else can do either.
+    let image = Image::random(1);
+    ann.push("team/app", "latest", &image).await.unwrap();
+    ann.pull("team/app", "latest", &image).await.unwrap();
+    for path in ["/v2/team/app/manifests/latest", "/v2/_catalog", "/v2/team/app/tags/list"] {
+        nobody.get(path).expect(401).await;
+    }
+    nobody.post("/v2/team/app/blobs/uploads/").expect(401).await;
+
+    // 6. A restart keeps the certificate, so that clients need not be told again.
+    let server = server.restart().await;
+    let ann = client_of(&server, &authority).login("ann", "correct horse");
+    ann.pull("team/app", "latest", &image).await.unwrap();
+}
+
+#[tokio::test]
+async fn the_anonymous_may_pull_where_the_operator_says_so() {
+    let (server, _) = with_passwords(&[("ann", "a")], "  anonymous: pull\n").await;
+    let nobody = server.client();
+    let ann = server.client().login("ann", "a");
+    let image = Image::random(2);
+    ann.push("app", "latest", &image).await.unwrap();
+    nobody.pull("app", "latest", &image).await.unwrap();
+    nobody.get("/v2/_catalog").expect(200).await;
+    // docker sends its password only after it was asked for one here.
+    nobody.get("/v2/").expect(401).await;
+    for request in [
+        nobody.post("/v2/app/blobs/uploads/"),
+        nobody.put("/v2/app/manifests/new").body(image.manifest.bytes.clone()),
+        nobody.delete("/v2/app/manifests/latest"),
+    ] {
+        let response = request.expect(401).await;
+        assert!(response.header("www-authenticate").is_some());
+    }
+    // A wrong password is not the same as none.
+    server.client().login("ann", "wrong").get("/v2/app/manifests/latest").expect(401).await;
+    nobody.pull("app", "latest", &image).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_changed_password_file_counts_at_once() {
+    let (server, passwords) = with_passwords(&[("ann", "a")], "").await;
+    let login = |user: &str, password: &str| server.client().login(user, password);
+    login("ann", "a").get("/v2/").expect(200).await;
+    login("bob", "b").get("/v2/").expect(401).await;
+
+    fs::write(&passwords, password_line("bob", "b")).unwrap();
+    eventually("bob is known", async || is_let_in(&login("bob", "b")).await).await;
+    login("ann", "a").get("/v2/").expect(401).await;
+
+    // A broken file is not an open door, and no closed one either.
+    fs::write(&passwords, "this is no password file\n").unwrap();
+    server.log().wait_for("password").await;
+    login("bob", "b").get("/v2/").expect(200).await;
+    login("ann", "a").get("/v2/").expect(401).await;
+
+    let replacement = passwords.with_extension("new");
+    fs::write(&replacement, password_line("cat", "c")).unwrap();
+    fs::rename(&replacement, &passwords).unwrap();
+    eventually("cat is known", async || is_let_in(&login("cat", "c")).await).await;
+    login("bob", "b").get("/v2/").expect(401).await;
+}
+
+async fn is_let_in(client: &Client) -> Option<()> {
+    (client.get("/v2/").send().await.unwrap().status == 200).then_some(())
+}
+
+#[tokio::test]
+async fn wrong_passwords_do_not_stall_those_who_are_in() {
+    let (server, _) = with_passwords(&[("ann", "a")], "").await;
+    let ann = server.client().login("ann", "a");
+    ann.get("/v2/").expect(200).await;
+    let alone = time_of(&ann).await;
+    let attackers: Vec<_> = (0..60)
+        .map(|number| {
+            let attacker = server.client().login("ann", &format!("guess{number}"));
+            tokio::spawn(attacker.get("/v2/").send())
+        })
+        .collect();
+    let mut slowest = Duration::ZERO;
+    for _ in 0..20 {
+        slowest = slowest.max(time_of(&ann).await);
+    }
+    for attacker in attackers {
+        assert_eq!(attacker.await.unwrap().unwrap().status, 401);
+    }
+    assert!(slowest < Duration::from_secs(1), "{slowest:?}, alone {alone:?}");
+}
+
+async fn time_of(client: &Client) -> Duration {
+    let started = Instant::now();
+    client.get("/v2/").expect(200).await;
+    started.elapsed()
+}
+
+#[tokio::test]
+async fn credentials_that_are_none_are_refused() {
+    let (server, _) = with_passwords(&[("ann", "a")], "").await;
+    for header in ["Basic", "Basic !!!", "Basic YW5u", "Digest x", "Bearer token", "YW5uOmE="] {
+        let response = server.client().get("/v2/").header("authorization", header).send().await.unwrap();
+        assert!(matches!(response.status.as_u16(), 400 | 401), "{header}: {}", response.status);
+        assert_eq!(response.error_code(), ErrorCode::Unauthorized, "{header}");
+    }
+}
+
+#[tokio::test]
+async fn a_missing_password_file_is_made_with_a_first_user() {
+    let options = ServerOptions::new();
+    let passwords = options.folder().join("passwords");
+    let server = options.config(&auth_config(&passwords, "")).start().await;
+    let log = server.log().text();
+    let (_, after) = log.split_once("the user ").unwrap_or_else(|| panic!("{log}"));
+    let (user, after) = after.split_once(" and the password ").unwrap();
+    let password = after.split(['"', '\n', ' ']).next().unwrap();
+    server.client().login(user, password).get("/v2/").expect(200).await;
+    assert!(!fs::read_to_string(&passwords).unwrap().contains(password));
+    let server = server.restart().await;
+    server.client().login(user, password).get("/v2/").expect(200).await;
+    assert!(!server.log().text().contains("the password"), "{}", server.log().text());
+}
+
+#[tokio::test]
+async fn a_changed_certificate_is_shown_to_new_connections_only() {
+    let options = ServerOptions::new();
+    let [first, second] = ["first", "second"].map(|name| {
+        selfsigned::find_or_make(&options.folder().join(name), &["localhost".to_owned()]).unwrap()
+    });
+    let (certificate, key) = (options.folder().join("server.crt"), options.folder().join("server.key"));
+    let install = |made: &selfsigned::SelfSigned| {
+        fs::copy(&made.key, &key).unwrap();
+        fs::copy(&made.certificate, &certificate).unwrap();
+    };
+    install(&first);
+    let config = format!(
+        "version: 0.1\nhttp: {{tls: {{certificate: {}, key: {}}}}}\n",
+        certificate.display(),
+        key.display()
+    );
+    let server = options.clone().config(&config).start().await;
+    let old = client_of(&server, &first.authority);
+    old.get("/v2/").expect(200).await;
+
+    install(&second);
+    let new = client_of(&server, &second.authority);
+    eventually("the new certificate is shown", async || new.reconnected().get("/v2/").send().await.ok())
+        .await;
+    // This one goes on where it is: it could not connect again, since it does not trust the new certificate.
+    let image = Image::random(3);
+    old.push("app", "latest", &image).await.unwrap();
+    assert!(old.reconnected().get("/v2/").send().await.is_err());
+
+    // What can not be used is not used.
+    fs::write(&certificate, "not a certificate").unwrap();
+    eventually("the registry looks at the file", async || {
+        new.reconnected().get("/v2/").expect(200).await;
+        server.log().text().contains("kept the certificate").then_some(())
+    })
+    .await;
+    new.reconnected().pull("app", "latest", &image).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_registry_on_the_network_is_secure_or_told_not_to_be() {
+    let open = ServerOptions::new().variable("REGISTRY_HTTP_ADDR", "0.0.0.0:0");
+    let (status, log) = open.try_start().await.unwrap_err();
+    assert_eq!(status.code(), Some(1));
+    for said in ["REGISTRY_HTTP_INSECURE=true", "insecure: true", "REGISTRY_AUTH=none", "auth: none"] {
+        assert!(log.contains(said), "{said} is not in\n{log}");
+    }
+    let without_auth = open.clone().variable("REGISTRY_HTTP_INSECURE", "true");
+    let (_, log) = without_auth.try_start().await.unwrap_err();
+    assert!(log.contains("REGISTRY_AUTH=none") && !log.contains("REGISTRY_HTTP_INSECURE"), "{log}");
+    let without_tls = open.clone().variable("REGISTRY_AUTH", "none");
+    let (_, log) = without_tls.try_start().await.unwrap_err();
+    assert!(log.contains("REGISTRY_HTTP_INSECURE=true") && !log.contains("REGISTRY_AUTH"), "{log}");
+
+    let told = open.variable("REGISTRY_HTTP_INSECURE", "true").variable("REGISTRY_AUTH", "none");
+    let server = told.start().await;
+    let url = format!("http://{}", server.address().replace("0.0.0.0", "127.0.0.1"));
+    Client::new(&url).get("/v2/").expect(200).await;
+}
+
+#[tokio::test]
+async fn passwords_are_not_in_the_logs() {
+    let (server, _) = with_passwords(&[("ann", "top-secret-word")], "").await;
+    let ann = server.client().login("ann", "top-secret-word");
+    ann.push("app", "latest", &Image::random(4)).await.unwrap();
+    server.client().login("ann", "top-secret-wrong").get("/v2/").expect(401).await;
+    server.access_log().wait_for("- ann [").await;
+    for log in [server.log().text(), server.access_log().text()] {
+        assert!(!log.contains("top-secret"), "{log}");
+        // Base64 of `ann:top-secret-`.
+        assert!(!log.contains("YW5uOnRvcC1zZWNyZXQt"), "{log}");
+    }
+}
+
+#[tokio::test]
+async fn only_who_may_push_can_write_into_a_session() {
+    let (server, _) = with_passwords(&[("ann", "a")], "  anonymous: pull\n").await;
+    let ann = server.client().login("ann", "a");
+    let session = ann.begin_upload("app").await.unwrap();
+    let blob = Content::random(5, 10);
+    let nobody = server.client();
+    nobody.get(&session.location).expect(401).await;
+    nobody.patch(&session.location).body("x").expect(401).await;
+    nobody.delete(&session.location).expect(401).await;
+    ann.finish_upload(&session, &blob.digest, blob.bytes.clone()).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_refused_push_is_told_before_it_is_sent() {
+    let (server, _) = with_passwords(&[("ann", "a")], "").await;
+    let mut connection = RawConnection::open(server.address()).await.unwrap();
+    let head = "PUT /v2/app/manifests/latest HTTP/1.1\r\nhost: x\r\ncontent-length: 1000000\r\nexpect: 100-continue\r\n\r\n";
+    connection.send(head).await.unwrap();
+    let answer = connection.answer().await.unwrap();
+    assert_eq!(answer.status, 401);
+}
+
+/// A server on the loopback with a password file; `more` goes below `auth`.
+async fn with_passwords(users: &[(&str, &str)], more: &str) -> (Server, PathBuf) {
+    let options = ServerOptions::new();
+    let passwords = options.folder().join("passwords");
+    let lines: Vec<String> = users.iter().map(|(user, password)| password_line(user, password)).collect();
+    fs::write(&passwords, lines.concat()).unwrap();
+    (options.config(&auth_config(&passwords, more)).start().await, passwords)
+}
+
+fn auth_config(passwords: &Path, more: &str) -> String {
+    format!("version: 0.1\nauth:\n  htpasswd: {{realm: test, path: {}}}\n{more}", passwords.display())
+}
+
+/// A line that the binary makes; of the lowest cost, so that tests are quick.
+fn password_line(user: &str, password: &str) -> String {
+    let output = run_binary_with_input(&["hash-password", "--cost", "4", user], &[], password);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// `copy <path> to /etc/docker…`
+async fn authority_in_log(server: &Server) -> PathBuf {
+    let path = server.log().wait_for_value("where the certificate is", |log| {
+        let (_, after) = log.split_once("For docker: copy ")?;
+        Some(PathBuf::from(after.split_once(" to /etc/docker/certs.d/")?.0))
+    });
+    path.await
+}
+
+/// A client by the name that the certificate is for.
+fn client_of(server: &Server, authority: &Path) -> Client {
+    let port = server.address().rsplit(':').next().unwrap();
+    Client::new(&format!("https://localhost:{port}")).trusting(&fs::read(authority).unwrap())
+}
+
+#[tokio::test]
+async fn clients_may_have_to_show_a_certificate() {
+    let options = ServerOptions::new();
+    let made = selfsigned::find_or_make(&options.folder().join("tls"), &["localhost".to_owned()]).unwrap();
+    let (authority, ours) = authority_and_client("our clients");
+    let (_, others) = authority_and_client("somebody else's clients");
+    let authorities = options.folder().join("clients.crt");
+    fs::write(&authorities, authority).unwrap();
+    let config = |mode: &str| {
+        format!(
+            "version: 0.1\nhttp: {{tls: {{certificate: {}, key: {}, clientcas: [{}], clientauth: {mode}}}}}\n",
+            made.certificate.display(),
+            made.key.display(),
+            authorities.display()
+        )
+    };
+    // With every client known, an address on the network needs no passwords.
+    let everywhere = options.variable("REGISTRY_HTTP_ADDR", "0.0.0.0:0");
+    let strict = everywhere.clone().config(&config("require-and-verify-client-cert")).start().await;
+    let client = client_of(&strict, &made.authority);
+    assert!(client.get("/v2/").send().await.is_err());
+    assert!(
+        client.clone().presenting(others.0.as_bytes(), others.1.as_bytes()).get("/v2/").send().await.is_err()
+    );
+    let known = client.presenting(ours.0.as_bytes(), ours.1.as_bytes());
+    let image = Image::random(6);
+    known.push("app", "latest", &image).await.unwrap();
+    known.pull("app", "latest", &image).await.unwrap();
+    drop(strict);
+
+    let lenient = everywhere.variable("REGISTRY_HTTP_ADDR", "127.0.0.1:0");
+    let lenient = lenient.config(&config("verify-client-cert-if-given")).start().await;
+    let client = client_of(&lenient, &made.authority);
+    client.get("/v2/").expect(200).await;
+    assert!(
+        client.clone().presenting(others.0.as_bytes(), others.1.as_bytes()).get("/v2/").send().await.is_err()
+    );
+    client.presenting(ours.0.as_bytes(), ours.1.as_bytes()).get("/v2/").expect(200).await;
+}
+
+/// The certificate of a new authority, and certificate and key of a client that it vouches for; all in PEM form.
+fn authority_and_client(name: &str) -> (String, (String, String)) {
+    let mut authority = rcgen::CertificateParams::new(Vec::new()).unwrap();
+    authority.distinguished_name.push(rcgen::DnType::CommonName, name);
+    authority.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    let authority_key = rcgen::KeyPair::generate().unwrap();
+    let authority_pem = authority.self_signed(&authority_key).unwrap().pem();
+    let issuer = rcgen::Issuer::new(authority, authority_key);
+    let mut client = rcgen::CertificateParams::new(Vec::new()).unwrap();
+    client.extended_key_usages = vec![rcgen::ExtendedKeyUsagePurpose::ClientAuth];
+    let client_key = rcgen::KeyPair::generate().unwrap();
+    let client_pem = client.signed_by(&client_key, &issuer).unwrap().pem();
+    (authority_pem, (client_pem, client_key.serialize_pem()))
+}
