@@ -39,9 +39,12 @@ pub(crate) struct Bench {
 
 impl Bench {
     pub(crate) fn new(options: Options) -> Result<Bench> {
-        let programs = Programs::find()?;
+        let mut programs = Programs::find()?;
+        if options.is_alone {
+            (programs.docker_registry, programs.nginx) = (None, None);
+        }
         for (program, found) in [("docker-registry", &programs.docker_registry), ("nginx", &programs.nginx)] {
-            if found.is_none() {
+            if found.is_none() && !options.is_alone {
                 eprintln!("{program} is not installed: nothing is compared with it");
             }
         }
@@ -148,6 +151,7 @@ impl Bench {
         run: impl Fn(&Server) -> Result<Outcome>,
     ) -> Result<Outcomes> {
         let mut best: Vec<(Kind, Outcome)> = Vec::new();
+        let servers = if scenario.contains(&self.options.case) { servers } else { &[] };
         for round in 1..=self.options.rounds {
             for &server in servers {
                 let kind = server.kind;

@@ -15,6 +15,8 @@ Usage: benches/run [options]
 Options:
   --short                a form of every scenario that takes seconds: it checks every answer, its figures say little
   --only <scenario>,…    pull, lookup, push, push-small, shared, pages, start, connections, huge
+  --case <text>          only loads whose name contains this
+  --alone                this registry alone: for profiling
   --rounds <n>           rounds of each load, of which the best counts (default 3)
   --seconds <s>          how long a round lasts, if it is bound by time (default 3)
   --huge-gib <n>         the size of the huge blob (default 20)
@@ -30,6 +32,10 @@ REGISTRY_BIN names the binary to measure; otherwise it is the release build of t
 #[derive(Clone, Debug)]
 pub(crate) struct Options {
     pub(crate) scenarios: Vec<Scenario>,
+    /// Part of the names of the loads to run.
+    pub(crate) case: String,
+    /// Does not start the others.
+    pub(crate) is_alone: bool,
     pub(crate) format: Format,
     /// Looks into the bytes of every body, and judges no figure.
     pub(crate) is_short: bool,
@@ -85,6 +91,8 @@ impl Default for Options {
     fn default() -> Options {
         Options {
             scenarios: Scenario::ALL.to_vec(),
+            case: String::new(),
+            is_alone: false,
             format: Format::Text,
             is_short: false,
             rounds: 3,
@@ -104,6 +112,8 @@ impl Options {
                 Short('h') | Long("help") => return Ok(None),
                 Long("short") => options.shorten(),
                 Long("only") => options.scenarios = scenarios(&arguments.value()?.string()?)?,
+                Long("case") => options.case = arguments.value()?.string()?,
+                Long("alone") => options.is_alone = true,
                 Long("rounds") => options.rounds = arguments.value()?.parse::<usize>()?.max(1),
                 Long("seconds") => {
                     let seconds: f64 = arguments.value()?.parse()?;

@@ -3,6 +3,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     process::Command,
+    sync::LazyLock,
 };
 
 use serde_json::Value;
@@ -107,7 +108,7 @@ const SPEAK_HTTP: [&str; 1] = ["registry-api"];
 
 #[test]
 fn crates_import_only_what_lies_below_them() {
-    let workspace = Workspace::read();
+    let workspace = &*WORKSPACE;
     for row in TABLE {
         let Some(package) = workspace.by_name.get(row.name) else {
             panic!("there is no package {}", row.name)
@@ -121,7 +122,7 @@ fn crates_import_only_what_lies_below_them() {
 
 #[test]
 fn crates_never_see_what_is_not_their_matter() {
-    let workspace = Workspace::read();
+    let workspace = &*WORKSPACE;
     for row in TABLE {
         let all = workspace.all_below(row.name);
         for banned in row.never {
@@ -136,7 +137,7 @@ fn crates_never_see_what_is_not_their_matter() {
 
 #[test]
 fn digests_and_types_bring_no_async_runtime() {
-    let workspace = Workspace::read();
+    let workspace = &*WORKSPACE;
     for name in ["registry-digest", "registry-types"] {
         let all = workspace.all_below(name);
         for runtime in RUNTIMES {
@@ -149,7 +150,7 @@ fn digests_and_types_bring_no_async_runtime() {
 
 #[test]
 fn only_the_api_speaks_http() {
-    let workspace = Workspace::read();
+    let workspace = &*WORKSPACE;
     for (name, package) in workspace.ours() {
         let speaks = package.imports().any(|import| import == "hyper" || import == "hyper-util");
         let may = SPEAK_HTTP.contains(&name) || FREE.contains(&name);
@@ -159,7 +160,7 @@ fn only_the_api_speaks_http() {
 
 #[test]
 fn what_is_for_tests_stays_out_of_what_is_published() {
-    let workspace = Workspace::read();
+    let workspace = &*WORKSPACE;
     for (name, package) in workspace.ours().filter(|(name, _)| !FREE.contains(name)) {
         let uses = package.dependencies.iter().any(|dependency| dependency.name == "registry-testing");
         assert!(!uses, "{name} would test a second copy of itself");
@@ -168,7 +169,7 @@ fn what_is_for_tests_stays_out_of_what_is_published() {
 
 #[test]
 fn every_package_has_its_row() {
-    let workspace = Workspace::read();
+    let workspace = &*WORKSPACE;
     for (name, _) in workspace.ours() {
         let is_known = FREE.contains(&name) || TABLE.iter().any(|row| row.name == name);
         assert!(is_known, "{name} is new: say in this table what it may import");
@@ -177,12 +178,15 @@ fn every_package_has_its_row() {
 
 #[test]
 fn there_is_one_tls_provider() {
-    let workspace = Workspace::read();
+    let workspace = &*WORKSPACE;
     let all = workspace.all_below("registry");
     for other in ["aws-lc-rs", "aws-lc-sys", "openssl-sys", "native-tls"] {
         assert!(!all.contains(other), "the binary holds {other} beside ring");
     }
 }
+
+/// Read once for all tests.
+static WORKSPACE: LazyLock<Workspace> = LazyLock::new(Workspace::read);
 
 /// What `cargo metadata` says.
 struct Workspace {

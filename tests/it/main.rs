@@ -19,6 +19,7 @@ mod lists;
 mod manifests;
 mod metrics;
 mod mounts;
+mod promises;
 mod protocol;
 mod push_pull;
 mod ranges;

@@ -43,6 +43,9 @@ pub(crate) fn run(bench: &Bench) -> Result<()> {
         let of_few: Vec<&Server> = [&ours_few].into_iter().chain(&docker).collect();
         let few = contest(bench, list, list.count(FEW), &of_few)?;
         let many = contest(bench, list, list.count(many), &[&ours_many])?;
+        if few.requests == 0 || many.requests == 0 {
+            continue;
+        }
         let what = list.name();
         for (figure, reached) in [
             ("CPU", many.cpu_seconds_per_request() / few.cpu_seconds_per_request()),

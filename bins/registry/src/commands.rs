@@ -8,7 +8,7 @@ use std::{
 use anyhow::{Context, bail};
 use registry_core::{
     auth::make_htpasswd_line,
-    config::{Loaded, load, process_environment},
+    config::{Loaded, Warning, load, process_environment},
 };
 use rustix::termios::{LocalModes, OptionalActions, isatty, tcgetattr, tcsetattr};
 
@@ -39,15 +39,22 @@ fn config_file(argument: Option<PathBuf>) -> Option<PathBuf> {
 }
 
 fn load_config(file: Option<&Path>) -> anyhow::Result<Loaded> {
-    load(file, process_environment())
-        .map_err(|problems| anyhow::anyhow!("the configuration can not be used:\n{problems}"))
+    load(file, process_environment()).map_err(|problems| {
+        // What is wrong is often a key that was misspelt.
+        warn(problems.warnings());
+        anyhow::anyhow!("the configuration can not be used:\n{problems}")
+    })
+}
+
+fn warn(warnings: &[Warning]) {
+    for warning in warnings {
+        eprintln!("warning: {warning}");
+    }
 }
 
 fn check_config(file: Option<&Path>) -> anyhow::Result<()> {
     let loaded = load_config(file)?;
-    for warning in &loaded.warnings {
-        eprintln!("warning: {warning}");
-    }
+    warn(&loaded.warnings);
     let name = file.map_or_else(|| "the default configuration".to_owned(), |file| file.display().to_string());
     print(&format!("{name} has no problems\n"))
 }

@@ -71,11 +71,6 @@ impl Bench {
         W: Fn(Arc<SqliteStore>, u64) -> F + Clone + Send + 'static,
         F: Future<Output = ()> + Send,
     {
-        if std::env::var("ONLY").is_ok_and(|only| only != name)
-            || std::env::var("TASKS").is_ok_and(|only| only != tasks.to_string())
-        {
-            return; // TUNE
-        }
         let end = Instant::now() + self.duration;
         let (started, cpu) = (Instant::now(), cpu_time());
         let running: Vec<_> = (0..tasks)

@@ -168,6 +168,14 @@ impl Sender {
         }
     }
 
+    /// The same connection once more, if it takes several requests at once.
+    pub(crate) fn shared(&self) -> Option<Sender> {
+        match self {
+            Sender::Http1(_) => None,
+            Sender::Http2(sender) => Some(Sender::Http2(sender.clone())),
+        }
+    }
+
     pub(crate) fn is_http2(&self) -> bool {
         matches!(self, Sender::Http2(_))
     }

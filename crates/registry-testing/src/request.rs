@@ -146,8 +146,9 @@ impl Request {
     pub async fn open(self) -> Result<Download, ClientError> {
         let request = format!("{} {}", self.method, self.path);
         let timeout = ClientError::Timeout { request };
-        let (response, connection, _) =
+        let (response, connection, client) =
             tokio::time::timeout(DEADLINE, self.head()).await.map_err(|_| timeout)??;
+        client.idle.lock().extend(connection.shared());
         Ok(Download { status: response.status(), body: response.into_body(), _connection: connection })
     }
 

@@ -99,6 +99,30 @@ async fn hundreds_of_slow_readers_take_little_memory() {
 }
 
 #[tokio::test]
+async fn hundreds_of_slow_readers_of_http2_take_little_memory() {
+    const CONNECTIONS: usize = 4;
+    const READERS_EACH: usize = 50;
+    const GROWTH_BYTES_MAX: u64 = 64 * 1024 * 1024;
+    let server = ServerOptions::new().variable("REGISTRY_HTTP_LIMITS_BODYIDLETIMEOUT", "60s").start().await;
+    let blob = Content::random(16, 16_000_000);
+    server.client().push_blob("slow", &blob).await.unwrap();
+    server.client().pull_blob("slow", &blob).await.unwrap();
+    let before = server.memory_bytes();
+    let mut readers = Vec::new();
+    for _ in 0..CONNECTIONS {
+        let client = server.client().speaking(Protocol::Http2);
+        for _ in 0..READERS_EACH {
+            readers.push(client.get(&format!("/v2/slow/blobs/{}", blob.digest)).open().await.unwrap());
+        }
+    }
+    // As much as the registry wants to keep ready for them.
+    tokio::time::sleep(A_WHILE).await;
+    let growth = server.memory_bytes().saturating_sub(before);
+    assert!(growth < GROWTH_BYTES_MAX, "{} slow readers take {growth} bytes", readers.len());
+    server.client().pull_blob("slow", &blob).await.unwrap();
+}
+
+#[tokio::test]
 async fn connections_beyond_the_limit_wait_for_their_turn() {
     let registry = impatient_with(|limits| Limits {
         connections_max: 3,

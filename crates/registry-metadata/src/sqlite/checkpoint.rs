@@ -57,7 +57,8 @@ impl Log {
         let thread = thread::Builder::new()
             .name("metadata-log".to_owned())
             .spawn(move || copy_whenever_asked(&copier, &asked, &copied));
-        let log = |thread| Log { pages, copied_pages, asked_at_pages: 0, thread: Some(thread), ask: Some(ask) };
+        let log =
+            |thread| Log { pages, copied_pages, asked_at_pages: 0, thread: Some(thread), ask: Some(ask) };
         Ok(thread.map(log))
     }
 

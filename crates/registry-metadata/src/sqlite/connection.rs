@@ -41,6 +41,8 @@ pub(super) fn use_log(connection: &Connection) -> Result<(), OpenError> {
     connection
         .pragma_update_and_check(None, "journal_size_limit", LOG_BYTES_MAX, |_| Ok(()))
         .map_err(failed())?;
+    // On macOS only this reaches the disk; elsewhere it changes nothing.
+    connection.pragma_update(None, "fullfsync", true).map_err(failed())?;
     connection.pragma_update(None, "synchronous", "FULL").map_err(failed())
 }
 

@@ -12,7 +12,7 @@ use super::OpenError;
 /// can not keep its promises.
 pub(super) fn prepare(path: &Path) -> Result<(), OpenError> {
     if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
-        create_folder(folder).map_err(OpenError::system("create the database's folder"))?;
+        create_folders(folder).map_err(OpenError::system("create the database's folder"))?;
     }
     private().create(true).open(path).map_err(OpenError::system("open the database"))?;
     match network_file_system(path) {
@@ -33,6 +33,18 @@ pub(super) fn lock(path: &Path) -> Result<File, OpenError> {
         Err(TryLockError::WouldBlock) => Err(OpenError::Served { path: path.to_owned() }),
         Err(TryLockError::Error(source)) => Err(OpenError::System { operation: "lock the database", source }),
     }
+}
+
+/// A folder that is new must be on the disk as well, or the database goes with it in a power cut. What is in the folder
+/// itself is SQLite's business.
+fn create_folders(folder: &Path) -> io::Result<()> {
+    let missing: Vec<&Path> = folder.ancestors().take_while(|folder| !folder.exists()).collect();
+    create_folder(folder)?;
+    for parent in missing.into_iter().filter_map(Path::parent) {
+        let parent = if parent.as_os_str().is_empty() { Path::new(".") } else { parent };
+        File::open(parent)?.sync_all()?;
+    }
+    Ok(())
 }
 
 #[cfg(unix)]

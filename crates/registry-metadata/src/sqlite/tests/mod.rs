@@ -1,6 +1,9 @@
 //! The contract over a file with two stores open, and over memory; and what only SQLite has.
 
 mod backend;
+mod collecting;
 mod contract;
+mod model;
 mod opening;
 mod plans;
+mod writing;

@@ -1,0 +1,336 @@
+//! Clients, a clock and a collector in any order, against what was promised.
+//!
+//! A seeded choice of what happens next drives the real store; beside it a model remembers what clients were told, and
+//! which bytes are there. After each step every promise is checked. At the end everything is deleted, and nothing may be
+//! left: not a row, not a byte.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
+
+use bytes::Bytes;
+use registry_digest::{Algorithm, Digest};
+use registry_types::{Location, Manifest, Reference, RepositoryName, Tag, UploadId};
+
+use super::{
+    backend::{START_MS, rows},
+    collecting::collect,
+};
+use crate::{
+    Clock, FinishUpload, MetadataError, MetadataStore, NewUpload, Options, Purpose, PutManifest, SqliteStore,
+    clock::ManualClock,
+};
+
+const SEEDS: u64 = 24;
+const STEPS: usize = 250;
+const REPOSITORIES: [&str; 2] = ["a", "b/c"];
+const CONTENTS: u64 = 6;
+
+/// What a client was told: by when it has to have used it.
+type Promises = BTreeMap<(usize, Digest), i64>;
+
+struct Model {
+    seed: u64,
+    random: u64,
+    store: SqliteStore,
+    clock: ManualClock,
+    options: Options,
+    bytes: BTreeSet<Location>,
+    manifests: BTreeMap<(usize, Digest), Manifest>,
+    blob_promises: Promises,
+    manifest_promises: Promises,
+}
+
+#[tokio::test]
+async fn no_order_of_events_breaks_a_promise_or_leaks_a_byte() {
+    for seed in 0..SEEDS {
+        let mut model = Model::new(seed);
+        for _ in 0..STEPS {
+            model.step().await;
+            model.check().await;
+        }
+        model.delete_everything().await;
+    }
+}
+
+impl Model {
+    fn new(seed: u64) -> Model {
+        let clock = ManualClock::at_ms(START_MS);
+        let options = Options { undelete_window: Duration::ZERO, ..Options::default() };
+        let store = SqliteStore::open_in_memory(options.clone(), Arc::new(clock.clone())).unwrap();
+        Model {
+            seed,
+            random: seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1,
+            store,
+            clock,
+            options,
+            bytes: BTreeSet::new(),
+            manifests: BTreeMap::new(),
+            blob_promises: Promises::new(),
+            manifest_promises: Promises::new(),
+        }
+    }
+
+    /// The next of a sequence that the seed decides (xorshift).
+    fn below(&mut self, limit: u64) -> u64 {
+        self.random ^= self.random << 13;
+        self.random ^= self.random >> 7;
+        self.random ^= self.random << 17;
+        self.random % limit
+    }
+
+    fn repository(&mut self) -> (usize, RepositoryName) {
+        let number = self.below(2) as usize;
+        (number, REPOSITORIES[number].parse().unwrap())
+    }
+
+    fn blob(&mut self) -> Digest {
+        content(self.below(CONTENTS))
+    }
+
+    fn manifest(&mut self) -> Option<(usize, Digest)> {
+        let known: Vec<_> = self.manifests.keys().copied().collect();
+        (!known.is_empty()).then(|| known[self.below(known.len() as u64) as usize])
+    }
+
+    fn promise_until(&self) -> i64 {
+        self.clock.now_ms() + self.options.lease_ms()
+    }
+
+    async fn step(&mut self) {
+        match self.below(16) {
+            0..=2 => self.push_blob().await,
+            3..=4 => self.head_blob().await,
+            5 => self.mount().await,
+            6..=7 => self.push_image().await,
+            8 => self.push_index().await,
+            9 => self.head_manifest().await,
+            10 => self.delete_manifest().await,
+            11 => self.delete_tag().await,
+            12 => self.delete_blob().await,
+            13 => {
+                let leases = [0.1, 0.4, 1.1][self.below(3) as usize];
+                self.clock.advance(self.options.lease.mul_f64(leases));
+            }
+            14 => drop(collect(&self.store).await),
+            _ => self.reclaim().await,
+        }
+    }
+
+    async fn push_blob(&mut self) {
+        let (number, repository) = self.repository();
+        let digest = self.blob();
+        let id = UploadId::from_random(std::array::from_fn(|_| self.below(256) as u8));
+        let location = Location::of_upload(&id);
+        let algorithm = Algorithm::Sha256;
+        let new = NewUpload { id, repository: repository.clone(), location: location.clone(), algorithm };
+        self.store.start_upload(&new).await.unwrap();
+        self.bytes.insert(location);
+        let claim = self.store.claim_upload(&repository, &id).await.unwrap();
+        if self.below(5) == 0 {
+            self.store.release_upload(&id, claim.epoch);
+            return self.store.cancel_upload(&repository, &id).await.unwrap();
+        }
+        let finish =
+            FinishUpload { repository, id, epoch: claim.epoch, digest, size_bytes: 1, replaces: None };
+        self.store.finish_upload(&finish).await.unwrap();
+        self.store.release_upload(&id, claim.epoch);
+        self.blob_promises.insert((number, digest), self.promise_until());
+    }
+
+    async fn head_blob(&mut self) {
+        let ((number, repository), digest) = (self.repository(), self.blob());
+        if self.store.blob(&repository, &digest, Purpose::Promise).await.unwrap().is_some() {
+            self.blob_promises.insert((number, digest), self.promise_until());
+        }
+    }
+
+    async fn mount(&mut self) {
+        let (from, to) = (self.repository(), self.repository());
+        let digest = self.blob();
+        if self.store.mount_blob(&from.1, &to.1, &digest).await.unwrap() {
+            self.blob_promises.insert((to.0, digest), self.promise_until());
+        }
+    }
+
+    /// An image of two blobs which may say something about another manifest, tagged or not.
+    async fn push_image(&mut self) {
+        let (number, repository) = self.repository();
+        let layers = [self.blob(), self.blob()];
+        let subject = if self.below(3) == 0 { self.manifest().map(|(_, digest)| digest) } else { None };
+        self.put(number, &repository, image(&layers, subject)).await;
+    }
+
+    async fn push_index(&mut self) {
+        let (number, repository) = self.repository();
+        let here: Vec<Digest> = self
+            .manifests
+            .keys()
+            .filter(|(at, _)| *at == number)
+            .map(|(_, digest)| *digest)
+            .take(2)
+            .collect();
+        self.put(number, &repository, index(&here)).await;
+    }
+
+    async fn put(&mut self, number: usize, repository: &RepositoryName, manifest: Manifest) {
+        let digest = manifest.digest(Algorithm::Sha256);
+        let tag: Tag = format!("v{}", self.below(3)).parse().unwrap();
+        let required: Vec<Digest> = manifest.blobs().map(|blob| blob.digest).collect();
+        let required_children: Vec<Digest> = manifest.child_manifests().map(|child| child.digest).collect();
+        let tags = if self.below(2) == 0 { vec![tag] } else { Vec::new() };
+        let put = PutManifest {
+            repository,
+            digest,
+            manifest: &manifest,
+            tags: &tags,
+            required: &required,
+            required_children: &required_children,
+            actor: None,
+        };
+        match self.store.put_manifest(&put).await {
+            Ok(()) => {
+                self.manifest_promises.insert((number, digest), self.promise_until());
+                self.manifests.insert((number, digest), manifest);
+            }
+            Err(MetadataError::MissingReferences { .. }) => {}
+            Err(error) => panic!("seed {}: {error}", self.seed),
+        }
+    }
+
+    async fn head_manifest(&mut self) {
+        let Some((number, digest)) = self.manifest() else { return };
+        if self.read(number, &digest, Purpose::Promise).await {
+            self.manifest_promises.insert((number, digest), self.promise_until());
+        }
+    }
+
+    async fn read(&self, number: usize, digest: &Digest, purpose: Purpose) -> bool {
+        let repository = REPOSITORIES[number].parse().unwrap();
+        self.store.manifest(&repository, &Reference::Digest(*digest), purpose).await.unwrap().is_some()
+    }
+
+    /// What a client deletes is no longer promised.
+    async fn delete_manifest(&mut self) {
+        let Some((number, digest)) = self.manifest() else { return };
+        let repository = REPOSITORIES[number].parse().unwrap();
+        if self.store.delete_manifest(&repository, &digest, None).await.is_ok() {
+            self.manifests.remove(&(number, digest));
+            self.manifest_promises.remove(&(number, digest));
+        }
+    }
+
+    async fn delete_tag(&mut self) {
+        let (_, repository) = self.repository();
+        let tag = format!("v{}", self.below(3)).parse().unwrap();
+        let _ = self.store.delete_tag(&repository, &tag, None).await;
+    }
+
+    async fn delete_blob(&mut self) {
+        let ((number, repository), digest) = (self.repository(), self.blob());
+        if self.store.delete_blob(&repository, &digest).await.is_ok() {
+            self.blob_promises.remove(&(number, digest));
+        }
+    }
+
+    async fn reclaim(&mut self) {
+        for reclaim in self.store.reclaimable(100).await.unwrap() {
+            assert!(self.bytes.remove(&reclaim.location), "seed {}: deleted twice", self.seed);
+            self.store.reclaimed(&reclaim.location).await.unwrap();
+        }
+    }
+
+    async fn check(&mut self) {
+        let (seed, now_ms) = (self.seed, self.clock.now_ms());
+        assert!(rows(&self.store, "PRAGMA foreign_key_check").is_empty(), "seed {seed}");
+        for ((number, digest), until) in &self.blob_promises {
+            if now_ms < *until {
+                self.check_blob(*number, digest, "was promised").await;
+            }
+        }
+        for ((number, digest), until) in &self.manifest_promises {
+            let is_here = now_ms >= *until || self.read(*number, digest, Purpose::Read).await;
+            assert!(is_here, "seed {seed}: manifest {digest} was promised");
+        }
+        let mut gone = Vec::new();
+        for ((number, digest), manifest) in &self.manifests {
+            if !self.read(*number, digest, Purpose::Read).await {
+                gone.push((*number, *digest));
+                continue;
+            }
+            for blob in manifest.blobs() {
+                self.check_blob(*number, &blob.digest, "is used by a manifest").await;
+            }
+            for child in manifest.child_manifests() {
+                let is_here = self.read(*number, &child.digest, Purpose::Read).await;
+                assert!(is_here, "seed {seed}: {digest} lost its child {}", child.digest);
+            }
+        }
+        for collected in gone {
+            self.manifests.remove(&collected);
+        }
+    }
+
+    async fn check_blob(&self, number: usize, digest: &Digest, why: &str) {
+        let repository = REPOSITORIES[number].parse().unwrap();
+        let blob = self.store.blob(&repository, digest, Purpose::Read).await.unwrap();
+        let blob = blob.unwrap_or_else(|| panic!("seed {}: blob {digest} {why}", self.seed));
+        assert!(self.bytes.contains(&blob.location), "seed {}: the bytes of {digest} are gone", self.seed);
+    }
+
+    async fn delete_everything(&mut self) {
+        for number in 0..2 {
+            let repository = REPOSITORIES[number].parse().unwrap();
+            // Those that are listed in others can go once those are gone.
+            for _ in 0..STEPS {
+                for digest in rows(&self.store, "SELECT digest FROM manifests") {
+                    let _ = self.store.delete_manifest(&repository, &digest.parse().unwrap(), None).await;
+                }
+            }
+        }
+        for _ in 0..3 {
+            self.clock.advance(self.options.lease * 2);
+            collect(&self.store).await;
+            self.clock.advance(self.options.read_grace);
+            self.reclaim().await;
+        }
+        for table in ["manifests", "repository_blobs", "digests", "objects", "gc_queue", "reclaim", "uploads"]
+        {
+            assert_eq!(rows(&self.store, &format!("SELECT COUNT(*) FROM {table}")), ["0"], "{table}");
+        }
+        assert!(self.bytes.is_empty(), "seed {}: {:?}", self.seed, self.bytes);
+    }
+}
+
+fn content(number: u64) -> Digest {
+    Digest::of(Algorithm::Sha256, &number.to_le_bytes())
+}
+
+fn descriptor(media_type: &str, digest: &Digest) -> String {
+    format!(r#"{{"mediaType":"application/vnd.oci.image.{media_type}","digest":"{digest}","size":1}}"#)
+}
+
+fn image(layers: &[Digest; 2], subject: Option<Digest>) -> Manifest {
+    let subject = subject
+        .map(|subject| format!(r#","subject":{}"#, descriptor("manifest.v1+json", &subject)))
+        .unwrap_or_default();
+    parse(format!(
+        r#"{{"schemaVersion":2,"mediaType":"application/vnd.oci.image.manifest.v1+json","config":{},"layers":[{}]{subject}}}"#,
+        descriptor("config.v1+json", &layers[0]),
+        descriptor("layer.v1.tar", &layers[1]),
+    ))
+}
+
+fn index(children: &[Digest]) -> Manifest {
+    let children: Vec<String> = children.iter().map(|child| descriptor("manifest.v1+json", child)).collect();
+    parse(format!(
+        r#"{{"schemaVersion":2,"mediaType":"application/vnd.oci.image.index.v1+json","manifests":[{}]}}"#,
+        children.join(",")
+    ))
+}
+
+fn parse(document: String) -> Manifest {
+    Manifest::parse(None, Bytes::from(document)).unwrap()
+}
