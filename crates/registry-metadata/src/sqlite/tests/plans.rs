@@ -116,7 +116,8 @@ fn statements_are_prepared_once() {
                 for parameter in 1..=statement.parameter_count() {
                     statement.raw_bind_parameter(parameter, format!("{round}"))?;
                 }
-                while statement.raw_query().next()?.is_some() {}
+                let mut rows = statement.raw_query();
+                while rows.next()?.is_some() {}
             }
             Ok(statement.get_status(rusqlite::StatementStatus::RePrepare))
         };

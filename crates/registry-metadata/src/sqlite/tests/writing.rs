@@ -64,7 +64,8 @@ async fn work_is_done_though_nobody_waits_for_it() {
     let (_folder, path) = place();
     let store = open(&path);
     let work = store.writer.run("test", Durability::Full, (), |tx: &Tx<'_>| insert(tx, "a"));
-    assert!(tokio::time::timeout(Duration::ZERO, work).await.is_err());
+    // Given up, unless the writer was faster than this thread.
+    let _ = tokio::time::timeout(Duration::ZERO, work).await;
     drop(store);
     assert_eq!(count(&open(&path)).await, "1");
 }
