@@ -148,9 +148,8 @@ async fn every_request_is_a_line_of_the_access_log() {
 /// A client for the debug server, whose address is in the log.
 async fn debug_client(server: &Server) -> Client {
     let address = server.log().wait_for_value("the debug server's address", |log| {
-        let (_, after) = log.split_once("debug server listening ")?;
-        let text = after.split(['"', '\n']).next()?.trim_start_matches("on ").to_owned();
-        Some(text)
+        let (_, after) = log.split_once("health and metrics at http://")?;
+        after.split(['"', '\n']).next().map(str::to_owned)
     });
     Client::new(&format!("http://{}", address.await))
 }

