@@ -4,6 +4,8 @@
 //! implementation breaks a promise. Cases look at tables with [`Probe::rows`], since what a collector will do, and when,
 //! is told by rows and not by answers.
 
+#![allow(clippy::unwrap_used, reason = "a suite of assertions: what fails is to panic")]
+
 mod blobs;
 mod catalog;
 mod deletes;

@@ -281,8 +281,8 @@ impl Model {
     }
 
     async fn delete_everything(&mut self) {
-        for number in 0..2 {
-            let repository = REPOSITORIES[number].parse().unwrap();
+        for repository in REPOSITORIES.iter().take(2) {
+            let repository = repository.parse().unwrap();
             // Those that are listed in others can go once those are gone.
             for _ in 0..STEPS {
                 for digest in rows(&self.store, "SELECT digest FROM manifests") {
