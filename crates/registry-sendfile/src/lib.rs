@@ -1,6 +1,6 @@
 //! Files into sockets without a copy, under a server that knows only bytes.
 //!
-//! HTTP libraries write [`Bytes`]; they have no place for a file descriptor. So [`map`] gives a part of a file as `Bytes`
+//! HTTP libraries write [`Bytes`](bytes::Bytes); they have no place for a file descriptor. So [`map`] gives a part of a file as `Bytes`
 //! over a mapping, which costs address space and nothing else as long as nobody reads it; and [`SendFile`], around the
 //! connection, recognises their address among the slices that it is to write, and calls `sendfile` instead. Whoever does
 //! read them (a library that copies after all) gets the right bytes, only slower.
