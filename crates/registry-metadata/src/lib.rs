@@ -1,4 +1,80 @@
-//! Everything that a container registry knows besides bytes.
+//! Everything that a container registry knows besides bytes: which repositories there are, what their tags lead to, which
+//! manifests and blobs they have, where the bytes of a blob lie, which uploads are under way, and what may be deleted.
+//!
+//! [`MetadataStore`] is the trait, and [`SqliteStore`] keeps it in one SQLite file. What is *not* here: bytes (a
+//! [`Blob`] says where they lie, and nobody here looks), HTTP, who may do what, and the collector. The collector works
+//! on the tables that this crate keeps such that it can: see `schema` in the source for what each table is for.
+//!
+//! ```
+//! use std::sync::Arc;
+//! use registry_digest::{Algorithm, Digest};
+//! use registry_metadata::{FinishUpload, MetadataStore, NewUpload, Options, Purpose, SqliteStore, SystemClock};
+//! use registry_types::{Location, RepositoryName, UploadId};
+//!
+//! # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+//! let store = SqliteStore::open_in_memory(Options::default(), Arc::new(SystemClock))?;
+//! let (id, repository): (_, RepositoryName) = (UploadId::from_random([7; 16]), "team/app".parse()?);
+//! let (location, algorithm) = (Location::of_upload(&id), Algorithm::Sha256);
+//! store.start_upload(&NewUpload { id, repository: repository.clone(), location: location.clone(), algorithm }).await?;
+//!
+//! let claim = store.claim_upload(&repository, &id).await?; // nobody else writes to this upload now
+//! let digest = Digest::of(algorithm, b"hello"); // … the bytes are written to `claim.location` and are durable …
+//! let (epoch, replaces) = (claim.epoch, None);
+//! store.finish_upload(&FinishUpload { repository: repository.clone(), id, epoch, digest, size_bytes: 5, replaces }).await?;
+//! store.release_upload(&id, epoch);
+//!
+//! assert_eq!(store.blob(&repository, &digest, Purpose::Read).await?.unwrap().location, location);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! # }).unwrap();
+//! ```
+//!
+//! # Two promises, and why they hold
+//!
+//! **1. Integrity**: what an acknowledged manifest references in its repository is there until that manifest is deleted.
+//!
+//! A manifest goes in with a row for each blob and each manifest that it refers to, in one transaction. If the target is
+//! in the repository, the row's foreign key holds it, and the database refuses to remove a row that a foreign key leads
+//! to: not only this crate's code but also a collector, another version, or a person at a prompt is refused. The chain
+//! goes on: the blob's link holds its digest, the digest its object, and an object's bytes are given up only in the
+//! transaction that removes the object's row. If the target is not in the repository, which the pusher must have been
+//! allowed, the row is kept by digest, and the transaction that brings the target in also sets the foreign key. No clock
+//! has a part in any of this.
+//!
+//! Of two transactions that race, one puts a manifest that needs a blob and one removes the blob, the later one either
+//! sees what the first one did, and answers that, or fails by the foreign key.
+//!
+//! **2. No surprise**: a client that was told that a blob or manifest exists has at least one
+//! [lease](Options::lease) to push something that uses it.
+//!
+//! A collector takes nothing that is referenced and nothing whose `lease_until` is still to come. So it is enough that
+//! whenever a client is told, the row is referenced or has a whole lease left:
+//!
+//! - An upload that is finished, a mount, and a push without a tag write a new lease of one and a half.
+//! - [`Purpose::Promise`] of something unreferenced with less than one lease left writes a new lease, and answers only if
+//!   that write hit a row.
+//! - [`Purpose::Promise`] of something referenced writes nothing: hot base layers cost nothing. If the last reference
+//!   goes right after the look, then the transaction that removes it writes a new lease, because *every* transaction
+//!   that removes a reference does so for what nothing refers to afterwards. If that transaction came before the look,
+//!   the look saw that lease.
+//!
+//! Whatever is granted a lease is put on `gc_queue` for the moment when it ends, and so is whatever else may have become
+//! garbage; hence nothing is forgotten, though the queue itself protects nothing. The half lease above what is promised
+//! lets clocks differ by as much, and spares a write for what is asked for all the time.
+//!
+//! A client's own deletes are no surprise: `DELETE` of a blob that nothing references removes it whatever its lease.
+//!
+//! # Modules
+//!
+//! | Module | What |
+//! |---|---|
+//! | `store` | [`MetadataStore`] |
+//! | `record` | what goes in and comes out |
+//! | `options`, [`clock`] | leases and windows; whose time it is |
+//! | `error` | [`MetadataError`] |
+//! | `schema` | the tables, which promise each of them keeps, migrations |
+//! | `sql` | every statement, written once for SQLite and PostgreSQL |
+//! | `sqlite` | [`SqliteStore`]: the writer's thread, readers, claims, and one module for each noun |
+//! | `contract` (feature) | what every implementation must do, as tests to run over it |
 
 #![forbid(unsafe_code)]
 

@@ -8,11 +8,13 @@ use super::{
     fixture::{Fixture, digest, referrer, repo},
     open,
 };
+use crate::REFERRERS_BYTES_MAX;
 
 /// Referrers are found by their subject, whether or not it is there.
 pub async fn all(backend: &dyn Backend) {
     referrers_are_described(backend).await;
     referrers_are_paged_and_filtered_by_type(backend).await;
+    a_page_is_cut_by_the_size_of_its_annotations(backend).await;
     nothing_refers_to_the_unknown(backend).await;
 }
 
@@ -70,6 +72,29 @@ async fn referrers_are_paged_and_filtered_by_type(backend: &dyn Backend) {
         assert_eq!(&paged, expected);
     }
     assert!(list(&f, &subject, Some("application/x.other"), None).await.is_empty());
+}
+
+async fn a_page_is_cut_by_the_size_of_its_annotations(backend: &dyn Backend) {
+    let f = open(backend).await;
+    let empty = f.push_blob("a", "{}").await;
+    let subject = f.push_image("a", "content", &["v1"]).await;
+    let mut expected = Vec::new();
+    for number in 0..3 {
+        let note = number.to_string().repeat(REFERRERS_BYTES_MAX * 2 / 3);
+        expected.push(f.put("a", &referrer(&empty, &subject, "a/b", &note), &[]).await.unwrap());
+    }
+    expected.sort();
+    let mut pages: Vec<Vec<Digest>> = Vec::new();
+    loop {
+        let after = pages.last().and_then(|page| page.last());
+        let page = f.store().referrers(&repo("a"), &subject, None, after, 10).await.unwrap();
+        if page.is_empty() {
+            break;
+        }
+        pages.push(page.iter().map(|descriptor| descriptor.digest).collect());
+    }
+    assert_eq!(pages.iter().map(Vec::len).collect::<Vec<_>>(), [2, 1]);
+    assert_eq!(pages.concat(), expected);
 }
 
 async fn nothing_refers_to_the_unknown(backend: &dyn Backend) {

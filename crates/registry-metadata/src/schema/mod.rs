@@ -1,6 +1,6 @@
 //! The tables, and which promise each of them keeps.
 //!
-//! Written once for SQLite and PostgreSQL: what the two spell differently is a word in braces that a [`Dialect`] fills
+//! Written once for SQLite and PostgreSQL: what the two spell differently is a word in braces that a [`dialect`] fills
 //! in. Migrations are numbered and only add; an older binary that is still running beside a newer one must go on working,
 //! and each migration says how old that binary may be.
 //!

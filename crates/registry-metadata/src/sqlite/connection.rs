@@ -16,8 +16,9 @@ pub(super) const STATEMENTS_MAX: usize = 128;
 /// Pages that the writer keeps, in KiB.
 const WRITER_CACHE_KIB: i64 = 8 * 1024;
 
-/// Pages that each reader keeps, in KiB.
-const READER_CACHE_KIB: i64 = 2 * 1024;
+/// Pages that each reader keeps, in KiB. They are not mapped from the file instead: that would spare a copy, but a disk
+/// that fails would end the process in place of one request.
+const READER_CACHE_KIB: i64 = 4 * 1024;
 
 /// What the log may keep of the disk after it was copied, in bytes.
 const LOG_BYTES_MAX: i64 = 64 * 1024 * 1024;

@@ -23,8 +23,8 @@ use crate::{
     clock::ManualClock,
 };
 
-const SEEDS: u64 = 24;
-const STEPS: usize = 250;
+const SEEDS: u64 = 16;
+const STEPS: usize = 200;
 const REPOSITORIES: [&str; 2] = ["a", "b/c"];
 const CONTENTS: u64 = 6;
 
@@ -281,7 +281,7 @@ impl Model {
     }
 
     async fn delete_everything(&mut self) {
-        for repository in REPOSITORIES.iter().take(2) {
+        for repository in REPOSITORIES {
             let repository = repository.parse().unwrap();
             // Those that are listed in others can go once those are gone.
             for _ in 0..STEPS {
