@@ -1,14 +1,21 @@
 //! How connections are opened and set.
 
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{
+    path::Path,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
-use rusqlite::{Connection, OpenFlags, config::DbConfig, functions::FunctionFlags};
+use rusqlite::{Connection, ErrorCode, OpenFlags, config::DbConfig, functions::FunctionFlags};
 
 use super::OpenError;
 use crate::Clock;
 
 /// How long to wait for another process (`registry-gc` beside the server), whose transactions are short.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Between two attempts where SQLite does not wait by itself.
+const BUSY_PAUSE: Duration = Duration::from_millis(5);
 
 /// More than there are statements, so that each is prepared once.
 pub(super) const STATEMENTS_MAX: usize = 128;
@@ -34,8 +41,7 @@ pub(super) fn writer(path: &Path, clock: &Arc<dyn Clock>) -> rusqlite::Result<Co
 /// Makes the writer's commits durable and readers independent of it.
 pub(super) fn use_log(connection: &Connection) -> Result<(), OpenError> {
     let failed = || OpenError::database("set the database up");
-    let mode: String =
-        connection.pragma_update_and_check(None, "journal_mode", "wal", |row| row.get(0)).map_err(failed())?;
+    let mode = switch_to_log(connection).map_err(failed())?;
     if mode != "wal" {
         return Err(OpenError::NoWriteAheadLog { mode });
     }
@@ -45,6 +51,23 @@ pub(super) fn use_log(connection: &Connection) -> Result<(), OpenError> {
     // On macOS only this reaches the disk; elsewhere it changes nothing.
     connection.pragma_update(None, "fullfsync", true).map_err(failed())?;
     connection.pragma_update(None, "synchronous", "FULL").map_err(failed())
+}
+
+/// Asks for the write-ahead log and answers with the mode that there is then. Of two connections to a new database, each
+/// needs all others to let go for the switch; SQLite refuses one of them at once without having called its busy handler,
+/// since both might wait for ever. So the one waits here.
+fn switch_to_log(connection: &Connection) -> rusqlite::Result<String> {
+    let patience = Instant::now() + BUSY_TIMEOUT;
+    loop {
+        match connection.pragma_update_and_check(None, "journal_mode", "wal", |row| row.get(0)) {
+            Err(error) if is_busy(&error) && Instant::now() < patience => std::thread::sleep(BUSY_PAUSE),
+            result => return result,
+        }
+    }
+}
+
+fn is_busy(error: &rusqlite::Error) -> bool {
+    error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy)
 }
 
 /// A connection that only reads.

@@ -79,13 +79,16 @@ fn a_newer_schema_that_needs_a_newer_binary_is_refused() {
 
 #[test]
 fn of_several_that_open_a_new_database_at_once_one_makes_the_schema() {
-    let (_folder, path) = place();
-    let stores: Vec<_> = std::thread::scope(|scope| {
-        let opening: Vec<_> = (0..4).map(|_| scope.spawn(|| open(&path))).collect();
-        opening.into_iter().map(|opened| opened.join().unwrap()).collect()
-    });
-    for store in stores {
-        assert_eq!(rows(&store.unwrap(), "SELECT COUNT(*) FROM store"), ["1"]);
+    // Many times, since the threads meet in few of them.
+    for _ in 0..20 {
+        let (_folder, path) = place();
+        let stores: Vec<_> = std::thread::scope(|scope| {
+            let opening: Vec<_> = (0..4).map(|_| scope.spawn(|| open(&path))).collect();
+            opening.into_iter().map(|opened| opened.join().unwrap()).collect()
+        });
+        for store in stores {
+            assert_eq!(rows(&store.unwrap(), "SELECT COUNT(*) FROM store"), ["1"]);
+        }
     }
 }
 
