@@ -1,6 +1,7 @@
 //! The id under which a request stands in the logs.
 
 use std::{
+    fmt,
     hash::{BuildHasher, RandomState},
     sync::{
         LazyLock,
@@ -8,7 +9,7 @@ use std::{
     },
 };
 
-use http::HeaderMap;
+use http::{HeaderMap, HeaderValue};
 
 use crate::response::X_REQUEST_ID;
 
@@ -18,17 +19,36 @@ const ID_BYTES_MAX: usize = 64;
 static PROCESS: LazyLock<u64> = LazyLock::new(|| RandomState::new().hash_one("process"));
 static NEXT: AtomicU64 = AtomicU64::new(0);
 
-/// The id that a proxy gave, if it is harmless in a log, or one of our own: unique, not secret.
-pub(crate) fn of(headers: &HeaderMap) -> String {
-    let given = headers.get(X_REQUEST_ID).and_then(|value| value.to_str().ok());
-    let is_harmless = |id: &&str| {
-        let harmless = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
-        (1..=ID_BYTES_MAX).contains(&id.len()) && id.bytes().all(harmless)
-    };
-    match given.filter(is_harmless) {
-        Some(id) => id.to_owned(),
-        None => format!("{:016x}{:08x}", *PROCESS, NEXT.fetch_add(1, Ordering::Relaxed)),
+/// An id: what a proxy gave, if that is harmless in a log, or one of our own: unique, not secret.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct RequestId(HeaderValue);
+
+impl RequestId {
+    pub(crate) fn of(headers: &HeaderMap) -> RequestId {
+        let given = headers.get(X_REQUEST_ID).filter(|id| is_harmless(id.as_bytes()));
+        RequestId(given.cloned().unwrap_or_else(new))
     }
+
+    /// For the answer.
+    pub(crate) fn header(&self) -> HeaderValue {
+        self.0.clone()
+    }
+}
+
+impl fmt::Display for RequestId {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(self.0.to_str().unwrap_or_default())
+    }
+}
+
+fn is_harmless(id: &[u8]) -> bool {
+    let harmless = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
+    (1..=ID_BYTES_MAX).contains(&id.len()) && id.iter().all(harmless)
+}
+
+fn new() -> HeaderValue {
+    let id = format!("{:016x}{:08x}", *PROCESS, NEXT.fetch_add(1, Ordering::Relaxed));
+    HeaderValue::try_from(id).expect("hexadecimal digits fit a header")
 }
 
 #[cfg(test)]
@@ -37,10 +57,12 @@ mod tests {
 
     #[test]
     fn only_harmless_ids_are_taken_over() {
-        let with = |id: &str| of(&HeaderMap::from_iter([(X_REQUEST_ID, id.parse().unwrap())]));
+        let with = |id: &str| {
+            RequestId::of(&HeaderMap::from_iter([(X_REQUEST_ID, id.parse().unwrap())])).to_string()
+        };
         assert_eq!(with("abc-1.2_3"), "abc-1.2_3");
         assert_ne!(with("a b"), "a b");
         assert_ne!(with(&"a".repeat(65)).len(), 65);
-        assert_ne!(of(&HeaderMap::new()), of(&HeaderMap::new()));
+        assert_ne!(RequestId::of(&HeaderMap::new()), RequestId::of(&HeaderMap::new()));
     }
 }

@@ -15,7 +15,7 @@ use crate::{
     links::Links,
     metrics::Handler,
     observed::Observed,
-    request_id,
+    request_id::RequestId,
     response::{DOCKER_API_VERSION, Response, X_REQUEST_ID, bytes_response, empty_response},
     route::{Route, RouteError},
 };
@@ -46,8 +46,8 @@ impl Service {
     /// except that a running upload saves what has arrived.
     pub async fn respond(&self, request: Request<Incoming>) -> Response<Observed> {
         let started = Instant::now();
-        let request_id = request_id::of(request.headers());
-        let entry = Entry::begin(&request, self.peer.address, &request_id);
+        let request_id = RequestId::of(request.headers());
+        let mut entry = Entry::begin(&request, self.peer.address, request_id);
         let (parts, body) = request.into_parts();
         let route = self.parse(&parts.method, &parts.uri);
         let handler = route.as_ref().map_or(Handler::None, Handler::of);
@@ -56,17 +56,15 @@ impl Service {
         let Answer { mut response, user, error } = self.answer(&parts, route, body).await;
         if let Some(error) = error {
             tracing::error!(
-                request.id = %request_id, http.route = handler.name(),
+                request.id = %entry.request_id, http.route = handler.name(),
                 "{} {} failed: {error}", parts.method, parts.uri.path()
             );
         }
         if !self.peer.tls && parts.version < http::Version::HTTP_2 {
             response.body_mut().send_files();
         }
-        if let Ok(value) = HeaderValue::from_str(&request_id) {
-            response.headers_mut().insert(X_REQUEST_ID, value);
-        }
-        let entry = entry.user(user).status(response.status());
+        response.headers_mut().insert(X_REQUEST_ID, entry.request_id.header());
+        entry.set_outcome(user, response.status());
         let observed = |body| Observed::new(body, self.app.clone(), entry, in_flight, started);
         response.map(observed)
     }

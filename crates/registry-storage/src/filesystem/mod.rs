@@ -134,6 +134,9 @@ impl BlobStore for FilesystemStore {
     }
 
     async fn size(&self, location: &Location) -> Result<Option<u64>, StorageError> {
+        if let Some(found) = self.root.size_now(location) {
+            return found.map_err(|errno| StorageError::io("look for an object", errno));
+        }
         Ok(self.open_file(location).await?.map(|(_, size_bytes)| size_bytes))
     }
 

@@ -36,6 +36,8 @@ pub(super) struct Root {
     pub(super) disk: Disk,
     pub(super) directories: Directories,
     pub(super) tenures: Tenures,
+    /// Whether looking a file up takes no way over a network: then any thread may do it.
+    is_local: bool,
     /// Locked as long as it is open.
     _lock: Option<File>,
 }
@@ -51,12 +53,14 @@ impl Root {
         if !directory.metadata().map_err(failed)?.is_dir() {
             return Err(failed(io::ErrorKind::NotADirectory.into()));
         }
+        let is_local = is_local(&directory);
         let mut root = Root {
             path: path.clone(),
             access: options.access,
             disk: Disk::new(options.durability),
             directories: Directories::new(directory),
             tenures: Tenures::default(),
+            is_local,
             _lock: None,
         };
         root.check_not_foreign()?;
@@ -112,6 +116,13 @@ impl Root {
     #[cfg(not(target_os = "linux"))]
     pub(super) fn open_cached(&self, _location: &Location) -> Option<Result<File, Errno>> {
         None
+    }
+
+    /// The size of an object, or nothing if there is none; by one system call. Nothing at all on a file system that may
+    /// let an asynchronous thread wait for a server.
+    pub(super) fn size_now(&self, location: &Location) -> Option<Result<Option<u64>, Errno>> {
+        let size_bytes = |stat: Stat| is_file(&stat).then(|| stat.st_size.try_into().unwrap_or_default());
+        self.is_local.then(|| Ok(self.stat(location.as_str())?.and_then(size_bytes)))
     }
 
     /// Removes an object, if there is one.
@@ -220,6 +231,23 @@ impl Root {
         note.map_err(failed)?;
         Ok(file)
     }
+}
+
+/// Whether a directory is on a disk of this machine, as far as is known.
+#[cfg(target_os = "linux")]
+fn is_local(directory: &File) -> bool {
+    // ext2 to ext4, XFS, Btrfs, tmpfs, overlayfs, F2FS, ZFS, bcachefs: `f_type` in statfs(2).
+    const LOCAL: [u64; 8] =
+        [0xef53, 0x5846_5342, 0x9123_683e, 0x0102_1994, 0x794c_7630, 0xf2f5_2010, 0x2fc1_2fc1, 0xca45_1a4e];
+    // The field's type and sign differ between architectures; the numbers have 32 bits.
+    #[expect(clippy::cast_sign_loss, reason = "only the bits matter")]
+    rustix::fs::fstatfs(directory).is_ok_and(|found| LOCAL.contains(&(found.f_type as u64 & 0xffff_ffff)))
+}
+
+/// Nothing is known.
+#[cfg(not(target_os = "linux"))]
+fn is_local(_directory: &File) -> bool {
+    false
 }
 
 /// Whether this is what an object can be.
