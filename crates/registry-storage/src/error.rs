@@ -62,6 +62,12 @@ pub enum StorageError {
         /// The key that was asked for.
         location: Location,
     },
+    /// Not a name that a [small object](crate::SmallObjects) can have, or more bytes than one can have.
+    #[error("{name} is no name for a small object, or the object is too large")]
+    NotForSmallObjects {
+        /// The name that was asked for.
+        name: Location,
+    },
     /// The store has an identity already.
     #[error("the store has an identity already")]
     IdentityExists,

@@ -34,6 +34,7 @@
 //! |---|---|
 //! | `store` | the traits [`BlobStore`] and [`Upload`] and what they promise |
 //! | `state` | [`UploadState`]: what an upload needs to go on |
+//! | `small` | [`SmallObjects`]: named objects beside the blobs, created once, for a journal |
 //! | `body` | [`Body`]: an opened object |
 //! | `identity` | [`StoreIdentity`]: which store this is |
 //! | `filesystem` | [`FilesystemStore`]: layout, lock, writing, flushing, listing |
@@ -50,6 +51,7 @@ mod error;
 mod filesystem;
 mod identity;
 mod memory;
+mod small;
 mod state;
 mod store;
 
@@ -58,5 +60,6 @@ pub use error::{StorageError, UploadStateError};
 pub use filesystem::{Access, Durability, FilesystemOptions, FilesystemStore};
 pub use identity::{STORE_FORMAT, StoreIdentity};
 pub use memory::MemoryStore;
+pub use small::{Creation, SMALL_OBJECT_BYTES_MAX, SmallObjects};
 pub use state::UploadState;
 pub use store::{BlobStore, ObjectInfo, Upload};

@@ -24,12 +24,13 @@ mod listing;
 mod reading;
 mod removing;
 mod resuming;
+mod small;
 mod support;
 mod uploading;
 
 use std::sync::Arc;
 
-use crate::BlobStore;
+use crate::{BlobStore, SmallObjects};
 
 /// Runs the whole suite, each part of it on a new and empty store.
 pub async fn all(make: impl AsyncFn() -> Arc<dyn BlobStore>) {
@@ -64,4 +65,14 @@ pub async fn all(make: impl AsyncFn() -> Arc<dyn BlobStore>) {
         listing::shows_uploads_that_are_not_finished,
         listing::an_empty_store_has_nothing,
     );
+}
+
+/// Runs the suite of [`SmallObjects`], each part of it on a new and empty store.
+pub async fn small_objects(make: impl AsyncFn() -> Arc<dyn SmallObjects>) {
+    small::are_created_once(make().await).await;
+    small::one_of_many_attempts_creates(make().await).await;
+    small::are_read_whole(make().await).await;
+    small::are_listed_in_order(make().await).await;
+    small::are_removed(make().await).await;
+    small::have_names_of_their_own(make().await).await;
 }

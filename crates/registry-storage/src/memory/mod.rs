@@ -1,6 +1,7 @@
 //! Objects in memory.
 
 mod content;
+mod small;
 mod upload;
 
 use std::{
@@ -39,6 +40,7 @@ struct Contents {
     identity: Option<StoreIdentity>,
     objects: BTreeMap<Location, Object>,
     used_bytes: u64,
+    small: BTreeMap<Location, small::Small>,
     /// The one upload that may write to an object.
     writers: BTreeMap<Location, u64>,
     /// How many uploads there ever were; numbers them.
@@ -204,6 +206,7 @@ mod tests {
     #[tokio::test(flavor = "multi_thread")]
     async fn keeps_the_contract() {
         contract::all(async || Arc::new(MemoryStore::new()) as _).await;
+        contract::small_objects(async || Arc::new(MemoryStore::new()) as _).await;
     }
 
     #[tokio::test]
