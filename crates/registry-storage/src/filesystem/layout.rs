@@ -14,6 +14,9 @@ pub(super) const LOCK: &str = "store/lock";
 /// What the objects lie in, by shard.
 pub(super) const BLOBS: &str = "store/blobs";
 
+/// What small objects lie in, each as a file.
+pub(super) const SMALL: &str = "store/small";
+
 /// What a Go registry keeps its data in.
 pub(super) const FOREIGN: &str = "docker/registry/v2";
 

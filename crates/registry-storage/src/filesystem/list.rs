@@ -82,7 +82,7 @@ impl Root {
 }
 
 /// When a file was written to last; times before 1970 count as that.
-fn modified(stat: &Stat) -> SystemTime {
+pub(super) fn modified(stat: &Stat) -> SystemTime {
     let seconds = u64::try_from(stat.st_mtime).unwrap_or(0);
     SystemTime::UNIX_EPOCH + Duration::from_secs(seconds)
 }

@@ -11,6 +11,7 @@ mod options;
 #[cfg(test)]
 mod probe;
 mod root;
+mod small;
 mod tenure;
 #[cfg(test)]
 mod tests;
@@ -36,6 +37,7 @@ use crate::{BlobStore, Body, ObjectInfo, StorageError, StoreIdentity, Upload, Up
 /// | `store/identity` | the [`StoreIdentity`] |
 /// | `store/lock` | held by the process that serves, whose number is in it |
 /// | `store/blobs/<two hex digits>/<upload id>` | an object, from its first byte on: nothing is moved or renamed |
+/// | `store/small/<name>` | a [small object](crate::SmallObjects), the slashes in its name as `%2F` |
 ///
 /// Keys that do not begin with `store/` can be read and deleted, but not written.
 ///

@@ -158,7 +158,7 @@ impl Root {
         let named = file.map_err(io::Error::from).and_then(|mut file| {
             file.write_all(&identity.to_bytes())?;
             self.disk.sync_data(&file)?;
-            self.name_identity(&aside)
+            self.name(&aside, layout::IDENTITY)
         });
         let _ = unlinkat(root, &aside, AtFlags::empty());
         match named {
@@ -167,13 +167,14 @@ impl Root {
         }
     }
 
-    fn name_identity(&self, aside: &str) -> io::Result<()> {
+    /// Gives a file that was written aside its name, unless that is taken.
+    pub(super) fn name(&self, aside: &str, name: &str) -> io::Result<()> {
         let root = self.directories.root();
-        match linkat(root, aside, root, layout::IDENTITY, AtFlags::empty()) {
+        match linkat(root, aside, root, name, AtFlags::empty()) {
             // A file system without hard links. Two at once could both succeed here, but only one process serves.
-            Err(Errno::PERM | Errno::OPNOTSUPP | Errno::NOSYS) => match self.stat(layout::IDENTITY)? {
+            Err(Errno::PERM | Errno::OPNOTSUPP | Errno::NOSYS) => match self.stat(name)? {
                 Some(_) => Err(io::ErrorKind::AlreadyExists.into()),
-                None => Ok(renameat(root, aside, root, layout::IDENTITY)?),
+                None => Ok(renameat(root, aside, root, name)?),
             },
             linked => Ok(linked?),
         }

@@ -46,6 +46,12 @@ async fn keeps_the_contract() {
             Arc::new(FilesystemStore::open(&FilesystemOptions { durability, ..options }).unwrap()) as _
         };
         contract::all(make).await;
+        let make = async || {
+            count.set(count.get() + 1);
+            let options = FilesystemOptions::new(roots.path().join(count.get().to_string()));
+            Arc::new(FilesystemStore::open(&FilesystemOptions { durability, ..options }).unwrap()) as _
+        };
+        contract::small_objects(make).await;
     }
 }
 
