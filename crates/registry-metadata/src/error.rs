@@ -92,6 +92,9 @@ pub enum MetadataError {
         source: Box<dyn StdError + Send + Sync>,
     },
     /// The database can not serve right now: locked for too long, or shutting down. Trying again later may help.
+    ///
+    /// This alone may also mean that nobody knows: with a [journal](crate::JournalStore) that could not store in time what
+    /// was committed, it may yet be done.
     #[error("the database is not available: {operation}")]
     Unavailable {
         /// What was being done.

@@ -74,6 +74,7 @@
 //! | `schema` | the tables, which promise each of them keeps, migrations |
 //! | `sql` | every statement, written once for SQLite and PostgreSQL |
 //! | `sqlite` | [`SqliteStore`]: the writer's thread, readers, claims, and one module for each noun |
+//! | `sqlite/journal` | every commit in a [`JournalStore`] as well, from which the database can be made again |
 //! | `contract` (feature) | what every implementation must do, as tests to run over it |
 
 #![forbid(unsafe_code)]
@@ -96,5 +97,8 @@ pub use record::{
     Blob, ClaimedUpload, FinishUpload, NewUpload, Purpose, PutManifest, Reclaim, StoredManifest, UploadStatus,
 };
 pub use schema::VOLATILE_TABLES;
-pub use sqlite::{OpenError, SqliteStore};
+pub use sqlite::{
+    JournalCreation, JournalError, JournalOptions, JournalReport, JournalRole, JournalStatus, JournalStore,
+    JournalStoreError, OpenError, SqliteStore, drop_journal, survey_journal, verify_journal,
+};
 pub use store::{MetadataStore, REFERRERS_BYTES_MAX, REFERRING_MAX};

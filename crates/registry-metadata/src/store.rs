@@ -20,7 +20,7 @@ pub const REFERRERS_BYTES_MAX: usize = 512 * 1024;
 /// Each method is one transaction. When it answers, what it did is durable, but for upload sessions: those survive a
 /// killed process, and a power cut may lose the newest of them. Every method may also answer
 /// [`NoSpace`](crate::MetadataError::NoSpace), [`Unavailable`](crate::MetadataError::Unavailable) or
-/// [`Backend`](crate::MetadataError::Backend); then nothing of it was done.
+/// [`Backend`](crate::MetadataError::Backend); then nothing of it was done, but for what `Unavailable` says.
 ///
 /// **Cancellation**: a method whose future is dropped before it answers has done all of its work or none, and may still
 /// do it later.

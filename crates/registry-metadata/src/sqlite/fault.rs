@@ -4,6 +4,7 @@ use std::{error::Error as StdError, sync::Arc};
 
 use rusqlite::{ErrorCode, ffi};
 
+use super::journal::{self, JournalError};
 use crate::MetadataError;
 
 /// Why a piece of work stopped.
@@ -27,8 +28,21 @@ impl From<rusqlite::Error> for Fault {
     }
 }
 
-/// What a failure of SQLite means for whoever asked for `operation`.
-pub(super) fn explain(operation: &'static str, error: Arc<rusqlite::Error>) -> MetadataError {
+/// Why a commit did not come to anything.
+#[derive(Clone, Debug)]
+pub(super) enum Failure {
+    /// SQLite failed.
+    Sql(Arc<rusqlite::Error>),
+    /// The commit can not be journalled, or was not stored in time.
+    Journal(Arc<JournalError>),
+}
+
+/// What a failure means for whoever asked for `operation`.
+pub(super) fn explain(operation: &'static str, failure: Failure) -> MetadataError {
+    let error = match failure {
+        Failure::Sql(error) => error,
+        Failure::Journal(error) => return journal::unavailable(operation, error),
+    };
     let code = error.sqlite_error_code();
     let source: Box<dyn StdError + Send + Sync> = Box::new(error);
     match code {

@@ -8,7 +8,7 @@ use std::sync::{
 use parking_lot::{Mutex, MutexGuard};
 use rusqlite::Connection;
 
-use super::fault::explain;
+use super::fault::{Failure, explain};
 use crate::Result;
 
 /// Each connection is used by one thread at a time. There are as many as threads that are likely to ask at once, so
@@ -29,7 +29,7 @@ impl Readers {
         operation: &'static str,
         work: impl FnOnce(&Connection) -> rusqlite::Result<T>,
     ) -> Result<T> {
-        work(&self.connection()).map_err(|error| explain(operation, Arc::new(error)))
+        work(&self.connection()).map_err(|error| explain(operation, Failure::Sql(Arc::new(error))))
     }
 
     /// The connection that this thread used last, or another one that is free, or else the one that this thread used

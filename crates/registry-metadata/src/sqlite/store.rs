@@ -57,6 +57,7 @@ impl MetadataStore for SqliteStore {
     async fn check(&self) -> Result<()> {
         let operation = "check the database";
         self.readers.read(operation, |connection| exists(connection, sql::repositories::STORE_ID, []))?;
+        self.check_journal(operation)?;
         self.writer.check(operation)
     }
 
@@ -79,7 +80,10 @@ impl MetadataStore for SqliteStore {
                 let renew = move |tx: &Tx<'_>| blobs::renew(tx, &repository, &digest);
                 self.writer.run("renew a blob's lease", Full, (), renew).await
             }
-            promised => Ok(promised.map(|promised| promised.blob)),
+            promised => {
+                self.settled(operation).await?;
+                Ok(promised.map(|promised| promised.blob))
+            }
         }
     }
 
@@ -92,9 +96,13 @@ impl MetadataStore for SqliteStore {
         let operation = "read a manifest";
         // What a tag leads to is referenced by it; if the tag moves later, that grants a lease.
         let (Reference::Digest(digest), Purpose::Promise) = (reference, purpose) else {
-            return self
+            let found = self
                 .readers
-                .read(operation, |connection| manifests::read(connection, repository, reference));
+                .read(operation, |connection| manifests::read(connection, repository, reference))?;
+            if purpose == Purpose::Promise {
+                self.settled(operation).await?;
+            }
+            return Ok(found);
         };
         let lease_ms = self.options.lease_ms();
         let promised = self
@@ -106,7 +114,10 @@ impl MetadataStore for SqliteStore {
                 let renew = move |tx: &Tx<'_>| manifests::renew(tx, &repository, &digest);
                 self.writer.run("renew a manifest's lease", Full, (), renew).await
             }
-            promised => Ok(promised.map(|promised| promised.manifest)),
+            promised => {
+                self.settled(operation).await?;
+                Ok(promised.map(|promised| promised.manifest))
+            }
         }
     }
 
@@ -253,7 +264,11 @@ impl MetadataStore for SqliteStore {
     }
 
     async fn reclaimable(&self, limit: usize) -> Result<Vec<Reclaim>> {
-        self.readers.read("list bytes to reclaim", |connection| reclaim::due(connection, limit))
+        let operation = "list bytes to reclaim";
+        let due = self.readers.read(operation, |connection| reclaim::due(connection, limit))?;
+        // Bytes must not go before the commit that gave them up can not be lost.
+        self.settled(operation).await?;
+        Ok(due)
     }
 
     async fn reclaimed(&self, location: &Location) -> Result<()> {

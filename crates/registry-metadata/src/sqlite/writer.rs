@@ -19,7 +19,8 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::{
     checkpoint::Log,
-    fault::{Fault, explain, is_failed_sync},
+    fault::{Failure, Fault, explain, is_failed_sync},
+    journal,
 };
 use crate::{MetadataError, Options, Result};
 
@@ -42,6 +43,9 @@ pub(super) enum Durability {
 /// Shared, because all work of a commit fails with it.
 type SqlError = Arc<rusqlite::Error>;
 
+/// What came of a commit.
+type Committed = std::result::Result<(), Failure>;
+
 /// What work is done with: a transaction, and what was configured.
 pub(super) struct Tx<'a> {
     pub(super) connection: &'a Connection,
@@ -58,16 +62,18 @@ pub(super) struct Writer {
 }
 
 impl Writer {
-    /// `log` is none for a database that has none.
+    /// `log` is none for a database that has none, and so is `journal`.
     pub(super) fn start(
         connection: Arc<Mutex<Connection>>,
         log: Option<Log>,
+        journal: Option<journal::Hook>,
         options: Options,
     ) -> io::Result<Writer> {
         let (queue, jobs) = mpsc::channel(QUEUE_MAX);
         let is_broken = Arc::new(AtomicBool::new(false));
         let mut worker = Worker {
             log,
+            journal,
             connection,
             options,
             durability: Durability::Full,
@@ -130,7 +136,7 @@ trait Job: Send {
     fn run(&mut self, tx: &Tx<'_>) -> std::result::Result<(), Option<SqlError>>;
 
     /// Answers, with the outcome or with why that was not committed.
-    fn answer(self: Box<Self>, committed: std::result::Result<(), SqlError>);
+    fn answer(self: Box<Self>, committed: Committed);
 }
 
 struct Request<T, W, H> {
@@ -159,14 +165,14 @@ where
             Err(Fault::Refused(error)) => (Err(error), Err(None)),
             Err(Fault::Sql(error)) => {
                 let error = Arc::new(error);
-                (Err(explain(self.operation, error.clone())), Err(Some(error)))
+                (Err(explain(self.operation, Failure::Sql(error.clone()))), Err(Some(error)))
             }
         };
         self.outcome = Some(outcome);
         kept
     }
 
-    fn answer(self: Box<Self>, committed: std::result::Result<(), SqlError>) {
+    fn answer(self: Box<Self>, committed: Committed) {
         let Request { operation, outcome, hold, reply, .. } = *self;
         let answer = match committed {
             Ok(()) => outcome.unwrap_or_else(|| Err(stopped(operation))),
@@ -181,6 +187,8 @@ where
 struct Worker {
     // Its connection closes before the writer's.
     log: Option<Log>,
+    /// Which commits are journalled in, if they are.
+    journal: Option<journal::Hook>,
     connection: Arc<Mutex<Connection>>,
     options: Options,
     /// How durable commits are as the connection is set.
@@ -195,9 +203,11 @@ impl Worker {
     fn run(&mut self, mut queue: mpsc::Receiver<Box<dyn Job>>) {
         let mut jobs = Vec::with_capacity(BATCH_MAX);
         while queue.blocking_recv_many(&mut jobs, BATCH_MAX) > 0 {
-            let committed = self.commit(&mut jobs);
-            for job in jobs.drain(..) {
-                job.answer(committed.clone());
+            while !jobs.is_empty() {
+                let (done, committed) = self.commit(&mut jobs);
+                for job in jobs.drain(..done) {
+                    self.answer(job, committed.clone());
+                }
             }
             if let Some(log) = &mut self.log {
                 log.tend(&self.connection.lock());
@@ -205,18 +215,35 @@ impl Worker {
         }
     }
 
-    fn commit(&mut self, jobs: &mut [Box<dyn Job>]) -> std::result::Result<(), SqlError> {
+    /// Answers, now or when the journal has what was committed. What a power cut may forget, the loss of the disk may
+    /// forget as well.
+    fn answer(&self, job: Box<dyn Job>, committed: Committed) {
+        match (&self.journal, committed) {
+            (Some(journal), Ok(())) if job.durability() == Durability::Full => {
+                journal.when_stored(Box::new(|stored| job.answer(stored.map_err(Failure::Journal))));
+            }
+            (_, committed) => job.answer(committed),
+        }
+    }
+
+    /// Commits the first of the work, usually all of it, and says how much.
+    fn commit(&mut self, jobs: &mut [Box<dyn Job>]) -> (usize, Committed) {
         if let Some(error) = &self.broken {
-            return Err(error.clone());
+            return (jobs.len(), Err(Failure::Sql(error.clone())));
+        }
+        if let Some(Err(error)) = self.journal.as_ref().map(journal::Hook::admit) {
+            return (jobs.len(), Err(Failure::Journal(error)));
         }
         let connection = self.connection.clone();
         let connection = connection.lock();
-        let committed = self.set_durability(&connection, jobs).and_then(|()| self.attempt(&connection, jobs));
+        let mut done = jobs.len();
+        let committed =
+            self.set_durability(&connection, jobs).and_then(|()| self.attempt(&connection, jobs, &mut done));
         if !connection.is_autocommit() {
             // Nothing else can be done about a transaction that can be neither committed nor rolled back.
             let _ = connection.execute_batch("ROLLBACK");
         }
-        committed.inspect_err(|error| self.note(error))
+        (done, committed.inspect_err(|error| self.note(error)).map_err(Failure::Sql))
     }
 
     /// Sets how durable the commit is: as the most demanding of the work wants it.
@@ -243,10 +270,11 @@ impl Worker {
         &self,
         connection: &Connection,
         jobs: &mut [Box<dyn Job>],
+        done: &mut usize,
     ) -> std::result::Result<(), SqlError> {
         let tx = Tx { connection, options: &self.options };
         run(connection, "BEGIN IMMEDIATE")?;
-        for job in jobs {
+        for (index, job) in jobs.iter_mut().enumerate() {
             run(connection, "SAVEPOINT job")?;
             if let Err(error) = job.run(&tx) {
                 if connection.is_autocommit() {
@@ -256,8 +284,18 @@ impl Worker {
                 run(connection, "ROLLBACK TO job")?;
             }
             run(connection, "RELEASE job")?;
+            if let Some(journal) = &self.journal
+                && journal.is_full(connection)?
+            {
+                *done = index + 1;
+                break;
+            }
         }
-        run(connection, "COMMIT")
+        let Some(journal) = &self.journal else { return run(connection, "COMMIT") };
+        let sealed = journal.seal(connection)?;
+        let committed = run(connection, "COMMIT");
+        journal.committed(sealed, committed.is_ok());
+        committed
     }
 
     /// After a failed fsync nobody knows what is on the disk, and asking again would be told that all is well. Only a

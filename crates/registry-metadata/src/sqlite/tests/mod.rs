@@ -3,6 +3,7 @@
 mod backend;
 mod collecting;
 mod contract;
+mod journal;
 mod model;
 mod opening;
 mod plans;

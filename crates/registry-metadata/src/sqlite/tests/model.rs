@@ -31,7 +31,7 @@ const CONTENTS: u64 = 6;
 /// What a client was told: by when it has to have used it.
 type Promises = BTreeMap<(usize, Digest), i64>;
 
-struct Model {
+pub(super) struct Model {
     seed: u64,
     random: u64,
     store: SqliteStore,
@@ -60,6 +60,11 @@ impl Model {
         let clock = ManualClock::at_ms(START_MS);
         let options = Options { undelete_window: Duration::ZERO, ..Options::default() };
         let store = SqliteStore::open_in_memory(options.clone(), Arc::new(clock.clone())).unwrap();
+        Model::on(seed, store, clock, options)
+    }
+
+    /// On a store that is empty.
+    pub(super) fn on(seed: u64, store: SqliteStore, clock: ManualClock, options: Options) -> Model {
         Model {
             seed,
             random: seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1,
@@ -71,6 +76,16 @@ impl Model {
             blob_promises: Promises::new(),
             manifest_promises: Promises::new(),
         }
+    }
+
+    pub(super) async fn steps(&mut self, steps: usize) {
+        for _ in 0..steps {
+            self.step().await;
+        }
+    }
+
+    pub(super) fn into_store(self) -> SqliteStore {
+        self.store
     }
 
     /// The next of a sequence that the seed decides (xorshift).

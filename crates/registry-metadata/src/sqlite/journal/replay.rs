@@ -1,0 +1,141 @@
+//! Brings a database from where it is to the end of its journal.
+
+use std::collections::HashMap;
+
+use rusqlite::{Connection, TransactionBehavior};
+
+use super::{
+    change,
+    error::{JournalError, Result},
+    history::{Commit, Entry, History},
+    ledger::{self, State},
+    names,
+    record::Kind,
+    store::Remote,
+    table::{self, Table},
+};
+use crate::VOLATILE_TABLES;
+
+/// Where a replay has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Replayed {
+    /// At the end of the journal, which is commit `stored`. The database may keep commits after it.
+    ToTheEnd { applied: i64, stored: i64 },
+    /// Before this commit, which only a snapshot leads past.
+    BeforeRebase { number: i64 },
+    /// Nowhere: the entry that follows the database's last commit is not there any more.
+    TooOld,
+}
+
+/// Makes the changes of every stored commit after the database's last one, up to `last`, which is after it or is where
+/// it is.
+///
+/// # Errors
+/// [`JournalError::Diverged`], if the database's last commit is another one in the journal, and
+/// [`JournalError::Ahead`], if the journal ends before it and the database does not keep what follows.
+pub(super) fn replay(
+    database: &mut Connection,
+    state: State,
+    history: &History,
+    remote: &Remote,
+    last: i64,
+) -> Result<Replayed> {
+    let Some(place) = history.place_of(state.number) else { return Ok(Replayed::TooOld) };
+    let mut replay = Replay { tables: tables(database)?, state, applied: 0 };
+    let mut stored = 0;
+    for (place, first) in history.entries.iter().enumerate().skip(place) {
+        if *first > last {
+            break;
+        }
+        let entry = Entry::read(remote, *first)?;
+        let commits = entry.commits()?;
+        stored = commits.last().map_or(stored, |commit| commit.record.number);
+        let (before, after): (Vec<Commit<'_>>, Vec<Commit<'_>>) =
+            commits.iter().partition(|commit| commit.record.number <= state.number);
+        if let Some(commit) = before.last() {
+            let is_end = after.is_empty() && place + 1 == history.entries.len();
+            check_common(database, &state, commit, is_end)?;
+        }
+        let after: Vec<Commit<'_>> =
+            after.into_iter().filter(|commit| commit.record.number <= last).collect();
+        if let Some(rebase) = after.iter().find(|commit| commit.record.kind == Kind::Rebase) {
+            return Ok(Replayed::BeforeRebase { number: rebase.record.number });
+        }
+        replay.apply(database, *first, &after)?;
+    }
+    Ok(Replayed::ToTheEnd { applied: replay.applied, stored })
+}
+
+/// The last commit of the journal that is not after the database's. It is the database's last one, or the journal ends
+/// with it and the database keeps what follows.
+fn check_common(database: &Connection, state: &State, commit: &Commit<'_>, is_end: bool) -> Result<()> {
+    let number = commit.record.number;
+    if number == state.number {
+        return if commit.hash == state.hash { Ok(()) } else { Err(JournalError::Diverged { number }) };
+    }
+    if !is_end {
+        return Err(JournalError::damaged(names::entry(number + 1), "the commits before it are missing"));
+    }
+    let next = ledger::kept_one(database, number + 1)
+        .map_err(JournalError::database("read what is to be stored"))?
+        .ok_or(JournalError::Ahead { number: state.number, stored: number })?;
+    let follows = super::record::Record::decode(&next).is_some_and(|next| next.previous == commit.hash);
+    if follows { Ok(()) } else { Err(JournalError::Diverged { number }) }
+}
+
+fn tables(database: &Connection) -> Result<HashMap<String, Table>> {
+    let tables = table::journalled(database).map_err(JournalError::database("read the schema"))?;
+    Ok(tables.into_iter().map(|table| (table.name.clone(), table)).collect())
+}
+
+struct Replay {
+    tables: HashMap<String, Table>,
+    state: State,
+    applied: i64,
+}
+
+impl Replay {
+    /// One transaction for each entry.
+    fn apply(&mut self, database: &mut Connection, first: i64, commits: &[Commit<'_>]) -> Result<()> {
+        if commits.is_empty() {
+            return Ok(());
+        }
+        let failed = JournalError::database("apply the journal");
+        let transaction =
+            database.transaction_with_behavior(TransactionBehavior::Immediate).map_err(failed)?;
+        // What one statement did to several rows is done to one after the other here.
+        transaction.pragma_update(None, "defer_foreign_keys", true).map_err(failed)?;
+        if self.applied == 0 {
+            forget_volatile(&transaction)?;
+        }
+        for commit in commits {
+            let Commit { record, hash } = commit;
+            if record.number != self.state.number + 1 || record.previous != self.state.hash {
+                return Err(JournalError::damaged(
+                    names::entry(first),
+                    "it does not follow the one before it",
+                ));
+            }
+            if record.format != self.state.format {
+                return Err(JournalError::damaged(names::entry(first), "it is of another schema"));
+            }
+            change::apply(&transaction, &self.tables, record.number, record.changes)?;
+            self.state = State { number: record.number, hash: *hash, ..self.state };
+        }
+        ledger::set_state(&transaction, &self.state).map_err(failed)?;
+        ledger::forget(&transaction, self.state.number).map_err(failed)?;
+        transaction.commit().map_err(failed)?;
+        self.applied += commits.len() as i64;
+        Ok(())
+    }
+}
+
+/// The sessions of a database that others went on without: what they know is not so any more. One of them may have
+/// become a blob, whose bytes it would overwrite or delete.
+fn forget_volatile(database: &Connection) -> Result<()> {
+    for table in VOLATILE_TABLES {
+        let delete = database.execute(&format!("DELETE FROM {table}"), []);
+        delete.map_err(JournalError::database("forget unfinished uploads"))?;
+    }
+    Ok(())
+}
