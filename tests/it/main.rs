@@ -6,6 +6,7 @@
 //! | `REGISTRY_BIN` | the binary to test; built if absent |
 //! | `REGISTRY_CRASH_KILLS` | how often the crash test kills the server; 10 if absent |
 //! | `REGISTRY_CRASH_SEED` | repeats a crash test |
+//! | `REGISTRY_JOURNAL_IMAGES` | how many images the test of a lost disk pushes; 25 if absent |
 
 // Outside of the functions that are marked as tests, too: there is nobody to hand an error to.
 #![allow(clippy::unwrap_used)]
@@ -15,6 +16,7 @@ mod cli;
 mod crash;
 mod dependencies;
 mod healing;
+mod journal;
 mod lists;
 mod manifests;
 mod metrics;

@@ -12,6 +12,15 @@ pub(crate) enum Command {
     Serve { config: Option<PathBuf> },
     CheckConfig { config: Option<PathBuf> },
     HashPassword { user: String, cost: u32 },
+    Journal { action: JournalAction, config: Option<PathBuf> },
+}
+
+/// What to do with the journal of the database.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum JournalAction {
+    Status,
+    Verify,
+    Drop,
 }
 
 pub(crate) const HELP: &str = "\
@@ -24,6 +33,9 @@ Commands:
   check-config [config.yml]   list all problems of a configuration, with their key paths
   hash-password <user>        read a password from standard input, print a line for a password file
       --cost <n>              how hard it is to guess: 2^n rounds (default 10)
+  journal status [config.yml] what the store has of the database's journal, and where the database is
+  journal verify [config.yml] read all of it, replay it, and compare it with the database
+  journal drop [config.yml]   remove it from the store; the database goes on without one
 
 Options:
   -h, --help                  this text
@@ -57,6 +69,7 @@ fn parse_from(
             Some("serve") => Command::Serve { config: optional_path(&mut arguments)? },
             Some("check-config") => Command::CheckConfig { config: optional_path(&mut arguments)? },
             Some("hash-password") => hash_password(&mut arguments)?,
+            Some("journal") => journal(&mut arguments)?,
             // The Go registry's image serves when it is given a file alone.
             _ if is_file(Path::new(&name)) => Command::Serve { config: Some(name.into()) },
             _ => return Err(format!("there is no command `{}`", name.to_string_lossy()).into()),
@@ -78,6 +91,18 @@ fn optional_path(arguments: &mut lexopt::Parser) -> Result<Option<PathBuf>, lexo
         },
         None => Ok(None),
     }
+}
+
+fn journal(arguments: &mut lexopt::Parser) -> Result<Command, lexopt::Error> {
+    let action = match arguments.next()? {
+        Some(Value(name)) if name == "status" => JournalAction::Status,
+        Some(Value(name)) if name == "verify" => JournalAction::Verify,
+        Some(Value(name)) if name == "drop" => JournalAction::Drop,
+        Some(Short('h') | Long("help")) => return Ok(Command::Help),
+        Some(other) => return Err(other.unexpected()),
+        None => return Err("journal needs to know what: status, verify or drop".into()),
+    };
+    Ok(Command::Journal { action, config: optional_path(arguments)? })
 }
 
 fn hash_password(arguments: &mut lexopt::Parser) -> Result<Command, lexopt::Error> {
@@ -115,6 +140,11 @@ mod tests {
             (&["serve", "a.yml"], Command::Serve { config: Some("a.yml".into()) }),
             (&["/my.yml"], Command::Serve { config: Some("/my.yml".into()) }),
             (&["check-config", "a.yml"], Command::CheckConfig { config: Some("a.yml".into()) }),
+            (
+                &["journal", "verify", "a.yml"],
+                Command::Journal { action: JournalAction::Verify, config: Some("a.yml".into()) },
+            ),
+            (&["journal", "status"], Command::Journal { action: JournalAction::Status, config: None }),
             (&["hash-password", "ann"], Command::HashPassword { user: "ann".into(), cost: 10 }),
             (
                 &["hash-password", "--cost", "12", "ann"],
@@ -133,6 +163,8 @@ mod tests {
             (&["serve", "a", "b"], "\"b\""),
             (&["--frobnicate"], "--frobnicate"),
             (&["hash-password"], "name"),
+            (&["journal"], "verify"),
+            (&["journal", "burn"], "burn"),
         ] {
             let error = parse(arguments).unwrap_err();
             assert!(error.contains(named), "{error}");

@@ -14,7 +14,7 @@ use rustix::termios::{LocalModes, OptionalActions, isatty, tcgetattr, tcsetattr}
 
 use crate::{
     cli::{Command, HELP},
-    serve,
+    journal, serve,
 };
 
 /// Names the configuration file, if the command line does not.
@@ -31,6 +31,10 @@ pub(crate) fn run(command: Command) -> anyhow::Result<()> {
         }
         Command::CheckConfig { config } => check_config(config_file(config).as_deref()),
         Command::HashPassword { user, cost } => hash_password(&user, cost),
+        Command::Journal { action, config } => {
+            let loaded = load_config(config_file(config).as_deref())?;
+            print(&journal::run(action, &loaded.config)?)
+        }
     }
 }
 

@@ -2,12 +2,13 @@
 
 use std::path::Path;
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use registry_core::{
-    Registry,
+    Journal, Registry,
     api::{Debug, serve_debug},
     config::{Config, DebugServer, Driver, Loaded},
     configured::{self, Configured},
+    metadata::JournalError,
     selfsigned::SelfSigned,
 };
 use tokio::signal::unix::{SignalKind, signal};
@@ -47,7 +48,20 @@ async fn serve(file: Option<&Path>, config: &Config) -> anyhow::Result<()> {
         serve_debug_beside(debug, &registry).await?;
     }
     tracing::info!("listening on {}", listener.address()?);
+    let journal = registry.journal().cloned();
+    if let Some(status) = journal.as_ref().and_then(Journal::status) {
+        let (stored, snapshot) = (status.stored, status.snapshot.unwrap_or(0));
+        tracing::info!(
+            "the database is journalled: {stored} commits in the store, a snapshot as of commit {snapshot}"
+        );
+    }
     registry.serve(listener, stop).await;
+    // It ends with every stop; but for another reason it is why this stops.
+    if let Some(fault) = journal.and_then(|journal| journal.status()).and_then(|status| status.fault)
+        && !matches!(*fault, JournalError::Stopping)
+    {
+        bail!("stopped, because the journal of the database is lost: {fault}");
+    }
     tracing::info!("stopped");
     Ok(())
 }

@@ -67,7 +67,7 @@ pub use body::Body;
 pub use debug::{Debug, serve_debug};
 pub use health::{Check, CheckKind, Health};
 pub use metered::{MeteredMetadata, MeteredStore};
-pub use metrics::Metrics;
+pub use metrics::{JournalFigures, Metrics};
 pub use observed::Observed;
 pub use regex_lite::Regex;
 pub use route::{PUSH_TAGS_MAX, Page, Route, RouteError, StartUpload};

@@ -1,6 +1,6 @@
 //! What is counted, under the Go registry's names where it has them.
 
-use std::{fmt, time::Duration};
+use std::{fmt, sync::atomic::AtomicU64, time::Duration};
 
 use prometheus_client::{
     encoding::{EncodeLabelSet, text},
@@ -97,6 +97,37 @@ pub struct Metrics {
     storage: Family<ActionLabels, Histogram>,
     database: Family<ActionLabels, Histogram>,
     connections: Gauge,
+    journal: JournalGauges,
+}
+
+/// How a journal of the database is doing.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct JournalFigures {
+    /// The last commit that is stored.
+    pub stored: i64,
+    /// How many commits are not stored yet.
+    pub behind: i64,
+    /// For how long the oldest of them has waited; zero if there is none.
+    pub behind_secs: f64,
+    /// How many entries were stored since the start, and their size.
+    pub entries: i64,
+    /// Their size in bytes.
+    pub entries_bytes: i64,
+    /// When the newest snapshot was made, in seconds since 1970 UTC; zero if that is not known.
+    pub snapshot_at_secs: f64,
+    /// Its size in bytes.
+    pub snapshot_bytes: i64,
+}
+
+#[derive(Default)]
+struct JournalGauges {
+    stored: Gauge,
+    behind: Gauge,
+    behind_secs: Gauge<f64, AtomicU64>,
+    entries: Gauge,
+    entries_bytes: Gauge,
+    snapshot_at_secs: Gauge<f64, AtomicU64>,
+    snapshot_bytes: Gauge,
 }
 
 impl fmt::Debug for Metrics {
@@ -124,6 +155,7 @@ impl Metrics {
             storage: Family::new_with_constructor(action_histogram),
             database: Family::new_with_constructor(action_histogram),
             connections: Gauge::default(),
+            journal: JournalGauges::default(),
         };
         metrics.register();
         metrics
@@ -155,6 +187,19 @@ impl Metrics {
         registry.register("registry_http_connections", "Open connections", self.connections.clone());
         registry.register("registry_storage_action_seconds", "Calls of the blob store", self.storage.clone());
         registry.register("registry_database_action_seconds", "Calls of the database", self.database.clone());
+        self.journal.register(registry);
+    }
+
+    /// Shows how the journal is doing. Without one all of it stays at zero.
+    pub fn journal(&self, figures: &JournalFigures) {
+        let gauges = &self.journal;
+        gauges.stored.set(figures.stored);
+        gauges.behind.set(figures.behind);
+        gauges.behind_secs.set(figures.behind_secs);
+        gauges.entries.set(figures.entries);
+        gauges.entries_bytes.set(figures.entries_bytes);
+        gauges.snapshot_at_secs.set(figures.snapshot_at_secs);
+        gauges.snapshot_bytes.set(figures.snapshot_bytes);
     }
 
     /// Everything in the text format that Prometheus reads.
@@ -192,6 +237,25 @@ impl Metrics {
         self.durations.get_or_create(&DurationLabels { handler, method }).observe(request.took.as_secs_f64());
         self.request_bytes.get_or_create(&HandlerLabel { handler }).observe(request.request_bytes as f64);
         self.response_bytes.get_or_create(&HandlerLabel { handler }).observe(request.response_bytes as f64);
+    }
+}
+
+impl JournalGauges {
+    fn register(&self, registry: &mut Registry) {
+        let stored = "The last commit of the database that its journal has";
+        registry.register("registry_journal_stored_commit", stored, self.stored.clone());
+        let behind = "Commits of the database that its journal does not have yet";
+        registry.register("registry_journal_behind_commits", behind, self.behind.clone());
+        let behind_secs = "How long the oldest commit that the journal does not have has waited";
+        registry.register("registry_journal_behind_seconds", behind_secs, self.behind_secs.clone());
+        let entries = "Entries that were stored in the journal since the start";
+        registry.register("registry_journal_entries", entries, self.entries.clone());
+        let entries_bytes = "Size of the entries that were stored in the journal since the start";
+        registry.register("registry_journal_entries_bytes", entries_bytes, self.entries_bytes.clone());
+        let snapshot_at = "When the newest snapshot of the database was made, since 1970";
+        registry.register("registry_journal_snapshot_seconds", snapshot_at, self.snapshot_at_secs.clone());
+        let snapshot_bytes = "Size of the newest snapshot of the database";
+        registry.register("registry_journal_snapshot_bytes", snapshot_bytes, self.snapshot_bytes.clone());
     }
 }
 

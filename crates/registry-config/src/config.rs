@@ -5,6 +5,7 @@ use crate::environment;
 use crate::field::{Field, Notes};
 use crate::health::Health;
 use crate::http::Http;
+use crate::journal::Journal;
 use crate::log::Log;
 use crate::metadata::{Gc, Metadata};
 use crate::node::Node;
@@ -23,6 +24,7 @@ pub struct Config {
     pub log: Log,
     pub storage: Storage,
     pub metadata: Metadata,
+    pub journal: Journal,
     pub gc: Gc,
     pub auth: Auth,
     pub http: Http,
@@ -83,10 +85,12 @@ impl Config {
         let log = Log::read(root);
         let storage = Storage::read(&root.get("storage"), default_root);
         let metadata = Metadata::read(&root.get("metadata"), &storage);
+        let journal = Journal::read(&root.get("metadata"), &storage);
         let http = Http::read(&root.get("http"), storage.driver.folder());
         Config {
             log,
             metadata,
+            journal,
             storage,
             gc: Gc::read(&root.get("gc")),
             auth: Auth::read(&root.get("auth"), http.insecure),

@@ -33,7 +33,7 @@
 //! | `schema`, `unknown` | which keys there are, and warnings about others |
 //! | `environment` | variables laid over the tree |
 //! | `field`, `scalar`, `nearest` | typed reading that notes problems |
-//! | `config`, and `log`, `storage`, `metadata`, `auth`, `http`, `tls`, `address`, `health`, `validation`, `secret` | what comes out |
+//! | `config`, and `log`, `storage`, `metadata`, `journal`, `auth`, `http`, `tls`, `address`, `health`, `validation`, `secret` | what comes out |
 //! | `safety` | what must be said explicitly |
 //! | `data_folder` | where data goes if nothing says so |
 //! | `problem`, `warning` | what an operator is told |
@@ -48,6 +48,7 @@ mod environment;
 mod field;
 mod health;
 mod http;
+mod journal;
 mod load;
 mod log;
 mod metadata;
@@ -72,6 +73,7 @@ pub use data_folder::data_folder;
 pub use environment::VARIABLES_MAX;
 pub use health::{FileCheck, Health, HttpCheck, Rhythm, StorageCheck, TcpCheck};
 pub use http::{DebugServer, Http, Limits, Listen};
+pub use journal::Journal;
 pub use load::{fuzz, load, load_as, parse, process_environment};
 pub use log::{Log, LogFormatter, LogLevel};
 pub use metadata::{Gc, Metadata};

@@ -10,10 +10,10 @@ use registry_api::{
     Settings,
 };
 use registry_auth::{AllowAll, Authenticator, Authorizer, NoAuthentication};
-use registry_metadata::{MetadataStore, Options, SqliteStore, SystemClock};
-use registry_storage::{BlobStore, Durability, FilesystemOptions, FilesystemStore, MemoryStore};
+use registry_metadata::{JournalOptions, JournalStore, MetadataStore, Options, SqliteStore, SystemClock};
+use registry_storage::{Access, BlobStore, Durability, FilesystemOptions, FilesystemStore, MemoryStore};
 
-use crate::{OpenError, Purge, Registry, identity};
+use crate::{Journal, JournalObjects, OpenError, Purge, Registry, identity, journal::open_database};
 
 /// Collects what a registry is made of. Without any choice it lives in memory, and anybody may do anything.
 #[derive(Debug)]
@@ -21,6 +21,7 @@ pub struct Builder {
     place: Place,
     durability: Durability,
     database: Option<PathBuf>,
+    journal: Option<JournalOptions>,
     options: Options,
     authenticator: Arc<dyn Authenticator>,
     authorizer: Arc<dyn Authorizer>,
@@ -44,6 +45,7 @@ impl Default for Builder {
             place: Place::Memory,
             durability: Durability::Full,
             database: None,
+            journal: None,
             options: Options::default(),
             authenticator: Arc::new(NoAuthentication),
             authorizer: Arc::new(AllowAll),
@@ -77,6 +79,13 @@ impl Builder {
     /// [`filesystem`](Self::filesystem).
     pub fn database(self, path: impl Into<PathBuf>) -> Self {
         Builder { database: Some(path.into()), ..self }
+    }
+
+    /// Keeps everything that the database knows in the store as well, so that it survives the loss of the disk that the
+    /// database lies on. Counts for [`filesystem`](Self::filesystem), where the store may lie on another disk than the
+    /// [`database`](Self::database).
+    pub fn journal(self, journal: Option<JournalOptions>) -> Self {
+        Builder { journal, ..self }
     }
 
     /// Keeps bytes in a store of your own; [`metadata`](Self::metadata) must be given as well.
@@ -158,7 +167,23 @@ impl Builder {
             access_log,
             uploads: RunningUploads::default(),
         };
-        Ok(Registry::new(Arc::new(app), self.serve, self.checks, self.purge))
+        Ok(Registry::new(Arc::new(app), self.serve, self.checks, self.purge, opened.journal))
+    }
+
+    /// The place of the database and of its journal, for a look at them beside the registry that serves.
+    ///
+    /// # Errors
+    /// [`OpenError::NoJournal`], if there can be none here.
+    pub async fn open_journal_store(&self) -> Result<(PathBuf, Arc<dyn JournalStore>), OpenError> {
+        match &self.place {
+            Place::Filesystem(root) => {
+                let options = FilesystemOptions { access: Access::Beside, ..FilesystemOptions::new(root) };
+                let store = FilesystemStore::open(&options)?;
+                let path = self.database.clone().unwrap_or_else(|| root.join("metadata.sqlite"));
+                Ok((path, Arc::new(JournalObjects(Arc::new(store)))))
+            }
+            Place::Memory | Place::Given { .. } => Err(OpenError::NoJournal),
+        }
     }
 
     async fn open_stores(&self) -> Result<Opened, OpenError> {
@@ -169,22 +194,24 @@ impl Builder {
                 metadata: Arc::new(SqliteStore::open_in_memory(self.options.clone(), clock)?),
                 driver: "inmemory",
                 database: "sqlite",
+                journal: None,
             }),
             Place::Filesystem(root) => {
                 make_folder(root)?;
                 let options =
                     FilesystemOptions { durability: self.durability, ..FilesystemOptions::new(root) };
                 // The store first: its lock says whether another process serves this root, before the database is touched.
-                let store = FilesystemStore::open(&options)?;
+                let store = Arc::new(FilesystemStore::open(&options)?);
                 let path = self.database.clone().unwrap_or_else(|| root.join("metadata.sqlite"));
-                let metadata = SqliteStore::open(&path, self.options.clone(), clock)?;
-                // Another root's server may have been told to use the same database.
-                metadata.lock_for_serving()?;
+                // This also keeps the server of another root away that was told to use the same database.
+                let (options, journal) = (self.options.clone(), self.journal.as_ref());
+                let metadata = open_database(&path, options, clock, journal, store.clone()).await?;
                 Ok(Opened {
-                    store: Arc::new(store),
-                    metadata: Arc::new(metadata),
+                    store,
+                    metadata: metadata.clone(),
                     driver: "filesystem",
                     database: "sqlite",
+                    journal: journal.map(|_| Journal(metadata)),
                 })
             }
             Place::Given { store: Some(store), metadata: Some(metadata) } => Ok(Opened {
@@ -192,6 +219,7 @@ impl Builder {
                 metadata: metadata.clone(),
                 driver: "given",
                 database: "given",
+                journal: None,
             }),
             Place::Given { .. } => Err(OpenError::Incomplete),
         }
@@ -204,6 +232,7 @@ struct Opened {
     metadata: Arc<dyn MetadataStore>,
     driver: &'static str,
     database: &'static str,
+    journal: Option<Journal>,
 }
 
 fn make_folder(path: &Path) -> Result<(), OpenError> {

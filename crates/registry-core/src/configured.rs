@@ -11,7 +11,7 @@ use registry_auth::{AnonymousAccess, Authenticated, FirstUser, Htpasswd, Htpassw
 use registry_config::{
     self as config, Auth, Certificate, ClientCertificateMode, Config, Driver, IndexRule, Listen, TlsVersion,
 };
-use registry_metadata::Options;
+use registry_metadata::{JournalOptions, Options};
 use registry_storage::Durability;
 
 use crate::{Builder, OpenError, Purge, Registry, selfsigned, selfsigned::SelfSigned};
@@ -32,6 +32,21 @@ pub struct Configured {
 /// # Errors
 /// [`OpenError`], for everything that can not be seen from the configuration alone.
 pub async fn configure(config: &Config) -> Result<Configured, OpenError> {
+    let mut builder = configure_stores(config)?;
+    for check in checks(&config.health) {
+        builder = builder.check(check);
+    }
+    let (builder, first_user) = authentication(builder, &config.auth).await?;
+    let (tls, self_signed) = tls(config)?;
+    let builder = builder.serve_options(serve_options(config, tls));
+    Ok(Configured { builder, self_signed, first_user })
+}
+
+/// The part of [`configure`] that says where bytes, database and journal are: for commands that look at those.
+///
+/// # Errors
+/// [`OpenError`], as for [`configure`].
+pub fn configure_stores(config: &Config) -> Result<Builder, OpenError> {
     let mut builder = Registry::builder()
         .options(Options {
             lease: config.gc.lease,
@@ -39,6 +54,7 @@ pub async fn configure(config: &Config) -> Result<Configured, OpenError> {
             ..Options::default()
         })
         .settings(settings(config))
+        .journal(journal(&config.journal))
         .purge(purge(&config.storage.upload_purging));
     builder = match &config.storage.driver {
         Driver::InMemory => builder.memory(),
@@ -50,13 +66,7 @@ pub async fn configure(config: &Config) -> Result<Configured, OpenError> {
     if let config::Metadata::SqliteFile(path) = &config.metadata {
         builder = builder.database(path);
     }
-    for check in checks(&config.health) {
-        builder = builder.check(check);
-    }
-    let (builder, first_user) = authentication(builder, &config.auth).await?;
-    let (tls, self_signed) = tls(config)?;
-    let builder = builder.serve_options(serve_options(config, tls));
-    Ok(Configured { builder, self_signed, first_user })
+    Ok(builder)
 }
 
 /// Listens where a configuration says.
@@ -164,6 +174,14 @@ fn headers(pairs: &[(String, Vec<String>)]) -> HeaderMap {
         }
     }
     headers
+}
+
+fn journal(journal: &config::Journal) -> Option<JournalOptions> {
+    journal.enabled.then(|| JournalOptions {
+        snapshot_bytes: journal.snapshot_bytes,
+        snapshot_entries: journal.snapshot_entries,
+        ..JournalOptions::default()
+    })
 }
 
 fn purge(purging: &config::UploadPurging) -> Option<Purge> {

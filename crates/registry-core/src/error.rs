@@ -48,6 +48,12 @@ pub enum OpenError {
         /// The store that is there.
         actual: String,
     },
+    /// Something was asked about a journal that there can not be.
+    #[error("there is no journal: the configuration does not put the database in a file beside a store")]
+    NoJournal,
+    /// The journal can not be read.
+    #[error("can not read the journal")]
+    Journal(#[from] registry_metadata::JournalError),
     /// The password file can not be used.
     #[error("can not use the password file")]
     Htpasswd(#[from] HtpasswdError),

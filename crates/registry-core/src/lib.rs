@@ -20,6 +20,7 @@
 //! | `builder` | [`Builder`]: what may be chosen, and the defaults |
 //! | `registry` | [`Registry`]: a registry that is open, and serving it |
 //! | `identity` | one database, one store |
+//! | `journal` | the database's journal in the store |
 //! | `maintenance` | what is done now and then: abandoned uploads, bytes to give back |
 //! | `configured` (feature `config`) | a registry as a configuration file describes it |
 //! | `selfsigned` (feature `selfsigned`) | a certificate for those who have none |
@@ -31,6 +32,7 @@ mod builder;
 pub mod configured;
 mod error;
 mod identity;
+mod journal;
 mod maintenance;
 mod registry;
 #[cfg(feature = "selfsigned")]
@@ -38,6 +40,7 @@ pub mod selfsigned;
 
 pub use builder::Builder;
 pub use error::OpenError;
+pub use journal::{Journal, JournalObjects};
 pub use maintenance::Purge;
 pub use registry::Registry;
 

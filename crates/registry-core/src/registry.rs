@@ -5,7 +5,7 @@ use std::sync::Arc;
 use registry_api::{App, Check, Listener, ServeOptions};
 use tokio::task::JoinSet;
 
-use crate::{Builder, Purge, maintenance};
+use crate::{Builder, Journal, Purge, maintenance};
 
 /// A registry that is open: its store and its database are there and belong together.
 #[derive(Debug)]
@@ -14,6 +14,7 @@ pub struct Registry {
     options: ServeOptions,
     checks: Vec<Check>,
     purge: Option<Purge>,
+    journal: Option<Journal>,
 }
 
 impl Registry {
@@ -27,8 +28,9 @@ impl Registry {
         options: ServeOptions,
         checks: Vec<Check>,
         purge: Option<Purge>,
+        journal: Option<Journal>,
     ) -> Registry {
-        Registry { app, options, checks, purge }
+        Registry { app, options, checks, purge, journal }
     }
 
     /// The parts, for those who serve them in a way of their own.
@@ -36,7 +38,12 @@ impl Registry {
         &self.app
     }
 
-    /// Serves until `shutdown` completes, then lets running requests finish for as long as
+    /// The database's journal, if there is one.
+    pub fn journal(&self) -> Option<&Journal> {
+        self.journal.as_ref()
+    }
+
+    /// Serves until `shutdown` completes or the [`journal`](Self::journal) is lost, then lets running requests finish for as long as
     /// [`ServeOptions::drain`] says. Background work runs meanwhile.
     ///
     /// Dropping the future stops listening and the background work at once; what was acknowledged is kept.
@@ -51,7 +58,16 @@ impl Registry {
             let app = app.clone();
             background.spawn(async move { app.health.clone().run(check, app).await });
         }
-        registry_api::serve(listener, app, self.options, shutdown).await;
+        let Some(journal) = self.journal else {
+            registry_api::serve(listener, app, self.options, shutdown).await;
+            return background.shutdown().await;
+        };
+        background.spawn(journal.clone().show(app.clone()));
+        let over = async {
+            tokio::select! { () = shutdown => {}, _ = journal.lost() => {} }
+        };
+        registry_api::serve(listener, app, self.options, over).await;
         background.shutdown().await;
+        journal.settle().await;
     }
 }

@@ -34,9 +34,11 @@ pub(crate) const ROOT: &[Key] = &[
     not_active("policy"),
     not_active("reporting"),
     not_active("compatibility"),
-    key("metadata", Choice(&[key("sqlite", Section(&[scalar("path")]))])),
+    key("metadata", Choice(&[key("sqlite", Section(&[scalar("path"), key("journal", Section(JOURNAL))]))])),
     key("gc", Growing(&[scalar("lease"), scalar("undelete_window")])),
 ];
+
+const JOURNAL: &[Key] = &[scalar("enabled"), key("snapshot", Section(&[scalar("bytes"), scalar("entries")]))];
 
 const LOG: &[Key] = &[
     scalar("level"),

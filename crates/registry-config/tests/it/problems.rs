@@ -40,6 +40,10 @@ const WRONG: &[(&str, &str)] = &[
         "storage.maintenance.uploadpurging.age: is \"1d\"; expected a duration such as 10s, 5m or 168h, at least 60s",
     ),
     (
+        "{storage: inmemory, metadata: {sqlite: {journal: {enabled: true}}}}",
+        "metadata.sqlite.journal.enabled: is on, but there is no store that outlives the database; expected false",
+    ),
+    (
         "{storage: inmemory, metadata: {sqlite: {path: /db}}}",
         "metadata.sqlite.path: is given, but storage is inmemory; expected no path, or storage on filesystem",
     ),

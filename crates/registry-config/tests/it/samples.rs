@@ -23,6 +23,7 @@ fn the_example_for_development_works_as_it_is() {
     assert_eq!(config.log.level, LogLevel::Debug);
     assert_eq!(config.storage.driver, filesystem("/var/lib/registry"));
     assert_eq!(config.metadata, Metadata::SqliteFile(PathBuf::from("/var/lib/registry/metadata.sqlite")));
+    assert!(!config.journal.enabled);
     assert_eq!(config.http.listen, Listen::Tcp(TcpAddress { host: "localhost".into(), port: 5000 }));
     assert_eq!(config.http.debug.as_ref().unwrap().address.to_string(), "localhost:5001");
     assert_eq!(config.http.debug.as_ref().unwrap().metrics_path, None);

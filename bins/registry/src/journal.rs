@@ -1,0 +1,59 @@
+//! `registry journal`: a look at the journal of the database, and its end.
+
+use anyhow::bail;
+use registry_core::{
+    config::Config,
+    configured,
+    metadata::{JournalReport, drop_journal, survey_journal, verify_journal},
+};
+
+use crate::cli::JournalAction;
+
+/// Does it, and says in words what came of it.
+pub(crate) fn run(action: JournalAction, config: &Config) -> anyhow::Result<String> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
+    runtime.block_on(async {
+        let builder = configured::configure_stores(config)?;
+        let (path, store) = builder.open_journal_store().await?;
+        match action {
+            JournalAction::Status => Ok(status(&survey_journal(&path, store).await?)),
+            JournalAction::Verify => verified(&verify_journal(&path, store).await?),
+            JournalAction::Drop => {
+                drop_journal(&path, store).await?;
+                Ok(format!("the journal is gone; {} goes on without one\n", path.display()))
+            }
+        }
+    })
+}
+
+fn status(report: &JournalReport) -> String {
+    let JournalReport { entries, entries_bytes, first, last, .. } = report;
+    let snapshots = match &report.snapshots[..] {
+        [] => "no snapshot".to_owned(),
+        commits => {
+            let commits: Vec<String> = commits.iter().map(i64::to_string).collect();
+            format!("snapshots as of commit {}", commits.join(", "))
+        }
+    };
+    let database = match report.database {
+        None => "there is no journalled database".to_owned(),
+        Some(commit) if commit > *last => {
+            format!("the database is at commit {commit}: {} are not stored yet", commit - last)
+        }
+        Some(commit) => format!("the database is at commit {commit}"),
+    };
+    format!(
+        "{entries} entries of {entries_bytes} bytes, commits {first} to {last}\n{snapshots}\n{database}\n"
+    )
+}
+
+fn verified(report: &JournalReport) -> anyhow::Result<String> {
+    let text = status(report);
+    if !report.problems.is_empty() {
+        bail!("the journal is not as it should be:\n  {}\n{text}", report.problems.join("\n  "));
+    }
+    Ok(format!(
+        "{text}all of it was read and replayed to commit {}, and is as it should be\n",
+        report.replayed_to
+    ))
+}

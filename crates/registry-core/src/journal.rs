@@ -1,0 +1,126 @@
+//! The database's journal in the store of bytes, and what a registry does about it.
+
+use std::{path::Path, sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use registry_api::{App, JournalFigures};
+use registry_metadata::{
+    Clock, JournalCreation, JournalError, JournalOptions, JournalStatus, JournalStore, JournalStoreError,
+    Options, SqliteStore,
+};
+use registry_storage::{BlobStore, Creation, SmallObjects};
+use registry_types::Location;
+use tokio::time::{sleep, timeout};
+
+use crate::OpenError;
+
+/// How often the metrics are brought up to date.
+const SHOW_EVERY: Duration = Duration::from_secs(2);
+
+/// How long the end of a registry waits for what is not stored yet. Nobody waits for an answer about it by then.
+const SETTLE_MAX: Duration = Duration::from_secs(5);
+
+/// A journal among a store's small objects.
+#[derive(Debug)]
+pub struct JournalObjects(pub Arc<dyn SmallObjects>);
+
+#[async_trait]
+impl JournalStore for JournalObjects {
+    async fn create(&self, name: &str, bytes: Bytes) -> Result<JournalCreation, JournalStoreError> {
+        Ok(match self.0.create(&location(name)?, bytes).await? {
+            Creation::Created => JournalCreation::Created,
+            Creation::Exists => JournalCreation::Exists,
+        })
+    }
+
+    async fn read(&self, name: &str) -> Result<Option<Bytes>, JournalStoreError> {
+        Ok(self.0.read(&location(name)?).await?)
+    }
+
+    async fn list(
+        &self,
+        folder: &str,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<(String, u64)>, JournalStoreError> {
+        let after = after.map(location).transpose()?;
+        let objects = self.0.list_small(&location(folder)?, after.as_ref(), limit).await?;
+        let name = |location: &Location| location.as_str()[Location::PREFIX.len()..].to_owned();
+        Ok(objects.iter().map(|object| (name(&object.location), object.size_bytes)).collect())
+    }
+
+    async fn remove(&self, name: &str) -> Result<(), JournalStoreError> {
+        Ok(self.0.remove(&location(name)?).await?)
+    }
+}
+
+fn location(name: &str) -> Result<Location, JournalStoreError> {
+    Ok(format!("{}{name}", Location::PREFIX).parse()?)
+}
+
+/// Opens a database and makes this the process that serves from it; with a journal in `store`, if there is to be one.
+pub(crate) async fn open_database(
+    path: &Path,
+    options: Options,
+    clock: Arc<dyn Clock>,
+    journal: Option<&JournalOptions>,
+    store: Arc<impl BlobStore + SmallObjects>,
+) -> Result<Arc<SqliteStore>, OpenError> {
+    let metadata = match journal {
+        None => SqliteStore::open(path, options, clock)?,
+        Some(journal) => {
+            let store_id = store.read_identity().await?.map(|identity| identity.id().to_owned());
+            let (journal, store) = (JournalOptions { store_id, ..journal.clone() }, JournalObjects(store));
+            SqliteStore::open_journalled(path, options, clock, journal, Arc::new(store)).await?
+        }
+    };
+    metadata.lock_for_serving()?;
+    Ok(Arc::new(metadata))
+}
+
+/// A database whose journal a registry looks after; without a journal there is nothing to do.
+#[derive(Clone, Debug)]
+pub struct Journal(pub(crate) Arc<SqliteStore>);
+
+impl Journal {
+    /// Completes when the journal is lost: another registry writes to this store. Whatever serves has to stop.
+    pub async fn lost(&self) -> Arc<JournalError> {
+        self.0.journal_lost().await
+    }
+
+    /// How it is doing.
+    pub fn status(&self) -> Option<JournalStatus> {
+        self.0.journal_status()
+    }
+
+    /// Shows in the metrics how it is doing, until the future is dropped.
+    pub(crate) async fn show(self, app: Arc<App>) {
+        while let Some(status) = self.status() {
+            app.metrics.journal(&figures(&status));
+            sleep(SHOW_EVERY).await;
+        }
+    }
+
+    /// Stores what can be stored in a moment; the rest is kept in the database.
+    pub(crate) async fn settle(&self) {
+        if let Ok(Err(error)) = timeout(SETTLE_MAX, self.0.journal_settled()).await {
+            let error: &dyn std::error::Error = &error;
+            tracing::warn!(error, "not everything is stored in the journal; the next start does that");
+        }
+        self.0.end_journal();
+    }
+}
+
+fn figures(status: &JournalStatus) -> JournalFigures {
+    let signed = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
+    JournalFigures {
+        stored: status.stored,
+        behind: status.committed - status.stored,
+        behind_secs: status.behind.as_secs_f64(),
+        entries: signed(status.entries),
+        entries_bytes: signed(status.entries_bytes),
+        snapshot_at_secs: status.snapshot_at_ms.unwrap_or(0) as f64 / 1000.0,
+        snapshot_bytes: signed(status.snapshot_bytes.unwrap_or(0)),
+    }
+}
