@@ -5,13 +5,16 @@
 //! is built as it is for everybody. (Its session extension does the same, but the bindings for that are made when our
 //! crates are built, which needs libclang there.)
 
-use rusqlite::{Connection, types::ValueRef};
+use rusqlite::{Connection, ffi, types::ValueRef};
 
 use super::{
     change::{Change, Operation},
     ledger::{self, Kept},
     table::{self, COLUMNS_MAX, Table},
 };
+
+/// The most that one commit may change, in bytes: what is stored with room to spare. No piece of work comes near it.
+const CHANGES_BYTES_MAX: usize = 48 * 1024 * 1024;
 
 /// The changes of the writer's connection.
 #[derive(Debug)]
@@ -50,6 +53,9 @@ impl Capture {
         let changes = self.take(writer)?;
         if changes.is_empty() {
             return Ok(None);
+        }
+        if changes.len() > CHANGES_BYTES_MAX {
+            return Err(rusqlite::Error::SqliteFailure(ffi::Error::new(ffi::SQLITE_TOOBIG), None));
         }
         ledger::forget(writer, stored)?;
         ledger::append(writer, &changes).map(Some)

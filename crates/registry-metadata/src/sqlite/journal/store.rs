@@ -41,7 +41,7 @@ pub enum JournalCreation {
 /// Small objects with names, which is all that a journal needs of an object store.
 ///
 /// Names are such as `journal/00000000000000000042`: folders of letters and hyphens, then letters, digits and hyphens.
-/// An object has at most some 16 MiB. What a call that succeeded made or removed is durable and seen by every later call
+/// An object has at most 64 MiB. What a call that succeeded made or removed is durable and seen by every later call
 /// of anybody.
 #[async_trait]
 pub trait JournalStore: fmt::Debug + Send + Sync + 'static {
