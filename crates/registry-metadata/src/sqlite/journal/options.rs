@@ -16,8 +16,8 @@ pub struct JournalOptions {
     /// A snapshot is made when there are so many entries since the last one, and one for each MiB of that snapshot's
     /// size. 2000.
     pub snapshot_entries: u64,
-    /// How long entries and snapshots that a newer snapshot replaces are kept for those who are reading them. One hour;
-    /// less is for tests: see [`prune`](super::prune).
+    /// How long entries and snapshots that a newer snapshot replaces are kept, for those who are reading them, and so that
+    /// a process that slept can not write one of them once more. One hour; less is for tests.
     pub retention: Duration,
 }
 
