@@ -6,14 +6,14 @@ use std::{
     pin::Pin,
     sync::{
         Arc,
-        atomic::{AtomicU64, AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
     task::{Context, Poll},
     time::{Duration, Instant},
 };
 
 use bytes::Bytes;
-use http::{Request, Response, Version};
+use http::{Request, Response, Version, header};
 use http_body::{Frame, SizeHint};
 use hyper::body::Incoming;
 use parking_lot::Mutex;
@@ -29,6 +29,9 @@ pub(super) struct Activity(Arc<Counts>);
 struct Counts {
     running: AtomicUsize,
     begun: AtomicU64,
+    /// Whether nothing is left of the last request once its answer is sent: it had no body that might not have been read
+    /// to its end, and another request may follow on the connection.
+    may_rest: AtomicBool,
     /// When something of each HTTP/2 answer was last asked for.
     taken: Mutex<BTreeMap<u64, Instant>>,
 }
@@ -52,6 +55,33 @@ impl Activity {
                     return;
                 }
                 seen = begun;
+            }
+        }
+    }
+
+    /// Completes when there is nothing to do since `limit`, give or take another `limit`, after a request that left nothing
+    /// behind. To be polled whenever the connection was: it wakes nobody when a request ends. A busy connection pays one timer
+    /// for each `limit`.
+    pub(super) fn rest_after(&self, limit: Duration) -> impl Future<Output = ()> + use<> {
+        let counts = self.0.clone();
+        let made = counts.begun.load(Ordering::Relaxed);
+        async move {
+            let begun = || counts.begun.load(Ordering::Relaxed);
+            let is_resting =
+                || counts.running.load(Ordering::Relaxed) == 0 && counts.may_rest.load(Ordering::Relaxed);
+            // The timer runs only while there is nothing to do.
+            let resting = || {
+                std::future::poll_fn(|_| {
+                    if is_resting() && begun() != made { Poll::Ready(()) } else { Poll::Pending }
+                })
+            };
+            loop {
+                resting().await;
+                let seen = begun();
+                sleep(limit).await;
+                if is_resting() && begun() == seen {
+                    return;
+                }
             }
         }
     }
@@ -96,6 +126,13 @@ impl Drop for Running {
     }
 }
 
+/// Whether a request has no body, and its connection may have another one after it.
+fn leaves_nothing(request: &Request<Incoming>) -> bool {
+    http_body::Body::is_end_stream(request.body())
+        && request.version() == Version::HTTP_11
+        && !request.headers().contains_key(header::CONNECTION)
+}
+
 /// The service of one connection.
 pub(super) struct ObservedService {
     service: Service,
@@ -111,8 +148,12 @@ impl hyper::service::Service<Request<Incoming>> for ObservedService {
         let running = self.activity.begin();
         let service = self.service.clone();
         let is_watched = request.version() == Version::HTTP_2;
+        let may_rest = leaves_nothing(&request);
+        self.activity.0.may_rest.store(false, Ordering::Relaxed);
         Box::pin(async move {
             let response = service.respond(request).await;
+            let is_last = response.headers().contains_key(header::CONNECTION);
+            running.counts.may_rest.store(may_rest && !is_last, Ordering::Relaxed);
             if is_watched {
                 running.note_taken();
             }

@@ -1,23 +1,24 @@
 //! Listening, connections, limits, and the graceful stop.
 
 mod activity;
+mod conversation;
 mod listener;
+mod prefixed;
 mod stalling;
 mod tls;
 
 use std::{io, pin::pin, sync::Arc, time::Duration};
 
-use hyper_util::{
-    rt::{TokioExecutor, TokioIo, TokioTimer},
-    server::conn::auto::Builder,
-};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     sync::{Semaphore, watch},
     time::{sleep, timeout},
 };
 
-use self::{activity::Activity, stalling::Stalling};
+use self::{
+    conversation::{Conversation, Version},
+    stalling::Stalling,
+};
 use crate::{
     app::App,
     service::{Peer, Service},
@@ -122,7 +123,7 @@ pub async fn serve(
 const SAVE_LIMIT: Duration = Duration::from_secs(10);
 
 /// What the connections are to do.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
     Serving,
     /// Finish what runs, begin nothing.
@@ -165,77 +166,31 @@ impl Connection {
     async fn run(self, stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static) {
         let limits = self.options.limits.clone();
         let stream = Stalling::new(stream, limits.stall_timeout);
+        // In boxes of their own: a connection without TLS does not keep room for one with it.
         match self.options.tls.clone() {
-            None => self.speak_http(stream).await,
-            Some(tls) => match timeout(limits.head_timeout, tls.acceptor().accept(stream)).await {
-                Ok(Ok(stream)) => self.speak_http(stream).await,
+            None => Box::pin(self.speak_http(stream, Version::Either)).await,
+            Some(tls) => match timeout(limits.head_timeout, Box::pin(tls.acceptor().accept(stream))).await {
+                Ok(Ok(stream)) => {
+                    let version = match stream.get_ref().1.alpn_protocol() {
+                        Some(b"h2") => Version::Http2,
+                        Some(_) => Version::Http1,
+                        None => Version::Either,
+                    };
+                    Box::pin(self.speak_http(stream, version)).await;
+                }
                 Ok(Err(error)) => tracing::debug!("TLS handshake failed: {error}"),
                 Err(_) => tracing::debug!("TLS handshake took too long"),
             },
         }
     }
 
-    async fn speak_http(self, stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static) {
-        let Connection { service, open, options, mut phase } = self;
-        let activity = Activity::default();
-        let builder = http_builder(&options);
-        let service = activity.observe(service);
-        let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
-        let mut idle = pin!(activity.idle_for(options.limits.idle_timeout));
-        let mut stalled = pin!(activity.stalled_for(options.limits.stall_timeout));
-        let mut is_ending = false;
-        loop {
-            tokio::select! {
-                result = connection.as_mut() => {
-                    if let Err(error) = result {
-                        tracing::debug!("a connection ended with an error: {error}");
-                    }
-                    break;
-                }
-                () = &mut stalled => {
-                    tracing::debug!("ended a connection whose peer took nothing of an answer");
-                    break;
-                }
-                () = &mut idle, if !is_ending => {
-                    is_ending = true;
-                    connection.as_mut().graceful_shutdown();
-                }
-                changed = phase.changed() => match *phase.borrow_and_update() {
-                    Phase::Draining if changed.is_ok() => connection.as_mut().graceful_shutdown(),
-                    Phase::Serving => {}
-                    _ => break,
-                },
-            }
-        }
+    async fn speak_http(
+        self,
+        stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
+        version: Version,
+    ) {
+        let Connection { service, open, options, phase } = self;
+        Conversation { service, options: &options, phase }.run(stream, version).await;
         drop(open);
     }
-}
-
-fn http_builder(options: &ServeOptions) -> Builder<TokioExecutor> {
-    /// What an HTTP/2 client may send before the server has read it: enough for a fast line far away.
-    const STREAM_WINDOW_BYTES: u32 = 1024 * 1024;
-    const CONNECTION_WINDOW_BYTES: u32 = 4 * 1024 * 1024;
-    /// Larger frames than the smallest possible: fewer headers around a layer.
-    const FRAME_BYTES: u32 = 64 * 1024;
-    const PING_EVERY: Duration = Duration::from_secs(30);
-
-    let limits = &options.limits;
-    let builder = Builder::new(TokioExecutor::new());
-    let mut builder = if options.http2_disabled { builder.http1_only() } else { builder };
-    builder
-        .http1()
-        .timer(TokioTimer::new())
-        .header_read_timeout(limits.head_timeout)
-        .max_buf_size(limits.head_bytes_max.max(8 * 1024));
-    builder
-        .http2()
-        .timer(TokioTimer::new())
-        .max_concurrent_streams(limits.streams_max)
-        .max_header_list_size(u32::try_from(limits.head_bytes_max).unwrap_or(u32::MAX))
-        .initial_stream_window_size(STREAM_WINDOW_BYTES)
-        .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
-        .max_frame_size(FRAME_BYTES)
-        .keep_alive_interval(PING_EVERY)
-        .keep_alive_timeout(limits.stall_timeout);
-    builder
 }
