@@ -68,7 +68,7 @@
 //! | Module | What |
 //! |---|---|
 //! | `store` | [`MetadataStore`] |
-//! | `record` | what goes in and comes out |
+//! | `record`, `collecting` | what goes in and comes out |
 //! | `options`, [`clock`] | leases and windows; whose time it is |
 //! | `error` | [`MetadataError`] |
 //! | `schema` | the tables, which promise each of them keeps, migrations |
@@ -80,6 +80,7 @@
 #![forbid(unsafe_code)]
 
 pub mod clock;
+mod collecting;
 #[cfg(any(test, feature = "contract"))]
 pub mod contract;
 mod error;
@@ -91,6 +92,9 @@ mod sqlite;
 mod store;
 
 pub use clock::{Clock, SystemClock};
+pub use collecting::{
+    Candidate, CandidateKind, CollectRules, Collected, Kept, Preview, QueuePosition, Verdict,
+};
 pub use error::{MetadataError, Result};
 pub use options::Options;
 pub use record::{

@@ -5,8 +5,8 @@ use registry_digest::Digest;
 use registry_types::{Descriptor, Location, Reference, RepositoryName, RepositorySet, Tag, UploadId};
 
 use crate::{
-    Blob, ClaimedUpload, FinishUpload, NewUpload, Purpose, PutManifest, Reclaim, Result, StoredManifest,
-    UploadStatus,
+    Blob, ClaimedUpload, CollectRules, Collected, FinishUpload, NewUpload, Preview, Purpose, PutManifest,
+    QueuePosition, Reclaim, Result, StoredManifest, UploadStatus,
 };
 
 /// The most manifests that an error names as those which reference something.
@@ -179,6 +179,33 @@ pub trait MetadataStore: fmt::Debug + Send + Sync + 'static {
     /// [`BlobUnknown`](crate::MetadataError::BlobUnknown), and
     /// [`BlobReferenced`](crate::MetadataError::BlobReferenced) while a manifest of this repository uses it.
     async fn delete_blob(&self, repository: &RepositoryName, digest: &Digest) -> Result<()>;
+
+    /// Works off the next of what may have become garbage and whose time has come, at most `limit` candidates: each is
+    /// looked at again, under the locks that are needed, and either goes or stays. Nothing more is due only if the answer is
+    /// empty: what goes may set down what depended on it. Each candidate is decided and done as one; `limit` bounds how long writers may have to wait.
+    ///
+    /// Any number may do this at once. What was done is done for good, whatever becomes of the caller: what depends on it
+    /// is on the queue, and bytes that nothing leads to any more are [`reclaimable`](Self::reclaimable) after the
+    /// [grace](crate::Options::read_grace).
+    async fn collect(&self, rules: &CollectRules, limit: usize) -> Result<Vec<Collected>>;
+
+    /// What [`collect`](Self::collect) would do with all that is on the queue if it were due now, a page at a time, without
+    /// doing anything. What would become garbage only thereby is not foreseen.
+    async fn preview_collect(
+        &self,
+        rules: &CollectRules,
+        after: Option<&QueuePosition>,
+        limit: usize,
+    ) -> Result<Preview>;
+
+    /// Has every manifest go that has no tag and that nothing refers to once its lease is over: looks at up to `limit`
+    /// manifests after `after`, and puts those without a tag on the queue. All of it costs in proportion to what is stored.
+    /// Answers where to go on; none at the end.
+    async fn enqueue_untagged(
+        &self,
+        after: Option<&QueuePosition>,
+        limit: usize,
+    ) -> Result<Option<QueuePosition>>;
 
     /// Bytes that can be deleted now, at most `limit`, those that waited longest first.
     async fn reclaimable(&self, limit: usize) -> Result<Vec<Reclaim>>;

@@ -8,6 +8,7 @@
 
 mod blobs;
 mod catalog;
+mod collecting;
 mod deletes;
 mod fixture;
 mod leases;
@@ -26,9 +27,9 @@ use crate::{MetadataStore, Options};
 
 use self::fixture::Fixture;
 pub use self::{
-    blobs::all as blobs, catalog::all as catalog, deletes::all as deletes, leases::all as leases,
-    manifests::all as manifests, races::all as races, referrers::all as referrers, store::all as store,
-    tags::all as tags, uploads::all as uploads,
+    blobs::all as blobs, catalog::all as catalog, collecting::all as collecting, deletes::all as deletes,
+    leases::all as leases, manifests::all as manifests, races::all as races, referrers::all as referrers,
+    store::all as store, tags::all as tags, uploads::all as uploads,
 };
 
 /// Makes databases to test.
@@ -71,6 +72,7 @@ pub async fn all(backend: &dyn Backend) {
     deletes(backend).await;
     leases(backend).await;
     races(backend).await;
+    collecting(backend).await;
 }
 
 /// Opens a database with the options that most cases want.

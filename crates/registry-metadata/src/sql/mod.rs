@@ -9,6 +9,7 @@
 //!   transaction that loses is run again from its start.
 
 pub(crate) mod blobs;
+pub(crate) mod collecting;
 pub(crate) mod manifests;
 pub(crate) mod reclaim;
 pub(crate) mod repositories;
@@ -28,7 +29,7 @@ pub(crate) use statements;
 
 #[cfg(test)]
 pub(crate) fn all() -> impl Iterator<Item = (&'static str, &'static str)> {
-    [blobs::ALL, manifests::ALL, reclaim::ALL, repositories::ALL, tags::ALL, uploads::ALL]
+    [blobs::ALL, collecting::ALL, manifests::ALL, reclaim::ALL, repositories::ALL, tags::ALL, uploads::ALL]
         .into_iter()
         .flatten()
         .copied()

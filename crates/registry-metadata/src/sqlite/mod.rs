@@ -3,6 +3,7 @@
 mod blobs;
 mod checkpoint;
 mod claims;
+mod collect;
 mod connection;
 mod error;
 mod fault;

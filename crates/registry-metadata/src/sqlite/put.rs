@@ -87,7 +87,7 @@ impl Put {
         }
         if self.tags.is_empty() {
             // Nothing may refer to it yet, and its pusher was told that it is here.
-            manifests::grant(tx, repository, &self.digest)?;
+            manifests::grant(tx, repository, &self.digest, "pushed")?;
         }
         Ok(())
     }

@@ -8,7 +8,7 @@ use registry_types::{Descriptor, Location, Reference, RepositoryName, Repository
 use rusqlite::{Connection, params};
 
 use super::{
-    SqliteStore, blobs, manifests,
+    SqliteStore, blobs, collect, manifests,
     put::Put,
     reclaim, repositories,
     statement::{execute, exists, one},
@@ -19,8 +19,9 @@ use super::{
     },
 };
 use crate::{
-    Blob, ClaimedUpload, FinishUpload, MetadataError, MetadataStore, NewUpload, Purpose, PutManifest,
-    Reclaim, Result, StoredManifest, UploadStatus, clock::millis, sql,
+    Blob, ClaimedUpload, CollectRules, Collected, FinishUpload, MetadataError, MetadataStore, NewUpload,
+    Preview, Purpose, PutManifest, QueuePosition, Reclaim, Result, StoredManifest, UploadStatus,
+    clock::millis, sql,
 };
 
 #[async_trait]
@@ -261,6 +262,30 @@ impl MetadataStore for SqliteStore {
     async fn delete_blob(&self, repository: &RepositoryName, digest: &Digest) -> Result<()> {
         let (repository, digest) = (repository.clone(), *digest);
         self.writer.run("delete a blob", Full, (), move |tx| blobs::delete(tx, &repository, &digest)).await
+    }
+
+    async fn collect(&self, rules: &CollectRules, limit: usize) -> Result<Vec<Collected>> {
+        let rules = *rules;
+        self.writer.run("collect garbage", Full, (), move |tx| collect::work_off(tx, rules, limit)).await
+    }
+
+    async fn preview_collect(
+        &self,
+        rules: &CollectRules,
+        after: Option<&QueuePosition>,
+        limit: usize,
+    ) -> Result<Preview> {
+        self.readers.read("look for garbage", |reader| collect::preview(reader, *rules, after, limit))
+    }
+
+    async fn enqueue_untagged(
+        &self,
+        after: Option<&QueuePosition>,
+        limit: usize,
+    ) -> Result<Option<QueuePosition>> {
+        let after = after.cloned();
+        let enqueue = move |tx: &Tx<'_>| collect::enqueue_untagged(tx, after.as_ref(), limit);
+        self.writer.run("look for untagged manifests", Full, (), enqueue).await
     }
 
     async fn reclaimable(&self, limit: usize) -> Result<Vec<Reclaim>> {

@@ -25,4 +25,4 @@ macro_rules! contract {
     };
 }
 
-contract!(store, uploads, blobs, manifests, tags, catalog, referrers, deletes, leases, races);
+contract!(store, uploads, blobs, manifests, tags, catalog, referrers, deletes, leases, races, collecting);

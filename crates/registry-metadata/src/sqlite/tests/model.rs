@@ -14,13 +14,10 @@ use bytes::Bytes;
 use registry_digest::{Algorithm, Digest};
 use registry_types::{Location, Manifest, Reference, RepositoryName, Tag, UploadId};
 
-use super::{
-    backend::{START_MS, rows},
-    collecting::collect,
-};
+use super::backend::{START_MS, rows};
 use crate::{
-    Clock, FinishUpload, MetadataError, MetadataStore, NewUpload, Options, Purpose, PutManifest, SqliteStore,
-    clock::ManualClock,
+    Clock, CollectRules, Collected, FinishUpload, Kept, MetadataError, MetadataStore, NewUpload, Options,
+    Purpose, PutManifest, SqliteStore, Verdict, clock::ManualClock,
 };
 
 const SEEDS: u64 = 16;
@@ -129,7 +126,7 @@ impl Model {
                 let leases = [0.1, 0.4, 1.1][self.below(3) as usize];
                 self.clock.advance(self.options.lease.mul_f64(leases));
             }
-            14 => drop(collect(&self.store).await),
+            14 => self.collect().await,
             _ => self.reclaim().await,
         }
     }
@@ -250,6 +247,20 @@ impl Model {
         }
     }
 
+    /// A collector that is stopped at some time, or goes on until nothing is due.
+    async fn collect(&mut self) {
+        let rules = CollectRules { untagged: true };
+        let (limit, rounds_max) = (1 + self.below(5) as usize, 1 + self.below(100));
+        for _ in 0..rounds_max {
+            let done = self.store.collect(&rules, limit).await.unwrap();
+            let failed = |it: &Collected| matches!(it.verdict, Verdict::Kept(Kept::Failed { .. }));
+            assert!(!done.iter().any(failed), "seed {}: {done:?}", self.seed);
+            if done.is_empty() {
+                return;
+            }
+        }
+    }
+
     async fn reclaim(&mut self) {
         for reclaim in self.store.reclaimable(100).await.unwrap() {
             assert!(self.bytes.remove(&reclaim.location), "seed {}: deleted twice", self.seed);
@@ -305,9 +316,9 @@ impl Model {
                 }
             }
         }
-        for _ in 0..3 {
+        for _ in 0..CONTENTS {
             self.clock.advance(self.options.lease * 2);
-            collect(&self.store).await;
+            self.collect().await;
             self.clock.advance(self.options.read_grace);
             self.reclaim().await;
         }
