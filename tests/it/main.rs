@@ -13,6 +13,7 @@
 
 mod access;
 mod cli;
+mod collecting;
 mod crash;
 mod dependencies;
 mod healing;

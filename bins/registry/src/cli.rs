@@ -13,6 +13,7 @@ pub(crate) enum Command {
     CheckConfig { config: Option<PathBuf> },
     HashPassword { user: String, cost: u32 },
     Journal { action: JournalAction, config: Option<PathBuf> },
+    GarbageCollect { config: Option<PathBuf>, how: GarbageCollect },
 }
 
 /// What to do with the journal of the database.
@@ -21,6 +22,14 @@ pub(crate) enum JournalAction {
     Status,
     Verify,
     Drop,
+}
+
+/// How `garbage-collect` works: the Go registry's flags.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct GarbageCollect {
+    pub(crate) dry_run: bool,
+    pub(crate) delete_untagged: bool,
+    pub(crate) quiet: bool,
 }
 
 pub(crate) const HELP: &str = "\
@@ -36,6 +45,12 @@ Commands:
   journal status [config.yml] what the store has of the database's journal, and where the database is
   journal verify [config.yml] read all of it, replay it, and compare it with the database
   journal drop [config.yml]   remove it from the store; the database goes on without one
+
+  garbage-collect [config.yml]
+                              give back what nothing needs any more; safe while a server runs, which does it anyway
+      -d, --dry-run           only say what would go
+      -m, --delete-untagged   manifests without a tag too, unless something refers to them
+      -q, --quiet             say nothing
 
 Options:
   -h, --help                  this text
@@ -68,6 +83,7 @@ fn parse_from(
             Some("help") => Command::Help,
             Some("serve") => Command::Serve { config: optional_path(&mut arguments)? },
             Some("check-config") => Command::CheckConfig { config: optional_path(&mut arguments)? },
+            Some("garbage-collect") => garbage_collect(&mut arguments)?,
             Some("hash-password") => hash_password(&mut arguments)?,
             Some("journal") => journal(&mut arguments)?,
             // The Go registry's image serves when it is given a file alone.
@@ -120,6 +136,29 @@ fn hash_password(arguments: &mut lexopt::Parser) -> Result<Command, lexopt::Erro
     Ok(Command::HashPassword { user, cost })
 }
 
+fn garbage_collect(arguments: &mut lexopt::Parser) -> Result<Command, lexopt::Error> {
+    let (mut config, mut how) = (None, GarbageCollect::default());
+    while let Some(argument) = arguments.next()? {
+        match argument {
+            Value(path) if config.is_none() => config = Some(path.into()),
+            Short('d') | Long("dry-run") => how.dry_run = flag(arguments)?,
+            Short('m') | Long("delete-untagged") => how.delete_untagged = flag(arguments)?,
+            Short('q') | Long("quiet") => how.quiet = flag(arguments)?,
+            Short('h') | Long("help") => return Ok(Command::Help),
+            other => return Err(other.unexpected()),
+        }
+    }
+    Ok(Command::GarbageCollect { config, how })
+}
+
+/// A flag as the Go registry takes it: alone, or `=true` and `=false`.
+fn flag(arguments: &mut lexopt::Parser) -> Result<bool, lexopt::Error> {
+    match arguments.optional_value() {
+        None => Ok(true),
+        Some(value) => Ok(value.parse()?),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -145,6 +184,13 @@ mod tests {
                 Command::Journal { action: JournalAction::Verify, config: Some("a.yml".into()) },
             ),
             (&["journal", "status"], Command::Journal { action: JournalAction::Status, config: None }),
+            (
+                &["garbage-collect", "-m", "--dry-run=false", "a.yml", "-q"],
+                Command::GarbageCollect {
+                    config: Some("a.yml".into()),
+                    how: GarbageCollect { dry_run: false, delete_untagged: true, quiet: true },
+                },
+            ),
             (&["hash-password", "ann"], Command::HashPassword { user: "ann".into(), cost: 10 }),
             (
                 &["hash-password", "--cost", "12", "ann"],

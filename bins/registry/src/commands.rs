@@ -14,7 +14,7 @@ use rustix::termios::{LocalModes, OptionalActions, isatty, tcgetattr, tcsetattr}
 
 use crate::{
     cli::{Command, HELP},
-    journal, serve,
+    garbage, journal, serve,
 };
 
 /// Names the configuration file, if the command line does not.
@@ -30,6 +30,10 @@ pub(crate) fn run(command: Command) -> anyhow::Result<()> {
             serve::run(file.as_deref(), load_config(file.as_deref())?)
         }
         Command::CheckConfig { config } => check_config(config_file(config).as_deref()),
+        Command::GarbageCollect { config, how } => {
+            let file = config_file(config);
+            garbage::collect(load_config(file.as_deref())?, how)
+        }
         Command::HashPassword { user, cost } => hash_password(&user, cost),
         Command::Journal { action, config } => {
             let loaded = load_config(config_file(config).as_deref())?;

@@ -4,6 +4,7 @@
 
 mod cli;
 mod commands;
+mod garbage;
 mod journal;
 mod logging;
 mod privileges;

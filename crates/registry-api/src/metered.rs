@@ -9,8 +9,8 @@ use std::{
 use async_trait::async_trait;
 use registry_digest::{Algorithm, Digest};
 use registry_metadata::{
-    Blob, ClaimedUpload, FinishUpload, MetadataStore, NewUpload, Purpose, PutManifest, Reclaim,
-    Result as MetadataResult, StoredManifest, UploadStatus,
+    Blob, ClaimedUpload, CollectRules, Collected, FinishUpload, MetadataStore, NewUpload, Preview, Purpose,
+    PutManifest, QueuePosition, Reclaim, Result as MetadataResult, StoredManifest, UploadStatus,
 };
 use registry_storage::{BlobStore, Body, ObjectInfo, StorageError, StoreIdentity, Upload, UploadState};
 use registry_types::{Descriptor, Location, Reference, RepositoryName, RepositorySet, Tag, UploadId};
@@ -179,6 +179,11 @@ measured! {
         fn delete_manifest(&self, repository: &RepositoryName, digest: &Digest, actor: Option<&str>)
             -> MetadataResult<Vec<Tag>>;
         fn delete_blob(&self, repository: &RepositoryName, digest: &Digest) -> MetadataResult<()>;
+        fn collect(&self, rules: &CollectRules, limit: usize) -> MetadataResult<Vec<Collected>>;
+        fn preview_collect(&self, rules: &CollectRules, after: Option<&QueuePosition>, limit: usize)
+            -> MetadataResult<Preview>;
+        fn enqueue_untagged(&self, after: Option<&QueuePosition>, limit: usize)
+            -> MetadataResult<Option<QueuePosition>>;
         fn reclaimable(&self, limit: usize) -> MetadataResult<Vec<Reclaim>>;
         fn reclaimed(&self, location: &Location) -> MetadataResult<()>;
     }

@@ -135,6 +135,17 @@ pub struct QueuePosition {
     pub(crate) digest: String,
 }
 
+/// After all kinds that are on the queue.
+pub(crate) const UNTAGGED: &str = "untagged";
+
+impl QueuePosition {
+    /// Before the first of all manifests without a tag, which are not on the queue unless somebody
+    /// [put them there](crate::MetadataStore::enqueue_untagged).
+    pub fn before_untagged() -> QueuePosition {
+        QueuePosition { kind: UNTAGGED.to_owned(), repository: 0, digest: String::new() }
+    }
+}
+
 /// A page of what a collection would do.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Preview {

@@ -190,7 +190,8 @@ pub trait MetadataStore: fmt::Debug + Send + Sync + 'static {
     async fn collect(&self, rules: &CollectRules, limit: usize) -> Result<Vec<Collected>>;
 
     /// What [`collect`](Self::collect) would do with all that is on the queue if it were due now, a page at a time, without
-    /// doing anything. What would become garbage only thereby is not foreseen.
+    /// doing anything. What would become garbage only thereby is not foreseen. After
+    /// [`QueuePosition::before_untagged`] it goes over the manifests without a tag instead, as if they were asked for.
     async fn preview_collect(
         &self,
         rules: &CollectRules,

@@ -35,7 +35,17 @@ pub(crate) const ROOT: &[Key] = &[
     not_active("reporting"),
     not_active("compatibility"),
     key("metadata", Choice(&[key("sqlite", Section(&[scalar("path"), key("journal", Section(JOURNAL))]))])),
-    key("gc", Growing(&[scalar("lease"), scalar("undelete_window")])),
+    key("gc", Growing(GC)),
+];
+
+const GC: &[Key] = &[
+    scalar("enabled"),
+    scalar("interval"),
+    scalar("lease"),
+    scalar("grace"),
+    scalar("undelete_window"),
+    scalar("untagged"),
+    key("rate", Section(&[scalar("candidates"), scalar("deletes")])),
 ];
 
 const JOURNAL: &[Key] = &[scalar("enabled"), key("snapshot", Section(&[scalar("bytes"), scalar("entries")]))];

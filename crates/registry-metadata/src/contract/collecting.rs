@@ -9,7 +9,9 @@ use super::{
     fixture::{Fixture, image, index, put, referrer, repo, tag},
     open,
 };
-use crate::{CandidateKind, CollectRules, Collected, Kept, MetadataStore, Options, Purpose, Verdict};
+use crate::{
+    CandidateKind, CollectRules, Collected, Kept, MetadataStore, Options, Purpose, QueuePosition, Verdict,
+};
 
 /// More than any case has on its queue.
 const LIMIT: usize = 100;
@@ -31,6 +33,7 @@ pub async fn all(backend: &dyn Backend) {
     a_child_that_is_pushed_again_stays(backend).await;
     a_look_at_a_doomed_child_only_delays_it(backend).await;
     a_preview_says_what_would_be_and_does_nothing(backend).await;
+    a_preview_finds_untagged_manifests_too(backend).await;
     pages_of_a_preview_cover_the_queue(backend).await;
     a_limit_is_kept_and_the_next_call_goes_on(backend).await;
     two_collectors_at_once_take_each_thing_once(backend).await;
@@ -284,6 +287,25 @@ async fn a_preview_says_what_would_be_and_does_nothing(backend: &dyn Backend) {
     assert_eq!(f.rows("SELECT * FROM gc_queue ORDER BY kind, repository, digest").await, before);
     assert_eq!(f.resolve("a", "v1").await, Some(used));
     assert!(f.blob("b", &old).await.is_some());
+}
+
+async fn a_preview_finds_untagged_manifests_too(backend: &dyn Backend) {
+    let f = open(backend).await;
+    let loose = f.push_image("a", "one", &[]).await;
+    let child = f.push_image("a", "child", &[]).await;
+    f.put("a", &index(&[child]), &["v1"]).await.unwrap();
+    f.advance_leases(2.0).await;
+    collect(&f).await;
+    f.push_image("b", "fresh", &[]).await;
+    let (mut next, mut seen) = (Some(QueuePosition::before_untagged()), Vec::new());
+    while next.is_some() {
+        let page = f.store().preview_collect(&CollectRules::default(), next.as_ref(), 2).await.unwrap();
+        seen.extend(page.collected);
+        next = page.next;
+    }
+    assert_eq!(removed(&seen, CandidateKind::Manifest), texts(&[loose]));
+    assert_eq!(seen.len(), 3, "the child and the fresh one stay: {seen:?}");
+    assert_eq!(count(&f, "gc_queue").await, "3", "what was pushed to b");
 }
 
 async fn pages_of_a_preview_cover_the_queue(backend: &dyn Backend) {

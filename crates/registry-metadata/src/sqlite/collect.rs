@@ -13,6 +13,7 @@ use super::{
 };
 use crate::{
     Candidate, CandidateKind, CollectRules, Collected, Kept, Preview, QueuePosition, Verdict,
+    collecting::UNTAGGED,
     sql::{collecting as sql, manifests as manifest_sql, reclaim as reclaim_sql},
 };
 
@@ -241,6 +242,9 @@ pub(super) fn preview(
     after: Option<&QueuePosition>,
     limit: usize,
 ) -> rusqlite::Result<Preview> {
+    if let Some(after) = after.filter(|after| after.kind == UNTAGGED) {
+        return preview_untagged(connection, after, limit);
+    }
     let (kind, repository, digest) =
         after.map_or(("", 0, ""), |after| (after.kind.as_str(), after.repository, after.digest.as_str()));
     let page = params![kind, repository, digest, signed(limit)];
@@ -250,6 +254,32 @@ pub(super) fn preview(
         repository: last.repository,
         digest: last.digest.clone(),
     });
+    Ok(Preview { collected: judge(connection, entries, rules)?, next })
+}
+
+fn preview_untagged(
+    connection: &Connection,
+    after: &QueuePosition,
+    limit: usize,
+) -> rusqlite::Result<Preview> {
+    let manifests = manifests_after(connection, Some(after), limit)?;
+    let next = position(&manifests, limit, UNTAGGED);
+    let untagged = manifests.into_iter().filter(|manifest| !manifest.2);
+    let entries = untagged.map(|(repository, digest, _)| Entry {
+        kind: "manifest".to_owned(),
+        repository,
+        digest,
+        reason: UNTAGGED.to_owned(),
+    });
+    Ok(Preview { collected: judge(connection, entries.collect(), CollectRules::default())?, next })
+}
+
+/// What would become of each.
+fn judge(
+    connection: &Connection,
+    entries: Vec<Entry>,
+    rules: CollectRules,
+) -> rusqlite::Result<Vec<Collected>> {
     let mut collected = Vec::with_capacity(entries.len());
     for entry in entries {
         let verdict = match decide(connection, &entry, rules)? {
@@ -259,7 +289,7 @@ pub(super) fn preview(
         };
         collected.push(Collected { candidate: candidate(connection, entry)?, verdict });
     }
-    Ok(Preview { collected, next })
+    Ok(collected)
 }
 
 fn bytes_of(connection: &Connection, entry: &Entry) -> rusqlite::Result<u64> {
@@ -275,22 +305,34 @@ pub(super) fn enqueue_untagged(
     after: Option<&QueuePosition>,
     limit: usize,
 ) -> Result<Option<QueuePosition>, Fault> {
-    let (repository, digest) = after.map_or((0, ""), |after| (after.repository, after.digest.as_str()));
-    let page = params![repository, digest, signed(limit)];
-    let manifests: Vec<(i64, String, bool)> =
-        all(tx.connection, sql::MANIFESTS_AFTER, page, |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
+    let manifests = manifests_after(tx.connection, after, limit)?;
     for (repository, digest, is_tagged) in &manifests {
         if !is_tagged {
-            let row = params!["manifest", repository, digest, "untagged"];
+            let row = params!["manifest", repository, digest, UNTAGGED];
             execute(tx.connection, reclaim_sql::MARK, row)?;
         }
     }
-    let is_last = manifests.len() < limit;
-    Ok(manifests.into_iter().next_back().filter(|_| !is_last).map(|(repository, digest, _)| QueuePosition {
-        kind: "manifest".to_owned(),
-        repository,
-        digest,
-    }))
+    Ok(position(&manifests, limit, "manifest"))
+}
+
+/// A repository's number, a digest, and whether a tag leads to it.
+type Manifest = (i64, String, bool);
+
+fn manifests_after(
+    connection: &Connection,
+    after: Option<&QueuePosition>,
+    limit: usize,
+) -> rusqlite::Result<Vec<Manifest>> {
+    let (repository, digest) = after.map_or((0, ""), |after| (after.repository, after.digest.as_str()));
+    all(connection, sql::MANIFESTS_AFTER, params![repository, digest, signed(limit)], |row| {
+        Ok((row.get(0)?, row.get(1)?, row.get(2)?))
+    })
+}
+
+/// Where the next page begins; none if this was the last.
+fn position(manifests: &[Manifest], limit: usize, kind: &str) -> Option<QueuePosition> {
+    let (repository, digest, _) = manifests.last().filter(|_| manifests.len() == limit)?;
+    Some(QueuePosition { kind: kind.to_owned(), repository: *repository, digest: digest.clone() })
 }
 
 fn entry(row: &Row<'_>) -> rusqlite::Result<Entry> {
