@@ -215,3 +215,65 @@ async fn counters_tell_what_was_collected() {
         assert!(metrics.contains(&line), "{line} is not in\n{metrics}");
     }
 }
+
+async fn fsck(server: &Server, arguments: &[&str]) -> (Option<i32>, Value) {
+    let arguments = [&["fsck", "--report", "json"], arguments].concat();
+    let output = server.options().run(Program::Registry, &arguments).await;
+    let report = serde_json::from_slice(&output.stdout);
+    (output.status.code(), report.unwrap_or_else(|error| panic!("{error}: {output:?}")))
+}
+
+#[tokio::test]
+async fn fsck_finds_what_a_disk_has_lost_and_clients_push_it_again() {
+    let server = ServerOptions::new().start().await;
+    let client = server.client();
+    let (lost, changed) = (Image::random(20), Image::random(21));
+    client.push("team/lost", "v1", &lost).await.unwrap();
+    client.push("team/changed", "v1", &changed).await.unwrap();
+    assert_eq!(fsck(&server, &["--deep"]).await.0, Some(0));
+
+    let files: Vec<_> = fs::read_dir(server.data().join("store/blobs"))
+        .unwrap()
+        .flat_map(|shard| fs::read_dir(shard.unwrap().path()).unwrap())
+        .map(|file| file.unwrap().path())
+        .collect();
+    let file_of =
+        |bytes: &[u8]| files.iter().find(|file| fs::read(file).is_ok_and(|found| found == bytes)).unwrap();
+    fs::remove_file(file_of(&lost.layers()[0].bytes)).unwrap();
+    let file = file_of(&changed.layers()[0].bytes);
+    let mut bytes = fs::read(file).unwrap();
+    bytes[7] ^= 1;
+    fs::write(file, bytes).unwrap();
+
+    let (code, report) = fsck(&server, &[]).await;
+    assert_eq!((code, &report["found"]), (Some(1), &1.into()), "{report}");
+    assert_eq!(report["findings"][0]["problem"], "missing");
+    assert_eq!(report["findings"][0]["repositories"][0], "team/lost");
+    let (code, report) = fsck(&server, &["--deep", "--repair", "--rate", "100"]).await;
+    assert_eq!((code, &report["repaired"]), (Some(1), &2.into()), "{report}");
+    client.push("team/lost", "v1", &lost).await.unwrap();
+    client.push("team/changed", "v1", &changed).await.unwrap();
+    client.pull("team/lost", "v1", &lost).await.unwrap();
+    client.pull("team/changed", "v1", &changed).await.unwrap();
+    let (code, report) = fsck(&server, &["--deep"]).await;
+    assert_eq!(code, Some(0), "{report}");
+}
+
+#[tokio::test]
+async fn a_sweep_finds_bytes_that_no_row_leads_to() {
+    let server = not_collecting().variable("REGISTRY_GC_SWEEP_AGE", "0s").start().await;
+    let client = server.client();
+    let image = Image::random(22);
+    client.push("app", "v1", &image).await.unwrap();
+    let stray = server.data().join("store/blobs/00/12345678-1234-4234-8234-123456789000");
+    fs::create_dir_all(stray.parent().unwrap()).unwrap();
+    fs::write(&stray, "stray").unwrap();
+    let (code, report) = fsck(&server, &[]).await;
+    assert_eq!((code, &report["sweep"]["unknown"]), (Some(0), &1.into()), "{report}");
+    assert!(stray.exists());
+    let (code, report) = fsck(&server, &["--repair"]).await;
+    assert_eq!((code, &report["sweep"]["given_up"]), (Some(0), &1.into()), "{report}");
+    collect_once(&server).await;
+    assert!(!stray.exists());
+    client.pull("app", "v1", &image).await.unwrap();
+}

@@ -14,6 +14,18 @@ pub(crate) enum Command {
     HashPassword { user: String, cost: u32 },
     Journal { action: JournalAction, config: Option<PathBuf> },
     GarbageCollect { config: Option<PathBuf>, how: GarbageCollect },
+    Fsck { config: Option<PathBuf>, how: Fsck },
+}
+
+/// How `fsck` looks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Fsck {
+    pub(crate) is_deep: bool,
+    pub(crate) sample_percent: u8,
+    pub(crate) mebibytes_per_second: u32,
+    pub(crate) repairs: bool,
+    pub(crate) accepts_older_database: bool,
+    pub(crate) is_json: bool,
 }
 
 /// What to do with the journal of the database.
@@ -51,6 +63,13 @@ Commands:
       -d, --dry-run           only say what would go
       -m, --delete-untagged   manifests without a tag too, unless something refers to them
       -q, --quiet             say nothing
+  fsck [config.yml]           compare rows with bytes, both ways; safe while a server runs. Exits with 1 if it finds a fault
+      --deep                  read all bytes and hash them
+      --sample <percent>      … of so many objects only, others each time
+      --rate <MiB>            … so many a second
+      --repair                hide what is bad, so that clients push it again; delete only what no row leads to
+      --accept-older-database take a database for the right one that was restored from an old copy
+      --report <text|json>    the form of the report (default text)
 
 Options:
   -h, --help                  this text
@@ -83,6 +102,7 @@ fn parse_from(
             Some("help") => Command::Help,
             Some("serve") => Command::Serve { config: optional_path(&mut arguments)? },
             Some("check-config") => Command::CheckConfig { config: optional_path(&mut arguments)? },
+            Some("fsck") => fsck(&mut arguments)?,
             Some("garbage-collect") => garbage_collect(&mut arguments)?,
             Some("hash-password") => hash_password(&mut arguments)?,
             Some("journal") => journal(&mut arguments)?,
@@ -149,6 +169,41 @@ fn garbage_collect(arguments: &mut lexopt::Parser) -> Result<Command, lexopt::Er
         }
     }
     Ok(Command::GarbageCollect { config, how })
+}
+
+fn fsck(arguments: &mut lexopt::Parser) -> Result<Command, lexopt::Error> {
+    let mut config = None;
+    let mut how = Fsck {
+        is_deep: false,
+        sample_percent: 100,
+        mebibytes_per_second: 0,
+        repairs: false,
+        accepts_older_database: false,
+        is_json: false,
+    };
+    while let Some(argument) = arguments.next()? {
+        match argument {
+            Value(path) if config.is_none() => config = Some(path.into()),
+            Long("deep") => how.is_deep = true,
+            Long("sample") => how.sample_percent = arguments.value()?.parse()?,
+            Long("rate") => how.mebibytes_per_second = arguments.value()?.parse()?,
+            Long("repair") => how.repairs = true,
+            Long("accept-older-database") => how.accepts_older_database = true,
+            Long("report") => how.is_json = is_json(arguments)?,
+            Short('h') | Long("help") => return Ok(Command::Help),
+            other => return Err(other.unexpected()),
+        }
+    }
+    Ok(Command::Fsck { config, how })
+}
+
+/// The form of a report.
+fn is_json(arguments: &mut lexopt::Parser) -> Result<bool, lexopt::Error> {
+    match arguments.value()?.to_str() {
+        Some("json") => Ok(true),
+        Some("text") => Ok(false),
+        _ => Err("a report is `text` or `json`".into()),
+    }
 }
 
 /// A flag as the Go registry takes it: alone, or `=true` and `=false`.

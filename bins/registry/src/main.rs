@@ -4,6 +4,7 @@
 
 mod cli;
 mod commands;
+mod fsck;
 mod garbage;
 mod journal;
 mod logging;

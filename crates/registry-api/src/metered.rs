@@ -9,8 +9,9 @@ use std::{
 use async_trait::async_trait;
 use registry_digest::{Algorithm, Digest};
 use registry_metadata::{
-    Blob, ClaimedUpload, CollectRules, Collected, FinishUpload, MetadataStore, NewUpload, Preview, Purpose,
-    PutManifest, QueuePosition, Reclaim, Result as MetadataResult, StoredManifest, UploadStatus,
+    Blob, ClaimedUpload, CollectRules, Collected, FinishUpload, ManifestPosition, MetadataStore, NewUpload,
+    Preview, Purpose, PutManifest, QueuePosition, Reclaim, Result as MetadataResult, StoredManifest,
+    StoredObject, UnknownObject, UploadStatus,
 };
 use registry_storage::{BlobStore, Body, ObjectInfo, StorageError, StoreIdentity, Upload, UploadState};
 use registry_types::{Descriptor, Location, Reference, RepositoryName, RepositorySet, Tag, UploadId};
@@ -81,6 +82,8 @@ measured! {
     {
         fn read_identity(&self) -> Result<Option<StoreIdentity>, StorageError>;
         fn create_identity(&self, identity: &StoreIdentity) -> Result<(), StorageError>;
+        fn read_mark(&self) -> Result<Option<i64>, StorageError>;
+        fn write_mark(&self, mark: i64) -> Result<bool, StorageError>;
         fn abandon(&self, location: &Location, state: Option<&UploadState>) -> Result<(), StorageError>;
         fn open(&self, location: &Location, range: Range<u64>) -> Result<Body, StorageError>;
         fn size(&self, location: &Location) -> Result<Option<u64>, StorageError>;
@@ -184,6 +187,16 @@ measured! {
             -> MetadataResult<Preview>;
         fn enqueue_untagged(&self, after: Option<&QueuePosition>, limit: usize)
             -> MetadataResult<Option<QueuePosition>>;
+        fn mark(&self) -> MetadataResult<i64>;
+        fn raise_mark(&self, above: i64) -> MetadataResult<i64>;
+        fn note_unknown(&self, locations: &[Location]) -> MetadataResult<Vec<UnknownObject>>;
+        fn reclaim_unknown(&self, locations: &[Location]) -> MetadataResult<u64>;
+        fn forget_unknown(&self, not_seen_for: Duration) -> MetadataResult<()>;
+        fn objects(&self, after: Option<&Location>, limit: usize) -> MetadataResult<Vec<StoredObject>>;
+        fn mark_good(&self, location: &Location) -> MetadataResult<()>;
+        fn all_manifests(&self, after: Option<&ManifestPosition>, limit: usize)
+            -> MetadataResult<Vec<(ManifestPosition, StoredManifest)>>;
+        fn verify(&self) -> MetadataResult<Vec<String>>;
         fn reclaimable(&self, limit: usize) -> MetadataResult<Vec<Reclaim>>;
         fn reclaimed(&self, location: &Location) -> MetadataResult<()>;
     }

@@ -1,9 +1,13 @@
-use std::{error::Error, sync::Arc, time::Instant};
+use std::{
+    error::Error,
+    sync::{Arc, Mutex},
+    time::{Duration, Instant},
+};
 
 use registry_metadata::{CollectRules, MetadataError, MetadataStore, QueuePosition};
 use registry_storage::BlobStore;
 
-use crate::{Pace, Report, Watch, reclaim};
+use crate::{MarkError, Pace, Report, Watch, mark, reclaim};
 
 /// How a collector works.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,7 +51,12 @@ pub struct Collector {
     pub(crate) options: CollectorOptions,
     candidates: Pace,
     pub(crate) deletes: Pace,
+    /// When the mark was set last.
+    marked: Mutex<Option<Instant>>,
 }
+
+/// How often the mark is set.
+const MARK_EVERY: Duration = Duration::from_secs(60);
 
 impl Collector {
     /// A collector for a registry whose metadata and bytes these are.
@@ -58,7 +67,7 @@ impl Collector {
     ) -> Collector {
         let candidates = Pace::per_second(options.candidates_per_second);
         let deletes = Pace::per_second(options.deletes_per_second);
-        Collector { metadata, store, options, candidates, deletes }
+        Collector { metadata, store, options, candidates, deletes, marked: Mutex::default() }
     }
 
     /// Works off everything that is due: rows first, then bytes. What fails is in the report, and is left to the next
@@ -67,6 +76,7 @@ impl Collector {
     /// Dropping the future stops between two steps, or lets the one that runs be finished; nothing is half done.
     pub async fn collect(&self, watch: &dyn Watch) -> Report {
         let (mut report, begun) = (Report::default(), Instant::now());
+        self.set_mark().await;
         if let Err(error) = self.work_off(&mut report, watch).await {
             self.note(&mut report, watch, "could not work off what may be garbage", &error);
         }
@@ -74,6 +84,24 @@ impl Collector {
             self.note(&mut report, watch, "could not list bytes to delete", &error);
         }
         report.finish(begun.elapsed())
+    }
+
+    /// Collecting goes by the database alone, and needs no mark; but it is done all the time, so the mark is set here.
+    async fn set_mark(&self) {
+        let is_fresh = |marked: &Instant| marked.elapsed() < MARK_EVERY;
+        if self.marked.lock().is_ok_and(|mut marked| {
+            let was_fresh = marked.as_ref().is_some_and(is_fresh);
+            if !was_fresh {
+                *marked = Some(Instant::now());
+            }
+            was_fresh
+        }) {
+            return;
+        }
+        match mark::advance(&*self.metadata, &*self.store).await {
+            Ok(()) | Err(MarkError::NotKept) => {}
+            Err(error) => tracing::warn!("{error}"),
+        }
     }
 
     async fn work_off(&self, report: &mut Report, watch: &dyn Watch) -> Result<(), MetadataError> {

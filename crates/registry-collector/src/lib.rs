@@ -33,6 +33,9 @@
 //! |---|---|
 //! | `collector` | [`Collector`]: the two steps |
 //! | `reclaim` | the second one |
+//! | `mark` | whether the database is the one that the store has seen last |
+//! | `sweep` | [`Sweep`]: bytes to which no row leads |
+//! | `fsck`, `hash` | [`Fsck`]: rows against bytes, and bytes against digests |
 //! | `pace` | [`Pace`]: so much a second |
 //! | `report` | [`Report`]: what went, and why the rest stayed |
 //! | `watch` | [`Watch`]: is told of each thing when it happens |
@@ -40,12 +43,19 @@
 #![forbid(unsafe_code)]
 
 mod collector;
+mod fsck;
+mod hash;
+mod mark;
 mod pace;
 mod reclaim;
 mod report;
+mod sweep;
 mod watch;
 
 pub use collector::{Collector, CollectorOptions};
+pub use fsck::{Finding, Fsck, FsckOptions, FsckReport, Problem};
+pub use mark::MarkError;
 pub use pace::Pace;
 pub use report::{ITEMS_MAX, Item, Report};
+pub use sweep::{Sweep, SweepOptions, SweepReport};
 pub use watch::Watch;

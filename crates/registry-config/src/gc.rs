@@ -20,6 +20,19 @@ pub struct Gc {
     pub untagged_deleted: bool,
     /// How fast it works.
     pub rate: GcRate,
+    /// When the store is looked through for bytes that nobody knows.
+    pub sweep: GcSweep,
+}
+
+/// When the store is looked through for bytes that nobody knows, and what is done with them. Key `gc.sweep`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct GcSweep {
+    /// How often; zero is never. 24 hours by default.
+    pub interval: Duration,
+    /// For how long, from one sweep to another, bytes must have been unknown to count as garbage. 24 hours by default.
+    pub age: Duration,
+    /// Whether garbage is deleted; otherwise it is reported. Off by default.
+    pub delete: bool,
 }
 
 /// How fast garbage is collected. Key `gc.rate`.
@@ -47,6 +60,7 @@ impl Gc {
                 .choice(&[("keep", false), ("delete", true)])
                 .unwrap_or(false),
             rate: GcRate::read(&gc.get("rate")),
+            sweep: GcSweep::read(&gc.get("sweep")),
         }
     }
 }
@@ -57,5 +71,16 @@ impl GcRate {
             u32::try_from(rate.get(key).integer(default, 0..=1_000_000)).unwrap_or(u32::MAX)
         };
         GcRate { candidates: per_second("candidates", 1000), deletes: per_second("deletes", 200) }
+    }
+}
+
+impl GcSweep {
+    fn read(sweep: &Field<'_>) -> GcSweep {
+        const DAY: Duration = Duration::from_secs(24 * 3600);
+        GcSweep {
+            interval: sweep.get("interval").duration(DAY, Duration::ZERO),
+            age: sweep.get("age").duration(DAY, Duration::ZERO),
+            delete: sweep.get("delete").flag(false),
+        }
     }
 }

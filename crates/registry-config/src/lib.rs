@@ -72,7 +72,7 @@ pub use auth::{Anonymous, Auth};
 pub use config::{Config, Loaded};
 pub use data_folder::data_folder;
 pub use environment::VARIABLES_MAX;
-pub use gc::{Gc, GcRate};
+pub use gc::{Gc, GcRate, GcSweep};
 pub use health::{FileCheck, Health, HttpCheck, Rhythm, StorageCheck, TcpCheck};
 pub use http::{DebugServer, Http, Limits, Listen};
 pub use journal::Journal;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use registry_collector::{Collector, CollectorOptions};
+use registry_collector::{Collector, CollectorOptions, Fsck, FsckOptions};
 use registry_metadata::MetadataStore;
 use registry_storage::BlobStore;
 
@@ -19,5 +19,10 @@ impl Beside {
     /// A collector for it.
     pub fn collector(&self, options: CollectorOptions) -> Collector {
         Collector::new(self.metadata.clone(), self.store.clone(), options)
+    }
+
+    /// A check of it.
+    pub fn fsck(&self, options: FsckOptions) -> Fsck {
+        Fsck::new(self.metadata.clone(), self.store.clone(), options)
     }
 }

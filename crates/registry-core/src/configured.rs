@@ -8,7 +8,7 @@ use registry_api::{
     ServeOptions, Settings, Tls, TlsFiles, UrlPolicy,
 };
 use registry_auth::{AnonymousAccess, Authenticated, FirstUser, Htpasswd, HtpasswdOptions};
-use registry_collector::CollectorOptions;
+use registry_collector::{CollectorOptions, SweepOptions};
 use registry_config::{
     self as config, Auth, Certificate, ClientCertificateMode, Config, Driver, IndexRule, Listen, TlsVersion,
 };
@@ -71,6 +71,11 @@ pub fn collector_options(gc: &config::Gc) -> CollectorOptions {
         deletes_per_second: gc.rate.deletes,
         ..CollectorOptions::default()
     }
+}
+
+/// What a configuration wants to be done with bytes that nobody knows.
+pub fn sweep_options(gc: &config::Gc) -> SweepOptions {
+    SweepOptions { delete: gc.sweep.delete, unknown_for: gc.sweep.age }
 }
 
 /// Where bytes and metadata are, and how long they are kept.
@@ -212,7 +217,12 @@ fn purge(purging: &config::UploadPurging) -> Option<Purge> {
 }
 
 fn collecting(gc: &config::Gc) -> Option<Collecting> {
-    gc.enabled.then(|| Collecting { interval: gc.interval, options: collector_options(gc) })
+    gc.enabled.then(|| Collecting {
+        interval: gc.interval,
+        options: collector_options(gc),
+        sweep_interval: (!gc.sweep.interval.is_zero()).then_some(gc.sweep.interval),
+        sweep: sweep_options(gc),
+    })
 }
 
 fn checks(health: &config::Health) -> Vec<Check> {

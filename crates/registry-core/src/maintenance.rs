@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use registry_api::{App, Metrics};
-use registry_collector::{Collector, CollectorOptions, Watch};
+use registry_collector::{Collector, CollectorOptions, Sweep, SweepOptions, Watch};
 use registry_metadata::{Collected, MetadataError, MetadataStore, Verdict};
 use registry_types::Location;
 use tokio::time::sleep;
@@ -60,11 +60,20 @@ pub struct Collecting {
     pub interval: Duration,
     /// What is taken, and how fast.
     pub options: CollectorOptions,
+    /// How often the store is looked through for bytes that nobody knows; never, if nothing. One day.
+    pub sweep_interval: Option<Duration>,
+    /// What is done with them.
+    pub sweep: SweepOptions,
 }
 
 impl Default for Collecting {
     fn default() -> Self {
-        Collecting { interval: Duration::from_secs(60), options: CollectorOptions::default() }
+        Collecting {
+            interval: Duration::from_secs(60),
+            options: CollectorOptions::default(),
+            sweep_interval: Some(Duration::from_secs(24 * 60 * 60)),
+            sweep: SweepOptions::default(),
+        }
     }
 }
 
@@ -83,6 +92,28 @@ pub(crate) async fn collect_garbage(app: Arc<App>, collecting: Collecting) {
             );
         }
         sleep(collecting.interval).await;
+    }
+}
+
+/// Looks through the store now and then, until the future is dropped. Not right at the start: that would be a listing of
+/// everything for each restart.
+pub(crate) async fn sweep_store(app: Arc<App>, interval: Duration, options: SweepOptions) {
+    let sweep = Sweep::new(app.metadata.clone(), app.store.clone(), options);
+    loop {
+        sleep(interval).await;
+        match sweep.run().await {
+            Ok(report) if report.unknown == 0 => {}
+            Ok(report) => tracing::warn!(
+                "to {} objects of {} bytes in the store no row leads; {} are garbage, {} were given up",
+                report.unknown,
+                report.unknown_bytes,
+                report.garbage,
+                report.given_up
+            ),
+            Err(error) => {
+                tracing::error!(error = &error as &dyn std::error::Error, "could not look through the store")
+            }
+        }
     }
 }
 

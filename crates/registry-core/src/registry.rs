@@ -56,6 +56,9 @@ impl Registry {
             background.spawn(maintenance::purge_uploads(app.metadata.clone(), purge));
         }
         if let Some(collecting) = self.collecting {
+            if let Some(interval) = collecting.sweep_interval {
+                background.spawn(maintenance::sweep_store(app.clone(), interval, collecting.sweep));
+            }
             background.spawn(maintenance::collect_garbage(app.clone(), collecting));
         }
         for check in self.checks {

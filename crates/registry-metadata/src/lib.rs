@@ -68,7 +68,7 @@
 //! | Module | What |
 //! |---|---|
 //! | `store` | [`MetadataStore`] |
-//! | `record`, `collecting` | what goes in and comes out |
+//! | `record`, `collecting`, `audit` | what goes in and comes out |
 //! | `options`, [`clock`] | leases and windows; whose time it is |
 //! | `error` | [`MetadataError`] |
 //! | `schema` | the tables, which promise each of them keeps, migrations |
@@ -79,6 +79,7 @@
 
 #![forbid(unsafe_code)]
 
+mod audit;
 pub mod clock;
 mod collecting;
 #[cfg(any(test, feature = "contract"))]
@@ -91,6 +92,7 @@ mod sql;
 mod sqlite;
 mod store;
 
+pub use audit::{ManifestPosition, StoredObject, UnknownObject};
 pub use clock::{Clock, SystemClock};
 pub use collecting::{
     Candidate, CandidateKind, CollectRules, Collected, Kept, Preview, QueuePosition, Verdict,

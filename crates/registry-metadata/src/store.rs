@@ -5,8 +5,9 @@ use registry_digest::Digest;
 use registry_types::{Descriptor, Location, Reference, RepositoryName, RepositorySet, Tag, UploadId};
 
 use crate::{
-    Blob, ClaimedUpload, CollectRules, Collected, FinishUpload, NewUpload, Preview, Purpose, PutManifest,
-    QueuePosition, Reclaim, Result, StoredManifest, UploadStatus,
+    Blob, ClaimedUpload, CollectRules, Collected, FinishUpload, ManifestPosition, NewUpload, Preview,
+    Purpose, PutManifest, QueuePosition, Reclaim, Result, StoredManifest, StoredObject, UnknownObject,
+    UploadStatus,
 };
 
 /// The most manifests that an error names as those which reference something.
@@ -207,6 +208,39 @@ pub trait MetadataStore: fmt::Debug + Send + Sync + 'static {
         after: Option<&QueuePosition>,
         limit: usize,
     ) -> Result<Option<QueuePosition>>;
+
+    /// How far this database has come: a number that [grows](Self::raise_mark). The store of bytes keeps a copy; if that is
+    /// greater, the database was restored from an older copy of itself.
+    async fn mark(&self) -> Result<i64>;
+
+    /// Raises the mark above what it was, above `above`, and to at least the time in milliseconds; answers the new one.
+    async fn raise_mark(&self, above: i64) -> Result<i64>;
+
+    /// Of these objects in the store of bytes, those to which no row leads, not even that of an upload; and for how long
+    /// that was seen. Looking is what makes that time begin.
+    async fn note_unknown(&self, locations: &[Location]) -> Result<Vec<UnknownObject>>;
+
+    /// Makes those of these objects [reclaimable](Self::reclaimable) to which still no row leads, and says how many.
+    async fn reclaim_unknown(&self, locations: &[Location]) -> Result<u64>;
+
+    /// Forgets unknown objects that nobody has seen for so long: they are gone, or known.
+    async fn forget_unknown(&self, not_seen_for: Duration) -> Result<()>;
+
+    /// All objects, in the order of their locations, strictly after `after`, at most `limit`.
+    async fn objects(&self, after: Option<&Location>, limit: usize) -> Result<Vec<StoredObject>>;
+
+    /// Shows an object again that was [hidden](Self::mark_bad), because its bytes were looked at and are right.
+    async fn mark_good(&self, location: &Location) -> Result<()>;
+
+    /// All manifests of all repositories, in some order that does not change, strictly after `after`, at most `limit`.
+    async fn all_manifests(
+        &self,
+        after: Option<&ManifestPosition>,
+        limit: usize,
+    ) -> Result<Vec<(ManifestPosition, StoredManifest)>>;
+
+    /// What the database finds wrong with itself: nothing, in one that is well. Reads all of it.
+    async fn verify(&self) -> Result<Vec<String>>;
 
     /// Bytes that can be deleted now, at most `limit`, those that waited longest first.
     async fn reclaimable(&self, limit: usize) -> Result<Vec<Reclaim>>;

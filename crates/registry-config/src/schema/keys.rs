@@ -46,6 +46,7 @@ const GC: &[Key] = &[
     scalar("undelete_window"),
     scalar("untagged"),
     key("rate", Section(&[scalar("candidates"), scalar("deletes")])),
+    key("sweep", Section(&[scalar("interval"), scalar("age"), scalar("delete")])),
 ];
 
 const JOURNAL: &[Key] = &[scalar("enabled"), key("snapshot", Section(&[scalar("bytes"), scalar("entries")]))];

@@ -119,6 +119,7 @@ fn a_registry_on_the_network_with_everything_set() {
         undelete_window: Duration::ZERO,
         untagged_deleted: true,
         rate: GcRate { candidates: 0, deletes: 50 },
+        sweep: GcSweep { interval: seconds(7 * 24 * 3600), age: seconds(48 * 3600), delete: true },
     };
     assert_eq!(gc, &expected_gc);
     assert!(matches!(auth, Auth::Htpasswd { anonymous: Anonymous::Pull, .. }));
@@ -222,6 +223,7 @@ fn without_a_file_it_listens_on_loopback_and_keeps_data_in_one_folder() {
         undelete_window: seconds(7 * 24 * 3600),
         untagged_deleted: false,
         rate: GcRate { candidates: 1000, deletes: 200 },
+        sweep: GcSweep { interval: seconds(24 * 3600), age: seconds(24 * 3600), delete: false },
     };
     assert_eq!(config.gc, expected_gc);
     assert_eq!((config.catalog_entries_max, config.tags_entries_max), (1000, 1000));

@@ -6,6 +6,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a suite of assertions: what fails is to panic")]
 
+mod audit;
 mod blobs;
 mod catalog;
 mod collecting;
@@ -27,9 +28,9 @@ use crate::{MetadataStore, Options};
 
 use self::fixture::Fixture;
 pub use self::{
-    blobs::all as blobs, catalog::all as catalog, collecting::all as collecting, deletes::all as deletes,
-    leases::all as leases, manifests::all as manifests, races::all as races, referrers::all as referrers,
-    store::all as store, tags::all as tags, uploads::all as uploads,
+    audit::all as audit, blobs::all as blobs, catalog::all as catalog, collecting::all as collecting,
+    deletes::all as deletes, leases::all as leases, manifests::all as manifests, races::all as races,
+    referrers::all as referrers, store::all as store, tags::all as tags, uploads::all as uploads,
 };
 
 /// Makes databases to test.
@@ -73,6 +74,7 @@ pub async fn all(backend: &dyn Backend) {
     leases(backend).await;
     races(backend).await;
     collecting(backend).await;
+    audit(backend).await;
 }
 
 /// Opens a database with the options that most cases want.

@@ -13,7 +13,8 @@ CREATE TABLE store (
     id            {text},
     format        BIGINT NOT NULL,
     oldest_binary BIGINT NOT NULL,
-    created_at    BIGINT NOT NULL
+    created_at    BIGINT NOT NULL,
+    mark          BIGINT NOT NULL DEFAULT 0
 ){clustered};
 
 CREATE TABLE repositories (
@@ -139,6 +140,13 @@ CREATE TABLE reclaim (
     upload_state {bytes}
 ){clustered};
 CREATE INDEX reclaim_not_before ON reclaim (not_before);
+
+CREATE TABLE unknown_objects (
+    location   {text} NOT NULL PRIMARY KEY,
+    first_seen BIGINT NOT NULL,
+    last_seen  BIGINT NOT NULL
+){clustered};
+CREATE INDEX unknown_objects_seen ON unknown_objects (last_seen);
 
 CREATE TABLE trash_manifests (
     repository    BIGINT NOT NULL REFERENCES repositories (id) ON DELETE RESTRICT,

@@ -14,7 +14,7 @@
 //!
 //! | Table | Keeps |
 //! |---|---|
-//! | `store` | One database, one store of bytes. Its only row also says how old a binary may be that runs on this schema. |
+//! | `store` | One database, one store of bytes. Its only row also says how old a binary may be that runs on this schema. `mark` grows, and the store holds a copy: a database that has a smaller one was restored from before. |
 //! | `repositories` | A name. Everything of a repository hangs on the number, so that it can be renamed aside in one row. `listed`: it has a manifest, so the catalog is one index. |
 //! | `objects` | Bytes, by a key that was never used before. `bad`: the bytes are not what they were; hidden until pushed again. |
 //! | `digests` | What bytes are. `→ objects`: a digest that is known has an object. |
@@ -27,6 +27,7 @@
 //! | `uploads` | A session and the key of its bytes, from before the first byte on. Leaves only in the transaction that makes the blob or puts the key into `reclaim`, so no bytes are forgotten. |
 //! | `gc_queue` | What may have become garbage, and when to look. A hint: whoever looks decides by the other tables. No foreign keys, so that it never holds anything; rows may lead nowhere. |
 //! | `reclaim` | Bytes that nothing leads to any more, and from when on they may be deleted. |
+//! | `unknown_objects` | Bytes that a sweep of the store found, and that no row leads to: since when. |
 //! | `trash_manifests`, `trash_blobs`, `trash_tags` | What was deleted and can be restored until `purge_at`. `trash_blobs → digests`: the bytes are kept till then, though no repository has them. |
 //! | `outbox`, `usage_deltas` | For events and usage. Nothing writes them yet. |
 //!
@@ -44,7 +45,7 @@ pub(crate) use dialect::SQLITE;
 /// Tables that a journal of changesets leaves out: losing them loses nothing that was promised.
 ///
 /// Leases stay in: they are columns of tables that must be journalled anyway, and a client was told about them.
-pub const VOLATILE_TABLES: &[&str] = &["uploads"];
+pub const VOLATILE_TABLES: &[&str] = &["uploads", "unknown_objects"];
 
 /// One step from a schema to the next.
 pub(crate) struct Migration {

@@ -349,7 +349,7 @@ fn candidate(connection: &Connection, entry: Entry) -> rusqlite::Result<Candidat
     Ok(Candidate { kind, repository, digest: entry.digest, reason: entry.reason })
 }
 
-fn name_of(connection: &Connection, repository: i64) -> rusqlite::Result<Option<RepositoryName>> {
+pub(super) fn name_of(connection: &Connection, repository: i64) -> rusqlite::Result<Option<RepositoryName>> {
     let name: Option<String> = one(connection, sql::REPOSITORY_NAME, [repository], |row| row.get(0))?;
     // A repository that was renamed aside has a name that is none.
     Ok(name.and_then(|name| name.parse().ok()))

@@ -1,5 +1,6 @@
 //! [`SqliteStore`]: metadata in one SQLite file.
 
+mod audit;
 mod blobs;
 mod checkpoint;
 mod claims;

@@ -8,7 +8,7 @@ use registry_types::{Descriptor, Location, Reference, RepositoryName, Repository
 use rusqlite::{Connection, params};
 
 use super::{
-    SqliteStore, blobs, collect, manifests,
+    SqliteStore, audit, blobs, collect, manifests,
     put::Put,
     reclaim, repositories,
     statement::{execute, exists, one},
@@ -19,9 +19,9 @@ use super::{
     },
 };
 use crate::{
-    Blob, ClaimedUpload, CollectRules, Collected, FinishUpload, MetadataError, MetadataStore, NewUpload,
-    Preview, Purpose, PutManifest, QueuePosition, Reclaim, Result, StoredManifest, UploadStatus,
-    clock::millis, sql,
+    Blob, ClaimedUpload, CollectRules, Collected, FinishUpload, ManifestPosition, MetadataError,
+    MetadataStore, NewUpload, Preview, Purpose, PutManifest, QueuePosition, Reclaim, Result, StoredManifest,
+    StoredObject, UnknownObject, UploadStatus, clock::millis, sql,
 };
 
 #[async_trait]
@@ -286,6 +286,57 @@ impl MetadataStore for SqliteStore {
         let after = after.cloned();
         let enqueue = move |tx: &Tx<'_>| collect::enqueue_untagged(tx, after.as_ref(), limit);
         self.writer.run("look for untagged manifests", Full, (), enqueue).await
+    }
+
+    async fn mark(&self) -> Result<i64> {
+        self.readers.read("read the mark", audit::mark)
+    }
+
+    async fn raise_mark(&self, above: i64) -> Result<i64> {
+        self.writer.run("raise the mark", Full, (), move |tx| audit::raise_mark(tx, above)).await
+    }
+
+    async fn note_unknown(&self, locations: &[Location]) -> Result<Vec<UnknownObject>> {
+        let operation = "look for objects that no row leads to";
+        let unknown = self.readers.read(operation, |reader| audit::unknown(reader, locations))?;
+        if unknown.is_empty() {
+            return Ok(Vec::new());
+        }
+        self.writer.run(operation, Process, (), move |tx| audit::note_unknown(tx, &unknown)).await
+    }
+
+    async fn reclaim_unknown(&self, locations: &[Location]) -> Result<u64> {
+        let locations = locations.to_vec();
+        let reclaim = move |tx: &Tx<'_>| audit::reclaim_unknown(tx, &locations);
+        self.writer.run("give up objects that no row leads to", Full, (), reclaim).await
+    }
+
+    async fn forget_unknown(&self, not_seen_for: Duration) -> Result<()> {
+        let ms = millis(not_seen_for);
+        let forget = move |tx: &Tx<'_>| Ok(audit::forget_unknown(tx, ms)?);
+        self.writer.run("forget objects that are known", Process, (), forget).await
+    }
+
+    async fn objects(&self, after: Option<&Location>, limit: usize) -> Result<Vec<StoredObject>> {
+        self.readers.read("list objects", |reader| audit::objects(reader, after, limit))
+    }
+
+    async fn mark_good(&self, location: &Location) -> Result<()> {
+        let location = location.clone();
+        let mark = move |tx: &Tx<'_>| Ok(audit::mark_good(tx, &location)?);
+        self.writer.run("show an object again", Full, (), mark).await
+    }
+
+    async fn all_manifests(
+        &self,
+        after: Option<&ManifestPosition>,
+        limit: usize,
+    ) -> Result<Vec<(ManifestPosition, StoredManifest)>> {
+        self.readers.read("list manifests", |reader| audit::all_manifests(reader, after, limit))
+    }
+
+    async fn verify(&self) -> Result<Vec<String>> {
+        self.readers.read("verify the database", audit::verify)
     }
 
     async fn reclaimable(&self, limit: usize) -> Result<Vec<Reclaim>> {

@@ -25,4 +25,6 @@ macro_rules! contract {
     };
 }
 
-contract!(store, uploads, blobs, manifests, tags, catalog, referrers, deletes, leases, races, collecting);
+contract!(
+    store, uploads, blobs, manifests, tags, catalog, referrers, deletes, leases, races, collecting, audit
+);
