@@ -2,7 +2,9 @@
 
 use std::{fs, path::Path};
 
-use registry_testing::{Client, Image, ImageOptions, Index, Program, Server, ServerOptions, eventually};
+use registry_testing::{
+    Client, Content, Image, ImageOptions, Index, Program, Server, ServerOptions, eventually,
+};
 use serde_json::Value;
 
 /// A server that collects all the time and keeps nothing that was deleted. A push has to be done within the lease.
@@ -276,4 +278,118 @@ async fn a_sweep_finds_bytes_that_no_row_leads_to() {
     collect_once(&server).await;
     assert!(!stray.exists());
     client.pull("app", "v1", &image).await.unwrap();
+}
+
+/// Runs a command beside the server; what it said, and on which channel if it failed.
+async fn command(server: &Server, arguments: &[&str]) -> Result<String, String> {
+    let output = server.options().run(Program::Registry, arguments).await;
+    match output.status.success() {
+        true => Ok(String::from_utf8(output.stdout).unwrap()),
+        false => Err(String::from_utf8(output.stderr).unwrap()),
+    }
+}
+
+#[tokio::test]
+async fn what_was_deleted_comes_back_with_a_command() {
+    let server = ServerOptions::new()
+        .variable("REGISTRY_GC_LEASE", "50ms")
+        .variable("REGISTRY_GC_GRACE", "0s")
+        .variable("REGISTRY_GC_ENABLED", "false")
+        .start()
+        .await;
+    let client = server.client();
+    let (old, new) = (Image::random(30), Image::random(31));
+    let (old_digest, new_digest) = (old.manifest.digest.to_string(), new.manifest.digest.to_string());
+    client.push("app", "v1", &old).await.unwrap();
+    client.push("app", "v1", &new).await.unwrap();
+
+    let history = command(&server, &["tag", "history", "app:v1"]).await.unwrap();
+    let lines: Vec<&str> = history.lines().collect();
+    assert!(
+        lines.len() == 2 && lines[0].contains(&new_digest) && lines[1].contains(&old_digest),
+        "{history}"
+    );
+    let said = command(&server, &["tag", "revert", "app:v1"]).await.unwrap();
+    assert!(said.contains(&old_digest), "{said}");
+    client.pull("app", "v1", &old).await.unwrap();
+
+    delete(&client, "app", &old_digest).await;
+    // Nothing but the trash holds it any more.
+    eventually("its blobs are unlinked", async || {
+        collect_once(&server).await;
+        let head = client.head(&format!("/v2/app/blobs/{}", old.blobs[0].digest)).send().await.unwrap();
+        (head.status == 404).then_some(())
+    })
+    .await;
+    let listed = command(&server, &["undelete", "--list", "app"]).await.unwrap();
+    assert!(listed.contains(&format!("app:v1@{old_digest} deleted ")), "{listed}");
+    let said = command(&server, &["undelete", "app:v1"]).await.unwrap();
+    assert!(said.contains("set app:v1"), "{said}");
+    client.pull("app", "v1", &old).await.unwrap();
+    let refused = command(&server, &["undelete", "app:v1"]).await.unwrap_err();
+    assert!(refused.contains("v1"), "{refused}");
+    assert_eq!(fsck(&server, &["--deep"]).await.0, Some(0));
+}
+
+#[tokio::test]
+async fn a_repository_is_deleted_comes_back_and_goes_for_good() {
+    let server = not_collecting().variable("REGISTRY_GC_UNDELETE_WINDOW", "1h").start().await;
+    let client = server.client();
+    let (kept, gone) = (Image::random(32), Image::random(33));
+    client.push("team/kept", "v1", &kept).await.unwrap();
+    client.push("team/gone", "v1", &gone).await.unwrap();
+    command(&server, &["repository", "delete", "team/gone"]).await.unwrap();
+    client.get("/v2/team/gone/tags/list").expect(404).await;
+    let catalog = client.get("/v2/_catalog").expect(200).await.text();
+    assert!(catalog.contains("team/kept") && !catalog.contains("gone"), "{catalog}");
+    assert!(command(&server, &["undelete", "--list"]).await.unwrap().starts_with("team/gone kept until 2"));
+    command(&server, &["undelete", "team/gone"]).await.unwrap();
+    client.pull("team/gone", "v1", &gone).await.unwrap();
+
+    // The same data, and nothing that is deleted is kept.
+    let options = server.options().clone().variable("REGISTRY_GC_UNDELETE_WINDOW", "0s");
+    drop(server);
+    let server = options.start().await;
+    let client = server.client();
+    command(&server, &["repository", "delete", "team/gone"]).await.unwrap();
+    collect_until(&server, bytes_of(&[&kept])).await;
+    assert!(command(&server, &["undelete", "team/gone"]).await.unwrap_err().contains("not known"));
+    client.pull("team/kept", "v1", &kept).await.unwrap();
+    client.push("team/gone", "v1", &gone).await.unwrap();
+    client.pull("team/gone", "v1", &gone).await.unwrap();
+}
+
+#[tokio::test]
+async fn an_image_says_when_its_tags_expire() {
+    let server = not_collecting().variable("REGISTRY_GC_UNDELETE_WINDOW", "1h").start().await;
+    let client = server.client();
+    let lasting = Image::random(34);
+    client.push("app", "lasting", &lasting).await.unwrap();
+    let config = Content::new(
+        "application/vnd.oci.image.config.v1+json".parse().unwrap(),
+        r#"{"architecture":"amd64","os":"linux","rootfs":{"type":"layers","diff_ids":[]},"config":{"Labels":{"quay.expires-after":"1s"}}}"#,
+    );
+    client.push_blob("app", &config).await.unwrap();
+    let manifest = serde_json::json!({
+        "schemaVersion": 2,
+        "mediaType": "application/vnd.oci.image.manifest.v1+json",
+        "config": { "mediaType": config.media_type, "digest": config.digest, "size": config.bytes.len() },
+        "layers": [],
+    });
+    let manifest =
+        Content::new("application/vnd.oci.image.manifest.v1+json".parse().unwrap(), manifest.to_string());
+    client.push_manifest("app", "nightly", &manifest).await.unwrap();
+    collect_once(&server).await;
+    eventually("the tag expires", async || {
+        collect_once(&server).await;
+        let tags = client.get("/v2/app/tags/list").expect(200).await.json();
+        (tags["tags"] == serde_json::json!(["lasting"])).then_some(())
+    })
+    .await;
+    let history = command(&server, &["tag", "history", "app:nightly"]).await.unwrap();
+    assert!(
+        history.starts_with("20") && history.lines().next().unwrap().ends_with("deleted expired"),
+        "{history}"
+    );
+    client.pull("app", "lasting", &lasting).await.unwrap();
 }

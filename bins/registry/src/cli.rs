@@ -1,8 +1,12 @@
 //! The command line.
 
+mod content;
+
 use std::path::{Path, PathBuf};
 
 use lexopt::prelude::*;
+
+pub(crate) use self::content::{Content, Target};
 
 /// What the user wants.
 #[derive(Debug, PartialEq, Eq)]
@@ -15,6 +19,7 @@ pub(crate) enum Command {
     Journal { action: JournalAction, config: Option<PathBuf> },
     GarbageCollect { config: Option<PathBuf>, how: GarbageCollect },
     Fsck { config: Option<PathBuf>, how: Fsck },
+    Content { config: Option<PathBuf>, what: Content },
 }
 
 /// How `fsck` looks.
@@ -71,6 +76,17 @@ Commands:
       --accept-older-database take a database for the right one that was restored from an old copy
       --report <text|json>    the form of the report (default text)
 
+Content (each with --config <config.yml>; safe while a server runs):
+  undelete <repository>[:<tag>|@<digest>]
+                              bring back a tag, a manifest or a whole repository, for as long as it is kept
+  undelete --list [<repository>]
+                              what can be brought back
+  tag history <repository>:<tag>
+                              what the tag led to, who changed it and when
+  tag revert <repository>:<tag> [--to <digest>]
+                              have it lead to what it led to before, or to that manifest
+  repository delete <name>    delete a repository with all that is in it
+
 Options:
   -h, --help                  this text
   -v, --version               the version
@@ -102,6 +118,9 @@ fn parse_from(
             Some("help") => Command::Help,
             Some("serve") => Command::Serve { config: optional_path(&mut arguments)? },
             Some("check-config") => Command::CheckConfig { config: optional_path(&mut arguments)? },
+            Some("undelete") => content::undelete(&mut arguments)?,
+            Some("tag") => content::tag(&mut arguments)?,
+            Some("repository") => content::repository(&mut arguments)?,
             Some("fsck") => fsck(&mut arguments)?,
             Some("garbage-collect") => garbage_collect(&mut arguments)?,
             Some("hash-password") => hash_password(&mut arguments)?,

@@ -14,7 +14,7 @@ use rustix::termios::{LocalModes, OptionalActions, isatty, tcgetattr, tcsetattr}
 
 use crate::{
     cli::{Command, HELP},
-    fsck, garbage, journal, serve,
+    content, fsck, garbage, journal, serve,
 };
 
 /// Names the configuration file, if the command line does not.
@@ -37,6 +37,10 @@ pub(crate) fn run(command: Command) -> anyhow::Result<()> {
         Command::Fsck { config, how } => {
             let file = config_file(config);
             fsck::run(&load_config(file.as_deref())?, how)
+        }
+        Command::Content { config, what } => {
+            let file = config_file(config);
+            content::run(&load_config(file.as_deref())?, what)
         }
         Command::HashPassword { user, cost } => hash_password(&user, cost),
         Command::Journal { action, config } => {

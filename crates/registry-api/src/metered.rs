@@ -9,9 +9,9 @@ use std::{
 use async_trait::async_trait;
 use registry_digest::{Algorithm, Digest};
 use registry_metadata::{
-    Blob, ClaimedUpload, CollectRules, Collected, FinishUpload, ManifestPosition, MetadataStore, NewUpload,
-    Preview, Purpose, PutManifest, QueuePosition, Reclaim, Result as MetadataResult, StoredManifest,
-    StoredObject, UnknownObject, UploadStatus,
+    Blob, ClaimedUpload, CollectRules, Collected, DeletedRepository, FinishUpload, ManifestPosition,
+    MetadataStore, NewUpload, Preview, Purpose, PutManifest, QueuePosition, Reclaim, Restored,
+    Result as MetadataResult, StoredManifest, StoredObject, TagChange, Trashed, UnknownObject, UploadStatus,
 };
 use registry_storage::{BlobStore, Body, ObjectInfo, StorageError, StoreIdentity, Upload, UploadState};
 use registry_types::{Descriptor, Location, Reference, RepositoryName, RepositorySet, Tag, UploadId};
@@ -182,6 +182,20 @@ measured! {
         fn delete_manifest(&self, repository: &RepositoryName, digest: &Digest, actor: Option<&str>)
             -> MetadataResult<Vec<Tag>>;
         fn delete_blob(&self, repository: &RepositoryName, digest: &Digest) -> MetadataResult<()>;
+        fn trash(&self, repository: &RepositoryName, after: Option<&Trashed>, limit: usize)
+            -> MetadataResult<Vec<Trashed>>;
+        fn restore(&self, repository: &RepositoryName, reference: &Reference, actor: Option<&str>)
+            -> MetadataResult<Restored>;
+        fn tag_history(&self, repository: &RepositoryName, tag: &Tag, before: Option<i64>, limit: usize)
+            -> MetadataResult<Vec<TagChange>>;
+        fn set_tag(&self, repository: &RepositoryName, tag: &Tag, digest: &Digest, actor: Option<&str>)
+            -> MetadataResult<Restored>;
+        fn delete_repository(&self, repository: &RepositoryName) -> MetadataResult<()>;
+        fn restore_repository(&self, repository: &RepositoryName) -> MetadataResult<()>;
+        fn deleted_repositories(&self) -> MetadataResult<Vec<DeletedRepository>>;
+        fn unread_labels(&self, limit: usize) -> MetadataResult<Vec<(RepositoryName, StoredManifest)>>;
+        fn set_expiry(&self, repository: &RepositoryName, digest: &Digest, after: Option<Duration>)
+            -> MetadataResult<()>;
         fn collect(&self, rules: &CollectRules, limit: usize) -> MetadataResult<Vec<Collected>>;
         fn preview_collect(&self, rules: &CollectRules, after: Option<&QueuePosition>, limit: usize)
             -> MetadataResult<Preview>;

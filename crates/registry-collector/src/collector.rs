@@ -7,7 +7,7 @@ use std::{
 use registry_metadata::{CollectRules, MetadataError, MetadataStore, QueuePosition};
 use registry_storage::BlobStore;
 
-use crate::{MarkError, Pace, Report, Watch, mark, reclaim};
+use crate::{MarkError, Pace, Report, Watch, labels, mark, reclaim};
 
 /// How a collector works.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -77,6 +77,9 @@ impl Collector {
     pub async fn collect(&self, watch: &dyn Watch) -> Report {
         let (mut report, begun) = (Report::default(), Instant::now());
         self.set_mark().await;
+        if let Err(error) = labels::run(self, &mut report, watch).await {
+            self.note(&mut report, watch, "could not list images with unread labels", &error);
+        }
         if let Err(error) = self.work_off(&mut report, watch).await {
             self.note(&mut report, watch, "could not work off what may be garbage", &error);
         }

@@ -36,6 +36,7 @@
 //! | `mark` | whether the database is the one that the store has seen last |
 //! | `sweep` | [`Sweep`]: bytes to which no row leads |
 //! | `fsck`, `hash` | [`Fsck`]: rows against bytes, and bytes against digests |
+//! | `labels` | images that say when their tags expire |
 //! | `pace` | [`Pace`]: so much a second |
 //! | `report` | [`Report`]: what went, and why the rest stayed |
 //! | `watch` | [`Watch`]: is told of each thing when it happens |
@@ -45,6 +46,7 @@
 mod collector;
 mod fsck;
 mod hash;
+mod labels;
 mod mark;
 mod pace;
 mod reclaim;

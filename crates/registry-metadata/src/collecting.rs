@@ -4,6 +4,10 @@ use std::fmt;
 
 use registry_types::RepositoryName;
 
+/// The label of an image, or the annotation of a manifest, that says after how long a tag that leads to it expires: a number
+/// and a unit, such as `12h`, `2d`, `3w`. Quay's.
+pub const EXPIRES_AFTER: &str = "quay.expires-after";
+
 /// What a collector may take.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct CollectRules {
@@ -35,10 +39,17 @@ pub enum CandidateKind {
     Manifest,
     /// A digest that repositories may have.
     Digest,
+    /// Tags that expire; the candidate's digest is what they lead to.
+    Tag,
     /// A deleted manifest that could be restored until now.
     TrashedManifest,
     /// A deleted tag that could be restored until now; the candidate's digest is what it led to.
     TrashedTag,
+    /// A deleted repository that could be restored until now, after all that was in it; the candidate's digest is the name
+    /// that it had.
+    Repository,
+    /// An upload to such a repository; the candidate's digest is its id.
+    Upload,
 }
 
 impl CandidateKind {
@@ -48,8 +59,11 @@ impl CandidateKind {
             CandidateKind::Blob => "blob",
             CandidateKind::Manifest => "manifest",
             CandidateKind::Digest => "digest",
+            CandidateKind::Tag => "tag",
             CandidateKind::TrashedManifest => "trashed_manifest",
             CandidateKind::TrashedTag => "trashed_tag",
+            CandidateKind::Repository => "repository",
+            CandidateKind::Upload => "upload",
         }
     }
 }

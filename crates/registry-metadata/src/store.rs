@@ -5,9 +5,9 @@ use registry_digest::Digest;
 use registry_types::{Descriptor, Location, Reference, RepositoryName, RepositorySet, Tag, UploadId};
 
 use crate::{
-    Blob, ClaimedUpload, CollectRules, Collected, FinishUpload, ManifestPosition, NewUpload, Preview,
-    Purpose, PutManifest, QueuePosition, Reclaim, Result, StoredManifest, StoredObject, UnknownObject,
-    UploadStatus,
+    Blob, ClaimedUpload, CollectRules, Collected, DeletedRepository, FinishUpload, ManifestPosition,
+    NewUpload, Preview, Purpose, PutManifest, QueuePosition, Reclaim, Restored, Result, StoredManifest,
+    StoredObject, TagChange, Trashed, UnknownObject, UploadStatus,
 };
 
 /// The most manifests that an error names as those which reference something.
@@ -180,6 +180,83 @@ pub trait MetadataStore: fmt::Debug + Send + Sync + 'static {
     /// [`BlobUnknown`](crate::MetadataError::BlobUnknown), and
     /// [`BlobReferenced`](crate::MetadataError::BlobReferenced) while a manifest of this repository uses it.
     async fn delete_blob(&self, repository: &RepositoryName, digest: &Digest) -> Result<()>;
+
+    /// What can be restored in a repository, first tags and then manifests, in the order of their names, strictly after
+    /// `after`, at most `limit`. Fewer than `limit` mean that there is no more.
+    ///
+    /// # Errors
+    /// [`RepositoryUnknown`](crate::MetadataError::RepositoryUnknown).
+    async fn trash(
+        &self,
+        repository: &RepositoryName,
+        after: Option<&Trashed>,
+        limit: usize,
+    ) -> Result<Vec<Trashed>>;
+
+    /// Restores a tag with what it led to when it was deleted, or a manifest with the tags that were deleted with it and
+    /// are free. With a manifest come its blobs, the children of an index and its referrers.
+    ///
+    /// # Errors
+    /// [`TagUnknown`](crate::MetadataError::TagUnknown) or [`ManifestUnknown`](crate::MetadataError::ManifestUnknown) if it
+    /// was not deleted, or too long ago; [`TagTaken`](crate::MetadataError::TagTaken).
+    async fn restore(
+        &self,
+        repository: &RepositoryName,
+        reference: &Reference,
+        actor: Option<&str>,
+    ) -> Result<Restored>;
+
+    /// The changes of a tag, the newest first, those before the change with the number `before`, at most `limit`. They are
+    /// kept for as long as the repository is.
+    async fn tag_history(
+        &self,
+        repository: &RepositoryName,
+        tag: &Tag,
+        before: Option<i64>,
+        limit: usize,
+    ) -> Result<Vec<TagChange>>;
+
+    /// Makes a tag lead to a manifest that is in the repository, or that can be restored and then is.
+    ///
+    /// # Errors
+    /// [`ManifestUnknown`](crate::MetadataError::ManifestUnknown).
+    async fn set_tag(
+        &self,
+        repository: &RepositoryName,
+        tag: &Tag,
+        digest: &Digest,
+        actor: Option<&str>,
+    ) -> Result<Restored>;
+
+    /// Deletes a repository with all that is in it: it is gone at once, its name is free, and for the
+    /// [window](crate::Options::undelete_window) it can be restored. After that [`collect`](Self::collect) works it off.
+    ///
+    /// # Errors
+    /// [`RepositoryUnknown`](crate::MetadataError::RepositoryUnknown).
+    async fn delete_repository(&self, repository: &RepositoryName) -> Result<()>;
+
+    /// Restores the repository that was deleted last under this name.
+    ///
+    /// # Errors
+    /// [`RepositoryUnknown`](crate::MetadataError::RepositoryUnknown) if none was, or too long ago;
+    /// [`RepositoryExists`](crate::MetadataError::RepositoryExists) if the name is taken.
+    async fn restore_repository(&self, repository: &RepositoryName) -> Result<()>;
+
+    /// All deleted repositories that can be restored.
+    async fn deleted_repositories(&self) -> Result<Vec<DeletedRepository>>;
+
+    /// Images whose labels nobody has read yet, at most `limit`. Every image that is pushed is among them until
+    /// [`set_expiry`](Self::set_expiry) says what its labels say.
+    async fn unread_labels(&self, limit: usize) -> Result<Vec<(RepositoryName, StoredManifest)>>;
+
+    /// An image's labels were read: each tag that leads to it expires so long after it was set, or does not.
+    /// [`collect`](Self::collect) deletes tags that have expired, and the manifest if nothing else refers to it.
+    async fn set_expiry(
+        &self,
+        repository: &RepositoryName,
+        digest: &Digest,
+        after: Option<Duration>,
+    ) -> Result<()>;
 
     /// Works off the next of what may have become garbage and whose time has come, at most `limit` candidates: each is
     /// looked at again, under the locks that are needed, and either goes or stays. Nothing more is due only if the answer is

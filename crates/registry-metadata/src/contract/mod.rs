@@ -16,6 +16,7 @@ mod leases;
 mod manifests;
 mod races;
 mod referrers;
+mod restoring;
 mod store;
 mod tags;
 mod uploads;
@@ -30,7 +31,8 @@ use self::fixture::Fixture;
 pub use self::{
     audit::all as audit, blobs::all as blobs, catalog::all as catalog, collecting::all as collecting,
     deletes::all as deletes, leases::all as leases, manifests::all as manifests, races::all as races,
-    referrers::all as referrers, store::all as store, tags::all as tags, uploads::all as uploads,
+    referrers::all as referrers, restoring::all as restoring, store::all as store, tags::all as tags,
+    uploads::all as uploads,
 };
 
 /// Makes databases to test.
@@ -75,6 +77,7 @@ pub async fn all(backend: &dyn Backend) {
     races(backend).await;
     collecting(backend).await;
     audit(backend).await;
+    restoring(backend).await;
 }
 
 /// Opens a database with the options that most cases want.

@@ -8,11 +8,11 @@ use super::statements;
 
 statements! {
     DUE = "SELECT kind, repository, digest, reason FROM gc_queue
-        WHERE due_at <= now_ms() ORDER BY due_at LIMIT $1";
+        WHERE due_at <= now_ms() AND kind <> 'label' ORDER BY due_at LIMIT $1";
 
     /// The whole queue, due or not, for a preview.
     QUEUE_AFTER = "SELECT kind, repository, digest, reason FROM gc_queue
-        WHERE (kind, repository, digest) > ($1, $2, $3) ORDER BY kind, repository, digest LIMIT $4";
+        WHERE (kind, repository, digest) > ($1, $2, $3) AND kind <> 'label' ORDER BY kind, repository, digest LIMIT $4";
 
     DEQUEUE = "DELETE FROM gc_queue WHERE kind = $1 AND repository = $2 AND digest = $3";
 
@@ -54,6 +54,25 @@ statements! {
     REMOVE_OBJECT = "DELETE FROM objects WHERE id = $1
         AND NOT EXISTS (SELECT 1 FROM digests d WHERE d.object = $1)
         RETURNING location, size";
+
+    /// Images whose labels nobody has read yet.
+    UNREAD_LABELS = "SELECT r.name, m.digest, m.media_type, m.bytes
+        FROM gc_queue q
+        JOIN repositories r ON r.id = q.repository
+        JOIN manifests m ON m.repository = q.repository AND m.digest = q.digest
+        WHERE q.kind = 'label' AND r.purge_at IS NULL
+        ORDER BY q.repository, q.digest LIMIT $1";
+
+    SET_EXPIRY = "UPDATE manifests SET expires_after = $1 WHERE repository = $2 AND digest = $3";
+
+    EXPIRES_AFTER = "SELECT expires_after FROM manifests WHERE repository = $1 AND digest = $2";
+
+    /// The tags that lead to a manifest, and when each of them expires, the first one first.
+    EXPIRIES = "SELECT t.name, t.updated_at + m.expires_after, now_ms()
+        FROM manifests m
+        JOIN tags t ON t.repository = m.repository AND t.digest = m.digest
+        WHERE m.repository = $1 AND m.digest = $2 AND m.expires_after IS NOT NULL
+        ORDER BY t.updated_at";
 
     TRASHED_TAGS = "SELECT repository, name, digest FROM trash_tags
         WHERE purge_at <= now_ms() ORDER BY purge_at LIMIT $1";

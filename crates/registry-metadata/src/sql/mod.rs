@@ -14,6 +14,7 @@ pub(crate) mod collecting;
 pub(crate) mod manifests;
 pub(crate) mod reclaim;
 pub(crate) mod repositories;
+pub(crate) mod restore;
 pub(crate) mod tags;
 pub(crate) mod uploads;
 
@@ -37,6 +38,7 @@ pub(crate) fn all() -> impl Iterator<Item = (&'static str, &'static str)> {
         manifests::ALL,
         reclaim::ALL,
         repositories::ALL,
+        restore::ALL,
         tags::ALL,
         uploads::ALL,
     ]

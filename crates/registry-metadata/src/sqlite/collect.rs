@@ -5,6 +5,7 @@ use registry_types::{Location, RepositoryName};
 use rusqlite::{Connection, Row, params};
 
 use super::{
+    deleted, expiry,
     fault::Fault,
     manifests,
     reclaim::{Garbage, enqueue, give_up},
@@ -45,6 +46,7 @@ enum Decision {
 /// First what could be restored until now, since that puts digests on the queue.
 pub(super) fn work_off(tx: &Tx<'_>, rules: CollectRules, limit: usize) -> Result<Vec<Collected>, Fault> {
     let mut done = purge(tx, limit)?;
+    done.extend(deleted::work_off(tx, limit - done.len())?);
     let due: Vec<Entry> = all(tx.connection, sql::DUE, [signed(limit - done.len())], entry)?;
     for entry in due {
         let verdict = match in_savepoint(tx, || look(tx, &entry, rules)) {
@@ -115,6 +117,7 @@ fn decide(connection: &Connection, entry: &Entry, rules: CollectRules) -> rusqli
     match entry.kind.as_str() {
         "blob" => decide_blob(connection, entry),
         "manifest" => decide_manifest(connection, entry, rules),
+        "expiry" => decide_expiry(connection, entry),
         _ => decide_digest(connection, entry),
     }
 }
@@ -147,8 +150,17 @@ fn decide_manifest(
     if let Some(at_ms) = lease_until {
         return Ok(Decision::LookAgain { at_ms });
     }
-    let must_go = matches!(entry.reason.as_str(), "index deleted" | "subject deleted" | "untagged");
+    let must_go =
+        matches!(entry.reason.as_str(), "index deleted" | "subject deleted" | "untagged" | "expired");
     Ok(if must_go || rules.untagged { Decision::Take } else { Decision::Leave(Kept::Untagged) })
+}
+
+fn decide_expiry(connection: &Connection, entry: &Entry) -> rusqlite::Result<Decision> {
+    Ok(match expiry::next(connection, entry.repository, &entry.digest)? {
+        None => Decision::Leave(Kept::Gone),
+        Some((at_ms, now_ms)) if at_ms > now_ms => Decision::LookAgain { at_ms },
+        Some(_) => Decision::Take,
+    })
 }
 
 fn decide_digest(connection: &Connection, entry: &Entry) -> rusqlite::Result<Decision> {
@@ -181,6 +193,10 @@ fn take(tx: &Tx<'_>, entry: &Entry, digest: &Digest) -> Result<Verdict, Fault> {
         }
         "manifest" => {
             manifests::remove(tx, entry.repository, digest, Some(ACTOR))?;
+            Ok(Verdict::Removed { bytes: 0 })
+        }
+        "expiry" => {
+            expiry::expire(tx, entry.repository, digest)?;
             Ok(Verdict::Removed { bytes: 0 })
         }
         _ => Ok(Verdict::Removed { bytes: remove_digest(tx, entry)? }),
@@ -343,6 +359,7 @@ fn candidate(connection: &Connection, entry: Entry) -> rusqlite::Result<Candidat
     let kind = match entry.kind.as_str() {
         "blob" => CandidateKind::Blob,
         "manifest" => CandidateKind::Manifest,
+        "expiry" => CandidateKind::Tag,
         _ => CandidateKind::Digest,
     };
     let repository = name_of(connection, entry.repository)?;

@@ -6,7 +6,7 @@ use registry_types::{Descriptor, Reference, RepositoryName, Tag};
 use rusqlite::{Connection, Row, ToSql, params};
 
 use super::{
-    blobs,
+    blobs, expiry,
     fault::Fault,
     reclaim::{Garbage, enqueue},
     repositories,
@@ -144,6 +144,7 @@ pub(super) fn remove(tx: &Tx<'_>, id: i64, digest: &Digest, actor: Option<&str>)
     let mut blobs: Vec<Digest> = all(tx.connection, sql::DELETE_BLOBS, row, |row| parsed(row, 0))?;
     let mut children: Vec<Digest> = all(tx.connection, sql::DELETE_CHILDREN, row, |row| parsed(row, 0))?;
     execute(tx.connection, sql::DELETE, row)?;
+    expiry::forget(tx, id, digest)?;
     execute(tx.connection, repository_sql::UNLIST, [id])?;
 
     blobs.sort_unstable();

@@ -8,9 +8,9 @@ use registry_types::{Descriptor, Location, Reference, RepositoryName, Repository
 use rusqlite::{Connection, params};
 
 use super::{
-    SqliteStore, audit, blobs, collect, manifests,
+    SqliteStore, audit, blobs, collect, deleted, expiry, manifests,
     put::Put,
-    reclaim, repositories,
+    reclaim, repositories, restore,
     statement::{execute, exists, one},
     tags, uploads,
     writer::{
@@ -19,9 +19,10 @@ use super::{
     },
 };
 use crate::{
-    Blob, ClaimedUpload, CollectRules, Collected, FinishUpload, ManifestPosition, MetadataError,
-    MetadataStore, NewUpload, Preview, Purpose, PutManifest, QueuePosition, Reclaim, Result, StoredManifest,
-    StoredObject, UnknownObject, UploadStatus, clock::millis, sql,
+    Blob, ClaimedUpload, CollectRules, Collected, DeletedRepository, FinishUpload, ManifestPosition,
+    MetadataError, MetadataStore, NewUpload, Preview, Purpose, PutManifest, QueuePosition, Reclaim, Restored,
+    Result, StoredManifest, StoredObject, TagChange, Trashed, UnknownObject, UploadStatus, clock::millis,
+    sql,
 };
 
 #[async_trait]
@@ -262,6 +263,84 @@ impl MetadataStore for SqliteStore {
     async fn delete_blob(&self, repository: &RepositoryName, digest: &Digest) -> Result<()> {
         let (repository, digest) = (repository.clone(), *digest);
         self.writer.run("delete a blob", Full, (), move |tx| blobs::delete(tx, &repository, &digest)).await
+    }
+
+    async fn trash(
+        &self,
+        repository: &RepositoryName,
+        after: Option<&Trashed>,
+        limit: usize,
+    ) -> Result<Vec<Trashed>> {
+        let page =
+            self.readers.read("list the trash", |reader| restore::page(reader, repository, after, limit))?;
+        page.ok_or_else(|| MetadataError::RepositoryUnknown { name: repository.clone() })
+    }
+
+    async fn restore(
+        &self,
+        repository: &RepositoryName,
+        reference: &Reference,
+        actor: Option<&str>,
+    ) -> Result<Restored> {
+        let (repository, reference, actor) =
+            (repository.clone(), reference.clone(), actor.map(str::to_owned));
+        let restore = move |tx: &Tx<'_>| restore::restore(tx, &repository, &reference, actor.as_deref());
+        self.writer.run("restore from the trash", Full, (), restore).await
+    }
+
+    async fn tag_history(
+        &self,
+        repository: &RepositoryName,
+        tag: &Tag,
+        before: Option<i64>,
+        limit: usize,
+    ) -> Result<Vec<TagChange>> {
+        let history = |reader: &Connection| restore::history(reader, repository, tag, before, limit);
+        self.readers.read("read a tag's history", history)
+    }
+
+    async fn set_tag(
+        &self,
+        repository: &RepositoryName,
+        tag: &Tag,
+        digest: &Digest,
+        actor: Option<&str>,
+    ) -> Result<Restored> {
+        let (repository, tag, digest) = (repository.clone(), tag.clone(), *digest);
+        let actor = actor.map(str::to_owned);
+        let set = move |tx: &Tx<'_>| restore::set_tag(tx, &repository, &tag, &digest, actor.as_deref());
+        self.writer.run("set a tag", Full, (), set).await
+    }
+
+    async fn delete_repository(&self, repository: &RepositoryName) -> Result<()> {
+        let repository = repository.clone();
+        self.writer.run("delete a repository", Full, (), move |tx| deleted::set_aside(tx, &repository)).await
+    }
+
+    async fn restore_repository(&self, repository: &RepositoryName) -> Result<()> {
+        let repository = repository.clone();
+        self.writer
+            .run("restore a repository", Full, (), move |tx| deleted::bring_back(tx, &repository))
+            .await
+    }
+
+    async fn deleted_repositories(&self) -> Result<Vec<DeletedRepository>> {
+        self.readers.read("list deleted repositories", deleted::deleted)
+    }
+
+    async fn unread_labels(&self, limit: usize) -> Result<Vec<(RepositoryName, StoredManifest)>> {
+        self.readers.read("list unread labels", |reader| expiry::unread(reader, limit))
+    }
+
+    async fn set_expiry(
+        &self,
+        repository: &RepositoryName,
+        digest: &Digest,
+        after: Option<Duration>,
+    ) -> Result<()> {
+        let (repository, digest) = (repository.clone(), *digest);
+        let set = move |tx: &Tx<'_>| expiry::set(tx, &repository, &digest, after);
+        self.writer.run("set an expiry", Process, (), set).await
     }
 
     async fn collect(&self, rules: &CollectRules, limit: usize) -> Result<Vec<Collected>> {

@@ -5,6 +5,7 @@ use registry_types::{RepositoryName, Tag};
 use rusqlite::{Connection, params};
 
 use super::{
+    expiry,
     fault::Fault,
     manifests, repositories,
     statement::{all, execute, one, parsed, signed},
@@ -38,6 +39,7 @@ pub(super) fn set(
     let old: Option<Digest> =
         one(tx.connection, sql::DIGEST, params![repository, tag.as_str()], |row| parsed(row, 0))?;
     execute(tx.connection, sql::SET, params![repository, tag.as_str(), digest.to_string()])?;
+    expiry::begin(tx, repository, digest)?;
     if old.as_ref() == Some(digest) {
         return Ok(());
     }
@@ -73,6 +75,17 @@ pub(super) fn delete_all(
         forget(tx, repository, tag, digest, actor)?;
     }
     Ok(tags)
+}
+
+/// Removes a tag whose time is over, and has its manifest go if nothing else refers to it.
+pub(super) fn expire(tx: &Tx<'_>, repository: i64, tag: &Tag, digest: &Digest) -> rusqlite::Result<()> {
+    let row = params![repository, tag.as_str()];
+    let removed: Option<String> = one(tx.connection, sql::DELETE, row, |row| row.get(0))?;
+    if removed.is_none() {
+        return Ok(());
+    }
+    forget(tx, repository, tag, digest, Some("expired"))?;
+    manifests::dereferenced(tx, repository, digest, "expired")
 }
 
 /// What is left of a tag that was removed.

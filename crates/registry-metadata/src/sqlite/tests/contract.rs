@@ -26,5 +26,6 @@ macro_rules! contract {
 }
 
 contract!(
-    store, uploads, blobs, manifests, tags, catalog, referrers, deletes, leases, races, collecting, audit
+    store, uploads, blobs, manifests, tags, catalog, referrers, deletes, leases, races, collecting, audit,
+    restoring
 );
