@@ -393,3 +393,25 @@ async fn an_image_says_when_its_tags_expire() {
     );
     client.pull("app", "lasting", &lasting).await.unwrap();
 }
+
+#[tokio::test]
+async fn an_immutable_tag_can_not_be_pushed_over() {
+    let server =
+        ServerOptions::new().variable("REGISTRY_TAGS_IMMUTABLE", "[{repositories: team/**, tags: v*}]");
+    let server = server.start().await;
+    let client = server.client();
+    let (first, second) = (Image::random(40), Image::random(41));
+    client.push("team/app", "v1", &first).await.unwrap();
+    client.push("team/app", "v1", &first).await.unwrap();
+    let refused = client.push("team/app", "v1", &second).await.unwrap_err();
+    assert_eq!(refused.status(), Some(409));
+    assert!(refused.to_string().contains("tag `v1` is immutable"), "{refused}");
+    for reference in ["v1".to_owned(), first.manifest.digest.to_string()] {
+        client.delete(&format!("/v2/team/app/manifests/{reference}")).expect(409).await;
+    }
+    client.pull("team/app", "v1", &first).await.unwrap();
+    client.push("team/app", "latest", &first).await.unwrap();
+    client.push("team/app", "latest", &second).await.unwrap();
+    client.push("other", "v1", &first).await.unwrap();
+    client.push("other", "v1", &second).await.unwrap();
+}

@@ -69,7 +69,7 @@ mod yaml;
 
 pub use address::TcpAddress;
 pub use auth::{Anonymous, Auth};
-pub use config::{Config, Loaded};
+pub use config::{Config, ImmutableTags, Loaded};
 pub use data_folder::data_folder;
 pub use environment::VARIABLES_MAX;
 pub use gc::{Gc, GcRate, GcSweep};

@@ -12,7 +12,7 @@ use registry_collector::{CollectorOptions, SweepOptions};
 use registry_config::{
     self as config, Auth, Certificate, ClientCertificateMode, Config, Driver, IndexRule, Listen, TlsVersion,
 };
-use registry_metadata::{CollectRules, JournalOptions, Options};
+use registry_metadata::{CollectRules, ImmutableTags, JournalOptions, Options};
 use registry_storage::Durability;
 
 use crate::{Beside, Builder, Collecting, OpenError, Purge, Registry, selfsigned, selfsigned::SelfSigned};
@@ -81,7 +81,12 @@ pub fn sweep_options(gc: &config::Gc) -> SweepOptions {
 /// Where bytes and metadata are, and how long they are kept.
 fn places(config: &Config) -> Builder {
     let gc = &config.gc;
-    let options = Options { lease: gc.lease, undelete_window: gc.undelete_window, read_grace: gc.grace };
+    let options = Options {
+        lease: gc.lease,
+        undelete_window: gc.undelete_window,
+        read_grace: gc.grace,
+        immutable_tags: config.immutable_tags.iter().map(immutable_tags).collect(),
+    };
     let builder = Registry::builder().options(options).journal(journal(&config.journal));
     let builder = match &config.storage.driver {
         Driver::InMemory => builder.memory(),
@@ -214,6 +219,10 @@ fn journal(journal: &config::Journal) -> Option<JournalOptions> {
 fn purge(purging: &config::UploadPurging) -> Option<Purge> {
     let purges = purging.enabled && !purging.dry_run;
     purges.then_some(Purge { age: purging.age, interval: purging.interval })
+}
+
+fn immutable_tags(rule: &config::ImmutableTags) -> ImmutableTags {
+    ImmutableTags { repositories: rule.repositories.clone(), tags: rule.tags.clone() }
 }
 
 fn collecting(gc: &config::Gc) -> Option<Collecting> {

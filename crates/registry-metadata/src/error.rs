@@ -56,6 +56,14 @@ pub enum MetadataError {
         /// Which.
         name: RepositoryName,
     },
+    /// The tag is [immutable](crate::Options::immutable_tags).
+    #[error("tag `{tag}` is immutable: it leads to {digest} for good")]
+    TagImmutable {
+        /// Which.
+        tag: Tag,
+        /// What it leads to.
+        digest: Digest,
+    },
     /// The tag leads to something else by now.
     #[error("tag `{tag}` leads to {digest} by now")]
     TagTaken {

@@ -99,7 +99,7 @@ pub use collecting::{
     Candidate, CandidateKind, CollectRules, Collected, EXPIRES_AFTER, Kept, Preview, QueuePosition, Verdict,
 };
 pub use error::{MetadataError, Result};
-pub use options::Options;
+pub use options::{ImmutableTags, Options};
 pub use record::{
     Blob, ClaimedUpload, FinishUpload, NewUpload, Purpose, PutManifest, Reclaim, StoredManifest, UploadStatus,
 };

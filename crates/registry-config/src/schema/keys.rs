@@ -30,7 +30,13 @@ pub(crate) const ROOT: &[Key] = &[
     not_active("proxy"),
     key("validation", Section(VALIDATION)),
     key("catalog", Section(&[scalar("maxentries")])),
-    key("tags", Section(&[scalar("maxtags")])),
+    key(
+        "tags",
+        Section(&[
+            scalar("maxtags"),
+            key("immutable", Sections(&[key("repositories", Scalars), key("tags", Scalars)])),
+        ]),
+    ),
     not_active("policy"),
     not_active("reporting"),
     not_active("compatibility"),

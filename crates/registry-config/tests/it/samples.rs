@@ -88,7 +88,8 @@ fn the_files_of_the_images_need_both_lines_and_say_which() {
 #[test]
 fn a_registry_on_the_network_with_everything_set() {
     let loaded = with(include_str!("../samples/secured.yml"), &[]).unwrap();
-    let Config { log, storage, metadata, gc, auth, http, health, validation, .. } = &loaded.config;
+    let Config { log, storage, metadata, gc, auth, http, health, validation, immutable_tags, .. } =
+        &loaded.config;
     let expected_log = Log {
         level: LogLevel::Warn,
         formatter: LogFormatter::Json,
@@ -122,6 +123,12 @@ fn a_registry_on_the_network_with_everything_set() {
         sweep: GcSweep { interval: seconds(7 * 24 * 3600), age: seconds(48 * 3600), delete: true },
     };
     assert_eq!(gc, &expected_gc);
+    let patterns = |texts: &[&str]| texts.iter().map(|text| text.parse().unwrap()).collect::<Vec<_>>();
+    let expected_tags = [
+        ImmutableTags { repositories: patterns(&["team/**"]), tags: patterns(&["v*", "re:[0-9]+"]) },
+        ImmutableTags { repositories: patterns(&["**"]), tags: patterns(&["stable"]) },
+    ];
+    assert_eq!(immutable_tags, &expected_tags);
     assert!(matches!(auth, Auth::Htpasswd { anonymous: Anonymous::Pull, .. }));
     let expected_http = Http {
         listen: Listen::Tcp(TcpAddress { host: "0.0.0.0".into(), port: 443 }),

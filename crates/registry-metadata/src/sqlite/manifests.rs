@@ -133,6 +133,7 @@ pub(super) fn delete(
         return Err(unknown().into());
     }
     refuse_if_listed(tx, id, digest)?;
+    tags::refuse_if_immutable(tx, id, digest)?;
     remove(tx, id, digest, actor)
 }
 

@@ -20,7 +20,8 @@ use crate::{
     Purpose, PutManifest, SqliteStore, Verdict, clock::ManualClock,
 };
 
-const SEEDS: u64 = 16;
+/// How many seeds are tried, unless `REGISTRY_MODEL_SEEDS` says otherwise.
+const SEEDS_DEFAULT: u64 = 16;
 const STEPS: usize = 200;
 const REPOSITORIES: [&str; 2] = ["a", "b/c"];
 const CONTENTS: u64 = 6;
@@ -42,7 +43,8 @@ pub(super) struct Model {
 
 #[tokio::test]
 async fn no_order_of_events_breaks_a_promise_or_leaks_a_byte() {
-    for seed in 0..SEEDS {
+    let seeds = std::env::var("REGISTRY_MODEL_SEEDS").ok().and_then(|seeds| seeds.parse().ok());
+    for seed in 0..seeds.unwrap_or(SEEDS_DEFAULT) {
         let mut model = Model::new(seed);
         for _ in 0..STEPS {
             model.step().await;
