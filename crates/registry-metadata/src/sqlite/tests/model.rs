@@ -17,7 +17,7 @@ use registry_types::{Location, Manifest, Reference, RepositoryName, Tag, UploadI
 use super::backend::{START_MS, rows};
 use crate::{
     Clock, CollectRules, Collected, FinishUpload, Kept, MetadataError, MetadataStore, NewUpload, Options,
-    Purpose, PutManifest, SqliteStore, Verdict, clock::ManualClock,
+    Purpose, PutManifest, Restored, SqliteStore, Verdict, clock::ManualClock,
 };
 
 /// How many seeds are tried, unless `REGISTRY_MODEL_SEEDS` says otherwise.
@@ -37,6 +37,8 @@ pub(super) struct Model {
     options: Options,
     bytes: BTreeSet<Location>,
     manifests: BTreeMap<(usize, Digest), Manifest>,
+    /// Everything that was ever pushed: it may be restored.
+    documents: BTreeMap<Digest, Manifest>,
     blob_promises: Promises,
     manifest_promises: Promises,
 }
@@ -45,7 +47,8 @@ pub(super) struct Model {
 async fn no_order_of_events_breaks_a_promise_or_leaks_a_byte() {
     let seeds = std::env::var("REGISTRY_MODEL_SEEDS").ok().and_then(|seeds| seeds.parse().ok());
     for seed in 0..seeds.unwrap_or(SEEDS_DEFAULT) {
-        let mut model = Model::new(seed);
+        let window = if seed % 2 == 0 { Duration::ZERO } else { Options::default().lease };
+        let mut model = Model::new(seed, window);
         for _ in 0..STEPS {
             model.step().await;
             model.check().await;
@@ -55,9 +58,9 @@ async fn no_order_of_events_breaks_a_promise_or_leaks_a_byte() {
 }
 
 impl Model {
-    fn new(seed: u64) -> Model {
+    fn new(seed: u64, undelete_window: Duration) -> Model {
         let clock = ManualClock::at_ms(START_MS);
-        let options = Options { undelete_window: Duration::ZERO, ..Options::default() };
+        let options = Options { undelete_window, ..Options::default() };
         let store = SqliteStore::open_in_memory(options.clone(), Arc::new(clock.clone())).unwrap();
         Model::on(seed, store, clock, options)
     }
@@ -72,6 +75,7 @@ impl Model {
             options,
             bytes: BTreeSet::new(),
             manifests: BTreeMap::new(),
+            documents: BTreeMap::new(),
             blob_promises: Promises::new(),
             manifest_promises: Promises::new(),
         }
@@ -114,7 +118,7 @@ impl Model {
     }
 
     async fn step(&mut self) {
-        match self.below(16) {
+        match self.below(18) {
             0..=2 => self.push_blob().await,
             3..=4 => self.head_blob().await,
             5 => self.mount().await,
@@ -129,6 +133,9 @@ impl Model {
                 self.clock.advance(self.options.lease.mul_f64(leases));
             }
             14 => self.collect().await,
+            15 => self.restore().await,
+            16 if self.below(4) == 0 => self.delete_repository().await,
+            16 => self.set_tag_back().await,
             _ => self.reclaim().await,
         }
     }
@@ -207,6 +214,7 @@ impl Model {
         match self.store.put_manifest(&put).await {
             Ok(()) => {
                 self.manifest_promises.insert((number, digest), self.promise_until());
+                self.documents.insert(digest, manifest.clone());
                 self.manifests.insert((number, digest), manifest);
             }
             Err(MetadataError::MissingReferences { .. }) => {}
@@ -233,6 +241,46 @@ impl Model {
         if self.store.delete_manifest(&repository, &digest, None).await.is_ok() {
             self.manifests.remove(&(number, digest));
             self.manifest_promises.remove(&(number, digest));
+        }
+    }
+
+    /// What was ever pushed somewhere, in the repository or not, and with what belongs to it.
+    async fn restore(&mut self) {
+        let (number, repository) = self.repository();
+        let known: Vec<Digest> = self.documents.keys().copied().collect();
+        if known.is_empty() {
+            return;
+        }
+        let digest = known[self.below(known.len() as u64) as usize];
+        if let Ok(restored) = self.store.restore(&repository, &digest.into(), None).await {
+            self.is_back(number, &restored);
+        }
+    }
+
+    async fn set_tag_back(&mut self) {
+        let (number, repository) = self.repository();
+        let tag = format!("v{}", self.below(3)).parse().unwrap();
+        let history = self.store.tag_history(&repository, &tag, None, 5).await.unwrap();
+        let Some(digest) = history.iter().rev().find_map(|change| change.digest) else { return };
+        if let Ok(restored) = self.store.set_tag(&repository, &tag, &digest, None).await {
+            self.is_back(number, &restored);
+        }
+    }
+
+    /// What is restored is as good as pushed.
+    fn is_back(&mut self, number: usize, restored: &Restored) {
+        for digest in &restored.manifests {
+            self.manifest_promises.insert((number, *digest), self.promise_until());
+            self.manifests.insert((number, *digest), self.documents[digest].clone());
+        }
+    }
+
+    async fn delete_repository(&mut self) {
+        let (number, repository) = self.repository();
+        if self.store.delete_repository(&repository).await.is_ok() {
+            self.manifests.retain(|(at, _), _| *at != number);
+            self.manifest_promises.retain(|(at, _), _| *at != number);
+            self.blob_promises.retain(|(at, _), _| *at != number);
         }
     }
 
@@ -324,8 +372,18 @@ impl Model {
             self.clock.advance(self.options.read_grace);
             self.reclaim().await;
         }
-        for table in ["manifests", "repository_blobs", "digests", "objects", "gc_queue", "reclaim", "uploads"]
-        {
+        for table in [
+            "manifests",
+            "repository_blobs",
+            "digests",
+            "objects",
+            "gc_queue",
+            "reclaim",
+            "uploads",
+            "trash_manifests",
+            "trash_blobs",
+            "trash_tags",
+        ] {
             assert_eq!(rows(&self.store, &format!("SELECT COUNT(*) FROM {table}")), ["0"], "{table}");
         }
         assert!(self.bytes.is_empty(), "seed {}: {:?}", self.seed, self.bytes);
