@@ -54,6 +54,12 @@ const TABLE: &[Row] = &[
         never_directly: &[],
     },
     Row {
+        name: "registry-collector",
+        imports: &["registry-digest", "registry-types", "registry-storage", "registry-metadata"],
+        never: &["hyper", "http"],
+        never_directly: &["rusqlite", "object_store"],
+    },
+    Row {
         name: "registry-auth",
         imports: &["registry-types"],
         never: &["hyper", "rusqlite", "object_store"],
@@ -86,6 +92,7 @@ const TABLE: &[Row] = &[
             "registry-storage",
             "registry-metadata",
             "registry-auth",
+            "registry-collector",
             "registry-config",
             "registry-api",
         ],
@@ -94,6 +101,12 @@ const TABLE: &[Row] = &[
     },
     Row {
         name: "registry",
+        imports: &["registry-core"],
+        never: &[],
+        never_directly: &["rusqlite", "hyper", "http"],
+    },
+    Row {
+        name: "registry-gc",
         imports: &["registry-core"],
         never: &[],
         never_directly: &["rusqlite", "hyper", "http"],

@@ -7,12 +7,16 @@
 //! | `REGISTRY_CRASH_KILLS` | how often the crash test kills the server; 10 if absent |
 //! | `REGISTRY_CRASH_SEED` | repeats a crash test |
 //! | `REGISTRY_JOURNAL_IMAGES` | how many images the test of a lost disk pushes; 25 if absent |
+//! | `REGISTRY_SOAK_SECONDS` | how long the soak runs; 15 if absent, 600 is the long form |
+//! | `REGISTRY_SOAK_KILLS` | how often server and collectors are killed; 6 if absent |
+//! | `REGISTRY_SOAK_SEED` | repeats a soak |
 
 // Outside of the functions that are marked as tests, too: there is nobody to hand an error to.
 #![allow(clippy::unwrap_used)]
 
 mod access;
 mod cli;
+mod collecting;
 mod crash;
 mod dependencies;
 mod healing;
@@ -28,4 +32,5 @@ mod ranges;
 mod raw_socket;
 mod referrers;
 mod secured;
+mod soak;
 mod uploads;

@@ -1,8 +1,12 @@
 //! The command line.
 
+mod content;
+
 use std::path::{Path, PathBuf};
 
 use lexopt::prelude::*;
+
+pub(crate) use self::content::{Content, Target};
 
 /// What the user wants.
 #[derive(Debug, PartialEq, Eq)]
@@ -13,6 +17,20 @@ pub(crate) enum Command {
     CheckConfig { config: Option<PathBuf> },
     HashPassword { user: String, cost: u32 },
     Journal { action: JournalAction, config: Option<PathBuf> },
+    GarbageCollect { config: Option<PathBuf>, how: GarbageCollect },
+    Fsck { config: Option<PathBuf>, how: Fsck },
+    Content { config: Option<PathBuf>, what: Content },
+}
+
+/// How `fsck` looks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Fsck {
+    pub(crate) is_deep: bool,
+    pub(crate) sample_percent: u8,
+    pub(crate) mebibytes_per_second: u32,
+    pub(crate) repairs: bool,
+    pub(crate) accepts_older_database: bool,
+    pub(crate) is_json: bool,
 }
 
 /// What to do with the journal of the database.
@@ -21,6 +39,14 @@ pub(crate) enum JournalAction {
     Status,
     Verify,
     Drop,
+}
+
+/// How `garbage-collect` works: the Go registry's flags.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct GarbageCollect {
+    pub(crate) dry_run: bool,
+    pub(crate) delete_untagged: bool,
+    pub(crate) quiet: bool,
 }
 
 pub(crate) const HELP: &str = "\
@@ -36,6 +62,30 @@ Commands:
   journal status [config.yml] what the store has of the database's journal, and where the database is
   journal verify [config.yml] read all of it, replay it, and compare it with the database
   journal drop [config.yml]   remove it from the store; the database goes on without one
+
+  garbage-collect [config.yml]
+                              give back what nothing needs any more; safe while a server runs, which does it anyway
+      -d, --dry-run           only say what would go
+      -m, --delete-untagged   manifests without a tag too, unless something refers to them
+      -q, --quiet             say nothing
+  fsck [config.yml]           compare rows with bytes, both ways; safe while a server runs. Exits with 1 if it finds a fault
+      --deep                  read all bytes and hash them
+      --sample <percent>      … of so many objects only, others each time
+      --rate <MiB>            … so many a second
+      --repair                hide what is bad, so that clients push it again; delete only what no row leads to
+      --accept-older-database take a database for the right one that was restored from an old copy
+      --report <text|json>    the form of the report (default text)
+
+Content (each with --config <config.yml>; safe while a server runs):
+  undelete <repository>[:<tag>|@<digest>]
+                              bring back a tag, a manifest or a whole repository, for as long as it is kept
+  undelete --list [<repository>]
+                              what can be brought back
+  tag history <repository>:<tag>
+                              what the tag led to, who changed it and when
+  tag revert <repository>:<tag> [--to <digest>]
+                              have it lead to what it led to before, or to that manifest
+  repository delete <name>    delete a repository with all that is in it
 
 Options:
   -h, --help                  this text
@@ -68,6 +118,11 @@ fn parse_from(
             Some("help") => Command::Help,
             Some("serve") => Command::Serve { config: optional_path(&mut arguments)? },
             Some("check-config") => Command::CheckConfig { config: optional_path(&mut arguments)? },
+            Some("undelete") => content::undelete(&mut arguments)?,
+            Some("tag") => content::tag(&mut arguments)?,
+            Some("repository") => content::repository(&mut arguments)?,
+            Some("fsck") => fsck(&mut arguments)?,
+            Some("garbage-collect") => garbage_collect(&mut arguments)?,
             Some("hash-password") => hash_password(&mut arguments)?,
             Some("journal") => journal(&mut arguments)?,
             // The Go registry's image serves when it is given a file alone.
@@ -120,6 +175,64 @@ fn hash_password(arguments: &mut lexopt::Parser) -> Result<Command, lexopt::Erro
     Ok(Command::HashPassword { user, cost })
 }
 
+fn garbage_collect(arguments: &mut lexopt::Parser) -> Result<Command, lexopt::Error> {
+    let (mut config, mut how) = (None, GarbageCollect::default());
+    while let Some(argument) = arguments.next()? {
+        match argument {
+            Value(path) if config.is_none() => config = Some(path.into()),
+            Short('d') | Long("dry-run") => how.dry_run = flag(arguments)?,
+            Short('m') | Long("delete-untagged") => how.delete_untagged = flag(arguments)?,
+            Short('q') | Long("quiet") => how.quiet = flag(arguments)?,
+            Short('h') | Long("help") => return Ok(Command::Help),
+            other => return Err(other.unexpected()),
+        }
+    }
+    Ok(Command::GarbageCollect { config, how })
+}
+
+fn fsck(arguments: &mut lexopt::Parser) -> Result<Command, lexopt::Error> {
+    let mut config = None;
+    let mut how = Fsck {
+        is_deep: false,
+        sample_percent: 100,
+        mebibytes_per_second: 0,
+        repairs: false,
+        accepts_older_database: false,
+        is_json: false,
+    };
+    while let Some(argument) = arguments.next()? {
+        match argument {
+            Value(path) if config.is_none() => config = Some(path.into()),
+            Long("deep") => how.is_deep = true,
+            Long("sample") => how.sample_percent = arguments.value()?.parse()?,
+            Long("rate") => how.mebibytes_per_second = arguments.value()?.parse()?,
+            Long("repair") => how.repairs = true,
+            Long("accept-older-database") => how.accepts_older_database = true,
+            Long("report") => how.is_json = is_json(arguments)?,
+            Short('h') | Long("help") => return Ok(Command::Help),
+            other => return Err(other.unexpected()),
+        }
+    }
+    Ok(Command::Fsck { config, how })
+}
+
+/// The form of a report.
+fn is_json(arguments: &mut lexopt::Parser) -> Result<bool, lexopt::Error> {
+    match arguments.value()?.to_str() {
+        Some("json") => Ok(true),
+        Some("text") => Ok(false),
+        _ => Err("a report is `text` or `json`".into()),
+    }
+}
+
+/// A flag as the Go registry takes it: alone, or `=true` and `=false`.
+fn flag(arguments: &mut lexopt::Parser) -> Result<bool, lexopt::Error> {
+    match arguments.optional_value() {
+        None => Ok(true),
+        Some(value) => Ok(value.parse()?),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -145,6 +258,13 @@ mod tests {
                 Command::Journal { action: JournalAction::Verify, config: Some("a.yml".into()) },
             ),
             (&["journal", "status"], Command::Journal { action: JournalAction::Status, config: None }),
+            (
+                &["garbage-collect", "-m", "--dry-run=false", "a.yml", "-q"],
+                Command::GarbageCollect {
+                    config: Some("a.yml".into()),
+                    how: GarbageCollect { dry_run: false, delete_untagged: true, quiet: true },
+                },
+            ),
             (&["hash-password", "ann"], Command::HashPassword { user: "ann".into(), cost: 10 }),
             (
                 &["hash-password", "--cost", "12", "ann"],

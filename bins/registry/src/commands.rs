@@ -14,7 +14,7 @@ use rustix::termios::{LocalModes, OptionalActions, isatty, tcgetattr, tcsetattr}
 
 use crate::{
     cli::{Command, HELP},
-    journal, serve,
+    content, fsck, garbage, journal, serve,
 };
 
 /// Names the configuration file, if the command line does not.
@@ -30,6 +30,18 @@ pub(crate) fn run(command: Command) -> anyhow::Result<()> {
             serve::run(file.as_deref(), load_config(file.as_deref())?)
         }
         Command::CheckConfig { config } => check_config(config_file(config).as_deref()),
+        Command::GarbageCollect { config, how } => {
+            let file = config_file(config);
+            garbage::collect(load_config(file.as_deref())?, how)
+        }
+        Command::Fsck { config, how } => {
+            let file = config_file(config);
+            fsck::run(&load_config(file.as_deref())?, how)
+        }
+        Command::Content { config, what } => {
+            let file = config_file(config);
+            content::run(&load_config(file.as_deref())?, what)
+        }
         Command::HashPassword { user, cost } => hash_password(&user, cost),
         Command::Journal { action, config } => {
             let loaded = load_config(config_file(config).as_deref())?;
@@ -50,7 +62,7 @@ fn load_config(file: Option<&Path>) -> anyhow::Result<Loaded> {
     })
 }
 
-fn warn(warnings: &[Warning]) {
+pub(crate) fn warn(warnings: &[Warning]) {
     for warning in warnings {
         eprintln!("warning: {warning}");
     }
@@ -93,7 +105,7 @@ fn read_password() -> std::io::Result<String> {
 }
 
 /// A closed standard output is no failure: `registry --help | head`.
-fn print(text: &str) -> anyhow::Result<()> {
+pub(crate) fn print(text: &str) -> anyhow::Result<()> {
     let _ = std::io::stdout().write_all(text.as_bytes());
     Ok(())
 }

@@ -4,6 +4,9 @@
 
 mod cli;
 mod commands;
+mod content;
+mod fsck;
+mod garbage;
 mod journal;
 mod logging;
 mod privileges;

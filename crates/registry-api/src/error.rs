@@ -5,7 +5,9 @@ use registry_auth::AuthenticationError;
 use registry_digest::Digest;
 use registry_metadata::MetadataError;
 use registry_storage::StorageError;
-use registry_types::{ErrorBody, ErrorCode, ErrorEntry, ManifestError, Reference, RepositoryName, UploadId};
+use registry_types::{
+    ErrorBody, ErrorCode, ErrorEntry, ManifestError, Reference, RepositoryName, Tag, UploadId,
+};
 use serde_json::json;
 
 use crate::{
@@ -64,6 +66,8 @@ pub(crate) enum ApiError {
     MissingReferences { digests: Vec<Digest> },
     #[error("{digest} is referred to by {}", list(by))]
     Referenced { digest: Digest, by: Vec<Digest> },
+    #[error("tag `{tag}` is immutable: it leads to {digest} for good")]
+    TagImmutable { tag: Tag, digest: Digest },
     #[error("the object has {size_bytes} bytes; none of the ranges asked for lies within it")]
     RangeNotSatisfiable { size_bytes: u64 },
     #[error("the resource is not as the request's conditions want it")]
@@ -144,6 +148,10 @@ impl ApiError {
             // 409: right request, wrong moment. 405 would say that it can never be deleted.
             ApiError::Referenced { by, .. } => {
                 (StatusCode::CONFLICT, ErrorCode::Denied, Some(json!({ "referenced_by": by })))
+            }
+            // As for what is referred to; clients show the message of either.
+            ApiError::TagImmutable { tag, digest } => {
+                (StatusCode::CONFLICT, ErrorCode::Denied, Some(json!({ "tag": tag, "digest": digest })))
             }
             ApiError::RangeNotSatisfiable { size_bytes } => {
                 set(&mut headers, header::CONTENT_RANGE, format!("bytes */{size_bytes}"));
@@ -243,6 +251,7 @@ impl From<MetadataError> for ApiError {
             MetadataError::MissingReferences { digests } => ApiError::MissingReferences { digests },
             MetadataError::BlobReferenced { digest, by }
             | MetadataError::ManifestReferenced { digest, by } => ApiError::Referenced { digest, by },
+            MetadataError::TagImmutable { tag, digest } => ApiError::TagImmutable { tag, digest },
             MetadataError::NoSpace { .. } => ApiError::NoSpace,
             error @ MetadataError::Unavailable { .. } => {
                 ApiError::Unavailable { operation: "the database", source: error.into() }

@@ -9,8 +9,9 @@ use std::{
 use async_trait::async_trait;
 use registry_digest::{Algorithm, Digest};
 use registry_metadata::{
-    Blob, ClaimedUpload, FinishUpload, MetadataStore, NewUpload, Purpose, PutManifest, Reclaim,
-    Result as MetadataResult, StoredManifest, UploadStatus,
+    Blob, ClaimedUpload, CollectRules, Collected, DeletedRepository, FinishUpload, ManifestPosition,
+    MetadataStore, NewUpload, Preview, Purpose, PutManifest, QueuePosition, Reclaim, Restored,
+    Result as MetadataResult, StoredManifest, StoredObject, TagChange, Trashed, UnknownObject, UploadStatus,
 };
 use registry_storage::{BlobStore, Body, ObjectInfo, StorageError, StoreIdentity, Upload, UploadState};
 use registry_types::{Descriptor, Location, Reference, RepositoryName, RepositorySet, Tag, UploadId};
@@ -81,6 +82,8 @@ measured! {
     {
         fn read_identity(&self) -> Result<Option<StoreIdentity>, StorageError>;
         fn create_identity(&self, identity: &StoreIdentity) -> Result<(), StorageError>;
+        fn read_mark(&self) -> Result<Option<i64>, StorageError>;
+        fn write_mark(&self, mark: i64) -> Result<bool, StorageError>;
         fn abandon(&self, location: &Location, state: Option<&UploadState>) -> Result<(), StorageError>;
         fn open(&self, location: &Location, range: Range<u64>) -> Result<Body, StorageError>;
         fn size(&self, location: &Location) -> Result<Option<u64>, StorageError>;
@@ -179,6 +182,35 @@ measured! {
         fn delete_manifest(&self, repository: &RepositoryName, digest: &Digest, actor: Option<&str>)
             -> MetadataResult<Vec<Tag>>;
         fn delete_blob(&self, repository: &RepositoryName, digest: &Digest) -> MetadataResult<()>;
+        fn trash(&self, repository: &RepositoryName, after: Option<&Trashed>, limit: usize)
+            -> MetadataResult<Vec<Trashed>>;
+        fn restore(&self, repository: &RepositoryName, reference: &Reference, actor: Option<&str>)
+            -> MetadataResult<Restored>;
+        fn tag_history(&self, repository: &RepositoryName, tag: &Tag, before: Option<i64>, limit: usize)
+            -> MetadataResult<Vec<TagChange>>;
+        fn set_tag(&self, repository: &RepositoryName, tag: &Tag, digest: &Digest, actor: Option<&str>)
+            -> MetadataResult<Restored>;
+        fn delete_repository(&self, repository: &RepositoryName) -> MetadataResult<()>;
+        fn restore_repository(&self, repository: &RepositoryName) -> MetadataResult<()>;
+        fn deleted_repositories(&self) -> MetadataResult<Vec<DeletedRepository>>;
+        fn unread_labels(&self, limit: usize) -> MetadataResult<Vec<(RepositoryName, StoredManifest)>>;
+        fn set_expiry(&self, repository: &RepositoryName, digest: &Digest, after: Option<Duration>)
+            -> MetadataResult<()>;
+        fn collect(&self, rules: &CollectRules, limit: usize) -> MetadataResult<Vec<Collected>>;
+        fn preview_collect(&self, rules: &CollectRules, after: Option<&QueuePosition>, limit: usize)
+            -> MetadataResult<Preview>;
+        fn enqueue_untagged(&self, after: Option<&QueuePosition>, limit: usize)
+            -> MetadataResult<Option<QueuePosition>>;
+        fn mark(&self) -> MetadataResult<i64>;
+        fn raise_mark(&self, above: i64) -> MetadataResult<i64>;
+        fn note_unknown(&self, locations: &[Location]) -> MetadataResult<Vec<UnknownObject>>;
+        fn reclaim_unknown(&self, locations: &[Location]) -> MetadataResult<u64>;
+        fn forget_unknown(&self, not_seen_for: Duration) -> MetadataResult<()>;
+        fn objects(&self, after: Option<&Location>, limit: usize) -> MetadataResult<Vec<StoredObject>>;
+        fn mark_good(&self, location: &Location) -> MetadataResult<()>;
+        fn all_manifests(&self, after: Option<&ManifestPosition>, limit: usize)
+            -> MetadataResult<Vec<(ManifestPosition, StoredManifest)>>;
+        fn verify(&self) -> MetadataResult<Vec<String>>;
         fn reclaimable(&self, limit: usize) -> MetadataResult<Vec<Reclaim>>;
         fn reclaimed(&self, location: &Location) -> MetadataResult<()>;
     }

@@ -86,6 +86,12 @@ struct ActionLabels {
     action: &'static str,
 }
 
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct CandidateLabels {
+    kind: &'static str,
+    outcome: &'static str,
+}
+
 /// All counters of a process. Labels are routes and operations, never repositories, so their number is bounded.
 pub struct Metrics {
     registry: Registry,
@@ -98,6 +104,10 @@ pub struct Metrics {
     database: Family<ActionLabels, Histogram>,
     connections: Gauge,
     journal: JournalGauges,
+    candidates: Family<CandidateLabels, Counter>,
+    bytes_given_up: Counter,
+    objects_deleted: Counter,
+    collecting_failed: Counter,
 }
 
 /// How a journal of the database is doing.
@@ -156,6 +166,10 @@ impl Metrics {
             database: Family::new_with_constructor(action_histogram),
             connections: Gauge::default(),
             journal: JournalGauges::default(),
+            candidates: Family::default(),
+            bytes_given_up: Counter::default(),
+            objects_deleted: Counter::default(),
+            collecting_failed: Counter::default(),
         };
         metrics.register();
         metrics
@@ -188,6 +202,7 @@ impl Metrics {
         registry.register("registry_storage_action_seconds", "Calls of the blob store", self.storage.clone());
         registry.register("registry_database_action_seconds", "Calls of the database", self.database.clone());
         self.journal.register(registry);
+        self.register_collecting();
     }
 
     /// Shows how the journal is doing. Without one all of it stays at zero.
@@ -200,6 +215,46 @@ impl Metrics {
         gauges.entries_bytes.set(figures.entries_bytes);
         gauges.snapshot_at_secs.set(figures.snapshot_at_secs);
         gauges.snapshot_bytes.set(figures.snapshot_bytes);
+    }
+
+    fn register_collecting(&mut self) {
+        let registry = &mut self.registry;
+        registry.register(
+            "registry_gc_candidates",
+            "What may have become garbage, by what became of it",
+            self.candidates.clone(),
+        );
+        registry.register(
+            "registry_gc_given_up_bytes",
+            "Sizes of objects that nothing leads to any more",
+            self.bytes_given_up.clone(),
+        );
+        registry.register(
+            "registry_gc_deleted_objects",
+            "Objects deleted from the store",
+            self.objects_deleted.clone(),
+        );
+        registry.register(
+            "registry_gc_failures",
+            "Steps of collections that failed and are tried again",
+            self.collecting_failed.clone(),
+        );
+    }
+
+    /// Notes what became of something that may have become garbage: `removed`, or why it stays.
+    pub fn candidate(&self, kind: &'static str, outcome: &'static str, bytes_given_up: u64) {
+        self.candidates.get_or_create(&CandidateLabels { kind, outcome }).inc();
+        self.bytes_given_up.inc_by(bytes_given_up);
+    }
+
+    /// Notes that an object was deleted from the store.
+    pub fn object_deleted(&self) {
+        self.objects_deleted.inc();
+    }
+
+    /// Notes that a step of a collection failed.
+    pub fn collecting_failed(&self) {
+        self.collecting_failed.inc();
     }
 
     /// Everything in the text format that Prometheus reads.

@@ -1,13 +1,16 @@
 use std::path::PathBuf;
 
+use registry_types::Pattern;
+
 use crate::auth::Auth;
 use crate::environment;
 use crate::field::{Field, Notes};
+use crate::gc::Gc;
 use crate::health::Health;
 use crate::http::Http;
 use crate::journal::Journal;
 use crate::log::Log;
-use crate::metadata::{Gc, Metadata};
+use crate::metadata::Metadata;
 use crate::node::Node;
 use crate::problem::Problems;
 use crate::safety;
@@ -34,6 +37,17 @@ pub struct Config {
     pub catalog_entries_max: usize,
     /// The most tags on a page; 1000 by default. Key `tags.maxtags`.
     pub tags_entries_max: usize,
+    /// Tags that are never moved or deleted once they are set. Key `tags.immutable`.
+    pub immutable_tags: Vec<ImmutableTags>,
+}
+
+/// Tags that are never moved or deleted: those that one pattern of each list means. Key `tags.immutable[]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ImmutableTags {
+    /// In which repositories; in all, if the key is absent.
+    pub repositories: Vec<Pattern>,
+    /// Which tags; all, if the key is absent.
+    pub tags: Vec<Pattern>,
 }
 
 /// A configuration, and what the operator should know about it.
@@ -98,9 +112,31 @@ impl Config {
             validation: Validation::read(&root.get("validation")),
             catalog_entries_max: catalog_entries(&root.get("catalog").get("maxentries")),
             tags_entries_max: page_entries(&root.get("tags").get("maxtags")),
+            immutable_tags: root
+                .get("tags")
+                .get("immutable")
+                .items()
+                .iter()
+                .map(ImmutableTags::read)
+                .collect(),
             http,
         }
     }
+}
+
+impl ImmutableTags {
+    fn read(rule: &Field<'_>) -> ImmutableTags {
+        ImmutableTags { repositories: patterns(&rule.get("repositories")), tags: patterns(&rule.get("tags")) }
+    }
+}
+
+/// Patterns of names; everything, if there is none.
+fn patterns(field: &Field<'_>) -> Vec<Pattern> {
+    let expected = "a pattern such as v* or team/**, or re: and a regular expression";
+    if !field.is_set() {
+        return "**".parse().into_iter().collect();
+    }
+    field.items().iter().filter_map(|item| item.parse(expected, |text| text.parse().ok())).collect()
 }
 
 fn check_version(version: &Field<'_>) {

@@ -33,7 +33,7 @@
 //! | `schema`, `unknown` | which keys there are, and warnings about others |
 //! | `environment` | variables laid over the tree |
 //! | `field`, `scalar`, `nearest` | typed reading that notes problems |
-//! | `config`, and `log`, `storage`, `metadata`, `journal`, `auth`, `http`, `tls`, `address`, `health`, `validation`, `secret` | what comes out |
+//! | `config`, and `log`, `storage`, `metadata`, `journal`, `gc`, `auth`, `http`, `tls`, `address`, `health`, `validation`, `secret` | what comes out |
 //! | `safety` | what must be said explicitly |
 //! | `data_folder` | where data goes if nothing says so |
 //! | `problem`, `warning` | what an operator is told |
@@ -46,6 +46,7 @@ mod config;
 mod data_folder;
 mod environment;
 mod field;
+mod gc;
 mod health;
 mod http;
 mod journal;
@@ -68,15 +69,16 @@ mod yaml;
 
 pub use address::TcpAddress;
 pub use auth::{Anonymous, Auth};
-pub use config::{Config, Loaded};
+pub use config::{Config, ImmutableTags, Loaded};
 pub use data_folder::data_folder;
 pub use environment::VARIABLES_MAX;
+pub use gc::{Gc, GcRate, GcSweep};
 pub use health::{FileCheck, Health, HttpCheck, Rhythm, StorageCheck, TcpCheck};
 pub use http::{DebugServer, Http, Limits, Listen};
 pub use journal::Journal;
 pub use load::{fuzz, load, load_as, parse, process_environment};
 pub use log::{Log, LogFormatter, LogLevel};
-pub use metadata::{Gc, Metadata};
+pub use metadata::Metadata;
 pub use problem::{Problem, Problems};
 pub use secret::Secret;
 pub use storage::{Driver, Durability, Storage, UploadPurging};

@@ -1,5 +1,4 @@
 use std::path::PathBuf;
-use std::time::Duration;
 
 use crate::field::{Field, quoted};
 use crate::storage::{Driver, Storage};
@@ -11,15 +10,6 @@ pub enum Metadata {
     SqliteFile(PathBuf),
     /// In an SQLite database in memory: what goes with bytes in memory.
     SqliteMemory,
-}
-
-/// How long what may be garbage is kept. Key `gc`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Gc {
-    /// How long a client that was told of a blob or manifest has to push something that uses it; 24 hours by default.
-    pub lease: Duration,
-    /// How long deleted tags and manifests can be restored; 7 days by default, zero for not at all.
-    pub undelete_window: Duration,
 }
 
 /// The database's name in the storage's folder.
@@ -59,14 +49,4 @@ impl Metadata {
 /// Using another database than the one that was asked for would lose sight of what is in it.
 fn refuse(name: &str, field: &Field<'_>) {
     field.problem(format!("metadata in {} is not in this version", quoted(name)), "sqlite");
-}
-
-impl Gc {
-    pub(crate) fn read(gc: &Field<'_>) -> Gc {
-        const HOUR: Duration = Duration::from_secs(3600);
-        Gc {
-            lease: gc.get("lease").duration(24 * HOUR, Duration::from_secs(60)),
-            undelete_window: gc.get("undelete_window").duration(7 * 24 * HOUR, Duration::ZERO),
-        }
-    }
 }

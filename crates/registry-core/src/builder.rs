@@ -13,7 +13,13 @@ use registry_auth::{AllowAll, Authenticator, Authorizer, NoAuthentication};
 use registry_metadata::{JournalOptions, JournalStore, MetadataStore, Options, SqliteStore, SystemClock};
 use registry_storage::{Access, BlobStore, Durability, FilesystemOptions, FilesystemStore, MemoryStore};
 
-use crate::{Journal, JournalObjects, OpenError, Purge, Registry, identity, journal::open_database};
+use crate::{
+    Beside, Collecting, Journal, JournalObjects, OpenError, Purge, Registry, identity,
+    journal::{open_beside, open_database},
+};
+
+/// The database's name below the root.
+const DATABASE: &str = "metadata.sqlite";
 
 /// Collects what a registry is made of. Without any choice it lives in memory, and anybody may do anything.
 #[derive(Debug)]
@@ -29,6 +35,7 @@ pub struct Builder {
     serve: ServeOptions,
     checks: Vec<Check>,
     purge: Option<Purge>,
+    collecting: Option<Collecting>,
 }
 
 /// Where bytes and metadata live.
@@ -53,6 +60,7 @@ impl Default for Builder {
             serve: ServeOptions::default(),
             checks: Vec::new(),
             purge: Some(Purge::default()),
+            collecting: Some(Collecting::default()),
         }
     }
 }
@@ -142,6 +150,42 @@ impl Builder {
         Builder { purge, ..self }
     }
 
+    /// When garbage is collected, and how; never by this process, if nothing.
+    pub fn collecting(self, collecting: Option<Collecting>) -> Self {
+        Builder { collecting, ..self }
+    }
+
+    /// Opens store and database for a command that works beside the process that serves. Makes neither.
+    ///
+    /// # Errors
+    /// [`OpenError::NothingHere`] if there is no database; [`OpenError::OnlyInMemory`] if no other process can see it.
+    pub async fn open_beside(self) -> Result<Beside, OpenError> {
+        let beside = match &self.place {
+            Place::Memory => return Err(OpenError::OnlyInMemory),
+            Place::Filesystem(root) => {
+                let path = self.database.clone().unwrap_or_else(|| root.join(DATABASE));
+                if !path.is_file() {
+                    return Err(OpenError::NothingHere { path });
+                }
+                let options = FilesystemOptions {
+                    durability: self.durability,
+                    access: Access::Beside,
+                    ..FilesystemOptions::new(root)
+                };
+                let store = Arc::new(FilesystemStore::open(&options)?);
+                let (options, journal) = (self.options.clone(), self.journal.as_ref());
+                let metadata = open_beside(&path, options, journal, store.clone()).await?;
+                Beside { store, metadata }
+            }
+            Place::Given { store: Some(store), metadata: Some(metadata) } => {
+                Beside { store: store.clone(), metadata: metadata.clone() }
+            }
+            Place::Given { .. } => return Err(OpenError::Incomplete),
+        };
+        identity::check(&*beside.metadata, &*beside.store).await?;
+        Ok(beside)
+    }
+
     /// Opens store and database, and checks that they belong together.
     ///
     /// # Errors
@@ -167,7 +211,7 @@ impl Builder {
             access_log,
             uploads: RunningUploads::default(),
         };
-        Ok(Registry::new(Arc::new(app), self.serve, self.checks, self.purge, opened.journal))
+        Ok(Registry::new(Arc::new(app), self.serve, self.checks, self.purge, self.collecting, opened.journal))
     }
 
     /// The place of the database and of its journal, for a look at them beside the registry that serves.
@@ -179,7 +223,7 @@ impl Builder {
             Place::Filesystem(root) => {
                 let options = FilesystemOptions { access: Access::Beside, ..FilesystemOptions::new(root) };
                 let store = FilesystemStore::open(&options)?;
-                let path = self.database.clone().unwrap_or_else(|| root.join("metadata.sqlite"));
+                let path = self.database.clone().unwrap_or_else(|| root.join(DATABASE));
                 Ok((path, Arc::new(JournalObjects(Arc::new(store)))))
             }
             Place::Memory | Place::Given { .. } => Err(OpenError::NoJournal),
@@ -202,7 +246,7 @@ impl Builder {
                     FilesystemOptions { durability: self.durability, ..FilesystemOptions::new(root) };
                 // The store first: its lock says whether another process serves this root, before the database is touched.
                 let store = Arc::new(FilesystemStore::open(&options)?);
-                let path = self.database.clone().unwrap_or_else(|| root.join("metadata.sqlite"));
+                let path = self.database.clone().unwrap_or_else(|| root.join(DATABASE));
                 // This also keeps the server of another root away that was told to use the same database.
                 let (options, journal) = (self.options.clone(), self.journal.as_ref());
                 let metadata = open_database(&path, options, clock, journal, store.clone()).await?;

@@ -8,13 +8,14 @@ use registry_api::{
     ServeOptions, Settings, Tls, TlsFiles, UrlPolicy,
 };
 use registry_auth::{AnonymousAccess, Authenticated, FirstUser, Htpasswd, HtpasswdOptions};
+use registry_collector::{CollectorOptions, SweepOptions};
 use registry_config::{
     self as config, Auth, Certificate, ClientCertificateMode, Config, Driver, IndexRule, Listen, TlsVersion,
 };
-use registry_metadata::{JournalOptions, Options};
+use registry_metadata::{CollectRules, ImmutableTags, JournalOptions, Options};
 use registry_storage::Durability;
 
-use crate::{Builder, OpenError, Purge, Registry, selfsigned, selfsigned::SelfSigned};
+use crate::{Beside, Builder, Collecting, OpenError, Purge, Registry, selfsigned, selfsigned::SelfSigned};
 
 /// What a configuration comes to, beside the registry itself.
 #[derive(Debug)]
@@ -42,31 +43,62 @@ pub async fn configure(config: &Config) -> Result<Configured, OpenError> {
     Ok(Configured { builder, self_signed, first_user })
 }
 
-/// The part of [`configure`] that says where bytes, database and journal are: for commands that look at those.
+/// The part of [`configure`] that says where bytes, database and journal are, and what is done with them now and then: for
+/// commands that look at those.
 ///
 /// # Errors
 /// [`OpenError`], as for [`configure`].
 pub fn configure_stores(config: &Config) -> Result<Builder, OpenError> {
-    let mut builder = Registry::builder()
-        .options(Options {
-            lease: config.gc.lease,
-            undelete_window: config.gc.undelete_window,
-            ..Options::default()
-        })
+    Ok(places(config)
         .settings(settings(config))
-        .journal(journal(&config.journal))
-        .purge(purge(&config.storage.upload_purging));
-    builder = match &config.storage.driver {
+        .purge(purge(&config.storage.upload_purging))
+        .collecting(collecting(&config.gc)))
+}
+
+/// Opens the store and the database that a configuration names, for a command that works beside the process that serves.
+///
+/// # Errors
+/// As [`Builder::open_beside`].
+pub async fn open_beside(config: &Config) -> Result<Beside, OpenError> {
+    places(config).open_beside().await
+}
+
+/// How a configuration wants garbage to be collected.
+pub fn collector_options(gc: &config::Gc) -> CollectorOptions {
+    CollectorOptions {
+        rules: CollectRules { untagged: gc.untagged_deleted },
+        candidates_per_second: gc.rate.candidates,
+        deletes_per_second: gc.rate.deletes,
+        ..CollectorOptions::default()
+    }
+}
+
+/// What a configuration wants to be done with bytes that nobody knows.
+pub fn sweep_options(gc: &config::Gc) -> SweepOptions {
+    SweepOptions { delete: gc.sweep.delete, unknown_for: gc.sweep.age }
+}
+
+/// Where bytes and metadata are, and how long they are kept.
+fn places(config: &Config) -> Builder {
+    let gc = &config.gc;
+    let options = Options {
+        lease: gc.lease,
+        undelete_window: gc.undelete_window,
+        read_grace: gc.grace,
+        immutable_tags: config.immutable_tags.iter().map(immutable_tags).collect(),
+    };
+    let builder = Registry::builder().options(options).journal(journal(&config.journal));
+    let builder = match &config.storage.driver {
         Driver::InMemory => builder.memory(),
         Driver::Filesystem { root, durability } => builder.filesystem(root).durability(match durability {
             config::Durability::Full => Durability::Full,
             config::Durability::None => Durability::None,
         }),
     };
-    if let config::Metadata::SqliteFile(path) = &config.metadata {
-        builder = builder.database(path);
+    match &config.metadata {
+        config::Metadata::SqliteFile(path) => builder.database(path),
+        config::Metadata::SqliteMemory => builder,
     }
-    Ok(builder)
 }
 
 /// Listens where a configuration says.
@@ -187,6 +219,19 @@ fn journal(journal: &config::Journal) -> Option<JournalOptions> {
 fn purge(purging: &config::UploadPurging) -> Option<Purge> {
     let purges = purging.enabled && !purging.dry_run;
     purges.then_some(Purge { age: purging.age, interval: purging.interval })
+}
+
+fn immutable_tags(rule: &config::ImmutableTags) -> ImmutableTags {
+    ImmutableTags { repositories: rule.repositories.clone(), tags: rule.tags.clone() }
+}
+
+fn collecting(gc: &config::Gc) -> Option<Collecting> {
+    gc.enabled.then(|| Collecting {
+        interval: gc.interval,
+        options: collector_options(gc),
+        sweep_interval: (!gc.sweep.interval.is_zero()).then_some(gc.sweep.interval),
+        sweep: sweep_options(gc),
+    })
 }
 
 fn checks(health: &config::Health) -> Vec<Check> {

@@ -10,6 +10,17 @@ pub enum OpenError {
     /// The builder was told to use a store of the embedder's, and no database for it.
     #[error("a blob store was given without the metadata store that belongs to it, or the other way round")]
     Incomplete,
+    /// A command was to work on a registry that was never started.
+    #[error("there is no database at {}: was this registry ever started?", path.display())]
+    NothingHere {
+        /// Where it should be.
+        path: PathBuf,
+    },
+    /// A command was to work on a registry that lives in another process's memory.
+    #[error(
+        "this registry lives in the memory of the process that serves it, where no other process can reach it"
+    )]
+    OnlyInMemory,
     /// A folder can not be made.
     #[error("can not make the folder {}", path.display())]
     Folder {

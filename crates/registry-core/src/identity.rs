@@ -28,3 +28,16 @@ pub(crate) async fn bind(metadata: &dyn MetadataStore, store: &dyn BlobStore) ->
         }
     }
 }
+
+/// Checks that database and store belong together, for a command that makes neither.
+pub(crate) async fn check(metadata: &dyn MetadataStore, store: &dyn BlobStore) -> Result<(), OpenError> {
+    let expected = metadata.store_id().await?;
+    match (expected, store.read_identity().await?) {
+        (Some(expected), Some(actual)) if expected == actual.id() => Ok(()),
+        (Some(expected), None) => Err(OpenError::StoreEmpty { expected }),
+        (expected, Some(actual)) => {
+            Err(OpenError::StoreMismatch { expected, actual: actual.id().to_owned() })
+        }
+        (None, None) => Ok(()),
+    }
+}

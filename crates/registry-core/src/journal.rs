@@ -6,8 +6,8 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use registry_api::{App, JournalFigures};
 use registry_metadata::{
-    Clock, JournalCreation, JournalError, JournalOptions, JournalStatus, JournalStore, JournalStoreError,
-    Options, SqliteStore,
+    Clock, JournalCreation, JournalError, JournalOptions, JournalRole, JournalStatus, JournalStore,
+    JournalStoreError, Options, SqliteStore, SystemClock,
 };
 use registry_storage::{BlobStore, Creation, SmallObjects};
 use registry_types::Location;
@@ -77,6 +77,26 @@ pub(crate) async fn open_database(
     };
     metadata.lock_for_serving()?;
     Ok(Arc::new(metadata))
+}
+
+/// Opens a database beside the process that serves from it; what is changed here goes into the journal as well, if there
+/// is one.
+pub(crate) async fn open_beside(
+    path: &Path,
+    options: Options,
+    journal: Option<&JournalOptions>,
+    store: Arc<impl BlobStore + SmallObjects>,
+) -> Result<Arc<SqliteStore>, OpenError> {
+    let clock = Arc::new(SystemClock);
+    Ok(Arc::new(match journal {
+        None => SqliteStore::open(path, options, clock)?,
+        Some(journal) => {
+            let store_id = store.read_identity().await?.map(|identity| identity.id().to_owned());
+            let journal = JournalOptions { store_id, role: JournalRole::Beside, ..journal.clone() };
+            let objects = Arc::new(JournalObjects(store));
+            SqliteStore::open_journalled(path, options, clock, journal, objects).await?
+        }
+    }))
 }
 
 /// A database whose journal a registry looks after; without a journal there is nothing to do.

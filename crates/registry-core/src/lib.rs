@@ -1,7 +1,7 @@
 //! A container registry to embed.
 //!
 //! The crate is the front door of the layers below it, which it re-exports: [`digest`], [`types`], [`storage`],
-//! [`metadata`], [`auth`] and [`api`]. It adds only the wiring: [`Registry::builder`] opens a store and its database,
+//! [`metadata`], [`auth`], [`collector`] and [`api`]. It adds only the wiring: [`Registry::builder`] opens a store and its database,
 //! makes sure that they belong together, and serves them. It is *not* where any of them is implemented.
 //!
 //! ```no_run
@@ -19,14 +19,16 @@
 //! |---|---|
 //! | `builder` | [`Builder`]: what may be chosen, and the defaults |
 //! | `registry` | [`Registry`]: a registry that is open, and serving it |
+//! | `beside` | [`Beside`]: store and database of a registry that another process may serve |
 //! | `identity` | one database, one store |
 //! | `journal` | the database's journal in the store |
-//! | `maintenance` | what is done now and then: abandoned uploads, bytes to give back |
+//! | `maintenance` | what is done now and then: abandoned uploads, garbage |
 //! | `configured` (feature `config`) | a registry as a configuration file describes it |
 //! | `selfsigned` (feature `selfsigned`) | a certificate for those who have none |
 
 #![forbid(unsafe_code)]
 
+mod beside;
 mod builder;
 #[cfg(feature = "config")]
 pub mod configured;
@@ -38,14 +40,16 @@ mod registry;
 #[cfg(feature = "selfsigned")]
 pub mod selfsigned;
 
+pub use beside::Beside;
 pub use builder::Builder;
 pub use error::OpenError;
 pub use journal::{Journal, JournalObjects};
-pub use maintenance::Purge;
+pub use maintenance::{Collecting, Purge};
 pub use registry::Registry;
 
 pub use registry_api as api;
 pub use registry_auth as auth;
+pub use registry_collector as collector;
 #[cfg(feature = "config")]
 pub use registry_config as config;
 pub use registry_digest as digest;

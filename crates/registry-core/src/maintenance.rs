@@ -1,9 +1,11 @@
-//! What is done now and then, besides serving: uploads that nobody finishes, and bytes to give back.
+//! What is done now and then, besides serving: uploads that nobody finishes are given up, garbage is collected.
 
 use std::{sync::Arc, time::Duration};
 
-use registry_metadata::{MetadataError, MetadataStore, Reclaim};
-use registry_storage::{BlobStore, StorageError, UploadState};
+use registry_api::{App, Metrics};
+use registry_collector::{Collector, CollectorOptions, Sweep, SweepOptions, Watch};
+use registry_metadata::{Collected, MetadataError, MetadataStore, Verdict};
+use registry_types::Location;
 use tokio::time::sleep;
 
 /// When uploads that nobody continues are given up.
@@ -21,9 +23,6 @@ impl Default for Purge {
         Purge { age: hours(168), interval: hours(24) }
     }
 }
-
-/// How often bytes are given back.
-const RECLAIM_EVERY: Duration = Duration::from_secs(60);
 
 /// How much is done in one go, so that no transaction is long.
 const BATCH: usize = 100;
@@ -54,48 +53,87 @@ async fn purge_once(metadata: &dyn MetadataStore, age: Duration) -> Result<u64, 
     }
 }
 
-/// Gives back the bytes that nothing refers to any more, until the future is dropped.
-pub(crate) async fn reclaim_bytes(metadata: Arc<dyn MetadataStore>, store: Arc<dyn BlobStore>) {
-    loop {
-        if let Err(error) = reclaim_once(&*metadata, &*store).await {
-            tracing::error!(error = &error as &dyn std::error::Error, "could not give back bytes");
+/// When the serving process collects garbage, and how.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Collecting {
+    /// How often is looked whether something is due. One minute.
+    pub interval: Duration,
+    /// What is taken, and how fast.
+    pub options: CollectorOptions,
+    /// How often the store is looked through for bytes that nobody knows; never, if nothing. One day.
+    pub sweep_interval: Option<Duration>,
+    /// What is done with them.
+    pub sweep: SweepOptions,
+}
+
+impl Default for Collecting {
+    fn default() -> Self {
+        Collecting {
+            interval: Duration::from_secs(60),
+            options: CollectorOptions::default(),
+            sweep_interval: Some(Duration::from_secs(24 * 60 * 60)),
+            sweep: SweepOptions::default(),
         }
-        sleep(RECLAIM_EVERY).await;
     }
 }
 
-/// First the bytes, then the row: a crash in between repeats the removal, which is harmless, since keys are never
-/// reused. What can not be removed now does not keep the rest from it, and is tried again the next time.
-async fn reclaim_once(metadata: &dyn MetadataStore, store: &dyn BlobStore) -> Result<(), MetadataError> {
+/// Collects garbage until the future is dropped.
+pub(crate) async fn collect_garbage(app: Arc<App>, collecting: Collecting) {
+    let collector = Collector::new(app.metadata.clone(), app.store.clone(), collecting.options);
     loop {
-        let batch = metadata.reclaimable(BATCH).await?;
-        let mut all_removed = true;
-        for reclaim in &batch {
-            match remove(store, reclaim).await {
-                Ok(()) => metadata.reclaimed(&reclaim.location).await?,
-                Err(error) => {
-                    all_removed = false;
-                    let error: &dyn std::error::Error = &error;
-                    tracing::error!(error, location = %reclaim.location, "could not remove an object");
-                }
+        let report = collector.collect(&Counted(&app.metrics)).await;
+        if report.looked_at + report.objects_deleted > 0 {
+            let (removed, kept) = (report.removed.values().sum::<u64>(), report.kept.values().sum::<u64>());
+            tracing::info!(
+                "collected garbage in {} ms: {removed} rows went, {kept} stay, {} bytes given up, {} objects deleted",
+                report.took_ms,
+                report.bytes_given_up,
+                report.objects_deleted
+            );
+        }
+        sleep(collecting.interval).await;
+    }
+}
+
+/// Looks through the store now and then, until the future is dropped. Not right at the start: that would be a listing of
+/// everything for each restart.
+pub(crate) async fn sweep_store(app: Arc<App>, interval: Duration, options: SweepOptions) {
+    let sweep = Sweep::new(app.metadata.clone(), app.store.clone(), options);
+    loop {
+        sleep(interval).await;
+        match sweep.run().await {
+            Ok(report) if report.unknown == 0 => {}
+            Ok(report) => tracing::warn!(
+                "to {} objects of {} bytes in the store no row leads; {} are garbage, {} were given up",
+                report.unknown,
+                report.unknown_bytes,
+                report.garbage,
+                report.given_up
+            ),
+            Err(error) => {
+                tracing::error!(error = &error as &dyn std::error::Error, "could not look through the store")
             }
         }
-        // The same batch would come again.
-        if batch.len() < BATCH || !all_removed {
-            return Ok(());
-        }
     }
 }
 
-async fn remove(store: &dyn BlobStore, reclaim: &Reclaim) -> Result<(), StorageError> {
-    match &reclaim.upload_state {
-        None => store.delete(&reclaim.location).await,
-        Some(bytes) => {
-            // A state that can not be read is worth a warning, not a row that comes back for ever.
-            let state = UploadState::from_bytes(bytes)
-                .inspect_err(|error| tracing::warn!("upload at {}: {error}", reclaim.location))
-                .ok();
-            store.abandon(&reclaim.location, state.as_ref()).await
-        }
+/// What a collection does, as counters.
+struct Counted<'a>(&'a Metrics);
+
+impl Watch for Counted<'_> {
+    fn collected(&self, collected: &Collected) {
+        let (outcome, bytes) = match &collected.verdict {
+            Verdict::Removed { bytes } => ("removed", *bytes),
+            Verdict::Kept(kept) => (kept.as_str(), 0),
+        };
+        self.0.candidate(collected.candidate.kind.as_str(), outcome, bytes);
+    }
+
+    fn reclaimed(&self, _: &Location) {
+        self.0.object_deleted();
+    }
+
+    fn failed(&self) {
+        self.0.collecting_failed();
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use registry_api::{App, Check, Listener, ServeOptions};
 use tokio::task::JoinSet;
 
-use crate::{Builder, Journal, Purge, maintenance};
+use crate::{Builder, Collecting, Journal, Purge, maintenance};
 
 /// A registry that is open: its store and its database are there and belong together.
 #[derive(Debug)]
@@ -15,6 +15,7 @@ pub struct Registry {
     checks: Vec<Check>,
     purge: Option<Purge>,
     journal: Option<Journal>,
+    collecting: Option<Collecting>,
 }
 
 impl Registry {
@@ -28,9 +29,10 @@ impl Registry {
         options: ServeOptions,
         checks: Vec<Check>,
         purge: Option<Purge>,
+        collecting: Option<Collecting>,
         journal: Option<Journal>,
     ) -> Registry {
-        Registry { app, options, checks, purge, journal }
+        Registry { app, options, checks, purge, collecting, journal }
     }
 
     /// The parts, for those who serve them in a way of their own.
@@ -53,7 +55,12 @@ impl Registry {
         if let Some(purge) = self.purge {
             background.spawn(maintenance::purge_uploads(app.metadata.clone(), purge));
         }
-        background.spawn(maintenance::reclaim_bytes(app.metadata.clone(), app.store.clone()));
+        if let Some(collecting) = self.collecting {
+            if let Some(interval) = collecting.sweep_interval {
+                background.spawn(maintenance::sweep_store(app.clone(), interval, collecting.sweep));
+            }
+            background.spawn(maintenance::collect_garbage(app.clone(), collecting));
+        }
         for check in self.checks {
             let app = app.clone();
             background.spawn(async move { app.health.clone().run(check, app).await });

@@ -50,6 +50,28 @@ pub enum MetadataError {
         /// Which.
         tag: Tag,
     },
+    /// There is a repository of this name already.
+    #[error("there is a repository `{name}`")]
+    RepositoryExists {
+        /// Which.
+        name: RepositoryName,
+    },
+    /// The tag is [immutable](crate::Options::immutable_tags).
+    #[error("tag `{tag}` is immutable: it leads to {digest} for good")]
+    TagImmutable {
+        /// Which.
+        tag: Tag,
+        /// What it leads to.
+        digest: Digest,
+    },
+    /// The tag leads to something else by now.
+    #[error("tag `{tag}` leads to {digest} by now")]
+    TagTaken {
+        /// Which.
+        tag: Tag,
+        /// What it leads to.
+        digest: Digest,
+    },
     /// A manifest refers to what its repository lacks.
     #[error("the manifest refers to {} digests that this repository lacks", digests.len())]
     MissingReferences {

@@ -68,7 +68,7 @@
 //! | Module | What |
 //! |---|---|
 //! | `store` | [`MetadataStore`] |
-//! | `record` | what goes in and comes out |
+//! | `record`, `collecting`, `audit`, `restoring` | what goes in and comes out |
 //! | `options`, [`clock`] | leases and windows; whose time it is |
 //! | `error` | [`MetadataError`] |
 //! | `schema` | the tables, which promise each of them keeps, migrations |
@@ -79,23 +79,31 @@
 
 #![forbid(unsafe_code)]
 
+mod audit;
 pub mod clock;
+mod collecting;
 #[cfg(any(test, feature = "contract"))]
 pub mod contract;
 mod error;
 mod options;
 mod record;
+mod restoring;
 mod schema;
 mod sql;
 mod sqlite;
 mod store;
 
+pub use audit::{ManifestPosition, StoredObject, UnknownObject};
 pub use clock::{Clock, SystemClock};
+pub use collecting::{
+    Candidate, CandidateKind, CollectRules, Collected, EXPIRES_AFTER, Kept, Preview, QueuePosition, Verdict,
+};
 pub use error::{MetadataError, Result};
-pub use options::Options;
+pub use options::{ImmutableTags, Options};
 pub use record::{
     Blob, ClaimedUpload, FinishUpload, NewUpload, Purpose, PutManifest, Reclaim, StoredManifest, UploadStatus,
 };
+pub use restoring::{DeletedRepository, Restored, TagChange, Trashed};
 pub use schema::VOLATILE_TABLES;
 pub use sqlite::{
     JournalCreation, JournalError, JournalOptions, JournalReport, JournalRole, JournalStatus, JournalStore,

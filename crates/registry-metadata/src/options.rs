@@ -1,5 +1,7 @@
 use std::time::Duration;
 
+use registry_types::{Pattern, Tag};
+
 use crate::clock::millis;
 
 /// How long things that nobody uses are kept.
@@ -9,18 +11,47 @@ pub struct Options {
     pub lease: Duration,
     /// How long deleted manifests and tags can be restored. Seven days; zero keeps nothing.
     pub undelete_window: Duration,
+    /// Tags that are never moved or deleted once they are set. None.
+    pub immutable_tags: Vec<ImmutableTags>,
     /// How long the bytes of an object outlive its row: as long as a signed URL or a running read may last. One hour.
     pub read_grace: Duration,
+}
+
+/// Tags that are never moved or deleted once they are set: those that one pattern of each list means.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ImmutableTags {
+    /// In which repositories.
+    pub repositories: Vec<Pattern>,
+    /// Which tags.
+    pub tags: Vec<Pattern>,
+}
+
+impl ImmutableTags {
+    fn has(&self, repository: &str, tag: &Tag) -> bool {
+        let is_meant =
+            |patterns: &[Pattern], name: &str| patterns.iter().any(|pattern| pattern.matches(name));
+        is_meant(&self.repositories, repository) && is_meant(&self.tags, tag.as_str())
+    }
 }
 
 impl Default for Options {
     fn default() -> Self {
         const HOUR: Duration = Duration::from_secs(60 * 60);
-        Options { lease: 24 * HOUR, undelete_window: 7 * 24 * HOUR, read_grace: HOUR }
+        Options {
+            lease: 24 * HOUR,
+            undelete_window: 7 * 24 * HOUR,
+            read_grace: HOUR,
+            immutable_tags: Vec::new(),
+        }
     }
 }
 
 impl Options {
+    /// Whether a tag is never moved or deleted.
+    pub(crate) fn is_immutable(&self, repository: &str, tag: &Tag) -> bool {
+        self.immutable_tags.iter().any(|rule| rule.has(repository, tag))
+    }
+
     /// How much is left of a lease at least, after a client was told that something exists.
     pub(crate) fn lease_ms(&self) -> i64 {
         millis(self.lease)

@@ -5,8 +5,9 @@ use registry_digest::Digest;
 use registry_types::{Descriptor, Location, Reference, RepositoryName, RepositorySet, Tag, UploadId};
 
 use crate::{
-    Blob, ClaimedUpload, FinishUpload, NewUpload, Purpose, PutManifest, Reclaim, Result, StoredManifest,
-    UploadStatus,
+    Blob, ClaimedUpload, CollectRules, Collected, DeletedRepository, FinishUpload, ManifestPosition,
+    NewUpload, Preview, Purpose, PutManifest, QueuePosition, Reclaim, Restored, Result, StoredManifest,
+    StoredObject, TagChange, Trashed, UnknownObject, UploadStatus,
 };
 
 /// The most manifests that an error names as those which reference something.
@@ -179,6 +180,144 @@ pub trait MetadataStore: fmt::Debug + Send + Sync + 'static {
     /// [`BlobUnknown`](crate::MetadataError::BlobUnknown), and
     /// [`BlobReferenced`](crate::MetadataError::BlobReferenced) while a manifest of this repository uses it.
     async fn delete_blob(&self, repository: &RepositoryName, digest: &Digest) -> Result<()>;
+
+    /// What can be restored in a repository, first tags and then manifests, in the order of their names, strictly after
+    /// `after`, at most `limit`. Fewer than `limit` mean that there is no more.
+    ///
+    /// # Errors
+    /// [`RepositoryUnknown`](crate::MetadataError::RepositoryUnknown).
+    async fn trash(
+        &self,
+        repository: &RepositoryName,
+        after: Option<&Trashed>,
+        limit: usize,
+    ) -> Result<Vec<Trashed>>;
+
+    /// Restores a tag with what it led to when it was deleted, or a manifest with the tags that were deleted with it and
+    /// are free. With a manifest come its blobs, the children of an index and its referrers.
+    ///
+    /// # Errors
+    /// [`TagUnknown`](crate::MetadataError::TagUnknown) or [`ManifestUnknown`](crate::MetadataError::ManifestUnknown) if it
+    /// was not deleted, or too long ago; [`TagTaken`](crate::MetadataError::TagTaken).
+    async fn restore(
+        &self,
+        repository: &RepositoryName,
+        reference: &Reference,
+        actor: Option<&str>,
+    ) -> Result<Restored>;
+
+    /// The changes of a tag, the newest first, those before the change with the number `before`, at most `limit`. They are
+    /// kept for as long as the repository is.
+    async fn tag_history(
+        &self,
+        repository: &RepositoryName,
+        tag: &Tag,
+        before: Option<i64>,
+        limit: usize,
+    ) -> Result<Vec<TagChange>>;
+
+    /// Makes a tag lead to a manifest that is in the repository, or that can be restored and then is.
+    ///
+    /// # Errors
+    /// [`ManifestUnknown`](crate::MetadataError::ManifestUnknown).
+    async fn set_tag(
+        &self,
+        repository: &RepositoryName,
+        tag: &Tag,
+        digest: &Digest,
+        actor: Option<&str>,
+    ) -> Result<Restored>;
+
+    /// Deletes a repository with all that is in it: it is gone at once, its name is free, and for the
+    /// [window](crate::Options::undelete_window) it can be restored. After that [`collect`](Self::collect) works it off.
+    ///
+    /// # Errors
+    /// [`RepositoryUnknown`](crate::MetadataError::RepositoryUnknown).
+    async fn delete_repository(&self, repository: &RepositoryName) -> Result<()>;
+
+    /// Restores the repository that was deleted last under this name.
+    ///
+    /// # Errors
+    /// [`RepositoryUnknown`](crate::MetadataError::RepositoryUnknown) if none was, or too long ago;
+    /// [`RepositoryExists`](crate::MetadataError::RepositoryExists) if the name is taken.
+    async fn restore_repository(&self, repository: &RepositoryName) -> Result<()>;
+
+    /// All deleted repositories that can be restored.
+    async fn deleted_repositories(&self) -> Result<Vec<DeletedRepository>>;
+
+    /// Images whose labels nobody has read yet, at most `limit`. Every image that is pushed is among them until
+    /// [`set_expiry`](Self::set_expiry) says what its labels say.
+    async fn unread_labels(&self, limit: usize) -> Result<Vec<(RepositoryName, StoredManifest)>>;
+
+    /// An image's labels were read: each tag that leads to it expires so long after it was set, or does not.
+    /// [`collect`](Self::collect) deletes tags that have expired, and the manifest if nothing else refers to it.
+    async fn set_expiry(
+        &self,
+        repository: &RepositoryName,
+        digest: &Digest,
+        after: Option<Duration>,
+    ) -> Result<()>;
+
+    /// Works off the next of what may have become garbage and whose time has come, at most `limit` candidates: each is
+    /// looked at again, under the locks that are needed, and either goes or stays. Nothing more is due only if the answer is
+    /// empty: what goes may set down what depended on it. Each candidate is decided and done as one; `limit` bounds how long writers may have to wait.
+    ///
+    /// Any number may do this at once. What was done is done for good, whatever becomes of the caller: what depends on it
+    /// is on the queue, and bytes that nothing leads to any more are [`reclaimable`](Self::reclaimable) after the
+    /// [grace](crate::Options::read_grace).
+    async fn collect(&self, rules: &CollectRules, limit: usize) -> Result<Vec<Collected>>;
+
+    /// What [`collect`](Self::collect) would do with all that is on the queue if it were due now, a page at a time, without
+    /// doing anything. What would become garbage only thereby is not foreseen. After
+    /// [`QueuePosition::before_untagged`] it goes over the manifests without a tag instead, as if they were asked for.
+    async fn preview_collect(
+        &self,
+        rules: &CollectRules,
+        after: Option<&QueuePosition>,
+        limit: usize,
+    ) -> Result<Preview>;
+
+    /// Has every manifest go that has no tag and that nothing refers to once its lease is over: looks at up to `limit`
+    /// manifests after `after`, and puts those without a tag on the queue. All of it costs in proportion to what is stored.
+    /// Answers where to go on; none at the end.
+    async fn enqueue_untagged(
+        &self,
+        after: Option<&QueuePosition>,
+        limit: usize,
+    ) -> Result<Option<QueuePosition>>;
+
+    /// How far this database has come: a number that [grows](Self::raise_mark). The store of bytes keeps a copy; if that is
+    /// greater, the database was restored from an older copy of itself.
+    async fn mark(&self) -> Result<i64>;
+
+    /// Raises the mark above what it was, above `above`, and to at least the time in milliseconds; answers the new one.
+    async fn raise_mark(&self, above: i64) -> Result<i64>;
+
+    /// Of these objects in the store of bytes, those to which no row leads, not even that of an upload; and for how long
+    /// that was seen. Looking is what makes that time begin.
+    async fn note_unknown(&self, locations: &[Location]) -> Result<Vec<UnknownObject>>;
+
+    /// Makes those of these objects [reclaimable](Self::reclaimable) to which still no row leads, and says how many.
+    async fn reclaim_unknown(&self, locations: &[Location]) -> Result<u64>;
+
+    /// Forgets unknown objects that nobody has seen for so long: they are gone, or known.
+    async fn forget_unknown(&self, not_seen_for: Duration) -> Result<()>;
+
+    /// All objects, in the order of their locations, strictly after `after`, at most `limit`.
+    async fn objects(&self, after: Option<&Location>, limit: usize) -> Result<Vec<StoredObject>>;
+
+    /// Shows an object again that was [hidden](Self::mark_bad), because its bytes were looked at and are right.
+    async fn mark_good(&self, location: &Location) -> Result<()>;
+
+    /// All manifests of all repositories, in some order that does not change, strictly after `after`, at most `limit`.
+    async fn all_manifests(
+        &self,
+        after: Option<&ManifestPosition>,
+        limit: usize,
+    ) -> Result<Vec<(ManifestPosition, StoredManifest)>>;
+
+    /// What the database finds wrong with itself: nothing, in one that is well. Reads all of it.
+    async fn verify(&self) -> Result<Vec<String>>;
 
     /// Bytes that can be deleted now, at most `limit`, those that waited longest first.
     async fn reclaimable(&self, limit: usize) -> Result<Vec<Reclaim>>;

@@ -75,6 +75,18 @@ pub trait BlobStore: fmt::Debug + Send + Sync + 'static {
     /// `limit`. Fewer than `limit` mean that there are no more. Memory is in proportion to `limit`.
     async fn list(&self, after: Option<&Location>, limit: usize) -> Result<Vec<ObjectInfo>, StorageError>;
 
+    /// The mark that was [written](Self::write_mark) last; none if none ever was, or if the store keeps none.
+    async fn read_mark(&self) -> Result<Option<i64>, StorageError> {
+        Ok(None)
+    }
+
+    /// Keeps a number in place of the last one, durably: how far the database had come that belongs to this store, so
+    /// that a database which was restored from before that is recognised. Of two at once either may be kept. Answers
+    /// whether the store keeps marks.
+    async fn write_mark(&self, _mark: i64) -> Result<bool, StorageError> {
+        Ok(false)
+    }
+
     /// A cheap request that fails if the store can not serve.
     async fn check(&self) -> Result<(), StorageError>;
 }

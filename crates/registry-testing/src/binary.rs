@@ -1,4 +1,4 @@
-//! The binary: found, or built once for a run of the tests.
+//! The binaries: found, or built once for a run of the tests.
 
 use std::{
     env,
@@ -8,24 +8,37 @@ use std::{
     sync::OnceLock,
 };
 
-/// Names the binary to test, so that the one that will be released can be.
+/// Names the registry to test, so that the one that will be released can be.
 const VARIABLE: &str = "REGISTRY_BIN";
 
-/// Where the binary lies: what `REGISTRY_BIN` says, otherwise what a build beside the running test makes.
+/// One of the binaries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Program {
+    /// `registry`.
+    Registry,
+    /// `registry-gc`.
+    Gc,
+}
+
+/// Where a binary lies: what `REGISTRY_BIN` says or beside that, otherwise what a build beside the running test makes.
 ///
 /// # Panics
 /// If it can not be built.
-pub(crate) fn path() -> &'static Path {
-    static PATH: OnceLock<PathBuf> = OnceLock::new();
-    PATH.get_or_init(|| match env::var_os(VARIABLE) {
+fn path(program: Program) -> PathBuf {
+    static REGISTRY: OnceLock<PathBuf> = OnceLock::new();
+    let registry = REGISTRY.get_or_init(|| match env::var_os(VARIABLE) {
         Some(path) => PathBuf::from(path),
         None => build(),
-    })
+    });
+    match program {
+        Program::Registry => registry.clone(),
+        Program::Gc => registry.with_file_name(format!("registry-gc{}", env::consts::EXE_SUFFIX)),
+    }
 }
 
-/// The binary with these arguments, without any `REGISTRY_…` variable of the environment that the tests run in.
-pub(crate) fn command(arguments: &[&str]) -> Command {
-    let mut command = Command::new(path());
+/// A binary with these arguments, without any `REGISTRY_…` variable of the environment that the tests run in.
+pub(crate) fn command(program: Program, arguments: &[&str]) -> Command {
+    let mut command = Command::new(path(program));
     for (name, _) in env::vars_os() {
         if name.to_string_lossy().starts_with("REGISTRY_") {
             command.env_remove(name);
@@ -48,7 +61,7 @@ pub fn run_binary(arguments: &[&str], variables: &[(&str, &str)]) -> Output {
 /// # Panics
 /// If it can not be started.
 pub fn run_binary_with_input(arguments: &[&str], variables: &[(&str, &str)], input: &str) -> Output {
-    let mut command = command(arguments);
+    let mut command = command(Program::Registry, arguments);
     command.envs(variables.iter().copied());
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().expect("the binary can be started");
@@ -59,7 +72,7 @@ pub fn run_binary_with_input(arguments: &[&str], variables: &[(&str, &str)], inp
     child.wait_with_output().expect("a child can be waited for")
 }
 
-/// `cargo build` with the profile and into the folder that the running test was built with and into.
+/// `cargo build` of both with the profile and into the folder that the running test was built with and into.
 fn build() -> PathBuf {
     let test = env::current_exe().expect("a process knows its executable");
     // <target>[/<triple>]/<profile>/deps/<test>
@@ -70,7 +83,7 @@ fn build() -> PathBuf {
 
     let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = Command::new(cargo);
-    command.args(["build", "--quiet", "--package", "registry", "--profile"]);
+    command.args(["build", "--quiet", "--package", "registry", "--package", "registry-gc", "--profile"]);
     command.arg(if profile == "debug" { "dev" } else { &profile });
     command.current_dir(env!("CARGO_MANIFEST_DIR"));
     if above.join("CACHEDIR.TAG").exists() {

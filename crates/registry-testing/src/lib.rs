@@ -44,7 +44,7 @@ mod server;
 mod transfer;
 mod wait;
 
-pub use binary::{run_binary, run_binary_with_input};
+pub use binary::{Program, run_binary, run_binary_with_input};
 pub use client::{Client, ClientError};
 pub use connection::Protocol;
 pub use image::{Content, Image, ImageOptions, Index};

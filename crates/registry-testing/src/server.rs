@@ -4,14 +4,14 @@ use std::{
     fs,
     os::unix::process::CommandExt,
     path::{Path, PathBuf},
-    process::{Child, ExitStatus, Stdio},
+    process::{Child, ExitStatus, Output, Stdio},
     sync::Arc,
 };
 
 use rustix::process::{Pid, Resource, Rlimit, Signal, geteuid, getrlimit, kill_process, prlimit};
 use tempfile::TempDir;
 
-use crate::{Client, Log, binary, eventually};
+use crate::{Client, Log, Program, binary, eventually};
 
 /// A server in a process of its own. Dropping it kills the process; its folder stays as long as the
 /// [`ServerOptions`] that it was started with.
@@ -100,6 +100,30 @@ impl ServerOptions {
         &self.root
     }
 
+    /// Runs a command on the same data, with the same variables, until it ends.
+    ///
+    /// # Panics
+    /// If it can not be started.
+    pub async fn run(&self, program: Program, arguments: &[&str]) -> Output {
+        let mut command = binary::command(program, arguments);
+        command.envs(self.variables.iter().map(|(name, value)| (name, value)));
+        command.current_dir(self.folder.path()).stdin(Stdio::null());
+        let run = tokio::task::spawn_blocking(move || command.output().expect("the binary can be started"));
+        run.await.expect("a command can be waited for")
+    }
+
+    /// Starts a command on the same data and does not wait for it.
+    ///
+    /// # Panics
+    /// If it can not be started.
+    pub fn spawn_command(&self, program: Program, arguments: &[&str]) -> Child {
+        let mut command = binary::command(program, arguments);
+        command.envs(self.variables.iter().map(|(name, value)| (name, value)));
+        command.current_dir(self.folder.path());
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        command.spawn().expect("the binary can be started")
+    }
+
     /// Starts the server and waits until it says where it listens.
     ///
     /// # Panics
@@ -135,7 +159,7 @@ impl ServerOptions {
             arguments.push(path.display().to_string());
         }
         let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
-        let mut command = binary::command(&arguments);
+        let mut command = binary::command(Program::Registry, &arguments);
         command.envs(self.variables.iter().map(|(name, value)| (name, value)));
         command.current_dir(self.folder.path());
         if self.is_nobody && geteuid().is_root() {

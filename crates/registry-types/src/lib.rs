@@ -26,7 +26,7 @@
 //! | `upload_id`, `location` | upload sessions, and the keys of stored objects |
 //! | `media_type`, `descriptor`, `platform` | what describes content |
 //! | `manifest` | the four accepted manifest formats, parsed and checked |
-//! | `repository_set` | what somebody may see |
+//! | `repository_set`, `pattern` | what somebody may see, and which names are meant |
 //! | `error_code`, `error_body` | errors on the wire |
 
 #![forbid(unsafe_code)]
@@ -37,6 +37,7 @@ mod error_code;
 mod location;
 mod manifest;
 mod media_type;
+mod pattern;
 mod platform;
 mod reference;
 mod repository;
@@ -54,6 +55,7 @@ pub use manifest::{
     ManifestError, ManifestKind,
 };
 pub use media_type::{MEDIA_TYPE_BYTES_MAX, MediaType, ParseMediaTypeError};
+pub use pattern::{ParsePatternError, Pattern};
 pub use platform::Platform;
 pub use reference::{ParseReferenceError, Reference};
 pub use repository::{ParseNameError, REPOSITORY_NAME_BYTES_MAX, RepositoryName};

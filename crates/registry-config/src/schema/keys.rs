@@ -30,12 +30,29 @@ pub(crate) const ROOT: &[Key] = &[
     not_active("proxy"),
     key("validation", Section(VALIDATION)),
     key("catalog", Section(&[scalar("maxentries")])),
-    key("tags", Section(&[scalar("maxtags")])),
+    key(
+        "tags",
+        Section(&[
+            scalar("maxtags"),
+            key("immutable", Sections(&[key("repositories", Scalars), key("tags", Scalars)])),
+        ]),
+    ),
     not_active("policy"),
     not_active("reporting"),
     not_active("compatibility"),
     key("metadata", Choice(&[key("sqlite", Section(&[scalar("path"), key("journal", Section(JOURNAL))]))])),
-    key("gc", Growing(&[scalar("lease"), scalar("undelete_window")])),
+    key("gc", Growing(GC)),
+];
+
+const GC: &[Key] = &[
+    scalar("enabled"),
+    scalar("interval"),
+    scalar("lease"),
+    scalar("grace"),
+    scalar("undelete_window"),
+    scalar("untagged"),
+    key("rate", Section(&[scalar("candidates"), scalar("deletes")])),
+    key("sweep", Section(&[scalar("interval"), scalar("age"), scalar("delete")])),
 ];
 
 const JOURNAL: &[Key] = &[scalar("enabled"), key("snapshot", Section(&[scalar("bytes"), scalar("entries")]))];

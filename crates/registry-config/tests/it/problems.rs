@@ -51,7 +51,7 @@ const WRONG: &[(&str, &str)] = &[
         "metadata: {postgres: {}}",
         "metadata.postgres: metadata in \"postgres\" is not in this version; expected sqlite",
     ),
-    ("gc: {lease: 0}", "gc.lease: is \"0\"; expected a duration such as 10s, 5m or 168h, at least 60s"),
+    ("gc: {lease: 0}", "gc.lease: is \"0\"; expected a duration such as 10s, 5m or 168h, at least 1ms"),
     (
         "auth: {htpasswd: {realm: r}}",
         "auth.htpasswd.path: is missing; expected the path of a file made with htpasswd -B",

@@ -88,7 +88,8 @@ fn the_files_of_the_images_need_both_lines_and_say_which() {
 #[test]
 fn a_registry_on_the_network_with_everything_set() {
     let loaded = with(include_str!("../samples/secured.yml"), &[]).unwrap();
-    let Config { log, storage, metadata, gc, auth, http, health, validation, .. } = &loaded.config;
+    let Config { log, storage, metadata, gc, auth, http, health, validation, immutable_tags, .. } =
+        &loaded.config;
     let expected_log = Log {
         level: LogLevel::Warn,
         formatter: LogFormatter::Json,
@@ -111,7 +112,23 @@ fn a_registry_on_the_network_with_everything_set() {
     };
     assert_eq!(storage, &expected_storage);
     assert_eq!(metadata, &Metadata::SqliteFile(PathBuf::from("/srv/database/registry.sqlite")));
-    assert_eq!(gc, &Gc { lease: seconds(12 * 3600), undelete_window: Duration::ZERO });
+    let expected_gc = Gc {
+        enabled: false,
+        interval: Duration::from_millis(500),
+        lease: seconds(12 * 3600),
+        grace: seconds(600),
+        undelete_window: Duration::ZERO,
+        untagged_deleted: true,
+        rate: GcRate { candidates: 0, deletes: 50 },
+        sweep: GcSweep { interval: seconds(7 * 24 * 3600), age: seconds(48 * 3600), delete: true },
+    };
+    assert_eq!(gc, &expected_gc);
+    let patterns = |texts: &[&str]| texts.iter().map(|text| text.parse().unwrap()).collect::<Vec<_>>();
+    let expected_tags = [
+        ImmutableTags { repositories: patterns(&["team/**"]), tags: patterns(&["v*", "re:[0-9]+"]) },
+        ImmutableTags { repositories: patterns(&["**"]), tags: patterns(&["stable"]) },
+    ];
+    assert_eq!(immutable_tags, &expected_tags);
     assert!(matches!(auth, Auth::Htpasswd { anonymous: Anonymous::Pull, .. }));
     let expected_http = Http {
         listen: Listen::Tcp(TcpAddress { host: "0.0.0.0".into(), port: 443 }),
@@ -205,7 +222,17 @@ fn without_a_file_it_listens_on_loopback_and_keeps_data_in_one_folder() {
     assert_eq!(config.auth, Auth::Absent);
     assert!(!config.storage.delete_enabled);
     assert_eq!(config.storage.upload_purging.age, seconds(168 * 3600));
-    assert_eq!(config.gc, Gc { lease: seconds(24 * 3600), undelete_window: seconds(7 * 24 * 3600) });
+    let expected_gc = Gc {
+        enabled: true,
+        interval: seconds(60),
+        lease: seconds(24 * 3600),
+        grace: seconds(3600),
+        undelete_window: seconds(7 * 24 * 3600),
+        untagged_deleted: false,
+        rate: GcRate { candidates: 1000, deletes: 200 },
+        sweep: GcSweep { interval: seconds(24 * 3600), age: seconds(24 * 3600), delete: false },
+    };
+    assert_eq!(config.gc, expected_gc);
     assert_eq!((config.catalog_entries_max, config.tags_entries_max), (1000, 1000));
     assert_eq!(config.validation.urls, UrlRules::default());
     assert_eq!(config.validation.indexes, IndexRule::All);

@@ -6,14 +6,17 @@
 
 #![allow(clippy::unwrap_used, reason = "a suite of assertions: what fails is to panic")]
 
+mod audit;
 mod blobs;
 mod catalog;
+mod collecting;
 mod deletes;
 mod fixture;
 mod leases;
 mod manifests;
 mod races;
 mod referrers;
+mod restoring;
 mod store;
 mod tags;
 mod uploads;
@@ -26,9 +29,10 @@ use crate::{MetadataStore, Options};
 
 use self::fixture::Fixture;
 pub use self::{
-    blobs::all as blobs, catalog::all as catalog, deletes::all as deletes, leases::all as leases,
-    manifests::all as manifests, races::all as races, referrers::all as referrers, store::all as store,
-    tags::all as tags, uploads::all as uploads,
+    audit::all as audit, blobs::all as blobs, catalog::all as catalog, collecting::all as collecting,
+    deletes::all as deletes, leases::all as leases, manifests::all as manifests, races::all as races,
+    referrers::all as referrers, restoring::all as restoring, store::all as store, tags::all as tags,
+    uploads::all as uploads,
 };
 
 /// Makes databases to test.
@@ -71,6 +75,9 @@ pub async fn all(backend: &dyn Backend) {
     deletes(backend).await;
     leases(backend).await;
     races(backend).await;
+    collecting(backend).await;
+    audit(backend).await;
+    restoring(backend).await;
 }
 
 /// Opens a database with the options that most cases want.

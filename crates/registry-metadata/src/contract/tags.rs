@@ -2,10 +2,10 @@
 
 use super::{
     Backend,
-    fixture::{repo, tag},
+    fixture::{Fixture, image, put, repo, tag},
     open,
 };
-use crate::MetadataError;
+use crate::{ImmutableTags, MetadataError, Options};
 
 /// A tag that is listed can be pulled, and its history tells what it led to.
 pub async fn all(backend: &dyn Backend) {
@@ -15,6 +15,66 @@ pub async fn all(backend: &dyn Backend) {
     the_later_of_two_pushes_has_the_tag_and_the_history_has_both(backend).await;
     a_deleted_tag_leaves_its_manifest(backend).await;
     a_deleted_tag_is_kept_in_the_trash_for_the_window(backend).await;
+    an_immutable_tag_is_set_once(backend).await;
+    of_two_that_set_an_immutable_tag_one_does(backend).await;
+}
+
+async fn with_immutable_versions(backend: &dyn Backend) -> Fixture {
+    let rule = ImmutableTags {
+        repositories: vec!["team/**".parse().unwrap()],
+        tags: vec!["v*".parse().unwrap(), "re:[0-9]+".parse().unwrap()],
+    };
+    Fixture::new(backend, Options { immutable_tags: vec![rule], ..Options::default() }).await
+}
+
+async fn an_immutable_tag_is_set_once(backend: &dyn Backend) {
+    let f = with_immutable_versions(backend).await;
+    let a = repo("team/a");
+    let first = f.push_image("team/a", "one", &["v1", "latest", "7"]).await;
+    f.push_image("team/a", "one", &["v1"]).await;
+    for tags in [&["v1"][..], &["latest", "v1"], &["7"]] {
+        let config = f.push_blob("team/a", "another").await;
+        let refused = f.put("team/a", &image(&config, &[]), tags).await.unwrap_err();
+        assert!(
+            matches!(refused, MetadataError::TagImmutable { digest, .. } if digest == first),
+            "{refused}"
+        );
+    }
+    assert_eq!(
+        f.resolve("team/a", "latest").await,
+        Some(first),
+        "nothing of a push that was refused is kept"
+    );
+    let refused = f.store().delete_tag(&a, &tag("v1"), None).await.unwrap_err();
+    assert!(matches!(refused, MetadataError::TagImmutable { .. }));
+    let refused = f.store().delete_manifest(&a, &first, None).await.unwrap_err();
+    assert!(matches!(refused, MetadataError::TagImmutable { .. }));
+    assert_eq!(f.resolve("team/a", "v1").await, Some(first));
+
+    let second = f.push_image("team/a", "two", &["latest", "v2"]).await;
+    assert_eq!(f.resolve("team/a", "latest").await, Some(second), "others can be moved");
+    f.push_image("other", "one", &["v1"]).await;
+    assert_eq!(f.push_image("other", "two", &["v1"]).await, second, "elsewhere too");
+}
+
+async fn of_two_that_set_an_immutable_tag_one_does(backend: &dyn Backend) {
+    let f = with_immutable_versions(backend).await;
+    let config = f.push_blob("team/a", "config").await;
+    let (one, two) = (image(&config, &[]), image(&config, &[config]));
+    for round in 0..10 {
+        let name = format!("v{round}");
+        let tags = [name.as_str()];
+        let (first, second) = tokio::join!(
+            put(f.store(), "team/a", &one, &tags, true),
+            put(f.other(), "team/a", &two, &tags, true)
+        );
+        let won = match (first, second) {
+            (Ok(won), Err(MetadataError::TagImmutable { .. }))
+            | (Err(MetadataError::TagImmutable { .. }), Ok(won)) => won,
+            both => panic!("{both:?}"),
+        };
+        assert_eq!(f.resolve("team/a", &name).await, Some(won));
+    }
 }
 
 async fn pages_are_in_the_order_of_bytes(backend: &dyn Backend) {

@@ -13,16 +13,19 @@ CREATE TABLE store (
     id            {text},
     format        BIGINT NOT NULL,
     oldest_binary BIGINT NOT NULL,
-    created_at    BIGINT NOT NULL
+    created_at    BIGINT NOT NULL,
+    mark          BIGINT NOT NULL DEFAULT 0
 ){clustered};
 
 CREATE TABLE repositories (
     id         {id},
     name       {text} NOT NULL UNIQUE,
     listed     BIGINT NOT NULL DEFAULT 0 CHECK (listed IN (0, 1)),
-    created_at BIGINT NOT NULL
+    created_at BIGINT NOT NULL,
+    purge_at   BIGINT
 );
 CREATE INDEX repositories_listed ON repositories (name) WHERE listed = 1;
+CREATE INDEX repositories_purge ON repositories (purge_at) WHERE purge_at IS NOT NULL;
 
 CREATE TABLE objects (
     id         {row},
@@ -57,6 +60,7 @@ CREATE TABLE manifests (
     lease_until   BIGINT NOT NULL,
     pushed_at     BIGINT NOT NULL,
     pushed_by     {text},
+    expires_after BIGINT,
     annotations   {text},
     bytes         {bytes} NOT NULL,
     PRIMARY KEY (repository, digest)
@@ -123,7 +127,7 @@ CREATE INDEX uploads_touched ON uploads (touched_at);
 CREATE INDEX uploads_repository ON uploads (repository);
 
 CREATE TABLE gc_queue (
-    kind       {text} NOT NULL CHECK (kind IN ('blob', 'manifest', 'digest')),
+    kind       {text} NOT NULL CHECK (kind IN ('blob', 'manifest', 'digest', 'expiry', 'label')),
     repository BIGINT NOT NULL,
     digest     {text} NOT NULL,
     due_at     BIGINT NOT NULL,
@@ -139,6 +143,13 @@ CREATE TABLE reclaim (
     upload_state {bytes}
 ){clustered};
 CREATE INDEX reclaim_not_before ON reclaim (not_before);
+
+CREATE TABLE unknown_objects (
+    location   {text} NOT NULL PRIMARY KEY,
+    first_seen BIGINT NOT NULL,
+    last_seen  BIGINT NOT NULL
+){clustered};
+CREATE INDEX unknown_objects_seen ON unknown_objects (last_seen);
 
 CREATE TABLE trash_manifests (
     repository    BIGINT NOT NULL REFERENCES repositories (id) ON DELETE RESTRICT,
@@ -157,6 +168,7 @@ CREATE TABLE trash_manifests (
     PRIMARY KEY (repository, digest)
 );
 CREATE INDEX trash_manifests_purge ON trash_manifests (purge_at);
+CREATE INDEX trash_manifests_subject ON trash_manifests (repository, subject, digest) WHERE subject IS NOT NULL;
 
 CREATE TABLE trash_blobs (
     repository BIGINT NOT NULL,

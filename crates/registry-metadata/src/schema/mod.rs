@@ -14,19 +14,20 @@
 //!
 //! | Table | Keeps |
 //! |---|---|
-//! | `store` | One database, one store of bytes. Its only row also says how old a binary may be that runs on this schema. |
-//! | `repositories` | A name. Everything of a repository hangs on the number, so that it can be renamed aside in one row. `listed`: it has a manifest, so the catalog is one index. |
+//! | `store` | One database, one store of bytes. Its only row also says how old a binary may be that runs on this schema. `mark` grows, and the store holds a copy: a database that has a smaller one was restored from before. |
+//! | `repositories` | A name. Everything of a repository hangs on the number, so that it can be renamed aside in one row. `listed`: it has a manifest, so the catalog is one index. `purge_at`: it was deleted, has a name that is none, and goes then. |
 //! | `objects` | Bytes, by a key that was never used before. `bad`: the bytes are not what they were; hidden until pushed again. |
 //! | `digests` | What bytes are. `→ objects`: a digest that is known has an object. |
 //! | `repository_blobs` | A blob is in a repository. `→ digests`: what is linked has bytes. `lease_until`: until then no collector takes the link, though nothing refers to it. |
-//! | `manifests` | A manifest is in a repository, with its bytes, which never change. `lease_until` as above. `subject` is no foreign key: a referrer may come before its subject. |
+//! | `manifests` | A manifest is in a repository, with its bytes, which never change. `lease_until` as above. `subject` is no foreign key: a referrer may come before its subject. `expires_after`: how long a tag leads to it, if its label says so. |
 //! | `manifest_blobs` | A manifest refers to a blob. Kept by `digest` always; `target` is the same digest once the blob is here, and then `→ repository_blobs` holds it there: **promise 1**. |
 //! | `manifest_children` | An index refers to a manifest, in the same way, `→ manifests`. |
 //! | `tags` | A name for a manifest. `→ manifests`: a tag that is listed can be pulled. |
 //! | `tag_history` | What a tag led to when. Digests only, so that it holds nothing. |
 //! | `uploads` | A session and the key of its bytes, from before the first byte on. Leaves only in the transaction that makes the blob or puts the key into `reclaim`, so no bytes are forgotten. |
-//! | `gc_queue` | What may have become garbage, and when to look. A hint: whoever looks decides by the other tables. No foreign keys, so that it never holds anything; rows may lead nowhere. |
+//! | `gc_queue` | What may have become garbage, and when to look. A hint: whoever looks decides by the other tables. No foreign keys, so that it never holds anything; rows may lead nowhere. `label`: an image whose labels nobody has read yet. |
 //! | `reclaim` | Bytes that nothing leads to any more, and from when on they may be deleted. |
+//! | `unknown_objects` | Bytes that a sweep of the store found, and that no row leads to: since when. |
 //! | `trash_manifests`, `trash_blobs`, `trash_tags` | What was deleted and can be restored until `purge_at`. `trash_blobs → digests`: the bytes are kept till then, though no repository has them. |
 //! | `outbox`, `usage_deltas` | For events and usage. Nothing writes them yet. |
 //!
@@ -44,7 +45,7 @@ pub(crate) use dialect::SQLITE;
 /// Tables that a journal of changesets leaves out: losing them loses nothing that was promised.
 ///
 /// Leases stay in: they are columns of tables that must be journalled anyway, and a client was told about them.
-pub const VOLATILE_TABLES: &[&str] = &["uploads"];
+pub const VOLATILE_TABLES: &[&str] = &["uploads", "unknown_objects"];
 
 /// One step from a schema to the next.
 pub(crate) struct Migration {

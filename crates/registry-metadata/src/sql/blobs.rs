@@ -80,6 +80,6 @@ statements! {
         JOIN objects o ON o.id = d.object
         JOIN repository_blobs b ON b.digest = d.digest
         JOIN repositories r ON r.id = b.repository
-        WHERE d.digest = $1 AND o.bad = 0
+        WHERE d.digest = $1 AND o.bad = 0 AND r.purge_at IS NULL
         LIMIT $2";
 }

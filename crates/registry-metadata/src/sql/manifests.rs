@@ -46,6 +46,11 @@ statements! {
             FROM manifests m WHERE m.repository = $2 AND m.digest = $3)"
     );
 
+    /// Whether something refers to a manifest; none if it is not here.
+    REFERENCED = concat!(
+        "SELECT CASE ", referenced!(), " FROM manifests m WHERE m.repository = $1 AND m.digest = $2"
+    );
+
     EXISTS = "SELECT 1 FROM manifests WHERE repository = $1 AND digest = $2";
 
     /// Hits no row if the manifest is here already: it can only be the same.

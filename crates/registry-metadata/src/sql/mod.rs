@@ -8,10 +8,13 @@
 //!   something goes does it in the condition of the statement that removes it, or the foreign keys do it; and a
 //!   transaction that loses is run again from its start.
 
+pub(crate) mod audit;
 pub(crate) mod blobs;
+pub(crate) mod collecting;
 pub(crate) mod manifests;
 pub(crate) mod reclaim;
 pub(crate) mod repositories;
+pub(crate) mod restore;
 pub(crate) mod tags;
 pub(crate) mod uploads;
 
@@ -28,8 +31,18 @@ pub(crate) use statements;
 
 #[cfg(test)]
 pub(crate) fn all() -> impl Iterator<Item = (&'static str, &'static str)> {
-    [blobs::ALL, manifests::ALL, reclaim::ALL, repositories::ALL, tags::ALL, uploads::ALL]
-        .into_iter()
-        .flatten()
-        .copied()
+    [
+        audit::ALL,
+        blobs::ALL,
+        collecting::ALL,
+        manifests::ALL,
+        reclaim::ALL,
+        repositories::ALL,
+        restore::ALL,
+        tags::ALL,
+        uploads::ALL,
+    ]
+    .into_iter()
+    .flatten()
+    .copied()
 }

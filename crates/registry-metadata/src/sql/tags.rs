@@ -13,6 +13,13 @@ statements! {
         ON CONFLICT (repository, name) DO UPDATE SET
             digest = excluded.digest, updated_at = excluded.updated_at";
 
+    /// For an immutable tag: hits no row if it leads to something else.
+    SET_ONCE = "INSERT INTO tags (repository, name, digest, updated_at) VALUES ($1, $2, $3, now_ms())
+        ON CONFLICT (repository, name) DO UPDATE SET updated_at = excluded.updated_at
+        WHERE tags.digest = excluded.digest";
+
+    OF_MANIFEST = "SELECT name FROM tags WHERE repository = $1 AND digest = $2";
+
     DELETE = "DELETE FROM tags WHERE repository = $1 AND name = $2 RETURNING digest";
 
     DELETE_OF_MANIFEST = "DELETE FROM tags WHERE repository = $1 AND digest = $2 RETURNING name";

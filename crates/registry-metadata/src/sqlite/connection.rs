@@ -18,7 +18,7 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 const BUSY_PAUSE: Duration = Duration::from_millis(5);
 
 /// More than there are statements, so that each is prepared once.
-pub(super) const STATEMENTS_MAX: usize = 128;
+pub(super) const STATEMENTS_MAX: usize = 256;
 
 /// Pages that the writer keeps, in KiB.
 const WRITER_CACHE_KIB: i64 = 8 * 1024;

@@ -6,7 +6,7 @@ use registry_types::{Descriptor, Reference, RepositoryName, Tag};
 use rusqlite::{Connection, Row, ToSql, params};
 
 use super::{
-    blobs,
+    blobs, expiry,
     fault::Fault,
     reclaim::{Garbage, enqueue},
     repositories,
@@ -59,15 +59,15 @@ pub(super) fn renew(
     digest: &Digest,
 ) -> Result<Option<StoredManifest>, Fault> {
     let Some(id) = repositories::id(tx.connection, repository)? else { return Ok(None) };
-    grant(tx, id, digest)?;
+    grant(tx, id, digest, "lease")?;
     Ok(read(tx.connection, repository, &Reference::Digest(*digest))?)
 }
 
 /// Keeps a manifest for a lease, and has the collector look at it after that.
-pub(super) fn grant(tx: &Tx<'_>, repository: i64, digest: &Digest) -> rusqlite::Result<()> {
+pub(super) fn grant(tx: &Tx<'_>, repository: i64, digest: &Digest, reason: &str) -> rusqlite::Result<()> {
     let granted = params![tx.options.grant_ms(), repository, digest.to_string()];
     if execute(tx.connection, sql::GRANT, granted)? > 0 {
-        enqueue(tx, Garbage::Manifest(repository), digest, tx.options.grant_ms(), "lease")?;
+        enqueue(tx, Garbage::Manifest(repository), digest, tx.options.grant_ms(), reason)?;
     }
     Ok(())
 }
@@ -129,16 +129,23 @@ pub(super) fn delete(
 ) -> Result<Vec<Tag>, Fault> {
     let unknown = || MetadataError::ManifestUnknown { digest: *digest };
     let id = repositories::id(tx.connection, repository)?.ok_or_else(unknown)?;
-    let row = params![id, digest.to_string()];
-    if !exists(tx.connection, sql::EXISTS, row)? {
+    if !exists(tx.connection, sql::EXISTS, params![id, digest.to_string()])? {
         return Err(unknown().into());
     }
     refuse_if_listed(tx, id, digest)?;
+    tags::refuse_if_immutable(tx, id, digest)?;
+    remove(tx, id, digest, actor)
+}
+
+/// As [`delete`], of a manifest that is here and that no index lists.
+pub(super) fn remove(tx: &Tx<'_>, id: i64, digest: &Digest, actor: Option<&str>) -> Result<Vec<Tag>, Fault> {
+    let row = params![id, digest.to_string()];
     trash(tx, id, digest, actor)?;
     let tags = tags::delete_all(tx, id, digest, actor)?;
     let mut blobs: Vec<Digest> = all(tx.connection, sql::DELETE_BLOBS, row, |row| parsed(row, 0))?;
     let mut children: Vec<Digest> = all(tx.connection, sql::DELETE_CHILDREN, row, |row| parsed(row, 0))?;
     execute(tx.connection, sql::DELETE, row)?;
+    expiry::forget(tx, id, digest)?;
     execute(tx.connection, repository_sql::UNLIST, [id])?;
 
     blobs.sort_unstable();

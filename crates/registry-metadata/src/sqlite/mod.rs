@@ -1,10 +1,14 @@
 //! [`SqliteStore`]: metadata in one SQLite file.
 
+mod audit;
 mod blobs;
 mod checkpoint;
 mod claims;
+mod collect;
 mod connection;
+mod deleted;
 mod error;
+mod expiry;
 mod fault;
 mod journal;
 mod manifests;
@@ -14,6 +18,7 @@ mod put;
 mod readers;
 mod reclaim;
 mod repositories;
+mod restore;
 mod statement;
 mod store;
 mod tags;

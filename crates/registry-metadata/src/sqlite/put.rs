@@ -4,12 +4,14 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use registry_digest::Digest;
-use registry_types::{Descriptor, RepositoryName, Tag};
+use registry_types::{Descriptor, Manifest, RepositoryName, Tag};
 use rusqlite::params;
 
 use super::{
     fault::Fault,
-    manifests, repositories,
+    manifests,
+    reclaim::{Garbage, enqueue},
+    repositories,
     statement::{execute, exists, one},
     tags,
     writer::Tx,
@@ -33,6 +35,8 @@ pub(super) struct Put {
     children: BTreeMap<Digest, bool>,
     tags: Vec<Tag>,
     actor: Option<String>,
+    /// Whether it has labels, which somebody is to read.
+    has_labels: bool,
 }
 
 /// A digest as it is stored, and the same again if it is here: the foreign key.
@@ -68,6 +72,7 @@ impl Put {
             children,
             tags: put.tags.to_vec(),
             actor: put.actor.map(str::to_owned),
+            has_labels: has_labels(manifest),
         }
     }
 
@@ -76,20 +81,39 @@ impl Put {
         let repository = repositories::create(tx, &self.repository)?;
         let (blobs, children) = self.resolve(tx, repository)?;
         if self.insert(tx, repository)? {
-            let manifest = self.digest.to_string();
-            insert_links(tx, sql::INSERT_BLOB, repository, &manifest, &blobs)?;
-            insert_links(tx, sql::INSERT_CHILD, repository, &manifest, &children)?;
-            execute(tx.connection, sql::LINK_WAITING, params![repository, manifest])?;
-            execute(tx.connection, repository_sql::LIST, [repository])?;
+            self.insert_references(tx, repository, &blobs, &children)?;
+            if self.has_labels {
+                enqueue(tx, Garbage::Label(repository), &self.digest, 0, "pushed")?;
+            }
         }
         for tag in &self.tags {
             tags::set(tx, repository, tag, &self.digest, self.actor.as_deref())?;
         }
         if self.tags.is_empty() {
             // Nothing may refer to it yet, and its pusher was told that it is here.
-            manifests::grant(tx, repository, &self.digest)?;
+            manifests::grant(tx, repository, &self.digest, "pushed")?;
         }
         Ok(())
+    }
+
+    /// For a manifest whose row is here again: its references, and what waits for it.
+    pub(super) fn link(&self, tx: &Tx<'_>, repository: i64) -> Result<(), Fault> {
+        let (blobs, children) = self.resolve(tx, repository)?;
+        Ok(self.insert_references(tx, repository, &blobs, &children)?)
+    }
+
+    fn insert_references(
+        &self,
+        tx: &Tx<'_>,
+        repository: i64,
+        blobs: &[Link],
+        children: &[Link],
+    ) -> rusqlite::Result<()> {
+        let manifest = self.digest.to_string();
+        insert_links(tx, sql::INSERT_BLOB, repository, &manifest, blobs)?;
+        insert_links(tx, sql::INSERT_CHILD, repository, &manifest, children)?;
+        execute(tx.connection, sql::LINK_WAITING, params![repository, manifest])?;
+        execute(tx.connection, repository_sql::LIST, [repository]).map(drop)
     }
 
     /// What of the references is here. All that is required and is not is told at once.
@@ -150,6 +174,14 @@ fn insert_links(
         execute(tx.connection, sql, params![repository, manifest, link.digest, link.target])?;
     }
     Ok(())
+}
+
+/// Whether the config may have labels, or the manifest says itself when it expires.
+fn has_labels(manifest: &Manifest) -> bool {
+    let of_image =
+        ["application/vnd.oci.image.config.v1+json", "application/vnd.docker.container.image.v1+json"];
+    manifest.config().is_some_and(|config| of_image.contains(&config.media_type.as_str()))
+        || manifest.annotations().contains_key(crate::EXPIRES_AFTER)
 }
 
 /// Only referrers are listed with their annotations.

@@ -19,6 +19,23 @@ pub(super) enum Garbage {
     Manifest(i64),
     /// A digest: no repository may have it any more.
     Digest,
+    /// An image of a repository: its labels may say how long a tag leads to it.
+    Label(i64),
+    /// A manifest of a repository to which tags lead that expire.
+    Expiry(i64),
+}
+
+impl Garbage {
+    /// The key of its entry. No repository has the number 0.
+    fn key(self) -> (&'static str, i64) {
+        match self {
+            Garbage::Blob(repository) => ("blob", repository),
+            Garbage::Manifest(repository) => ("manifest", repository),
+            Garbage::Digest => ("digest", 0),
+            Garbage::Label(repository) => ("label", repository),
+            Garbage::Expiry(repository) => ("expiry", repository),
+        }
+    }
 }
 
 /// Asks the collector to look at something, `in_ms` from now.
@@ -29,14 +46,22 @@ pub(super) fn enqueue(
     in_ms: i64,
     reason: &str,
 ) -> rusqlite::Result<()> {
-    let (kind, repository) = match garbage {
-        Garbage::Blob(repository) => ("blob", repository),
-        Garbage::Manifest(repository) => ("manifest", repository),
-        // No repository has the number 0.
-        Garbage::Digest => ("digest", 0),
-    };
+    let (kind, repository) = garbage.key();
     let row = params![kind, repository, digest.to_string(), in_ms, reason];
     execute(tx.connection, sql::ENQUEUE, row).map(drop)
+}
+
+/// As [`enqueue`], unless it is down for an earlier time.
+pub(super) fn enqueue_earlier(
+    tx: &Tx<'_>,
+    garbage: Garbage,
+    digest: &Digest,
+    in_ms: i64,
+    reason: &str,
+) -> rusqlite::Result<()> {
+    let (kind, repository) = garbage.key();
+    let row = params![kind, repository, digest.to_string(), in_ms, reason];
+    execute(tx.connection, sql::ENQUEUE_EARLIER, row).map(drop)
 }
 
 /// Gives up bytes that no row leads to any more, `in_ms` from now.

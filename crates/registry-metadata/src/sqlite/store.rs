@@ -8,9 +8,9 @@ use registry_types::{Descriptor, Location, Reference, RepositoryName, Repository
 use rusqlite::{Connection, params};
 
 use super::{
-    SqliteStore, blobs, manifests,
+    SqliteStore, audit, blobs, collect, deleted, expiry, manifests,
     put::Put,
-    reclaim, repositories,
+    reclaim, repositories, restore,
     statement::{execute, exists, one},
     tags, uploads,
     writer::{
@@ -19,8 +19,10 @@ use super::{
     },
 };
 use crate::{
-    Blob, ClaimedUpload, FinishUpload, MetadataError, MetadataStore, NewUpload, Purpose, PutManifest,
-    Reclaim, Result, StoredManifest, UploadStatus, clock::millis, sql,
+    Blob, ClaimedUpload, CollectRules, Collected, DeletedRepository, FinishUpload, ManifestPosition,
+    MetadataError, MetadataStore, NewUpload, Preview, Purpose, PutManifest, QueuePosition, Reclaim, Restored,
+    Result, StoredManifest, StoredObject, TagChange, Trashed, UnknownObject, UploadStatus, clock::millis,
+    sql,
 };
 
 #[async_trait]
@@ -261,6 +263,159 @@ impl MetadataStore for SqliteStore {
     async fn delete_blob(&self, repository: &RepositoryName, digest: &Digest) -> Result<()> {
         let (repository, digest) = (repository.clone(), *digest);
         self.writer.run("delete a blob", Full, (), move |tx| blobs::delete(tx, &repository, &digest)).await
+    }
+
+    async fn trash(
+        &self,
+        repository: &RepositoryName,
+        after: Option<&Trashed>,
+        limit: usize,
+    ) -> Result<Vec<Trashed>> {
+        let page =
+            self.readers.read("list the trash", |reader| restore::page(reader, repository, after, limit))?;
+        page.ok_or_else(|| MetadataError::RepositoryUnknown { name: repository.clone() })
+    }
+
+    async fn restore(
+        &self,
+        repository: &RepositoryName,
+        reference: &Reference,
+        actor: Option<&str>,
+    ) -> Result<Restored> {
+        let (repository, reference, actor) =
+            (repository.clone(), reference.clone(), actor.map(str::to_owned));
+        let restore = move |tx: &Tx<'_>| restore::restore(tx, &repository, &reference, actor.as_deref());
+        self.writer.run("restore from the trash", Full, (), restore).await
+    }
+
+    async fn tag_history(
+        &self,
+        repository: &RepositoryName,
+        tag: &Tag,
+        before: Option<i64>,
+        limit: usize,
+    ) -> Result<Vec<TagChange>> {
+        let history = |reader: &Connection| restore::history(reader, repository, tag, before, limit);
+        self.readers.read("read a tag's history", history)
+    }
+
+    async fn set_tag(
+        &self,
+        repository: &RepositoryName,
+        tag: &Tag,
+        digest: &Digest,
+        actor: Option<&str>,
+    ) -> Result<Restored> {
+        let (repository, tag, digest) = (repository.clone(), tag.clone(), *digest);
+        let actor = actor.map(str::to_owned);
+        let set = move |tx: &Tx<'_>| restore::set_tag(tx, &repository, &tag, &digest, actor.as_deref());
+        self.writer.run("set a tag", Full, (), set).await
+    }
+
+    async fn delete_repository(&self, repository: &RepositoryName) -> Result<()> {
+        let repository = repository.clone();
+        self.writer.run("delete a repository", Full, (), move |tx| deleted::set_aside(tx, &repository)).await
+    }
+
+    async fn restore_repository(&self, repository: &RepositoryName) -> Result<()> {
+        let repository = repository.clone();
+        self.writer
+            .run("restore a repository", Full, (), move |tx| deleted::bring_back(tx, &repository))
+            .await
+    }
+
+    async fn deleted_repositories(&self) -> Result<Vec<DeletedRepository>> {
+        self.readers.read("list deleted repositories", deleted::deleted)
+    }
+
+    async fn unread_labels(&self, limit: usize) -> Result<Vec<(RepositoryName, StoredManifest)>> {
+        self.readers.read("list unread labels", |reader| expiry::unread(reader, limit))
+    }
+
+    async fn set_expiry(
+        &self,
+        repository: &RepositoryName,
+        digest: &Digest,
+        after: Option<Duration>,
+    ) -> Result<()> {
+        let (repository, digest) = (repository.clone(), *digest);
+        let set = move |tx: &Tx<'_>| expiry::set(tx, &repository, &digest, after);
+        self.writer.run("set an expiry", Process, (), set).await
+    }
+
+    async fn collect(&self, rules: &CollectRules, limit: usize) -> Result<Vec<Collected>> {
+        let rules = *rules;
+        self.writer.run("collect garbage", Full, (), move |tx| collect::work_off(tx, rules, limit)).await
+    }
+
+    async fn preview_collect(
+        &self,
+        rules: &CollectRules,
+        after: Option<&QueuePosition>,
+        limit: usize,
+    ) -> Result<Preview> {
+        self.readers.read("look for garbage", |reader| collect::preview(reader, *rules, after, limit))
+    }
+
+    async fn enqueue_untagged(
+        &self,
+        after: Option<&QueuePosition>,
+        limit: usize,
+    ) -> Result<Option<QueuePosition>> {
+        let after = after.cloned();
+        let enqueue = move |tx: &Tx<'_>| collect::enqueue_untagged(tx, after.as_ref(), limit);
+        self.writer.run("look for untagged manifests", Full, (), enqueue).await
+    }
+
+    async fn mark(&self) -> Result<i64> {
+        self.readers.read("read the mark", audit::mark)
+    }
+
+    async fn raise_mark(&self, above: i64) -> Result<i64> {
+        self.writer.run("raise the mark", Full, (), move |tx| audit::raise_mark(tx, above)).await
+    }
+
+    async fn note_unknown(&self, locations: &[Location]) -> Result<Vec<UnknownObject>> {
+        let operation = "look for objects that no row leads to";
+        let unknown = self.readers.read(operation, |reader| audit::unknown(reader, locations))?;
+        if unknown.is_empty() {
+            return Ok(Vec::new());
+        }
+        self.writer.run(operation, Process, (), move |tx| audit::note_unknown(tx, &unknown)).await
+    }
+
+    async fn reclaim_unknown(&self, locations: &[Location]) -> Result<u64> {
+        let locations = locations.to_vec();
+        let reclaim = move |tx: &Tx<'_>| audit::reclaim_unknown(tx, &locations);
+        self.writer.run("give up objects that no row leads to", Full, (), reclaim).await
+    }
+
+    async fn forget_unknown(&self, not_seen_for: Duration) -> Result<()> {
+        let ms = millis(not_seen_for);
+        let forget = move |tx: &Tx<'_>| Ok(audit::forget_unknown(tx, ms)?);
+        self.writer.run("forget objects that are known", Process, (), forget).await
+    }
+
+    async fn objects(&self, after: Option<&Location>, limit: usize) -> Result<Vec<StoredObject>> {
+        self.readers.read("list objects", |reader| audit::objects(reader, after, limit))
+    }
+
+    async fn mark_good(&self, location: &Location) -> Result<()> {
+        let location = location.clone();
+        let mark = move |tx: &Tx<'_>| Ok(audit::mark_good(tx, &location)?);
+        self.writer.run("show an object again", Full, (), mark).await
+    }
+
+    async fn all_manifests(
+        &self,
+        after: Option<&ManifestPosition>,
+        limit: usize,
+    ) -> Result<Vec<(ManifestPosition, StoredManifest)>> {
+        self.readers.read("list manifests", |reader| audit::all_manifests(reader, after, limit))
+    }
+
+    async fn verify(&self) -> Result<Vec<String>> {
+        self.readers.read("verify the database", audit::verify)
     }
 
     async fn reclaimable(&self, limit: usize) -> Result<Vec<Reclaim>> {

@@ -5,12 +5,16 @@ use registry_types::{RepositoryName, Tag};
 use rusqlite::{Connection, params};
 
 use super::{
+    expiry,
     fault::Fault,
     manifests, repositories,
     statement::{all, execute, one, parsed, signed},
     writer::Tx,
 };
-use crate::{MetadataError, sql::tags as sql};
+use crate::{
+    MetadataError,
+    sql::{collecting as collecting_sql, tags as sql},
+};
 
 /// A page of tags, or none if there is no such repository.
 pub(super) fn page(
@@ -34,15 +38,45 @@ pub(super) fn set(
     tag: &Tag,
     digest: &Digest,
     actor: Option<&str>,
-) -> rusqlite::Result<()> {
+) -> Result<(), Fault> {
     let old: Option<Digest> =
         one(tx.connection, sql::DIGEST, params![repository, tag.as_str()], |row| parsed(row, 0))?;
-    execute(tx.connection, sql::SET, params![repository, tag.as_str(), digest.to_string()])?;
+    let is_immutable = is_immutable(tx, repository, tag)?;
+    let set = if is_immutable { sql::SET_ONCE } else { sql::SET };
+    let rows = execute(tx.connection, set, params![repository, tag.as_str(), digest.to_string()])?;
+    if let (0, Some(digest)) = (rows, old) {
+        return Err(MetadataError::TagImmutable { tag: tag.clone(), digest }.into());
+    }
+    expiry::begin(tx, repository, digest)?;
     if old.as_ref() == Some(digest) {
         return Ok(());
     }
     remember(tx, repository, tag, Some(digest), actor)?;
-    old.map_or(Ok(()), |old| manifests::dereferenced(tx, repository, &old, "tag moved"))
+    old.map_or(Ok(()), |old| Ok(manifests::dereferenced(tx, repository, &old, "tag moved")?))
+}
+
+fn is_immutable(tx: &Tx<'_>, repository: i64, tag: &Tag) -> rusqlite::Result<bool> {
+    if tx.options.immutable_tags.is_empty() {
+        return Ok(false);
+    }
+    let name: Option<String> =
+        one(tx.connection, collecting_sql::REPOSITORY_NAME, [repository], |row| row.get(0))?;
+    Ok(name.is_some_and(|name| tx.options.is_immutable(&name, tag)))
+}
+
+/// Refuses to take a manifest away from immutable tags.
+pub(super) fn refuse_if_immutable(tx: &Tx<'_>, repository: i64, digest: &Digest) -> Result<(), Fault> {
+    if tx.options.immutable_tags.is_empty() {
+        return Ok(());
+    }
+    let of_manifest = params![repository, digest.to_string()];
+    let tags: Vec<Tag> = all(tx.connection, sql::OF_MANIFEST, of_manifest, |row| parsed(row, 0))?;
+    for tag in tags {
+        if is_immutable(tx, repository, &tag)? {
+            return Err(MetadataError::TagImmutable { tag, digest: *digest }.into());
+        }
+    }
+    Ok(())
 }
 
 pub(super) fn delete(
@@ -55,6 +89,9 @@ pub(super) fn delete(
     let id = repositories::id(tx.connection, repository)?.ok_or_else(unknown)?;
     let digest: Digest = one(tx.connection, sql::DELETE, params![id, tag.as_str()], |row| parsed(row, 0))?
         .ok_or_else(unknown)?;
+    if is_immutable(tx, id, tag)? {
+        return Err(MetadataError::TagImmutable { tag: tag.clone(), digest }.into());
+    }
     forget(tx, id, tag, &digest, actor)?;
     Ok(manifests::dereferenced(tx, id, &digest, "tag deleted")?)
 }
@@ -73,6 +110,17 @@ pub(super) fn delete_all(
         forget(tx, repository, tag, digest, actor)?;
     }
     Ok(tags)
+}
+
+/// Removes a tag whose time is over, and has its manifest go if nothing else refers to it.
+pub(super) fn expire(tx: &Tx<'_>, repository: i64, tag: &Tag, digest: &Digest) -> rusqlite::Result<()> {
+    let row = params![repository, tag.as_str()];
+    let removed: Option<String> = one(tx.connection, sql::DELETE, row, |row| row.get(0))?;
+    if removed.is_none() {
+        return Ok(());
+    }
+    forget(tx, repository, tag, digest, Some("expired"))?;
+    manifests::dereferenced(tx, repository, digest, "expired")
 }
 
 /// What is left of a tag that was removed.

@@ -32,3 +32,12 @@ pub(super) async fn one_of_many_attempts_wins(store: Arc<dyn BlobStore>) {
     assert_eq!(winners.len(), 1);
     assert_eq!(store.read_identity().await.unwrap().as_ref(), winners.first());
 }
+
+pub(super) async fn the_last_mark_is_kept(store: Arc<dyn BlobStore>) {
+    assert_eq!(store.read_mark().await.unwrap(), None);
+    for mark in [7, 1_790_000_000_000, 8] {
+        let is_kept = store.write_mark(mark).await.unwrap();
+        assert_eq!(store.read_mark().await.unwrap(), is_kept.then_some(mark));
+    }
+    assert_eq!(store.list(None, 10).await.unwrap(), [], "the mark is no object");
+}

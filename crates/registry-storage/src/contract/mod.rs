@@ -40,6 +40,7 @@ pub async fn all(make: impl AsyncFn() -> Arc<dyn BlobStore>) {
     run!(
         identity::is_decided_once,
         identity::one_of_many_attempts_wins,
+        identity::the_last_mark_is_kept,
         uploading::finished_objects_read_back,
         uploading::any_chunking_gives_the_same_object,
         uploading::a_mismatch_leaves_nothing,

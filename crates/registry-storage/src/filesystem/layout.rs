@@ -8,6 +8,9 @@ pub(super) const OURS: &str = "store";
 /// Which store this is.
 pub(super) const IDENTITY: &str = "store/identity";
 
+/// How far the database had come.
+pub(super) const MARK: &str = "store/mark";
+
 /// Held by the process that serves.
 pub(super) const LOCK: &str = "store/lock";
 

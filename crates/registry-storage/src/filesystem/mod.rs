@@ -35,6 +35,7 @@ use crate::{BlobStore, Body, ObjectInfo, StorageError, StoreIdentity, Upload, Up
 /// | Below the root | What |
 /// |---|---|
 /// | `store/identity` | the [`StoreIdentity`] |
+/// | `store/mark` | how far the database had come that belongs to this store |
 /// | `store/lock` | held by the process that serves, whose number is in it |
 /// | `store/blobs/<two hex digits>/<upload id>` | an object, from its first byte on: nothing is moved or renamed |
 /// | `store/small/<name>` | a [small object](crate::SmallObjects), the slashes in its name as `%2F` |
@@ -102,6 +103,15 @@ impl BlobStore for FilesystemStore {
     async fn create_identity(&self, identity: &StoreIdentity) -> Result<(), StorageError> {
         let identity = identity.clone();
         self.run("write the store's identity", move |root| root.create_identity(&identity)).await
+    }
+
+    async fn read_mark(&self) -> Result<Option<i64>, StorageError> {
+        self.run("read the store's mark", Root::read_mark).await
+    }
+
+    async fn write_mark(&self, mark: i64) -> Result<bool, StorageError> {
+        self.run("write the store's mark", move |root| root.write_mark(mark)).await?;
+        Ok(true)
     }
 
     async fn begin(

@@ -3,6 +3,7 @@ use std::{
     io::{self, Read, Write},
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
+    sync::atomic::{AtomicU32, Ordering},
 };
 
 use registry_types::Location;
@@ -165,6 +166,39 @@ impl Root {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Err(StorageError::IdentityExists),
             named => named.and_then(|()| self.directories.sync(&self.disk, &ours)).map_err(failed),
         }
+    }
+
+    pub(super) fn read_mark(&self) -> Result<Option<i64>, StorageError> {
+        let failed = |error| StorageError::io("read the store's mark", error);
+        let flags = OFlags::RDONLY | OFlags::CLOEXEC;
+        let file = match openat(self.directories.root(), layout::MARK, flags, Mode::empty()) {
+            Err(Errno::NOENT) => return Ok(None),
+            opened => File::from(opened.map_err(|errno| failed(errno.into()))?),
+        };
+        let mut text = String::new();
+        file.take(IDENTITY_BYTES_MAX).read_to_string(&mut text).map_err(failed)?;
+        text.trim().parse().map(Some).map_err(|_| failed(io::ErrorKind::InvalidData.into()))
+    }
+
+    /// Writes the mark aside, under a name that nobody else uses at the same time, and then puts it in place.
+    pub(super) fn write_mark(&self, mark: i64) -> Result<(), StorageError> {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let failed = |error| StorageError::io("write the store's mark", error);
+        let ours = self.directories.create(&self.disk, layout::OURS).map_err(failed)?;
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let aside = format!("{}.{}.{number}", layout::MARK, std::process::id());
+        let root = self.directories.root();
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::TRUNC | OFlags::CLOEXEC;
+        let written = openat(root, &aside, flags, FILE_MODE).map_err(io::Error::from).and_then(|file| {
+            let mut file = File::from(file);
+            writeln!(file, "{mark}")?;
+            self.disk.sync_data(&file)?;
+            Ok(renameat(root, &aside, root, layout::MARK)?)
+        });
+        if written.is_err() {
+            let _ = unlinkat(root, &aside, AtFlags::empty());
+        }
+        written.and_then(|()| self.directories.sync(&self.disk, &ours)).map_err(failed)
     }
 
     /// Gives a file that was written aside its name, unless that is taken.

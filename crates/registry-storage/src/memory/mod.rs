@@ -38,6 +38,7 @@ struct Shared {
 #[derive(Debug, Default)]
 struct Contents {
     identity: Option<StoreIdentity>,
+    mark: Option<i64>,
     objects: BTreeMap<Location, Object>,
     used_bytes: u64,
     small: BTreeMap<Location, small::Small>,
@@ -95,6 +96,15 @@ impl BlobStore for MemoryStore {
         }
         contents.identity = Some(identity.clone());
         Ok(())
+    }
+
+    async fn read_mark(&self) -> Result<Option<i64>, StorageError> {
+        Ok(self.shared.contents.lock().mark)
+    }
+
+    async fn write_mark(&self, mark: i64) -> Result<bool, StorageError> {
+        self.shared.contents.lock().mark = Some(mark);
+        Ok(true)
     }
 
     async fn begin(

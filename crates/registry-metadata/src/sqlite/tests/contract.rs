@@ -25,4 +25,7 @@ macro_rules! contract {
     };
 }
 
-contract!(store, uploads, blobs, manifests, tags, catalog, referrers, deletes, leases, races);
+contract!(
+    store, uploads, blobs, manifests, tags, catalog, referrers, deletes, leases, races, collecting, audit,
+    restoring
+);

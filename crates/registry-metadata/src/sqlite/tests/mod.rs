@@ -1,7 +1,6 @@
 //! The contract over a file with two stores open, and over memory; and what only SQLite has.
 
 mod backend;
-mod collecting;
 mod contract;
 mod journal;
 mod model;

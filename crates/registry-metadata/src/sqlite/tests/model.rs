@@ -14,16 +14,14 @@ use bytes::Bytes;
 use registry_digest::{Algorithm, Digest};
 use registry_types::{Location, Manifest, Reference, RepositoryName, Tag, UploadId};
 
-use super::{
-    backend::{START_MS, rows},
-    collecting::collect,
-};
+use super::backend::{START_MS, rows};
 use crate::{
-    Clock, FinishUpload, MetadataError, MetadataStore, NewUpload, Options, Purpose, PutManifest, SqliteStore,
-    clock::ManualClock,
+    Clock, CollectRules, Collected, FinishUpload, Kept, MetadataError, MetadataStore, NewUpload, Options,
+    Purpose, PutManifest, Restored, SqliteStore, Verdict, clock::ManualClock,
 };
 
-const SEEDS: u64 = 16;
+/// How many seeds are tried, unless `REGISTRY_MODEL_SEEDS` says otherwise.
+const SEEDS_DEFAULT: u64 = 16;
 const STEPS: usize = 200;
 const REPOSITORIES: [&str; 2] = ["a", "b/c"];
 const CONTENTS: u64 = 6;
@@ -39,14 +37,18 @@ pub(super) struct Model {
     options: Options,
     bytes: BTreeSet<Location>,
     manifests: BTreeMap<(usize, Digest), Manifest>,
+    /// Everything that was ever pushed: it may be restored.
+    documents: BTreeMap<Digest, Manifest>,
     blob_promises: Promises,
     manifest_promises: Promises,
 }
 
 #[tokio::test]
 async fn no_order_of_events_breaks_a_promise_or_leaks_a_byte() {
-    for seed in 0..SEEDS {
-        let mut model = Model::new(seed);
+    let seeds = std::env::var("REGISTRY_MODEL_SEEDS").ok().and_then(|seeds| seeds.parse().ok());
+    for seed in 0..seeds.unwrap_or(SEEDS_DEFAULT) {
+        let window = if seed % 2 == 0 { Duration::ZERO } else { Options::default().lease };
+        let mut model = Model::new(seed, window);
         for _ in 0..STEPS {
             model.step().await;
             model.check().await;
@@ -56,9 +58,9 @@ async fn no_order_of_events_breaks_a_promise_or_leaks_a_byte() {
 }
 
 impl Model {
-    fn new(seed: u64) -> Model {
+    fn new(seed: u64, undelete_window: Duration) -> Model {
         let clock = ManualClock::at_ms(START_MS);
-        let options = Options { undelete_window: Duration::ZERO, ..Options::default() };
+        let options = Options { undelete_window, ..Options::default() };
         let store = SqliteStore::open_in_memory(options.clone(), Arc::new(clock.clone())).unwrap();
         Model::on(seed, store, clock, options)
     }
@@ -73,6 +75,7 @@ impl Model {
             options,
             bytes: BTreeSet::new(),
             manifests: BTreeMap::new(),
+            documents: BTreeMap::new(),
             blob_promises: Promises::new(),
             manifest_promises: Promises::new(),
         }
@@ -115,7 +118,7 @@ impl Model {
     }
 
     async fn step(&mut self) {
-        match self.below(16) {
+        match self.below(18) {
             0..=2 => self.push_blob().await,
             3..=4 => self.head_blob().await,
             5 => self.mount().await,
@@ -129,7 +132,10 @@ impl Model {
                 let leases = [0.1, 0.4, 1.1][self.below(3) as usize];
                 self.clock.advance(self.options.lease.mul_f64(leases));
             }
-            14 => drop(collect(&self.store).await),
+            14 => self.collect().await,
+            15 => self.restore().await,
+            16 if self.below(4) == 0 => self.delete_repository().await,
+            16 => self.set_tag_back().await,
             _ => self.reclaim().await,
         }
     }
@@ -208,6 +214,7 @@ impl Model {
         match self.store.put_manifest(&put).await {
             Ok(()) => {
                 self.manifest_promises.insert((number, digest), self.promise_until());
+                self.documents.insert(digest, manifest.clone());
                 self.manifests.insert((number, digest), manifest);
             }
             Err(MetadataError::MissingReferences { .. }) => {}
@@ -237,6 +244,46 @@ impl Model {
         }
     }
 
+    /// What was ever pushed somewhere, in the repository or not, and with what belongs to it.
+    async fn restore(&mut self) {
+        let (number, repository) = self.repository();
+        let known: Vec<Digest> = self.documents.keys().copied().collect();
+        if known.is_empty() {
+            return;
+        }
+        let digest = known[self.below(known.len() as u64) as usize];
+        if let Ok(restored) = self.store.restore(&repository, &digest.into(), None).await {
+            self.is_back(number, &restored);
+        }
+    }
+
+    async fn set_tag_back(&mut self) {
+        let (number, repository) = self.repository();
+        let tag = format!("v{}", self.below(3)).parse().unwrap();
+        let history = self.store.tag_history(&repository, &tag, None, 5).await.unwrap();
+        let Some(digest) = history.iter().rev().find_map(|change| change.digest) else { return };
+        if let Ok(restored) = self.store.set_tag(&repository, &tag, &digest, None).await {
+            self.is_back(number, &restored);
+        }
+    }
+
+    /// What is restored is as good as pushed.
+    fn is_back(&mut self, number: usize, restored: &Restored) {
+        for digest in &restored.manifests {
+            self.manifest_promises.insert((number, *digest), self.promise_until());
+            self.manifests.insert((number, *digest), self.documents[digest].clone());
+        }
+    }
+
+    async fn delete_repository(&mut self) {
+        let (number, repository) = self.repository();
+        if self.store.delete_repository(&repository).await.is_ok() {
+            self.manifests.retain(|(at, _), _| *at != number);
+            self.manifest_promises.retain(|(at, _), _| *at != number);
+            self.blob_promises.retain(|(at, _), _| *at != number);
+        }
+    }
+
     async fn delete_tag(&mut self) {
         let (_, repository) = self.repository();
         let tag = format!("v{}", self.below(3)).parse().unwrap();
@@ -247,6 +294,20 @@ impl Model {
         let ((number, repository), digest) = (self.repository(), self.blob());
         if self.store.delete_blob(&repository, &digest).await.is_ok() {
             self.blob_promises.remove(&(number, digest));
+        }
+    }
+
+    /// A collector that is stopped at some time, or goes on until nothing is due.
+    async fn collect(&mut self) {
+        let rules = CollectRules { untagged: true };
+        let (limit, rounds_max) = (1 + self.below(5) as usize, 1 + self.below(100));
+        for _ in 0..rounds_max {
+            let done = self.store.collect(&rules, limit).await.unwrap();
+            let failed = |it: &Collected| matches!(it.verdict, Verdict::Kept(Kept::Failed { .. }));
+            assert!(!done.iter().any(failed), "seed {}: {done:?}", self.seed);
+            if done.is_empty() {
+                return;
+            }
         }
     }
 
@@ -305,14 +366,24 @@ impl Model {
                 }
             }
         }
-        for _ in 0..3 {
+        for _ in 0..CONTENTS {
             self.clock.advance(self.options.lease * 2);
-            collect(&self.store).await;
+            self.collect().await;
             self.clock.advance(self.options.read_grace);
             self.reclaim().await;
         }
-        for table in ["manifests", "repository_blobs", "digests", "objects", "gc_queue", "reclaim", "uploads"]
-        {
+        for table in [
+            "manifests",
+            "repository_blobs",
+            "digests",
+            "objects",
+            "gc_queue",
+            "reclaim",
+            "uploads",
+            "trash_manifests",
+            "trash_blobs",
+            "trash_tags",
+        ] {
             assert_eq!(rows(&self.store, &format!("SELECT COUNT(*) FROM {table}")), ["0"], "{table}");
         }
         assert!(self.bytes.is_empty(), "seed {}: {:?}", self.seed, self.bytes);

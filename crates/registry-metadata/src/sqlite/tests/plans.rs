@@ -6,10 +6,24 @@ use super::backend::rows;
 use crate::{Options, SqliteStore, SystemClock, sql};
 
 /// Statements that look at more than an index leads to, and why they may.
-const SCANS: &[(&str, &str)] = &[("HAS_OBJECTS", "stops at the first row, and is asked once at start")];
+const SCANS: &[(&str, &str)] = &[
+    ("HAS_OBJECTS", "stops at the first row, and is asked once at start"),
+    ("DELETED", "an index of what was deleted and nothing else"),
+];
 
 /// Statements that ask a whole repository, and why they may.
-const WHOLE_REPOSITORY: &[(&str, &str)] = &[("UNLIST", "stops at the first manifest")];
+const WHOLE_REPOSITORY: &[(&str, &str)] = &[
+    ("UNLIST", "stops at the first manifest"),
+    ("BRING_BACK", "stops at the first manifest"),
+    ("SOME_MANIFESTS", "all of it goes, some at a time"),
+    ("SOME_BLOBS", "all of it goes, some at a time"),
+    ("SOME_UPLOADS", "all of it goes, some at a time"),
+    ("SOME_TRASHED_MANIFESTS", "all of it goes, some at a time"),
+    ("SOME_TRASHED_TAGS", "all of it goes, some at a time"),
+    ("DELETE_REPOSITORY", "a foreign key asks whether anything is left"),
+    ("DELETE_HISTORY", "all of it goes, some at a time"),
+    ("DELETE_USAGE", "all of it goes, some at a time"),
+];
 
 fn store() -> SqliteStore {
     SqliteStore::open_in_memory(Options::default(), Arc::new(SystemClock)).unwrap()

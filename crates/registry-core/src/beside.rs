@@ -1,0 +1,28 @@
+//! The parts of a registry that another process may be serving.
+
+use std::sync::Arc;
+
+use registry_collector::{Collector, CollectorOptions, Fsck, FsckOptions};
+use registry_metadata::MetadataStore;
+use registry_storage::BlobStore;
+
+/// Store and database of a registry, for a command that works on it while another process may serve it.
+#[derive(Clone, Debug)]
+pub struct Beside {
+    /// The bytes: to be read and deleted, but not written.
+    pub store: Arc<dyn BlobStore>,
+    /// Everything else.
+    pub metadata: Arc<dyn MetadataStore>,
+}
+
+impl Beside {
+    /// A collector for it.
+    pub fn collector(&self, options: CollectorOptions) -> Collector {
+        Collector::new(self.metadata.clone(), self.store.clone(), options)
+    }
+
+    /// A check of it.
+    pub fn fsck(&self, options: FsckOptions) -> Fsck {
+        Fsck::new(self.metadata.clone(), self.store.clone(), options)
+    }
+}

@@ -1,0 +1,170 @@
+//! What a collector asks of a [`MetadataStore`](crate::MetadataStore), and what it is told.
+
+use std::fmt;
+
+use registry_types::RepositoryName;
+
+/// The label of an image, or the annotation of a manifest, that says after how long a tag that leads to it expires: a number
+/// and a unit, such as `12h`, `2d`, `3w`. Quay's.
+pub const EXPIRES_AFTER: &str = "quay.expires-after";
+
+/// What a collector may take.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CollectRules {
+    /// Whether a manifest goes that nothing refers to, only because no tag leads to it. What came as part of something
+    /// that was deleted (a child of an index, a referrer of its subject) goes in any case, unless something else refers
+    /// to it.
+    pub untagged: bool,
+}
+
+/// Something that may have become garbage.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Candidate {
+    /// What it is.
+    pub kind: CandidateKind,
+    /// Where; none for what belongs to no repository, or to one that is gone.
+    pub repository: Option<RepositoryName>,
+    /// Which, as text: an entry that can not be read is reported and not followed.
+    pub digest: String,
+    /// Why somebody set it down.
+    pub reason: String,
+}
+
+/// What a [`Candidate`] is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum CandidateKind {
+    /// A blob of a repository.
+    Blob,
+    /// A manifest of a repository.
+    Manifest,
+    /// A digest that repositories may have.
+    Digest,
+    /// Tags that expire; the candidate's digest is what they lead to.
+    Tag,
+    /// A deleted manifest that could be restored until now.
+    TrashedManifest,
+    /// A deleted tag that could be restored until now; the candidate's digest is what it led to.
+    TrashedTag,
+    /// A deleted repository that could be restored until now, after all that was in it; the candidate's digest is the name
+    /// that it had.
+    Repository,
+    /// An upload to such a repository; the candidate's digest is its id.
+    Upload,
+}
+
+impl CandidateKind {
+    /// One word, for reports and metrics.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            CandidateKind::Blob => "blob",
+            CandidateKind::Manifest => "manifest",
+            CandidateKind::Digest => "digest",
+            CandidateKind::Tag => "tag",
+            CandidateKind::TrashedManifest => "trashed_manifest",
+            CandidateKind::TrashedTag => "trashed_tag",
+            CandidateKind::Repository => "repository",
+            CandidateKind::Upload => "upload",
+        }
+    }
+}
+
+impl fmt::Display for CandidateKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// What became of a candidate.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Its row is gone. What depended on it is on the queue.
+    Removed {
+        /// How many bytes were given up with it, to be deleted in the next step: those of a digest's object, if no other
+        /// digest has it.
+        bytes: u64,
+    },
+    /// It stays.
+    Kept(Kept),
+}
+
+/// Why a candidate stays.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Kept {
+    /// A manifest uses the blob; a tag, an index or its subject keeps the manifest; a repository has the digest.
+    Referenced,
+    /// A client may rely on it until then, in milliseconds since 1970 UTC. It is looked at again.
+    Leased {
+        /// When.
+        until_ms: i64,
+    },
+    /// Something that was deleted uses it and can still be restored. It is looked at again when that ends.
+    Trash,
+    /// Nothing refers to it, but [`CollectRules::untagged`] was not asked for.
+    Untagged,
+    /// It is not there any more.
+    Gone,
+    /// The database refused, or holds what can not be read. It is looked at again in an hour.
+    Failed {
+        /// What the database said.
+        reason: String,
+    },
+}
+
+impl Kept {
+    /// One word, for reports and metrics.
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Kept::Referenced => "referenced",
+            Kept::Leased { .. } => "leased",
+            Kept::Trash => "trash",
+            Kept::Untagged => "untagged",
+            Kept::Gone => "gone",
+            Kept::Failed { .. } => "failed",
+        }
+    }
+
+    /// Until when it is promised, in milliseconds since 1970 UTC.
+    pub fn until_ms(&self) -> Option<i64> {
+        match self {
+            Kept::Leased { until_ms } => Some(*until_ms),
+            _ => None,
+        }
+    }
+}
+
+/// A candidate and what became of it, or would.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Collected {
+    /// What was looked at.
+    pub candidate: Candidate,
+    /// What became of it.
+    pub verdict: Verdict,
+}
+
+/// A place in the queue, to go on from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct QueuePosition {
+    pub(crate) kind: String,
+    pub(crate) repository: i64,
+    pub(crate) digest: String,
+}
+
+/// After all kinds that are on the queue.
+pub(crate) const UNTAGGED: &str = "untagged";
+
+impl QueuePosition {
+    /// Before the first of all manifests without a tag, which are not on the queue unless somebody
+    /// [put them there](crate::MetadataStore::enqueue_untagged).
+    pub fn before_untagged() -> QueuePosition {
+        QueuePosition { kind: UNTAGGED.to_owned(), repository: 0, digest: String::new() }
+    }
+}
+
+/// A page of what a collection would do.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Preview {
+    /// What would become of each.
+    pub collected: Vec<Collected>,
+    /// Where the next page begins; none after the last.
+    pub next: Option<QueuePosition>,
+}

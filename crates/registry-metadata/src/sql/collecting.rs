@@ -1,0 +1,94 @@
+//! The collector's statements.
+//!
+//! PostgreSQL appends ` FOR UPDATE SKIP LOCKED` to `DUE`, `TRASHED_TAGS` and `TRASHED_MANIFESTS`, so that each entry has
+//! one collector, and ` FOR UPDATE` to `BLOB_LEASE` and `MANIFEST_LEASE`, so that the lease that is read is the one that
+//! counts; what decides comes in a new statement after that. SQLite has one writer and needs neither.
+
+use super::statements;
+
+statements! {
+    DUE = "SELECT kind, repository, digest, reason FROM gc_queue
+        WHERE due_at <= now_ms() AND kind <> 'label' ORDER BY due_at LIMIT $1";
+
+    /// The whole queue, due or not, for a preview.
+    QUEUE_AFTER = "SELECT kind, repository, digest, reason FROM gc_queue
+        WHERE (kind, repository, digest) > ($1, $2, $3) AND kind <> 'label' ORDER BY kind, repository, digest LIMIT $4";
+
+    DEQUEUE = "DELETE FROM gc_queue WHERE kind = $1 AND repository = $2 AND digest = $3";
+
+    /// Looks again at that moment, for the same reason.
+    POSTPONE_UNTIL = "UPDATE gc_queue SET due_at = $1 WHERE kind = $2 AND repository = $3 AND digest = $4";
+
+    POSTPONE_BY = "UPDATE gc_queue SET due_at = now_ms() + $1 WHERE kind = $2 AND repository = $3 AND digest = $4";
+
+    REPOSITORY_NAME = "SELECT name FROM repositories WHERE id = $1";
+
+    BLOB_LEASE = "SELECT lease_until, now_ms() FROM repository_blobs WHERE repository = $1 AND digest = $2";
+
+    BLOB_REFERENCED = "SELECT 1 FROM manifest_blobs m WHERE m.repository = $1 AND m.target = $2
+        UNION ALL
+        SELECT 1 FROM manifest_blobs m WHERE m.repository = $1 AND m.digest = $2 AND m.target IS NULL
+        LIMIT 1";
+
+    /// The condition is tried again on the row as it is when it is locked.
+    UNLINK = "DELETE FROM repository_blobs
+        WHERE repository = $1 AND digest = $2 AND lease_until <= now_ms()
+            AND NOT EXISTS (SELECT 1 FROM manifest_blobs m WHERE m.repository = $1 AND m.target = $2)
+            AND NOT EXISTS (SELECT 1 FROM manifest_blobs m
+                WHERE m.repository = $1 AND m.digest = $2 AND m.target IS NULL)";
+
+    MANIFEST_LEASE = "SELECT lease_until, now_ms() FROM manifests WHERE repository = $1 AND digest = $2";
+
+    DIGEST_OBJECT = "SELECT o.id, o.size FROM digests d JOIN objects o ON o.id = d.object WHERE d.digest = $1";
+
+    DIGEST_LINKED = "SELECT 1 FROM repository_blobs WHERE digest = $1 LIMIT 1";
+
+    DIGEST_TRASHED = "SELECT 1 FROM trash_blobs WHERE digest = $1 LIMIT 1";
+
+    REMOVE_DIGEST = "DELETE FROM digests WHERE digest = $1
+        AND NOT EXISTS (SELECT 1 FROM repository_blobs b WHERE b.digest = $1)
+        AND NOT EXISTS (SELECT 1 FROM trash_blobs t WHERE t.digest = $1)
+        RETURNING object";
+
+    /// The last digest takes the object along.
+    REMOVE_OBJECT = "DELETE FROM objects WHERE id = $1
+        AND NOT EXISTS (SELECT 1 FROM digests d WHERE d.object = $1)
+        RETURNING location, size";
+
+    /// Images whose labels nobody has read yet.
+    UNREAD_LABELS = "SELECT r.name, m.digest, m.media_type, m.bytes
+        FROM gc_queue q
+        JOIN repositories r ON r.id = q.repository
+        JOIN manifests m ON m.repository = q.repository AND m.digest = q.digest
+        WHERE q.kind = 'label' AND r.purge_at IS NULL
+        ORDER BY q.repository, q.digest LIMIT $1";
+
+    SET_EXPIRY = "UPDATE manifests SET expires_after = $1 WHERE repository = $2 AND digest = $3";
+
+    EXPIRES_AFTER = "SELECT expires_after FROM manifests WHERE repository = $1 AND digest = $2";
+
+    /// The tags that lead to a manifest, and when each of them expires, the first one first.
+    EXPIRIES = "SELECT t.name, t.updated_at + m.expires_after, now_ms()
+        FROM manifests m
+        JOIN tags t ON t.repository = m.repository AND t.digest = m.digest
+        WHERE m.repository = $1 AND m.digest = $2 AND m.expires_after IS NOT NULL
+        ORDER BY t.updated_at";
+
+    TRASHED_TAGS = "SELECT repository, name, digest FROM trash_tags
+        WHERE purge_at <= now_ms() ORDER BY purge_at LIMIT $1";
+
+    PURGE_TAG = "DELETE FROM trash_tags WHERE repository = $1 AND name = $2 AND digest = $3";
+
+    TRASHED_MANIFESTS = "SELECT repository, digest FROM trash_manifests
+        WHERE purge_at <= now_ms() ORDER BY purge_at LIMIT $1";
+
+    PURGE_BLOBS = "DELETE FROM trash_blobs WHERE repository = $1 AND manifest = $2 RETURNING digest";
+
+    PURGE_MANIFEST = "DELETE FROM trash_manifests WHERE repository = $1 AND digest = $2";
+
+    /// Manifests in the order of their keys, and whether a tag leads there.
+    MANIFESTS_AFTER = "SELECT m.repository, m.digest,
+            EXISTS (SELECT 1 FROM tags t WHERE t.repository = m.repository AND t.digest = m.digest)
+        FROM manifests m WHERE (m.repository, m.digest) > ($1, $2)
+        ORDER BY m.repository, m.digest LIMIT $3";
+}

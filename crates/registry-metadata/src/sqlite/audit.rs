@@ -1,0 +1,128 @@
+//! Comparing rows with bytes.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use registry_digest::Digest;
+use registry_types::Location;
+use rusqlite::{Connection, params};
+
+use super::{
+    collect::name_of,
+    fault::Fault,
+    reclaim::give_up,
+    statement::{all, execute, exists, one, parsed, signed, unsigned},
+    writer::Tx,
+};
+use crate::{ManifestPosition, StoredManifest, StoredObject, UnknownObject, sql::audit as sql};
+
+/// How many lines the database says about itself at most.
+const VERIFY_LINES_MAX: usize = 100;
+
+pub(super) fn mark(connection: &Connection) -> rusqlite::Result<i64> {
+    Ok(one(connection, sql::MARK, [], |row| row.get(0))?.unwrap_or(0))
+}
+
+pub(super) fn raise_mark(tx: &Tx<'_>, above: i64) -> Result<i64, Fault> {
+    let mark = one(tx.connection, sql::RAISE_MARK, [above], |row| row.get(0))?;
+    Ok(mark.ok_or(rusqlite::Error::QueryReturnedNoRows)?)
+}
+
+/// Those to which no row leads at this moment.
+pub(super) fn unknown(connection: &Connection, locations: &[Location]) -> rusqlite::Result<Vec<Location>> {
+    let mut unknown = Vec::new();
+    for location in locations {
+        if !exists(connection, sql::IS_KNOWN, [location.as_str()])? {
+            unknown.push(location.clone());
+        }
+    }
+    Ok(unknown)
+}
+
+pub(super) fn note_unknown(tx: &Tx<'_>, locations: &[Location]) -> Result<Vec<UnknownObject>, Fault> {
+    let mut noted = Vec::new();
+    for location in unknown(tx.connection, locations)? {
+        let unknown_ms = one(tx.connection, sql::NOTE_UNKNOWN, [location.as_str()], |row| unsigned(row, 0))?;
+        let unknown_for = Duration::from_millis(unknown_ms.unwrap_or(0));
+        noted.push(UnknownObject { location, unknown_for });
+    }
+    Ok(noted)
+}
+
+pub(super) fn reclaim_unknown(tx: &Tx<'_>, locations: &[Location]) -> Result<u64, Fault> {
+    let unknown = unknown(tx.connection, locations)?;
+    for location in &unknown {
+        give_up(tx, location, 0, "unknown")?;
+        execute(tx.connection, sql::FORGET_UNKNOWN, [location.as_str()])?;
+    }
+    Ok(unknown.len() as u64)
+}
+
+pub(super) fn forget_unknown(tx: &Tx<'_>, not_seen_for_ms: i64) -> rusqlite::Result<()> {
+    execute(tx.connection, sql::FORGET_UNSEEN, [not_seen_for_ms]).map(drop)
+}
+
+pub(super) fn objects(
+    connection: &Connection,
+    after: Option<&Location>,
+    limit: usize,
+) -> rusqlite::Result<Vec<StoredObject>> {
+    let page = params![after.map_or("", Location::as_str), signed(limit)];
+    let rows: Vec<(i64, StoredObject)> = all(connection, sql::OBJECTS_AFTER, page, |row| {
+        let object = StoredObject {
+            location: parsed(row, 1)?,
+            size_bytes: unsigned(row, 2)?,
+            is_bad: row.get(3)?,
+            digests: Vec::new(),
+        };
+        Ok((row.get(0)?, object))
+    })?;
+    rows.into_iter()
+        .map(|(id, object)| {
+            let digests: Vec<Digest> = all(connection, sql::DIGESTS_OF, [id], |row| parsed(row, 0))?;
+            Ok(StoredObject { digests, ..object })
+        })
+        .collect()
+}
+
+pub(super) fn mark_good(tx: &Tx<'_>, location: &Location) -> rusqlite::Result<()> {
+    execute(tx.connection, sql::MARK_GOOD, [location.as_str()]).map(drop)
+}
+
+pub(super) fn all_manifests(
+    connection: &Connection,
+    after: Option<&ManifestPosition>,
+    limit: usize,
+) -> rusqlite::Result<Vec<(ManifestPosition, StoredManifest)>> {
+    let (repository, digest) = after.map_or((0, ""), |after| (after.repository, after.digest.as_str()));
+    let page = params![repository, digest, signed(limit)];
+    let rows: Vec<(i64, StoredManifest)> = all(connection, sql::MANIFESTS_AFTER, page, |row| {
+        let bytes = Bytes::copy_from_slice(row.get_ref(3)?.as_blob()?);
+        Ok((row.get(0)?, StoredManifest { digest: parsed(row, 1)?, media_type: parsed(row, 2)?, bytes }))
+    })?;
+    rows.into_iter()
+        .map(|(repository, manifest)| {
+            let name = name_of(connection, repository)?;
+            Ok((ManifestPosition { repository, name, digest: manifest.digest.to_string() }, manifest))
+        })
+        .collect()
+}
+
+/// SQLite's own checks: pages and indexes, then foreign keys.
+pub(super) fn verify(connection: &Connection) -> rusqlite::Result<Vec<String>> {
+    let mut said: Vec<String> = connection
+        .prepare(&format!("PRAGMA integrity_check({VERIFY_LINES_MAX})"))?
+        .query_map([], |row| row.get(0))?
+        .collect::<rusqlite::Result<_>>()?;
+    said.retain(|line| line != "ok");
+    let mut keys = connection.prepare("PRAGMA foreign_key_check")?;
+    let dangling = keys.query_map([], |row| {
+        Ok((row.get::<_, String>(0)?, row.get::<_, Option<i64>>(1)?, row.get::<_, String>(2)?))
+    })?;
+    for row in dangling.take(VERIFY_LINES_MAX) {
+        let (table, number, parent) = row?;
+        let number = number.map(|number| format!(" {number}")).unwrap_or_default();
+        said.push(format!("a row{number} of {table} refers to a row of {parent} that is not there"));
+    }
+    Ok(said)
+}

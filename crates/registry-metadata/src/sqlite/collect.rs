@@ -1,0 +1,373 @@
+//! Working off what may have become garbage: look again, then take it or leave it.
+
+use registry_digest::Digest;
+use registry_types::{Location, RepositoryName};
+use rusqlite::{Connection, Row, params};
+
+use super::{
+    deleted, expiry,
+    fault::Fault,
+    manifests,
+    reclaim::{Garbage, enqueue, give_up},
+    statement::{all, execute, exists, one, parsed, signed, unsigned},
+    writer::Tx,
+};
+use crate::{
+    Candidate, CandidateKind, CollectRules, Collected, Kept, Preview, QueuePosition, Verdict,
+    collecting::UNTAGGED,
+    sql::{collecting as sql, manifests as manifest_sql, reclaim as reclaim_sql},
+};
+
+/// Whom the history names for what a collector deletes.
+const ACTOR: &str = "gc";
+
+/// When to look again at what could not be dealt with.
+const FAILED_AGAIN_MS: i64 = 60 * 60 * 1000;
+
+/// An entry of the queue, or a row of the trash in the same form.
+struct Entry {
+    kind: String,
+    repository: i64,
+    digest: String,
+    reason: String,
+}
+
+/// What is to be done about an entry.
+enum Decision {
+    Take,
+    /// Leave it, and forget the entry.
+    Leave(Kept),
+    /// Leave it, and look again at that time.
+    LookAgain {
+        at_ms: i64,
+    },
+}
+
+/// First what could be restored until now, since that puts digests on the queue.
+pub(super) fn work_off(tx: &Tx<'_>, rules: CollectRules, limit: usize) -> Result<Vec<Collected>, Fault> {
+    let mut done = purge(tx, limit)?;
+    done.extend(deleted::work_off(tx, limit - done.len())?);
+    let due: Vec<Entry> = all(tx.connection, sql::DUE, [signed(limit - done.len())], entry)?;
+    for entry in due {
+        let verdict = match in_savepoint(tx, || look(tx, &entry, rules)) {
+            Ok(verdict) => verdict,
+            // One entry that can not be dealt with must not keep the others from it.
+            Err(fault) => postpone(tx, &entry, fault)?,
+        };
+        done.push(Collected { candidate: candidate(tx.connection, entry)?, verdict });
+    }
+    Ok(done)
+}
+
+/// Whatever fails in `work` leaves nothing of it behind. A failure that is the whole transaction's is told by the next
+/// statement in any case.
+fn in_savepoint<T>(tx: &Tx<'_>, work: impl FnOnce() -> Result<T, Fault>) -> Result<T, Fault> {
+    let run = |sql: &str| tx.connection.prepare_cached(sql)?.raw_execute();
+    run("SAVEPOINT candidate")?;
+    let result = work();
+    if result.is_err() {
+        run("ROLLBACK TO candidate")?;
+    }
+    run("RELEASE candidate")?;
+    result
+}
+
+fn postpone(tx: &Tx<'_>, entry: &Entry, fault: Fault) -> Result<Verdict, Fault> {
+    let reason = match fault {
+        Fault::Refused(error) => error.to_string(),
+        Fault::Sql(error) if is_of_one_entry(&error) => error.to_string(),
+        Fault::Sql(error) => return Err(error.into()),
+    };
+    let row = params![FAILED_AGAIN_MS, entry.kind, entry.repository, entry.digest];
+    execute(tx.connection, sql::POSTPONE_BY, row)?;
+    Ok(Verdict::Kept(Kept::Failed { reason }))
+}
+
+/// Not a disk that is full, or a database that is locked: those are not the entry's fault.
+fn is_of_one_entry(error: &rusqlite::Error) -> bool {
+    match error.sqlite_error_code() {
+        Some(code) => code == rusqlite::ErrorCode::ConstraintViolation,
+        None => true,
+    }
+}
+
+fn look(tx: &Tx<'_>, entry: &Entry, rules: CollectRules) -> Result<Verdict, Fault> {
+    let digest: Digest = entry.digest.parse().map_err(|error| super::statement::unreadable(2, error))?;
+    let key = params![entry.kind, entry.repository, entry.digest];
+    match decide(tx.connection, entry, rules)? {
+        Decision::Leave(kept) => {
+            execute(tx.connection, sql::DEQUEUE, key)?;
+            Ok(Verdict::Kept(kept))
+        }
+        Decision::LookAgain { at_ms } => {
+            let row = params![at_ms, entry.kind, entry.repository, entry.digest];
+            execute(tx.connection, sql::POSTPONE_UNTIL, row)?;
+            Ok(Verdict::Kept(Kept::Leased { until_ms: at_ms }))
+        }
+        Decision::Take => {
+            // The entry goes first, so that whatever is found out now may set it down again.
+            execute(tx.connection, sql::DEQUEUE, key)?;
+            take(tx, entry, &digest)
+        }
+    }
+}
+
+/// Looks only. Whatever takes something away has the condition in its statement once more, or a foreign key.
+fn decide(connection: &Connection, entry: &Entry, rules: CollectRules) -> rusqlite::Result<Decision> {
+    match entry.kind.as_str() {
+        "blob" => decide_blob(connection, entry),
+        "manifest" => decide_manifest(connection, entry, rules),
+        "expiry" => decide_expiry(connection, entry),
+        _ => decide_digest(connection, entry),
+    }
+}
+
+fn decide_blob(connection: &Connection, entry: &Entry) -> rusqlite::Result<Decision> {
+    let here = params![entry.repository, entry.digest];
+    let Some(lease_until) = lease(connection, sql::BLOB_LEASE, entry)? else {
+        return Ok(Decision::Leave(Kept::Gone));
+    };
+    if exists(connection, sql::BLOB_REFERENCED, here)? {
+        // Who removes the last reference grants a lease and sets it down again.
+        return Ok(Decision::Leave(Kept::Referenced));
+    }
+    Ok(lease_until.map_or(Decision::Take, |at_ms| Decision::LookAgain { at_ms }))
+}
+
+fn decide_manifest(
+    connection: &Connection,
+    entry: &Entry,
+    rules: CollectRules,
+) -> rusqlite::Result<Decision> {
+    let here = params![entry.repository, entry.digest];
+    let Some(lease_until) = lease(connection, sql::MANIFEST_LEASE, entry)? else {
+        return Ok(Decision::Leave(Kept::Gone));
+    };
+    let is_referenced = one(connection, manifest_sql::REFERENCED, here, |row| row.get::<_, bool>(0))?;
+    if is_referenced != Some(false) {
+        return Ok(Decision::Leave(Kept::Referenced));
+    }
+    if let Some(at_ms) = lease_until {
+        return Ok(Decision::LookAgain { at_ms });
+    }
+    let must_go =
+        matches!(entry.reason.as_str(), "index deleted" | "subject deleted" | "untagged" | "expired");
+    Ok(if must_go || rules.untagged { Decision::Take } else { Decision::Leave(Kept::Untagged) })
+}
+
+fn decide_expiry(connection: &Connection, entry: &Entry) -> rusqlite::Result<Decision> {
+    Ok(match expiry::next(connection, entry.repository, &entry.digest)? {
+        None => Decision::Leave(Kept::Gone),
+        Some((at_ms, now_ms)) if at_ms > now_ms => Decision::LookAgain { at_ms },
+        Some(_) => Decision::Take,
+    })
+}
+
+fn decide_digest(connection: &Connection, entry: &Entry) -> rusqlite::Result<Decision> {
+    if !exists(connection, sql::DIGEST_OBJECT, [&entry.digest])? {
+        return Ok(Decision::Leave(Kept::Gone));
+    }
+    if exists(connection, sql::DIGEST_LINKED, [&entry.digest])? {
+        return Ok(Decision::Leave(Kept::Referenced));
+    }
+    if exists(connection, sql::DIGEST_TRASHED, [&entry.digest])? {
+        return Ok(Decision::Leave(Kept::Trash));
+    }
+    Ok(Decision::Take)
+}
+
+/// None if there is no such row; else the end of its lease, if that is still to come.
+fn lease(connection: &Connection, sql: &str, entry: &Entry) -> rusqlite::Result<Option<Option<i64>>> {
+    one(connection, sql, params![entry.repository, entry.digest], |row| {
+        let (until_ms, now_ms): (i64, i64) = (row.get(0)?, row.get(1)?);
+        Ok((until_ms > now_ms).then_some(until_ms))
+    })
+}
+
+fn take(tx: &Tx<'_>, entry: &Entry, digest: &Digest) -> Result<Verdict, Fault> {
+    match entry.kind.as_str() {
+        "blob" => {
+            execute(tx.connection, sql::UNLINK, params![entry.repository, entry.digest])?;
+            enqueue(tx, Garbage::Digest, digest, 0, "unlinked")?;
+            Ok(Verdict::Removed { bytes: 0 })
+        }
+        "manifest" => {
+            manifests::remove(tx, entry.repository, digest, Some(ACTOR))?;
+            Ok(Verdict::Removed { bytes: 0 })
+        }
+        "expiry" => {
+            expiry::expire(tx, entry.repository, digest)?;
+            Ok(Verdict::Removed { bytes: 0 })
+        }
+        _ => Ok(Verdict::Removed { bytes: remove_digest(tx, entry)? }),
+    }
+}
+
+/// Removes a digest, and the object with its last one. How many bytes that gives up.
+fn remove_digest(tx: &Tx<'_>, entry: &Entry) -> rusqlite::Result<u64> {
+    let object: Option<i64> = one(tx.connection, sql::REMOVE_DIGEST, [&entry.digest], |row| row.get(0))?;
+    let Some(object) = object else { return Ok(0) };
+    let removed = one(tx.connection, sql::REMOVE_OBJECT, [object], |row| {
+        Ok((parsed::<Location>(row, 0)?, unsigned(row, 1)?))
+    })?;
+    let Some((location, bytes)) = removed else { return Ok(0) };
+    give_up(tx, &location, tx.options.read_grace_ms(), "collected")?;
+    Ok(bytes)
+}
+
+/// Removes what can not be restored any more.
+fn purge(tx: &Tx<'_>, limit: usize) -> Result<Vec<Collected>, Fault> {
+    let tags: Vec<(i64, String, String)> = all(tx.connection, sql::TRASHED_TAGS, [signed(limit)], |row| {
+        Ok((row.get(0)?, row.get(1)?, row.get(2)?))
+    })?;
+    let mut done = Vec::new();
+    for (repository, name, digest) in tags {
+        execute(tx.connection, sql::PURGE_TAG, params![repository, name, digest])?;
+        done.push(purged(tx.connection, CandidateKind::TrashedTag, repository, digest)?);
+    }
+    let rest = [signed(limit - done.len())];
+    let manifests: Vec<(i64, String)> =
+        all(tx.connection, sql::TRASHED_MANIFESTS, rest, |row| Ok((row.get(0)?, row.get(1)?)))?;
+    for (repository, digest) in manifests {
+        let mut blobs: Vec<Digest> =
+            all(tx.connection, sql::PURGE_BLOBS, params![repository, digest], |row| parsed(row, 0))?;
+        execute(tx.connection, sql::PURGE_MANIFEST, params![repository, digest])?;
+        blobs.sort_unstable();
+        for blob in &blobs {
+            enqueue(tx, Garbage::Digest, blob, 0, "purged")?;
+        }
+        done.push(purged(tx.connection, CandidateKind::TrashedManifest, repository, digest)?);
+    }
+    Ok(done)
+}
+
+fn purged(
+    connection: &Connection,
+    kind: CandidateKind,
+    repository: i64,
+    digest: String,
+) -> rusqlite::Result<Collected> {
+    let reason = "window is over".to_owned();
+    let candidate = Candidate { kind, repository: name_of(connection, repository)?, digest, reason };
+    Ok(Collected { candidate, verdict: Verdict::Removed { bytes: 0 } })
+}
+
+pub(super) fn preview(
+    connection: &Connection,
+    rules: CollectRules,
+    after: Option<&QueuePosition>,
+    limit: usize,
+) -> rusqlite::Result<Preview> {
+    if let Some(after) = after.filter(|after| after.kind == UNTAGGED) {
+        return preview_untagged(connection, after, limit);
+    }
+    let (kind, repository, digest) =
+        after.map_or(("", 0, ""), |after| (after.kind.as_str(), after.repository, after.digest.as_str()));
+    let page = params![kind, repository, digest, signed(limit)];
+    let entries: Vec<Entry> = all(connection, sql::QUEUE_AFTER, page, entry)?;
+    let next = entries.last().filter(|_| entries.len() == limit).map(|last| QueuePosition {
+        kind: last.kind.clone(),
+        repository: last.repository,
+        digest: last.digest.clone(),
+    });
+    Ok(Preview { collected: judge(connection, entries, rules)?, next })
+}
+
+fn preview_untagged(
+    connection: &Connection,
+    after: &QueuePosition,
+    limit: usize,
+) -> rusqlite::Result<Preview> {
+    let manifests = manifests_after(connection, Some(after), limit)?;
+    let next = position(&manifests, limit, UNTAGGED);
+    let untagged = manifests.into_iter().filter(|manifest| !manifest.2);
+    let entries = untagged.map(|(repository, digest, _)| Entry {
+        kind: "manifest".to_owned(),
+        repository,
+        digest,
+        reason: UNTAGGED.to_owned(),
+    });
+    Ok(Preview { collected: judge(connection, entries.collect(), CollectRules::default())?, next })
+}
+
+/// What would become of each.
+fn judge(
+    connection: &Connection,
+    entries: Vec<Entry>,
+    rules: CollectRules,
+) -> rusqlite::Result<Vec<Collected>> {
+    let mut collected = Vec::with_capacity(entries.len());
+    for entry in entries {
+        let verdict = match decide(connection, &entry, rules)? {
+            Decision::Leave(kept) => Verdict::Kept(kept),
+            Decision::LookAgain { at_ms } => Verdict::Kept(Kept::Leased { until_ms: at_ms }),
+            Decision::Take => Verdict::Removed { bytes: bytes_of(connection, &entry)? },
+        };
+        collected.push(Collected { candidate: candidate(connection, entry)?, verdict });
+    }
+    Ok(collected)
+}
+
+fn bytes_of(connection: &Connection, entry: &Entry) -> rusqlite::Result<u64> {
+    if entry.kind != "digest" {
+        return Ok(0);
+    }
+    Ok(one(connection, sql::DIGEST_OBJECT, [&entry.digest], |row| unsigned(row, 1))?.unwrap_or(0))
+}
+
+/// Sets untagged manifests down. Whoever collects looks at references and leases.
+pub(super) fn enqueue_untagged(
+    tx: &Tx<'_>,
+    after: Option<&QueuePosition>,
+    limit: usize,
+) -> Result<Option<QueuePosition>, Fault> {
+    let manifests = manifests_after(tx.connection, after, limit)?;
+    for (repository, digest, is_tagged) in &manifests {
+        if !is_tagged {
+            let row = params!["manifest", repository, digest, UNTAGGED];
+            execute(tx.connection, reclaim_sql::MARK, row)?;
+        }
+    }
+    Ok(position(&manifests, limit, "manifest"))
+}
+
+/// A repository's number, a digest, and whether a tag leads to it.
+type Manifest = (i64, String, bool);
+
+fn manifests_after(
+    connection: &Connection,
+    after: Option<&QueuePosition>,
+    limit: usize,
+) -> rusqlite::Result<Vec<Manifest>> {
+    let (repository, digest) = after.map_or((0, ""), |after| (after.repository, after.digest.as_str()));
+    all(connection, sql::MANIFESTS_AFTER, params![repository, digest, signed(limit)], |row| {
+        Ok((row.get(0)?, row.get(1)?, row.get(2)?))
+    })
+}
+
+/// Where the next page begins; none if this was the last.
+fn position(manifests: &[Manifest], limit: usize, kind: &str) -> Option<QueuePosition> {
+    let (repository, digest, _) = manifests.last().filter(|_| manifests.len() == limit)?;
+    Some(QueuePosition { kind: kind.to_owned(), repository: *repository, digest: digest.clone() })
+}
+
+fn entry(row: &Row<'_>) -> rusqlite::Result<Entry> {
+    Ok(Entry { kind: row.get(0)?, repository: row.get(1)?, digest: row.get(2)?, reason: row.get(3)? })
+}
+
+fn candidate(connection: &Connection, entry: Entry) -> rusqlite::Result<Candidate> {
+    let kind = match entry.kind.as_str() {
+        "blob" => CandidateKind::Blob,
+        "manifest" => CandidateKind::Manifest,
+        "expiry" => CandidateKind::Tag,
+        _ => CandidateKind::Digest,
+    };
+    let repository = name_of(connection, entry.repository)?;
+    Ok(Candidate { kind, repository, digest: entry.digest, reason: entry.reason })
+}
+
+pub(super) fn name_of(connection: &Connection, repository: i64) -> rusqlite::Result<Option<RepositoryName>> {
+    let name: Option<String> = one(connection, sql::REPOSITORY_NAME, [repository], |row| row.get(0))?;
+    // A repository that was renamed aside has a name that is none.
+    Ok(name.and_then(|name| name.parse().ok()))
+}

@@ -1,0 +1,142 @@
+//! Deleted repositories: set aside, brought back, worked off.
+
+use registry_digest::Digest;
+use registry_types::{RepositoryName, UploadId};
+use rusqlite::{Connection, params};
+
+use super::{
+    fault::Fault,
+    reclaim::{Garbage, enqueue},
+    repositories,
+    statement::{all, execute, one, parsed, signed},
+    uploads,
+    writer::Tx,
+};
+use crate::{
+    Candidate, CandidateKind, Collected, DeletedRepository, MetadataError, Verdict,
+    sql::{blobs as blob_sql, collecting as collecting_sql, manifests as manifest_sql, restore as sql},
+};
+
+/// Begins the name of what was set aside. No name has it.
+const ASIDE: char = '~';
+
+/// Gives a repository a name that is none, under which all that is in it lies until it is worked off.
+pub(super) fn set_aside(tx: &Tx<'_>, repository: &RepositoryName) -> Result<(), Fault> {
+    let unknown = || MetadataError::RepositoryUnknown { name: repository.clone() };
+    let id = repositories::id(tx.connection, repository)?.ok_or_else(unknown)?;
+    let name = format!("{ASIDE}{id}{ASIDE}{repository}");
+    execute(tx.connection, sql::SET_ASIDE, params![name, tx.options.undelete_window_ms(), id])?;
+    Ok(())
+}
+
+/// The name that a repository had which was set aside.
+fn former_name(aside: &str) -> Option<&str> {
+    Some(aside.strip_prefix(ASIDE)?.split_once(ASIDE)?.1)
+}
+
+pub(super) fn deleted(connection: &Connection) -> rusqlite::Result<Vec<DeletedRepository>> {
+    let rows: Vec<(i64, String, i64)> =
+        all(connection, sql::DELETED, [], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
+    let repository = |(_, name, purge_at_ms): (i64, String, i64)| {
+        Some(DeletedRepository { name: former_name(&name)?.parse().ok()?, purge_at_ms })
+    };
+    Ok(rows.into_iter().filter_map(repository).collect())
+}
+
+pub(super) fn bring_back(tx: &Tx<'_>, repository: &RepositoryName) -> Result<(), Fault> {
+    if repositories::id(tx.connection, repository)?.is_some() {
+        return Err(MetadataError::RepositoryExists { name: repository.clone() }.into());
+    }
+    let rows: Vec<(i64, String)> =
+        all(tx.connection, sql::DELETED, [], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    let last = rows.into_iter().rfind(|(_, name)| former_name(name) == Some(repository.as_str()));
+    let (id, _) = last.ok_or(MetadataError::RepositoryUnknown { name: repository.clone() })?;
+    execute(tx.connection, sql::BRING_BACK, params![repository.as_str(), id])?;
+    Ok(())
+}
+
+/// Removes up to `limit` rows of a repository whose time is over, and the repository with the last of them.
+pub(super) fn work_off(tx: &Tx<'_>, limit: usize) -> Result<Vec<Collected>, Fault> {
+    let due = one(tx.connection, sql::DUE, [], |row| Ok((row.get::<_, i64>(0)?, row.get::<_, String>(1)?)))?;
+    let Some((id, name)) = due.filter(|_| limit > 0) else { return Ok(Vec::new()) };
+    let steps = [manifests, blobs, running_uploads, trash, history];
+    for step in steps {
+        let done = step(tx, id, limit)?;
+        if !done.is_empty() {
+            return Ok(done);
+        }
+    }
+    execute(tx.connection, sql::DELETE_REPOSITORY, [id])?;
+    Ok(vec![gone(CandidateKind::Repository, former_name(&name).unwrap_or(&name).to_owned())])
+}
+
+fn gone(kind: CandidateKind, digest: String) -> Collected {
+    let reason = "repository deleted".to_owned();
+    let candidate = Candidate { kind, repository: None, digest, reason };
+    Collected { candidate, verdict: Verdict::Removed { bytes: 0 } }
+}
+
+/// In any order: whoever lists a manifest goes as well.
+fn manifests(tx: &Tx<'_>, id: i64, limit: usize) -> Result<Vec<Collected>, Fault> {
+    let digests: Vec<String> =
+        all(tx.connection, sql::SOME_MANIFESTS, params![id, signed(limit)], |row| row.get(0))?;
+    for digest in &digests {
+        let row = params![id, digest];
+        execute(tx.connection, sql::DELETE_TAGS, row)?;
+        execute(tx.connection, sql::UNLINK_CHILD, row)?;
+        let _: Vec<String> = all(tx.connection, manifest_sql::DELETE_BLOBS, row, |row| row.get(0))?;
+        let _: Vec<String> = all(tx.connection, manifest_sql::DELETE_CHILDREN, row, |row| row.get(0))?;
+        execute(tx.connection, manifest_sql::DELETE, row)?;
+        execute(tx.connection, collecting_sql::DEQUEUE, params!["label", id, digest])?;
+    }
+    Ok(digests.into_iter().map(|digest| gone(CandidateKind::Manifest, digest)).collect())
+}
+
+fn blobs(tx: &Tx<'_>, id: i64, limit: usize) -> Result<Vec<Collected>, Fault> {
+    let digests: Vec<Digest> =
+        all(tx.connection, sql::SOME_BLOBS, params![id, signed(limit)], |row| parsed(row, 0))?;
+    for digest in &digests {
+        execute(tx.connection, blob_sql::UNLINK, params![id, digest.to_string()])?;
+        enqueue(tx, Garbage::Digest, digest, 0, "repository deleted")?;
+    }
+    Ok(digests.into_iter().map(|digest| gone(CandidateKind::Blob, digest.to_string())).collect())
+}
+
+fn running_uploads(tx: &Tx<'_>, id: i64, limit: usize) -> Result<Vec<Collected>, Fault> {
+    let ids: Vec<UploadId> =
+        all(tx.connection, sql::SOME_UPLOADS, params![id, signed(limit)], |row| parsed(row, 0))?;
+    for upload in &ids {
+        uploads::cancel(tx, upload, "repository deleted")?;
+    }
+    Ok(ids.into_iter().map(|upload| gone(CandidateKind::Upload, upload.to_string())).collect())
+}
+
+fn trash(tx: &Tx<'_>, id: i64, limit: usize) -> Result<Vec<Collected>, Fault> {
+    let tags: Vec<(String, String)> =
+        all(tx.connection, sql::SOME_TRASHED_TAGS, params![id, signed(limit)], |row| {
+            Ok((row.get(0)?, row.get(1)?))
+        })?;
+    for (name, digest) in &tags {
+        execute(tx.connection, collecting_sql::PURGE_TAG, params![id, name, digest])?;
+    }
+    let rest = params![id, signed(limit - tags.len())];
+    let manifests: Vec<String> = all(tx.connection, sql::SOME_TRASHED_MANIFESTS, rest, |row| row.get(0))?;
+    for digest in &manifests {
+        let row = params![id, digest];
+        let blobs: Vec<Digest> = all(tx.connection, collecting_sql::PURGE_BLOBS, row, |row| parsed(row, 0))?;
+        execute(tx.connection, collecting_sql::PURGE_MANIFEST, row)?;
+        for blob in &blobs {
+            enqueue(tx, Garbage::Digest, blob, 0, "purged")?;
+        }
+    }
+    let tags = tags.into_iter().map(|(_, digest)| gone(CandidateKind::TrashedTag, digest));
+    Ok(tags.chain(manifests.into_iter().map(|digest| gone(CandidateKind::TrashedManifest, digest))).collect())
+}
+
+/// What is small, a good deal at a time.
+fn history(tx: &Tx<'_>, id: i64, limit: usize) -> Result<Vec<Collected>, Fault> {
+    let some = params![id, signed(limit)];
+    let rows =
+        execute(tx.connection, sql::DELETE_HISTORY, some)? + execute(tx.connection, sql::DELETE_USAGE, some)?;
+    Ok((0..rows.min(1)).map(|_| gone(CandidateKind::TrashedTag, String::new())).collect())
+}

@@ -1,0 +1,270 @@
+//! What was deleted and comes back.
+
+use bytes::Bytes;
+use registry_digest::Digest;
+use registry_types::{Manifest, MediaType, Reference, RepositoryName, Tag};
+use rusqlite::{Connection, params};
+
+use super::{
+    blobs,
+    fault::Fault,
+    manifests,
+    put::Put,
+    reclaim::{Garbage, enqueue},
+    repositories,
+    statement::{all, execute, exists, one, parsed, signed, unreadable},
+    tags,
+    writer::Tx,
+};
+use crate::{
+    MetadataError, PutManifest, Restored, TagChange, Trashed,
+    sql::{collecting as collecting_sql, manifests as manifest_sql, restore as sql, tags as tag_sql},
+};
+
+/// How many manifests are restored at once: an index has no more children.
+const RESTORED_MAX: usize = registry_types::MANIFEST_DESCRIPTORS_MAX;
+
+/// How far what is restored may lie from what was asked for: indexes of indexes, referrers of referrers.
+const DEPTH_MAX: usize = 16;
+
+/// A page of the trash, or none if there is no such repository.
+pub(super) fn page(
+    connection: &Connection,
+    repository: &RepositoryName,
+    after: Option<&Trashed>,
+    limit: usize,
+) -> rusqlite::Result<Option<Vec<Trashed>>> {
+    let Some(id) = repositories::id(connection, repository)? else { return Ok(None) };
+    let after_digest = after.map(|after| after.digest.to_string()).unwrap_or_default();
+    let (tag, manifest) = match after {
+        None => (Some(""), ""),
+        Some(Trashed { tag: Some(tag), .. }) => (Some(tag.as_str()), ""),
+        Some(_) => (None, after_digest.as_str()),
+    };
+    let mut page = match tag {
+        Some(tag) => trashed_tags(connection, id, tag, &after_digest, limit)?,
+        None => Vec::new(),
+    };
+    let rest = params![id, manifest, signed(limit - page.len())];
+    page.extend(all(connection, sql::TRASHED_MANIFESTS, rest, |row| {
+        Ok(Trashed {
+            tag: None,
+            digest: parsed(row, 0)?,
+            deleted_at_ms: row.get(1)?,
+            deleted_by: row.get(2)?,
+            purge_at_ms: row.get(3)?,
+        })
+    })?);
+    Ok(Some(page))
+}
+
+fn trashed_tags(
+    connection: &Connection,
+    repository: i64,
+    after: &str,
+    after_digest: &str,
+    limit: usize,
+) -> rusqlite::Result<Vec<Trashed>> {
+    all(connection, sql::TRASHED_TAGS, params![repository, after, after_digest, signed(limit)], |row| {
+        Ok(Trashed {
+            tag: Some(parsed(row, 0)?),
+            digest: parsed(row, 1)?,
+            deleted_at_ms: row.get(2)?,
+            deleted_by: row.get(3)?,
+            purge_at_ms: row.get(4)?,
+        })
+    })
+}
+
+pub(super) fn restore(
+    tx: &Tx<'_>,
+    repository: &RepositoryName,
+    reference: &Reference,
+    actor: Option<&str>,
+) -> Result<Restored, Fault> {
+    match reference {
+        Reference::Tag(tag) => restore_tag(tx, repository, tag, actor),
+        Reference::Digest(digest) => {
+            let id = repositories::id(tx.connection, repository)?;
+            let id = id.ok_or(MetadataError::ManifestUnknown { digest: *digest })?;
+            let mut restored = Restored::default();
+            manifest(tx, id, repository, digest, &mut restored, 0)?;
+            free_tags(tx, id, digest, actor, &mut restored)?;
+            Ok(restored)
+        }
+    }
+}
+
+/// Sets a tag to what it led to when it was deleted last.
+fn restore_tag(
+    tx: &Tx<'_>,
+    repository: &RepositoryName,
+    tag: &Tag,
+    actor: Option<&str>,
+) -> Result<Restored, Fault> {
+    let unknown = || MetadataError::TagUnknown { tag: tag.clone() };
+    let id = repositories::id(tx.connection, repository)?.ok_or_else(unknown)?;
+    let led_to: Vec<(Digest, i64)> = all(tx.connection, sql::TAG_LED_TO, params![id, tag.as_str()], |row| {
+        Ok((parsed(row, 0)?, row.get(1)?))
+    })?;
+    let last = led_to.iter().max_by_key(|(_, deleted_at)| *deleted_at);
+    let (digest, _) = last.copied().ok_or_else(unknown)?;
+    let now: Option<Digest> =
+        one(tx.connection, tag_sql::DIGEST, params![id, tag.as_str()], |row| parsed(row, 0))?;
+    if let Some(now) = now {
+        return Err(MetadataError::TagTaken { tag: tag.clone(), digest: now }.into());
+    }
+    let mut restored = Restored::default();
+    if !exists(tx.connection, manifest_sql::EXISTS, params![id, digest.to_string()])? {
+        manifest(tx, id, repository, &digest, &mut restored, 0)?;
+    }
+    set(tx, id, tag, &digest, actor, &mut restored)?;
+    Ok(restored)
+}
+
+/// Makes a tag lead to what is here, or can be restored.
+pub(super) fn set_tag(
+    tx: &Tx<'_>,
+    repository: &RepositoryName,
+    tag: &Tag,
+    digest: &Digest,
+    actor: Option<&str>,
+) -> Result<Restored, Fault> {
+    let id = repositories::id(tx.connection, repository)?;
+    let id = id.ok_or(MetadataError::ManifestUnknown { digest: *digest })?;
+    let mut restored = Restored::default();
+    if !exists(tx.connection, manifest_sql::EXISTS, params![id, digest.to_string()])? {
+        manifest(tx, id, repository, digest, &mut restored, 0)?;
+    }
+    set(tx, id, tag, digest, actor, &mut restored)?;
+    Ok(restored)
+}
+
+fn set(
+    tx: &Tx<'_>,
+    repository: i64,
+    tag: &Tag,
+    digest: &Digest,
+    actor: Option<&str>,
+    restored: &mut Restored,
+) -> Result<(), Fault> {
+    tags::set(tx, repository, tag, digest, actor)?;
+    let row = params![repository, tag.as_str(), digest.to_string()];
+    execute(tx.connection, collecting_sql::PURGE_TAG, row)?;
+    restored.tags.push(tag.clone());
+    Ok(())
+}
+
+/// The tags that were deleted when they led to a manifest, if nobody has set them since.
+fn free_tags(
+    tx: &Tx<'_>,
+    repository: i64,
+    digest: &Digest,
+    actor: Option<&str>,
+    restored: &mut Restored,
+) -> Result<(), Fault> {
+    let of_manifest = params![repository, digest.to_string()];
+    let tags: Vec<Tag> = all(tx.connection, sql::TAGS_OF, of_manifest, |row| parsed(row, 0))?;
+    for tag in tags {
+        if !exists(tx.connection, tag_sql::DIGEST, params![repository, tag.as_str()])? {
+            set(tx, repository, &tag, digest, actor, restored)?;
+        }
+    }
+    Ok(())
+}
+
+/// Restores a manifest that is in the trash, and of what belongs to it whatever is there too: first what it refers to, then
+/// itself, then what refers to it.
+fn manifest(
+    tx: &Tx<'_>,
+    id: i64,
+    repository: &RepositoryName,
+    digest: &Digest,
+    restored: &mut Restored,
+    depth: usize,
+) -> Result<(), Fault> {
+    let row = params![id, digest.to_string()];
+    let trashed = one(tx.connection, sql::TRASHED_MANIFEST, row, |row| {
+        Ok((parsed::<MediaType>(row, 0)?, Bytes::copy_from_slice(row.get_ref(1)?.as_blob()?)))
+    })?;
+    let (media_type, bytes) = trashed.ok_or(MetadataError::ManifestUnknown { digest: *digest })?;
+    let document = Manifest::parse(Some(&media_type), bytes).map_err(|error| unreadable(1, error))?;
+    for child in document.child_manifests() {
+        restore_if_trashed(tx, id, repository, &child.digest, restored, depth + 1)?;
+    }
+    if exists(tx.connection, manifest_sql::EXISTS, row)? {
+        // It was pushed again in the meantime.
+    } else {
+        bring_back(tx, id, repository, digest, &document)?;
+        restored.manifests.push(*digest);
+    }
+    let blobs: Vec<Digest> = all(tx.connection, collecting_sql::PURGE_BLOBS, row, |row| parsed(row, 0))?;
+    for blob in &blobs {
+        enqueue(tx, Garbage::Digest, blob, 0, "restored")?;
+    }
+    execute(tx.connection, collecting_sql::PURGE_MANIFEST, row)?;
+    let referrers: Vec<Digest> = all(tx.connection, sql::TRASHED_REFERRERS, row, |row| parsed(row, 0))?;
+    for referrer in &referrers {
+        restore_if_trashed(tx, id, repository, referrer, restored, depth + 1)?;
+    }
+    Ok(())
+}
+
+fn restore_if_trashed(
+    tx: &Tx<'_>,
+    id: i64,
+    repository: &RepositoryName,
+    digest: &Digest,
+    restored: &mut Restored,
+    depth: usize,
+) -> Result<(), Fault> {
+    let row = params![id, digest.to_string()];
+    let is_trashed = exists(tx.connection, sql::TRASHED_MANIFEST, row)?;
+    let is_here = exists(tx.connection, manifest_sql::EXISTS, row)?;
+    if is_trashed && !is_here && depth < DEPTH_MAX && restored.manifests.len() < RESTORED_MAX {
+        manifest(tx, id, repository, digest, restored, depth)?;
+    }
+    Ok(())
+}
+
+fn bring_back(
+    tx: &Tx<'_>,
+    id: i64,
+    repository: &RepositoryName,
+    digest: &Digest,
+    document: &Manifest,
+) -> Result<(), Fault> {
+    let row = params![id, digest.to_string()];
+    let blobs: Vec<Digest> = all(tx.connection, sql::TRASHED_BLOBS, row, |row| parsed(row, 0))?;
+    for blob in &blobs {
+        blobs::link(tx, id, blob)?;
+    }
+    execute(tx.connection, sql::RESTORE_MANIFEST, params![tx.options.grant_ms(), id, digest.to_string()])?;
+    let put = PutManifest {
+        repository,
+        digest: *digest,
+        manifest: document,
+        tags: &[],
+        required: &[],
+        required_children: &[],
+        actor: None,
+    };
+    Put::new(&put).link(tx, id)?;
+    Ok(manifests::grant(tx, id, digest, "restored")?)
+}
+
+pub(super) fn history(
+    connection: &Connection,
+    repository: &RepositoryName,
+    tag: &Tag,
+    before: Option<i64>,
+    limit: usize,
+) -> rusqlite::Result<Vec<TagChange>> {
+    let Some(id) = repositories::id(connection, repository)? else { return Ok(Vec::new()) };
+    let page = params![id, tag.as_str(), before.unwrap_or(i64::MAX), signed(limit)];
+    all(connection, sql::HISTORY, page, |row| {
+        let digest: Option<String> = row.get(1)?;
+        let digest = digest.map(|digest| digest.parse()).transpose().map_err(|error| unreadable(1, error))?;
+        Ok(TagChange { number: row.get(0)?, digest, at_ms: row.get(2)?, actor: row.get(3)? })
+    })
+}
