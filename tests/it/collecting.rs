@@ -222,6 +222,13 @@ async fn counters_tell_what_was_collected() {
     }
 }
 
+async fn fsck(server: &Server, arguments: &[&str]) -> (Option<i32>, Value) {
+    let arguments = [&["fsck", "--report", "json"], arguments].concat();
+    let output = server.options().run(Program::Registry, &arguments).await;
+    let report = serde_json::from_slice(&output.stdout);
+    (output.status.code(), report.unwrap_or_else(|error| panic!("{error}: {output:?}")))
+}
+
 #[tokio::test]
 async fn fsck_finds_what_a_disk_has_lost_and_clients_push_it_again() {
     let server = ServerOptions::new().start().await;
