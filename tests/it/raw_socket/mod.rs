@@ -23,8 +23,9 @@ pub(super) async fn impatient() -> TestRegistry {
 }
 
 pub(super) async fn impatient_with(choose: impl FnOnce(Limits) -> Limits) -> TestRegistry {
+    // A client's connection that rests while the test waits for another one's end is not to end with it.
     let limits =
-        Limits { head_timeout: SHORT, idle_timeout: SHORT, stall_timeout: SHORT, ..Limits::default() };
+        Limits { head_timeout: SHORT, idle_timeout: 3 * SHORT, stall_timeout: SHORT, ..Limits::default() };
     let serve = ServeOptions { limits: choose(limits), ..ServeOptions::default() };
     let settings = Settings { body_idle: SHORT, ..TestRegistry::settings() };
     TestRegistry::on_disk(|builder| builder.settings(settings).serve_options(serve)).await
