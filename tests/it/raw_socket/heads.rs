@@ -1,8 +1,8 @@
 //! The heads of requests: slow, endless, or none at all.
 
-use super::{SHORT, connect, impatient, still_serves};
+use super::{A_WHILE, SHORT, connect, impatient, still_serves};
 use registry_core::api::{Limits, ServeOptions};
-use registry_testing::{Image, Random, TestRegistry, within};
+use registry_testing::{Content, Image, Random, TestRegistry, within};
 use std::time::Duration;
 
 #[tokio::test]
@@ -45,6 +45,29 @@ async fn an_idle_connection_is_closed() {
     connection.send("GET /v2/ HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
     assert_eq!(connection.answer().await.unwrap().status, 200);
     assert!(connection.rest().await.is_empty());
+}
+
+#[tokio::test]
+async fn a_connection_goes_on_after_a_rest_and_after_an_answer_that_was_taken_late() {
+    let registry = TestRegistry::on_disk(|builder| builder).await;
+    // More than the sockets hold, so that the end of the answer waits in the server.
+    let blob = Content::random(1, 16 << 20);
+    registry.client().push_blob("late", &blob).await.unwrap();
+    let mut connection = connect(&registry).await;
+    for _ in 0..3 {
+        connection
+            .send(format!("GET /v2/late/blobs/{} HTTP/1.1\r\nhost: x\r\n\r\n", blob.digest))
+            .await
+            .unwrap();
+        tokio::time::sleep(A_WHILE).await;
+        assert_eq!(connection.answer().await.unwrap().body.len(), blob.bytes.len());
+        tokio::time::sleep(A_WHILE).await;
+        // A head that comes in pieces, with a rest before and between.
+        connection.send("GET /v2/ HT").await.unwrap();
+        tokio::time::sleep(A_WHILE).await;
+        connection.send("TP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
+        assert_eq!(connection.answer().await.unwrap().status, 200);
+    }
 }
 
 #[tokio::test]

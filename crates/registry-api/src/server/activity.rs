@@ -60,15 +60,22 @@ impl Activity {
     }
 
     /// Completes when there is nothing to do since `limit`, give or take another `limit`, after a request that left nothing
-    /// behind. To be polled whenever the connection was: it wakes nobody when a request ends. A busy connection pays one timer
+    /// behind and whose answer is sent: `has_unsent` tells. To be polled whenever the connection was: it wakes nobody when a request ends. A busy connection pays one timer
     /// for each `limit`.
-    pub(super) fn rest_after(&self, limit: Duration) -> impl Future<Output = ()> + use<> {
+    pub(super) fn rest_after(
+        &self,
+        limit: Duration,
+        has_unsent: Arc<AtomicBool>,
+    ) -> impl Future<Output = ()> + use<> {
         let counts = self.0.clone();
         let made = counts.begun.load(Ordering::Relaxed);
         async move {
             let begun = || counts.begun.load(Ordering::Relaxed);
-            let is_resting =
-                || counts.running.load(Ordering::Relaxed) == 0 && counts.may_rest.load(Ordering::Relaxed);
+            let is_resting = || {
+                counts.running.load(Ordering::Relaxed) == 0
+                    && counts.may_rest.load(Ordering::Relaxed)
+                    && !has_unsent.load(Ordering::Relaxed)
+            };
             // The timer runs only while there is nothing to do.
             let resting = || {
                 std::future::poll_fn(|_| {

@@ -90,10 +90,11 @@ impl Conversation<'_> {
         let builder = http1_builder(self.options);
         loop {
             let service = activity.observe(self.service.clone());
+            let rest = activity.rest_after(REST_AFTER, stream.has_unsent());
             let connection = builder.serve_connection(TokioIo::new(stream), service);
             // In a box, so that a connection at rest keeps no room for it.
             let mut connection = Box::new(connection);
-            let end = self.stretch(&mut connection, &activity).await;
+            let end = self.stretch(&mut connection, &activity, rest).await;
             let parts = connection.into_parts();
             stream = parts.io.into_inner();
             match end {
@@ -112,12 +113,13 @@ impl Conversation<'_> {
         &mut self,
         connection: &mut http1::Connection<TokioIo<Prefixed<S>>, ObservedService>,
         activity: &Activity,
+        rest: impl Future<Output = ()>,
     ) -> End
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let mut idle = pin!(activity.idle_for(self.options.limits.idle_timeout));
-        let mut rest = pin!(activity.rest_after(REST_AFTER));
+        let mut rest = pin!(rest);
         let mut is_ending = false;
         loop {
             let go_on = poll_fn(|context| match connection.poll_without_shutdown(context) {
@@ -139,7 +141,7 @@ impl Conversation<'_> {
                                 note(result);
                                 return End::Over;
                             }
-                            // It had something to do after all.
+                            // It had something to do after all, and ends with it.
                             None => is_ending = true,
                         }
                     }

@@ -1,9 +1,13 @@
-//! A connection of which something was read already.
+//! A connection of which something was read already, and of which is known whether all that was written was taken.
 
 use std::{
     future::poll_fn,
     io,
     pin::{Pin, pin},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     task::{Context, Poll, ready},
 };
 
@@ -18,11 +22,12 @@ const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 pub(super) struct Prefixed<S> {
     prefix: Bytes,
     stream: S,
+    has_unsent: Arc<AtomicBool>,
 }
 
 impl<S> Prefixed<S> {
     pub(super) fn new(stream: S) -> Self {
-        Prefixed { prefix: Bytes::new(), stream }
+        Prefixed { prefix: Bytes::new(), stream, has_unsent: Arc::default() }
     }
 
     /// Puts back what was read and not used.
@@ -32,6 +37,12 @@ impl<S> Prefixed<S> {
         } else if !bytes.is_empty() {
             self.prefix = Bytes::from([&bytes[..], &self.prefix[..]].concat());
         }
+    }
+
+    /// Whether something was written since the last flush that succeeded. Who writes here flushes once it has nothing
+    /// more, so this tells from outside whether it has.
+    pub(super) fn has_unsent(&self) -> Arc<AtomicBool> {
+        self.has_unsent.clone()
     }
 
     /// Whether something was put back.
@@ -99,6 +110,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Prefixed<S> {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
+        self.has_unsent.store(true, Ordering::Relaxed);
         Pin::new(&mut self.stream).poll_write(context, bytes)
     }
 
@@ -107,6 +119,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Prefixed<S> {
         context: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        self.has_unsent.store(true, Ordering::Relaxed);
         Pin::new(&mut self.stream).poll_write_vectored(context, slices)
     }
 
@@ -115,7 +128,9 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Prefixed<S> {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(context)
+        ready!(Pin::new(&mut self.stream).poll_flush(context))?;
+        self.has_unsent.store(false, Ordering::Relaxed);
+        Poll::Ready(Ok(()))
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
