@@ -18,7 +18,9 @@ enum Found {
 
 /// Refuses a database that is not empty and not ours, without having changed it.
 pub(super) fn refuse_foreign(connection: &Connection, path: &Path) -> Result<(), OpenError> {
-    let found = look(connection).map_err(OpenError::database("read the database"))?;
+    // In one transaction: in the middle of another process's first start it would be neither empty nor ours.
+    let look = || look(&*connection.unchecked_transaction()?);
+    let found = look().map_err(OpenError::database("read the database"))?;
     found.map(drop).ok_or_else(|| OpenError::Foreign { path: path.to_owned() })
 }
 
