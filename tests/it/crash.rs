@@ -2,7 +2,6 @@
 
 use std::{
     collections::BTreeMap,
-    env,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering::Relaxed},
@@ -16,6 +15,8 @@ use registry_testing::{
     Client, ClientError, Content, Image, ImageOptions, Random, ServerOptions, UploadSession, eventually,
 };
 use serde_json::Value;
+
+use crate::number;
 
 /// How often the server is killed, unless `REGISTRY_CRASH_KILLS` says otherwise.
 const KILLS_DEFAULT: u64 = 10;
@@ -67,12 +68,6 @@ async fn nothing_that_was_acknowledged_is_lost() {
     let blobs: usize = workers.iter().map(|worker| worker.blobs.len()).sum();
     eprintln!("{images} images and {blobs} large blobs are as they were acknowledged");
     assert!(images > 0, "nothing was pushed between the kills");
-}
-
-fn number(variable: &str) -> Option<u64> {
-    env::var(variable)
-        .ok()
-        .map(|text| text.parse().unwrap_or_else(|_| panic!("{variable}={text} is no number")))
 }
 
 /// A client with a repository of its own, and what the registry has acknowledged to it.

@@ -2,7 +2,7 @@
 //! if its database is journalled into the store.
 
 use std::{
-    env, fs,
+    fs,
     path::PathBuf,
     sync::{
         Arc,
@@ -11,6 +11,8 @@ use std::{
 };
 
 use registry_testing::{Image, Server, ServerOptions, eventually, run_binary};
+
+use crate::number;
 
 /// How many images are pushed, unless `REGISTRY_JOURNAL_IMAGES` says otherwise.
 const IMAGES_DEFAULT: u64 = 25;
@@ -28,7 +30,7 @@ fn journalled() -> (ServerOptions, PathBuf) {
 }
 
 fn images() -> u64 {
-    env::var("REGISTRY_JOURNAL_IMAGES").ok().map_or(IMAGES_DEFAULT, |text| text.parse().unwrap())
+    number("REGISTRY_JOURNAL_IMAGES").unwrap_or(IMAGES_DEFAULT)
 }
 
 /// `registry journal …` with the server's variables.

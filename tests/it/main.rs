@@ -34,3 +34,9 @@ mod referrers;
 mod secured;
 mod soak;
 mod uploads;
+
+/// A number from one of the variables above, if it is set.
+fn number(variable: &str) -> Option<u64> {
+    let text = std::env::var(variable).ok()?;
+    Some(text.parse().unwrap_or_else(|_| panic!("{variable}={text} is no number")))
+}

@@ -4,7 +4,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    env, fs,
+    fs,
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
@@ -16,6 +16,8 @@ use registry_core::digest::Digest;
 use registry_testing::{
     Client, ClientError, Image, ImageOptions, Program, Random, Server, ServerOptions, eventually,
 };
+
+use crate::number;
 
 /// How long the soak runs, unless `REGISTRY_SOAK_SECONDS` says otherwise.
 const SECONDS_DEFAULT: u64 = 15;
@@ -154,12 +156,6 @@ fn on_disk(server: &Server) -> (usize, u64) {
     // One may go while it is looked at.
     let sizes = files.filter_map(|file| file.ok()?.metadata().ok()).map(|file| file.len());
     sizes.fold((0, 0), |(count, bytes), size| (count + 1, bytes + size))
-}
-
-fn number(variable: &str) -> Option<u64> {
-    env::var(variable)
-        .ok()
-        .map(|text| text.parse().unwrap_or_else(|_| panic!("{variable}={text} is no number")))
 }
 
 /// A client with a repository of its own, and what must be in it.

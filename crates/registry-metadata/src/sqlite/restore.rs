@@ -192,9 +192,8 @@ fn manifest(
     for child in document.child_manifests() {
         restore_if_trashed(tx, id, repository, &child.digest, restored, depth + 1)?;
     }
-    if exists(tx.connection, manifest_sql::EXISTS, row)? {
-        // It was pushed again in the meantime.
-    } else {
+    // It may have been pushed again in the meantime.
+    if !exists(tx.connection, manifest_sql::EXISTS, row)? {
         bring_back(tx, id, repository, digest, &document)?;
         restored.manifests.push(*digest);
     }
