@@ -11,6 +11,8 @@ start_dockerd --storage-driver overlay2 --oom-score-adjust=0
 
 mkdir "$work/context"
 cp "$REGISTRY_BIN" "$work/context/registry"
+# `deploy/binary` puts it beside the server.
+cp "$REGISTRY_BIN-gc" "$work/context/registry-gc"
 cp "$repo/deploy/Dockerfile" "$repo/deploy/config.yml" /etc/ssl/certs/ca-certificates.crt "$work/context"
 run docker build --network none -t registry:test "$work/context"
 size="$(output docker image inspect -f '{{.Size}}' registry:test)"
@@ -56,6 +58,9 @@ equal "user of the process" 65532 "$(stat -c %u "/proc/$(docker inspect -f '{{.S
 run docker restart as-root
 wait_for as-root container_listens as-root
 ok "as root on root's volume: takes it over, drops its privileges, serves"
+
+run docker exec --user 65532 as-root registry-gc --config /etc/distribution/config.yml
+ok "registry-gc collects beside the server"
 
 # As somebody else, read-only but for the volume.
 mkdir -m 777 "$work/other"
