@@ -212,6 +212,7 @@ measured! {
             -> MetadataResult<Vec<(ManifestPosition, StoredManifest)>>;
         fn verify(&self) -> MetadataResult<Vec<String>>;
         fn reclaimable(&self, limit: usize) -> MetadataResult<Vec<Reclaim>>;
+        fn reclaimable_count(&self, limit: usize) -> MetadataResult<u64>;
         fn reclaimed(&self, location: &Location) -> MetadataResult<()>;
     }
     {

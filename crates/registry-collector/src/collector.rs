@@ -133,7 +133,7 @@ impl Collector {
         if with_untagged {
             self.preview_from(Some(QueuePosition::before_untagged()), &mut report, watch).await?;
         }
-        report.objects_deleted = self.metadata.reclaimable(DUE_MAX).await?.len() as u64;
+        report.objects_deleted = self.metadata.reclaimable_count(DUE_MAX).await?;
         Ok(report.finish(begun.elapsed()))
     }
 

@@ -1,7 +1,8 @@
 //! Everything that a container registry knows besides bytes: which repositories there are, what their tags lead to, which
 //! manifests and blobs they have, where the bytes of a blob lie, which uploads are under way, and what may be deleted.
 //!
-//! [`MetadataStore`] is the trait, and [`SqliteStore`] keeps it in one SQLite file. What is *not* here: bytes (a
+//! [`MetadataStore`] is the trait. [`SqliteStore`] keeps it in one SQLite file, for one node; `PostgresStore` (feature
+//! `postgres`) in a PostgreSQL database, for any number of them. What is *not* here: bytes (a
 //! [`Blob`] says where they lie, and nobody here looks), HTTP, who may do what, and the collector. The collector works
 //! on the tables that this crate keeps such that it can: see `schema` in the source for what each table is for.
 //!
@@ -63,6 +64,15 @@
 //!
 //! A client's own deletes are no surprise: `DELETE` of a blob that nothing references removes it whatever its lease.
 //!
+//! # Two databases
+//!
+//! The schema, and every statement that both understand, is written once. What differs is how two transactions that race
+//! are kept apart. SQLite has one writer, so there are none. PostgreSQL runs them side by side as READ COMMITTED, where
+//! each statement sees what was committed when it began; there whoever decides by what is there locks a row first and
+//! looks in a new statement. Nothing but rows is locked, so that a PostgreSQL that is spread over machines can do it too.
+//! `postgres/sql.rs` says who locks what, in which order, and against whom. A transaction that loses, to a foreign key, a
+//! unique key, a deadlock, or a tag that appeared between two looks, is run again from its start.
+//!
 //! # Modules
 //!
 //! | Module | What |
@@ -75,6 +85,9 @@
 //! | `sql` | every statement, written once for SQLite and PostgreSQL |
 //! | `sqlite` | [`SqliteStore`]: the writer's thread, readers, claims, and one module for each noun |
 //! | `sqlite/journal` | every commit in a [`JournalStore`] as well, from which the database can be made again |
+//! | `postgres` (feature) | `PostgresStore`: the pool, transactions, claims that nodes share, and one module for each noun |
+//! | `postgres::transfer` | from SQLite to PostgreSQL, compared row by row |
+//! | `postgres::server` (feature `postgres-server`) | a PostgreSQL server for tests |
 //! | `contract` (feature) | what every implementation must do, as tests to run over it |
 
 #![forbid(unsafe_code)]
@@ -86,7 +99,11 @@ mod collecting;
 pub mod contract;
 mod error;
 mod options;
+#[cfg(feature = "postgres")]
+pub mod postgres;
+mod push;
 mod record;
+mod repository_set;
 mod restoring;
 mod schema;
 mod sql;
@@ -100,6 +117,8 @@ pub use collecting::{
 };
 pub use error::{MetadataError, Result};
 pub use options::{ImmutableTags, Options};
+#[cfg(feature = "postgres")]
+pub use postgres::{PoolOptions, PostgresOptions, PostgresStore, transfer};
 pub use record::{
     Blob, ClaimedUpload, FinishUpload, NewUpload, Purpose, PutManifest, Reclaim, StoredManifest, UploadStatus,
 };

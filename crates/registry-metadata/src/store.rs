@@ -319,8 +319,12 @@ pub trait MetadataStore: fmt::Debug + Send + Sync + 'static {
     /// What the database finds wrong with itself: nothing, in one that is well. Reads all of it.
     async fn verify(&self) -> Result<Vec<String>>;
 
-    /// Bytes that can be deleted now, at most `limit`, those that waited longest first.
+    /// Bytes that can be deleted now, at most `limit`, those that waited longest first. A store that several nodes share
+    /// may keep for a while from telling the same again, so that not all of them do it.
     async fn reclaimable(&self, limit: usize) -> Result<Vec<Reclaim>>;
+
+    /// How many [`reclaimable`](Self::reclaimable) would tell of now, for a look that changes nothing.
+    async fn reclaimable_count(&self, limit: usize) -> Result<u64>;
 
     /// The bytes at `location` are deleted. Saying so twice, or of what was never to be deleted, does nothing.
     async fn reclaimed(&self, location: &Location) -> Result<()>;

@@ -40,6 +40,8 @@
 mod dialect;
 mod initial;
 
+#[cfg(feature = "postgres")]
+pub(crate) use dialect::POSTGRES;
 pub(crate) use dialect::SQLITE;
 
 /// Tables that a journal of changesets leaves out: losing them loses nothing that was promised.
@@ -79,6 +81,8 @@ mod tests {
     fn a_dialect_fills_in_every_word() {
         for migration in MIGRATIONS {
             assert!(!SQLITE.render(migration.sql).contains(['{', '}']));
+            #[cfg(feature = "postgres")]
+            assert!(!POSTGRES.render(migration.sql).contains(['{', '}']));
         }
     }
 

@@ -24,6 +24,7 @@ macro_rules! statements {
         $($(#[$doc])* pub(crate) const $name: &str = $sql;)*
 
         #[cfg(test)]
+        #[allow(dead_code, reason = "those of PostgreSQL alone are only looked at where there is a server")]
         pub(crate) const ALL: &[(&str, &str)] = &[$((stringify!($name), $name)),*];
     };
 }

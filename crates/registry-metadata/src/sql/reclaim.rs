@@ -28,5 +28,8 @@ statements! {
     DUE = "SELECT location, upload_state FROM reclaim
         WHERE not_before <= now_ms() ORDER BY not_before LIMIT $1";
 
+    /// A row for each, to be counted.
+    DUE_EACH = "SELECT 1 FROM reclaim WHERE not_before <= now_ms() ORDER BY not_before LIMIT $1";
+
     DONE = "DELETE FROM reclaim WHERE location = $1";
 }

@@ -14,24 +14,17 @@ use super::{
 };
 use crate::{
     Candidate, CandidateKind, Collected, DeletedRepository, MetadataError, Verdict,
+    repository_set::{former_name, name_aside},
     sql::{blobs as blob_sql, collecting as collecting_sql, manifests as manifest_sql, restore as sql},
 };
-
-/// Begins the name of what was set aside. No name has it.
-const ASIDE: char = '~';
 
 /// Gives a repository a name that is none, under which all that is in it lies until it is worked off.
 pub(super) fn set_aside(tx: &Tx<'_>, repository: &RepositoryName) -> Result<(), Fault> {
     let unknown = || MetadataError::RepositoryUnknown { name: repository.clone() };
     let id = repositories::id(tx.connection, repository)?.ok_or_else(unknown)?;
-    let name = format!("{ASIDE}{id}{ASIDE}{repository}");
+    let name = name_aside(id, repository);
     execute(tx.connection, sql::SET_ASIDE, params![name, tx.options.undelete_window_ms(), id])?;
     Ok(())
-}
-
-/// The name that a repository had which was set aside.
-fn former_name(aside: &str) -> Option<&str> {
-    Some(aside.strip_prefix(ASIDE)?.split_once(ASIDE)?.1)
 }
 
 pub(super) fn deleted(connection: &Connection) -> rusqlite::Result<Vec<DeletedRepository>> {

@@ -69,6 +69,26 @@ pub enum OpenError {
     /// Database and journal can not be made one.
     #[error("the database can not be used with its journal")]
     Journal(#[from] JournalError),
+    /// The tables of another program are in the schema of the PostgreSQL database.
+    #[error(
+        "the database has tables of another program: give the registry a database or a schema of its own"
+    )]
+    ForeignTables,
+    /// The database's URL can not be used. The message does not repeat it: it may hold a password.
+    #[error("the URL of the database can not be used: {reason}")]
+    InvalidUrl {
+        /// Why.
+        reason: String,
+    },
+    /// A certificate or key for the connection to the database can not be read.
+    #[error("can not read the certificate {}", path.display())]
+    Certificate {
+        /// Where.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
     /// The system failed.
     #[error("could not {operation}")]
     System {
@@ -78,7 +98,7 @@ pub enum OpenError {
         #[source]
         source: io::Error,
     },
-    /// SQLite failed.
+    /// The database failed.
     #[error("could not {operation}")]
     Database {
         /// What was being done.

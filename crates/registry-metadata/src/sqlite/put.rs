@@ -1,10 +1,7 @@
 //! Pushing a manifest.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
-use bytes::Bytes;
-use registry_digest::Digest;
-use registry_types::{Descriptor, Manifest, RepositoryName, Tag};
 use rusqlite::params;
 
 use super::{
@@ -17,65 +14,12 @@ use super::{
     writer::Tx,
 };
 use crate::{
-    MetadataError, PutManifest,
+    MetadataError,
+    push::{Link, Put},
     sql::{blobs as blob_sql, manifests as sql, repositories as repository_sql},
 };
 
-/// Everything that the writer needs of a [`PutManifest`], taken out on the thread that asks.
-pub(super) struct Put {
-    repository: RepositoryName,
-    digest: Digest,
-    media_type: String,
-    subject: Option<String>,
-    artifact_type: Option<String>,
-    annotations: Option<String>,
-    bytes: Bytes,
-    /// What it refers to, each once and in order, and whether that must be there.
-    blobs: BTreeMap<Digest, bool>,
-    children: BTreeMap<Digest, bool>,
-    tags: Vec<Tag>,
-    actor: Option<String>,
-    /// Whether it has labels, which somebody is to read.
-    has_labels: bool,
-}
-
-/// A digest as it is stored, and the same again if it is here: the foreign key.
-struct Link {
-    digest: String,
-    target: Option<String>,
-}
-
 impl Put {
-    pub(super) fn new(put: &PutManifest<'_>) -> Put {
-        let manifest = put.manifest;
-        let required: BTreeSet<&Digest> = put.required.iter().chain(put.required_children).collect();
-        let marked = |descriptor: &Descriptor| (descriptor.digest, required.contains(&descriptor.digest));
-        let mut blobs: BTreeMap<Digest, bool> = manifest.blobs().map(marked).collect();
-        let mut children: BTreeMap<Digest, bool> = manifest.child_manifests().map(marked).collect();
-        let is_named = |digest: &&Digest| blobs.contains_key(digest) || children.contains_key(digest);
-        // Whatever else the caller requires is required, though the manifest does not name it.
-        let missing = |required: &[Digest]| -> Vec<Digest> {
-            required.iter().filter(|digest| !is_named(digest)).copied().collect()
-        };
-        let (more_blobs, more_children) = (missing(put.required), missing(put.required_children));
-        blobs.extend(more_blobs.into_iter().map(|digest| (digest, true)));
-        children.extend(more_children.into_iter().map(|digest| (digest, true)));
-        Put {
-            repository: put.repository.clone(),
-            digest: put.digest,
-            media_type: manifest.media_type().to_string(),
-            subject: manifest.subject().map(|subject| subject.digest.to_string()),
-            artifact_type: manifest.artifact_type().map(str::to_owned),
-            annotations: annotations(put),
-            bytes: manifest.bytes().clone(),
-            blobs,
-            children,
-            tags: put.tags.to_vec(),
-            actor: put.actor.map(str::to_owned),
-            has_labels: has_labels(manifest),
-        }
-    }
-
     /// References are checked, then manifest and references inserted, then tags set.
     pub(super) fn run(&self, tx: &Tx<'_>) -> Result<(), Fault> {
         let repository = repositories::create(tx, &self.repository)?;
@@ -174,19 +118,4 @@ fn insert_links(
         execute(tx.connection, sql, params![repository, manifest, link.digest, link.target])?;
     }
     Ok(())
-}
-
-/// Whether the config may have labels, or the manifest says itself when it expires.
-fn has_labels(manifest: &Manifest) -> bool {
-    let of_image =
-        ["application/vnd.oci.image.config.v1+json", "application/vnd.docker.container.image.v1+json"];
-    manifest.config().is_some_and(|config| of_image.contains(&config.media_type.as_str()))
-        || manifest.annotations().contains_key(crate::EXPIRES_AFTER)
-}
-
-/// Only referrers are listed with their annotations.
-fn annotations(put: &PutManifest<'_>) -> Option<String> {
-    let annotations = put.manifest.annotations();
-    let is_listed = put.manifest.subject().is_some() && !annotations.is_empty();
-    is_listed.then(|| serde_json::to_string(annotations).expect("texts by texts are JSON"))
 }

@@ -75,6 +75,10 @@ pub(super) fn due(connection: &Connection, limit: usize) -> rusqlite::Result<Vec
     })
 }
 
+pub(super) fn due_count(connection: &Connection, limit: usize) -> rusqlite::Result<u64> {
+    Ok(all(connection, sql::DUE_EACH, [signed(limit)], |_| Ok(()))?.len() as u64)
+}
+
 pub(super) fn done(tx: &Tx<'_>, location: &Location) -> rusqlite::Result<()> {
     execute(tx.connection, sql::DONE, [location.as_str()]).map(drop)
 }

@@ -7,10 +7,10 @@ use super::{
     statement::{all, execute, exists, one, parsed, signed},
     writer::Tx,
 };
-use crate::sql::repositories as sql;
-
-/// Sorts after every text that begins with what stands before it: names are ASCII.
-const HIGHEST: char = char::MAX;
+use crate::{
+    repository_set::{outermost, range_end},
+    sql::repositories as sql,
+};
 
 pub(super) fn id(connection: &Connection, name: &RepositoryName) -> rusqlite::Result<Option<i64>> {
     one(connection, sql::ID, [name.as_str()], |row| row.get(0))
@@ -48,7 +48,7 @@ fn page_of_prefixes(
 ) -> rusqlite::Result<Vec<RepositoryName>> {
     let mut page = Vec::new();
     for prefix in outermost(prefixes) {
-        let end = format!("{prefix}{HIGHEST}");
+        let end = range_end(prefix);
         let rest = signed(limit - page.len());
         if after >= end.as_str() || rest == 0 {
             continue;
@@ -60,14 +60,6 @@ fn page_of_prefixes(
         });
     }
     Ok(page)
-}
-
-/// In order, and without those that another one begins: what is left does not overlap.
-fn outermost(prefixes: &[String]) -> Vec<&str> {
-    let mut sorted: Vec<&str> = prefixes.iter().map(String::as_str).collect();
-    sorted.sort_unstable();
-    sorted.dedup_by(|longer, shorter| longer.starts_with(*shorter));
-    sorted
 }
 
 fn page_of_names(
@@ -93,16 +85,4 @@ fn page_of_names(
 
 fn name(row: &Row<'_>) -> rusqlite::Result<RepositoryName> {
     parsed(row, 0)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn prefixes_within_others_are_left_out() {
-        let prefixes = ["b/", "a/x/", "a/", "b/", "a/y"].map(str::to_owned);
-        assert_eq!(outermost(&prefixes), ["a/", "b/"]);
-        assert_eq!(outermost(&["z".to_owned(), String::new()]), [""]);
-    }
 }

@@ -9,7 +9,6 @@ use super::{
     blobs,
     fault::Fault,
     manifests,
-    put::Put,
     reclaim::{Garbage, enqueue},
     repositories,
     statement::{all, execute, exists, one, parsed, signed, unreadable},
@@ -18,6 +17,7 @@ use super::{
 };
 use crate::{
     MetadataError, PutManifest, Restored, TagChange, Trashed,
+    push::Put,
     sql::{collecting as collecting_sql, manifests as manifest_sql, restore as sql, tags as tag_sql},
 };
 

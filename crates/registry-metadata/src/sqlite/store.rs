@@ -8,9 +8,7 @@ use registry_types::{Descriptor, Location, Reference, RepositoryName, Repository
 use rusqlite::{Connection, params};
 
 use super::{
-    SqliteStore, audit, blobs, collect, deleted, expiry, manifests,
-    put::Put,
-    reclaim, repositories, restore,
+    SqliteStore, audit, blobs, collect, deleted, expiry, manifests, reclaim, repositories, restore,
     statement::{execute, exists, one},
     tags, uploads,
     writer::{
@@ -22,7 +20,7 @@ use crate::{
     Blob, ClaimedUpload, CollectRules, Collected, DeletedRepository, FinishUpload, ManifestPosition,
     MetadataError, MetadataStore, NewUpload, Preview, Purpose, PutManifest, QueuePosition, Reclaim, Restored,
     Result, StoredManifest, StoredObject, TagChange, Trashed, UnknownObject, UploadStatus, clock::millis,
-    sql,
+    push::Put, sql,
 };
 
 #[async_trait]
@@ -424,6 +422,10 @@ impl MetadataStore for SqliteStore {
         // Bytes must not go before the commit that gave them up can not be lost.
         self.settled(operation).await?;
         Ok(due)
+    }
+
+    async fn reclaimable_count(&self, limit: usize) -> Result<u64> {
+        self.readers.read("count bytes to reclaim", |connection| reclaim::due_count(connection, limit))
     }
 
     async fn reclaimed(&self, location: &Location) -> Result<()> {

@@ -1,0 +1,189 @@
+//! Blobs: which repositories have them, where their bytes lie, and their leases.
+
+use async_trait::async_trait;
+use registry_digest::Digest;
+use registry_types::{Location, RepositoryName};
+use tokio_postgres::Row;
+
+use super::{
+    connection::Connection,
+    fault::Fault,
+    reclaim::{Garbage, enqueue, in_order},
+    repositories,
+    row::{all_parsed, column, parsed, signed, unsigned},
+    sql as own,
+    transaction::{Tx, Work},
+};
+use crate::{
+    Blob, MetadataError, REFERRING_MAX,
+    sql::{blobs as sql, reclaim as reclaim_sql},
+};
+
+/// A blob, and whether a client may be told of it without a write.
+pub(super) struct Promised {
+    pub(super) blob: Blob,
+    pub(super) is_safe: bool,
+}
+
+pub(super) async fn read(
+    connection: &Connection,
+    repository: &RepositoryName,
+    digest: &Digest,
+) -> Result<Option<Blob>, Fault> {
+    let row = connection.one(sql::READ, &[&repository.as_str(), &digest.to_string()]).await?;
+    row.map(|row| blob(&row)).transpose()
+}
+
+pub(super) async fn promise(
+    connection: &Connection,
+    repository: &RepositoryName,
+    digest: &Digest,
+    lease_ms: i64,
+) -> Result<Option<Promised>, Fault> {
+    let row = connection.one(sql::PROMISE, &[&lease_ms, &repository.as_str(), &digest.to_string()]).await?;
+    row.map(|row| Ok(Promised { blob: blob(&row)?, is_safe: column::<i32>(&row, 2)? == 1 })).transpose()
+}
+
+pub(super) async fn object(connection: &Connection, digest: &Digest) -> Result<Option<Blob>, Fault> {
+    let row = connection.one(sql::OBJECT, &[&digest.to_string()]).await?;
+    row.map(|row| blob(&row)).transpose()
+}
+
+pub(super) async fn repositories_with(
+    connection: &Connection,
+    digest: &Digest,
+    limit: usize,
+) -> Result<Vec<RepositoryName>, Fault> {
+    all_parsed(&connection.all(sql::REPOSITORIES, &[&digest.to_string(), &signed(limit)]).await?)
+}
+
+/// Hides an object, if there is one.
+pub(super) struct MarkBad(pub(super) Location);
+
+#[async_trait]
+impl Work for MarkBad {
+    type Output = ();
+
+    async fn run(&self, tx: &Tx<'_>) -> Result<(), Fault> {
+        tx.execute(sql::MARK_BAD, &[&self.0.as_str()]).await.map(drop)
+    }
+}
+
+/// Grants a new lease to a blob that is about to be promised. [`MetadataError::BlobUnknown`] if it went in the meantime.
+pub(super) struct Renew {
+    pub(super) repository: RepositoryName,
+    pub(super) digest: Digest,
+}
+
+#[async_trait]
+impl Work for Renew {
+    type Output = Blob;
+
+    async fn run(&self, tx: &Tx<'_>) -> Result<Blob, Fault> {
+        let unknown = || MetadataError::BlobUnknown { digest: self.digest };
+        let id = repositories::id(tx, &self.repository).await?.ok_or_else(unknown)?;
+        let (text, grant_ms) = (self.digest.to_string(), tx.options.grant_ms());
+        tx.ready(&[reclaim_sql::ENQUEUE, sql::GRANT, sql::READ]).await?;
+        let parameters: [&(dyn tokio_postgres::types::ToSql + Sync); 3] = [&grant_ms, &id, &text];
+        let ((), granted, blob) = pipeline!(
+            enqueue(tx, Garbage::Blob(id), &self.digest, grant_ms, "lease"),
+            async { tx.execute(sql::GRANT, &parameters).await },
+            read(tx, &self.repository, &self.digest),
+        )?;
+        // Hits no row if the blob went; nothing may be promised then.
+        blob.filter(|_| granted > 0).ok_or_else(|| unknown().into())
+    }
+}
+
+/// Grants a lease to those of some blobs that lost a reference just now, in this transaction, and have none left.
+pub(super) async fn dereferenced(tx: &Tx<'_>, repository: i64, digests: &[Digest]) -> Result<(), Fault> {
+    let (texts, grant_ms) = (in_order(digests), tx.options.grant_ms());
+    if texts.is_empty() {
+        return Ok(());
+    }
+    let (kind, _) = Garbage::Blob(repository).key();
+    tx.ready(&[own::LOCK_QUEUED, own::LOCK_BLOBS, own::GRANT_UNREFERENCED_BLOBS]).await?;
+    // Each statement begins when the one before has its locks, and sees what was committed until then.
+    let (_, _, granted) = pipeline!(
+        async { tx.all(own::LOCK_QUEUED, &[&kind, &repository, &texts]).await },
+        async { tx.all(own::LOCK_BLOBS, &[&repository, &texts]).await },
+        async { tx.all(own::GRANT_UNREFERENCED_BLOBS, &[&grant_ms, &repository, &texts]).await },
+    )?;
+    let granted: Vec<Digest> = all_parsed(&granted)?;
+    if !granted.is_empty() {
+        let row: [&(dyn tokio_postgres::types::ToSql + Sync); 5] =
+            [&kind, &repository, &in_order(&granted), &grant_ms, &"dereferenced"];
+        tx.execute(own::ENQUEUE_ALL, &row).await?;
+    }
+    Ok(())
+}
+
+/// The statements of [`link`], for [`Connection::ready`].
+pub(super) const LINK: [&str; 3] = [reclaim_sql::ENQUEUE, sql::LINK, sql::LINK_WAITING];
+
+/// Puts a blob whose digest is known into a repository, with a lease, and gives it to the manifests that wait for it.
+/// First the queue: there it meets whoever is about to wait for it.
+pub(super) async fn link(tx: &Tx<'_>, repository: i64, digest: &Digest) -> Result<(), Fault> {
+    let (text, grant_ms) = (digest.to_string(), tx.options.grant_ms());
+    tx.ready(&LINK).await?;
+    pipeline!(
+        enqueue(tx, Garbage::Blob(repository), digest, grant_ms, "lease"),
+        async { tx.execute(sql::LINK, &[&repository, &text, &grant_ms]).await },
+        async { tx.execute(sql::LINK_WAITING, &[&repository, &text]).await },
+    )?;
+    Ok(())
+}
+
+/// Puts a blob of one repository into another one; whether it is there.
+pub(super) struct Mount {
+    pub(super) from: RepositoryName,
+    pub(super) to: RepositoryName,
+    pub(super) digest: Digest,
+}
+
+#[async_trait]
+impl Work for Mount {
+    type Output = bool;
+
+    async fn run(&self, tx: &Tx<'_>) -> Result<bool, Fault> {
+        if read(tx, &self.from, &self.digest).await?.is_none() {
+            return Ok(false);
+        }
+        let to = repositories::create(tx, &self.to).await?;
+        link(tx, to, &self.digest).await?;
+        Ok(true)
+    }
+}
+
+/// Removes a blob from a repository.
+pub(super) struct Delete {
+    pub(super) repository: RepositoryName,
+    pub(super) digest: Digest,
+}
+
+#[async_trait]
+impl Work for Delete {
+    type Output = ();
+
+    async fn run(&self, tx: &Tx<'_>) -> Result<(), Fault> {
+        let (digest, text) = (self.digest, self.digest.to_string());
+        let unknown = || MetadataError::BlobUnknown { digest };
+        let id = repositories::id(tx, &self.repository).await?.ok_or_else(unknown)?;
+        tx.ready(&[own::LOCK_BLOB, sql::REFERRING]).await?;
+        let (is_linked, by) = pipeline!(async { tx.exists(own::LOCK_BLOB, &[&id, &text]).await }, async {
+            tx.all(sql::REFERRING, &[&id, &text, &signed(REFERRING_MAX)]).await
+        },)?;
+        if !is_linked {
+            return Err(unknown().into());
+        }
+        if !by.is_empty() {
+            return Err(MetadataError::BlobReferenced { digest, by: all_parsed(&by)? }.into());
+        }
+        tx.execute(sql::UNLINK, &[&id, &text]).await?;
+        enqueue(tx, Garbage::Digest, &digest, 0, "deleted").await
+    }
+}
+
+fn blob(row: &Row) -> Result<Blob, Fault> {
+    Ok(Blob { location: parsed(row, 0)?, size_bytes: unsigned(row, 1)? })
+}

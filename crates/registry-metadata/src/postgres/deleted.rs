@@ -1,0 +1,175 @@
+//! Deleted repositories: set aside, brought back, worked off.
+
+use async_trait::async_trait;
+use registry_digest::Digest;
+use registry_types::RepositoryName;
+
+use super::{
+    connection::Connection,
+    fault::Fault,
+    reclaim::{Garbage, dequeue, enqueue_digests},
+    repositories,
+    row::{all_parsed, column, signed},
+    sql as own,
+    transaction::{Tx, Work},
+};
+use crate::{
+    Candidate, CandidateKind, Collected, DeletedRepository, MetadataError, Verdict,
+    repository_set::{former_name, name_aside},
+    sql::{blobs as blob_sql, collecting as collecting_sql, manifests as manifest_sql, restore as sql},
+};
+
+/// Gives a repository a name that is none, under which all that is in it lies until it is worked off. What is on its way
+/// into it is waited for; what comes later finds no repository, or makes a new one.
+pub(super) struct SetAside(pub(super) RepositoryName);
+
+#[async_trait]
+impl Work for SetAside {
+    type Output = ();
+
+    async fn run(&self, tx: &Tx<'_>) -> Result<(), Fault> {
+        let unknown = || MetadataError::RepositoryUnknown { name: self.0.clone() };
+        let id = repositories::id(tx, &self.0).await?.ok_or_else(unknown)?;
+        let (name, window_ms) = (name_aside(id, &self.0), tx.options.undelete_window_ms());
+        tx.execute(sql::SET_ASIDE, &[&name, &window_ms, &id]).await.map(drop)
+    }
+}
+
+pub(super) async fn deleted(connection: &Connection) -> Result<Vec<DeletedRepository>, Fault> {
+    let mut repositories = Vec::new();
+    for row in connection.all(sql::DELETED, &[]).await? {
+        let (name, purge_at_ms): (String, i64) = (column(&row, 1)?, column(&row, 2)?);
+        if let Some(name) = former_name(&name).and_then(|name| name.parse().ok()) {
+            repositories.push(DeletedRepository { name, purge_at_ms });
+        }
+    }
+    Ok(repositories)
+}
+
+pub(super) struct BringBack(pub(super) RepositoryName);
+
+#[async_trait]
+impl Work for BringBack {
+    type Output = ();
+
+    /// If the name is taken at this moment, this fails by its unique key, and finds it taken in the next run.
+    async fn run(&self, tx: &Tx<'_>) -> Result<(), Fault> {
+        let name = &self.0;
+        if repositories::id(tx, name).await?.is_some() {
+            return Err(MetadataError::RepositoryExists { name: name.clone() }.into());
+        }
+        let mut last = None;
+        for row in tx.all(sql::DELETED, &[]).await? {
+            let aside: String = column(&row, 1)?;
+            if former_name(&aside) == Some(name.as_str()) {
+                last = Some(column::<i64>(&row, 0)?);
+            }
+        }
+        let id = last.ok_or_else(|| MetadataError::RepositoryUnknown { name: name.clone() })?;
+        match tx.execute(sql::BRING_BACK, &[&name.as_str(), &id]).await? {
+            0 => Err(Fault::Again),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Removes up to `limit` rows of a repository whose time is over, and the repository with the last of them.
+pub(super) struct WorkOff {
+    pub(super) limit: usize,
+}
+
+#[async_trait]
+impl Work for WorkOff {
+    type Output = Vec<Collected>;
+
+    async fn run(&self, tx: &Tx<'_>) -> Result<Vec<Collected>, Fault> {
+        if self.limit == 0 {
+            return Ok(Vec::new());
+        }
+        let Some(due) = tx.one(own::TAKE_DUE_REPOSITORY, &[]).await? else { return Ok(Vec::new()) };
+        let (id, name): (i64, String) = (column(&due, 0)?, column(&due, 1)?);
+        let limit = self.limit;
+        for step in 0..5 {
+            let done = match step {
+                0 => manifests(tx, id, limit).await?,
+                1 => blobs(tx, id, limit).await?,
+                2 => running_uploads(tx, id, limit).await?,
+                3 => trash(tx, id, limit).await?,
+                _ => history(tx, id, limit).await?,
+            };
+            if !done.is_empty() {
+                return Ok(done);
+            }
+        }
+        tx.execute(sql::DELETE_REPOSITORY, &[&id]).await?;
+        Ok(vec![gone(CandidateKind::Repository, former_name(&name).unwrap_or(&name).to_owned())])
+    }
+}
+
+fn gone(kind: CandidateKind, digest: String) -> Collected {
+    let reason = "repository deleted".to_owned();
+    let candidate = Candidate { kind, repository: None, digest, reason };
+    Collected { candidate, verdict: Verdict::Removed { bytes: 0 } }
+}
+
+async fn texts(tx: &Tx<'_>, sql: &'static str, id: i64, limit: usize) -> Result<Vec<String>, Fault> {
+    tx.all(sql, &[&id, &signed(limit)]).await?.iter().map(|row| column(row, 0)).collect()
+}
+
+/// In any order: whoever lists a manifest goes as well.
+async fn manifests(tx: &Tx<'_>, id: i64, limit: usize) -> Result<Vec<Collected>, Fault> {
+    let digests = texts(tx, sql::SOME_MANIFESTS, id, limit).await?;
+    for digest in &digests {
+        let row: super::connection::Parameters<'_> = &[&id, digest];
+        tx.execute(sql::DELETE_TAGS, row).await?;
+        tx.execute(sql::UNLINK_CHILD, row).await?;
+        tx.all(manifest_sql::DELETE_BLOBS, row).await?;
+        tx.all(manifest_sql::DELETE_CHILDREN, row).await?;
+        tx.execute(manifest_sql::DELETE, row).await?;
+        dequeue(tx, Garbage::Label(id), digest).await?;
+    }
+    Ok(digests.into_iter().map(|digest| gone(CandidateKind::Manifest, digest)).collect())
+}
+
+async fn blobs(tx: &Tx<'_>, id: i64, limit: usize) -> Result<Vec<Collected>, Fault> {
+    let digests: Vec<Digest> = all_parsed(&tx.all(sql::SOME_BLOBS, &[&id, &signed(limit)]).await?)?;
+    for digest in &digests {
+        tx.execute(blob_sql::UNLINK, &[&id, &digest.to_string()]).await?;
+    }
+    enqueue_digests(tx, &digests, "repository deleted").await?;
+    Ok(digests.into_iter().map(|digest| gone(CandidateKind::Blob, digest.to_string())).collect())
+}
+
+async fn running_uploads(tx: &Tx<'_>, id: i64, limit: usize) -> Result<Vec<Collected>, Fault> {
+    let ids = texts(tx, sql::SOME_UPLOADS, id, limit).await?;
+    if !ids.is_empty() {
+        tx.execute(own::CANCEL_OF_REPOSITORY, &[&ids, &"repository deleted"]).await?;
+    }
+    Ok(ids.into_iter().map(|upload| gone(CandidateKind::Upload, upload)).collect())
+}
+
+async fn trash(tx: &Tx<'_>, id: i64, limit: usize) -> Result<Vec<Collected>, Fault> {
+    let mut done = Vec::new();
+    for row in tx.all(sql::SOME_TRASHED_TAGS, &[&id, &signed(limit)]).await? {
+        let (name, digest): (String, String) = (column(&row, 0)?, column(&row, 1)?);
+        tx.execute(collecting_sql::PURGE_TAG, &[&id, &name, &digest]).await?;
+        done.push(gone(CandidateKind::TrashedTag, digest));
+    }
+    let mut blobs: Vec<Digest> = Vec::new();
+    for digest in texts(tx, sql::SOME_TRASHED_MANIFESTS, id, limit - done.len()).await? {
+        let row: super::connection::Parameters<'_> = &[&id, &digest];
+        blobs.extend(all_parsed::<Digest>(&tx.all(collecting_sql::PURGE_BLOBS, row).await?)?);
+        tx.execute(collecting_sql::PURGE_MANIFEST, row).await?;
+        done.push(gone(CandidateKind::TrashedManifest, digest.clone()));
+    }
+    enqueue_digests(tx, &blobs, "purged").await?;
+    Ok(done)
+}
+
+/// What is small, a good deal at a time.
+async fn history(tx: &Tx<'_>, id: i64, limit: usize) -> Result<Vec<Collected>, Fault> {
+    let limit = signed(limit);
+    let some: super::connection::Parameters<'_> = &[&id, &limit];
+    let rows = tx.execute(sql::DELETE_HISTORY, some).await? + tx.execute(sql::DELETE_USAGE, some).await?;
+    Ok((0..rows.min(1)).map(|_| gone(CandidateKind::TrashedTag, String::new())).collect())
+}

@@ -1,0 +1,172 @@
+//! [`PostgresStore`]: metadata in a PostgreSQL database that several nodes share.
+
+/// Asks on a connection, `$again` times once more if that turns out to be gone: the server may have been restarted. (A
+/// macro, since a closure that borrows can not say that its future may move between threads.)
+macro_rules! ask {
+    ($self:ident, $again:expr, $operation:expr, |$connection:ident| $work:expr) => {{
+        let mut again: u32 = $again;
+        loop {
+            let answer = match $self.pool.connection().await {
+                Ok($connection) => {
+                    let answer = $work.await;
+                    $self.note(&$connection, &answer);
+                    answer
+                }
+                Err(fault) => Err(fault),
+            };
+            match answer {
+                Err(fault) if again > 0 && fault.is_lost() => again -= 1,
+                answer => break answer.map_err(|fault| fault.explain($operation)),
+            }
+        }
+    }};
+}
+
+/// Reads. Each statement by itself sees one state of the database.
+macro_rules! read {
+    ($self:ident, $operation:expr, |$connection:ident| $work:expr) => {
+        ask!($self, 1, $operation, |$connection| $work)
+    };
+}
+
+/// Writes with one statement, which is a transaction by itself. Not done again: what became of it is not known.
+macro_rules! write {
+    ($self:ident, $operation:expr, |$connection:ident| $work:expr) => {
+        ask!($self, 0, $operation, |$connection| $work)
+    };
+}
+
+/// Sends statements one after the other without waiting for answers in between; gives the answers, or the first failure:
+/// after it the transaction is over, and whatever else fails says only that.
+macro_rules! pipeline {
+    ($($statement:expr),+ $(,)?) => {
+        $crate::postgres::pipeline::Answers::all(tokio::join!(biased; $($statement),+))
+    };
+}
+
+mod audit;
+mod blobs;
+mod claims;
+mod collect;
+mod connection;
+mod deleted;
+mod expiry;
+mod fault;
+mod manifests;
+mod migrate;
+mod options;
+mod pipeline;
+mod pool;
+mod put;
+mod reclaim;
+mod repositories;
+mod restore;
+mod row;
+#[cfg(feature = "postgres-server")]
+pub mod server;
+mod sql;
+mod store;
+mod tags;
+#[cfg(test)]
+#[cfg(feature = "postgres-server")]
+mod tests;
+mod tls;
+mod transaction;
+pub mod transfer;
+mod uploads;
+
+use std::{fmt, sync::Arc};
+
+use tokio::task::AbortHandle;
+
+pub use self::options::{PoolOptions, PostgresOptions};
+use self::{
+    claims::Claims,
+    fault::{Fault, Remedy},
+    pool::{Pool, Pooled},
+    transaction::Work,
+};
+use crate::{OpenError, Options, Result};
+
+/// Metadata in a PostgreSQL database. Any number of processes may serve from one.
+///
+/// **Time** is the database's: nodes whose clocks differ agree on leases and claims.
+///
+/// **Uploads** may go on at any node. A node claims a session's row for as long as it works on it and renews that claim;
+/// a node that dies, or is cut off, loses it after a minute. Giving a claim back is a write that
+/// [`release_upload`](crate::MetadataStore::release_upload) does not wait for; a request that meets a claim of another
+/// node therefore looks again for a second before it is told that the session is busy.
+///
+/// **Durability** is what the server is set to (`synchronous_commit`), also for what waits for a standby. Only sessions of
+/// uploads do not wait for the server's disk: a crash of the server may cost those of the last second, and their clients
+/// begin again.
+///
+/// **A database that is gone** is told of within a second, and to those who come right after at once, as
+/// [`Unavailable`](crate::MetadataError::Unavailable). When it is back, the next request finds it. If the answer to a
+/// commit is lost, nobody knows whether it was done; that is `Unavailable` too, and doing the same again is right in
+/// either case.
+///
+/// **Background work** that [`expire_uploads`](crate::MetadataStore::expire_uploads) and
+/// [`reclaimable`](crate::MetadataStore::reclaimable) give out is given to one node: what `reclaimable` told one is told
+/// to another only if it was not done after ten minutes.
+///
+/// Must be opened and used within a tokio runtime with its I/O and timers on.
+pub struct PostgresStore {
+    pool: Arc<Pool>,
+    claims: Claims,
+    options: Options,
+    place: String,
+    keeper: AbortHandle,
+}
+
+impl PostgresStore {
+    /// Connects and brings the schema up to date. If the database is starting, waits for it some seconds.
+    ///
+    /// # Errors
+    /// See [`OpenError`].
+    pub async fn open(
+        postgres: &PostgresOptions,
+        options: Options,
+    ) -> std::result::Result<PostgresStore, OpenError> {
+        let pool = Pool::new(postgres)?;
+        migrate::migrate(&pool).await?;
+        let claims = Claims::default();
+        let keeper = tokio::spawn(claims::keep(claims.clone(), pool.clone())).abort_handle();
+        Ok(PostgresStore { pool, claims, options, place: postgres.place(), keeper })
+    }
+
+    async fn transact<W: Work>(&self, operation: &'static str, work: W) -> Result<W::Output> {
+        self.transact_holding(operation, (), work).await
+    }
+
+    async fn transact_holding<W: Work, H: Send + 'static>(
+        &self,
+        operation: &'static str,
+        hold: H,
+        work: W,
+    ) -> Result<W::Output> {
+        transaction::transact(&self.pool, &self.options, operation, hold, work).await
+    }
+
+    /// Gives up what is gone, so that the next attempt is with a new connection.
+    fn note<T>(&self, connection: &Pooled, answer: &std::result::Result<T, Fault>) {
+        if let Err(fault) = answer
+            && fault.remedy() == Remedy::Reconnect
+        {
+            connection.set_spoilt(true);
+            self.pool.lost(matches!(fault, Fault::Silent));
+        }
+    }
+}
+
+impl Drop for PostgresStore {
+    fn drop(&mut self) {
+        self.keeper.abort();
+    }
+}
+
+impl fmt::Debug for PostgresStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PostgresStore").field("place", &self.place).finish_non_exhaustive()
+    }
+}

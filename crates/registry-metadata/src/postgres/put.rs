@@ -1,0 +1,270 @@
+//! Pushing a manifest: two round trips and the commit, if its tags are new.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use async_trait::async_trait;
+use futures_util::future::join_all;
+use registry_digest::Digest;
+use registry_types::Tag;
+use tokio_postgres::Row;
+
+use super::{
+    expiry,
+    fault::Fault,
+    manifests,
+    reclaim::Garbage,
+    repositories,
+    row::{column, parsed, signed},
+    sql as own, tags,
+    transaction::{Tx, Work},
+};
+use crate::{
+    MetadataError,
+    push::{Link, Put},
+    sql::manifests as sql,
+};
+
+/// Why a row is on the queue where a manifest and those who wait for it meet.
+const ARRIVING: &str = "arriving";
+
+/// Why a row is on the queue for something that is referred to and not here.
+const AWAITED: &str = "awaited";
+
+/// What is sent for references, for [`Connection::ready`](super::connection::Connection::ready).
+const REFER: [&str; 6] =
+    [own::INSERT_BLOBS, own::INSERT_CHILDREN, own::LIST, own::MEET, sql::LINK_WAITING, own::PART];
+
+/// What is there before anything is written.
+struct Found {
+    repository: Option<i64>,
+    /// The blobs that are here, and whether their bytes are bad.
+    blobs: BTreeMap<Digest, bool>,
+    children: BTreeSet<Digest>,
+    tags: BTreeMap<Tag, Digest>,
+}
+
+#[async_trait]
+impl Work for Put {
+    type Output = ();
+
+    /// References are checked, then manifest and references inserted, then tags set.
+    async fn run(&self, tx: &Tx<'_>) -> Result<(), Fault> {
+        let mut found = self.look(tx).await?;
+        self.refuse_if_incomplete(&found)?;
+        let repository = match found.repository {
+            Some(repository) => repository,
+            None => repositories::create(tx, &self.repository).await?,
+        };
+        if self.meet_those_that_are_missing(tx, repository, &found.blobs, &found.children).await? {
+            (found.blobs, found.children) = self.look_for_references(tx).await?;
+        }
+        self.write(tx, repository, &found).await?;
+        if !self.tags.is_empty() {
+            expiry::begin(tx, repository, &self.digest).await?;
+        }
+        let moved: Vec<Digest> = found.tags.values().filter(|old| **old != self.digest).copied().collect();
+        manifests::dereferenced(tx, repository, &moved, "tag moved").await
+    }
+}
+
+impl Put {
+    async fn look(&self, tx: &Tx<'_>) -> Result<Found, Fault> {
+        let name = self.repository.as_str();
+        let tags: Vec<&str> = self.tags.iter().map(Tag::as_str).collect();
+        let (repository, (blobs, children), tags) =
+            pipeline!(repositories::id(tx, &self.repository), self.look_for_references(tx), async {
+                tx.all(own::LOCK_TAGS, &[&name, &tags]).await
+            },)?;
+        let tag = |row: &Row| Ok((parsed(row, 0)?, parsed(row, 1)?));
+        let tags = tags.iter().map(tag).collect::<Result<_, Fault>>()?;
+        Ok(Found { repository, blobs, children, tags })
+    }
+
+    /// The blobs that are here and whether their bytes are bad, and the children, with the manifest itself among them if it
+    /// is here.
+    async fn look_for_references(
+        &self,
+        tx: &Tx<'_>,
+    ) -> Result<(BTreeMap<Digest, bool>, BTreeSet<Digest>), Fault> {
+        let (name, blobs, mut children) =
+            (self.repository.as_str(), texts(&self.blobs), texts(&self.children));
+        children.push(self.digest.to_string());
+        let (blobs, children) = pipeline!(async { tx.all(own::LINKED_OF, &[&name, &blobs]).await }, async {
+            tx.all(own::HERE_OF, &[&name, &children]).await
+        },)?;
+        let blob = |row: &Row| Ok((parsed(row, 0)?, column::<i64>(row, 1)? == 1));
+        let blobs = blobs.iter().map(blob).collect::<Result<_, Fault>>()?;
+        let children = children.iter().map(|row| parsed(row, 0)).collect::<Result<_, Fault>>()?;
+        Ok((blobs, children))
+    }
+
+    /// All that is required and is not here is told at once. Bad bytes count as absent, so that the client pushes them
+    /// again; but the link is there and is kept.
+    fn refuse_if_incomplete(&self, found: &Found) -> Result<(), Fault> {
+        let required = |digests: &BTreeMap<Digest, bool>| -> Vec<Digest> {
+            digests.iter().filter(|(_, is_required)| **is_required).map(|(digest, _)| *digest).collect()
+        };
+        let blobs = required(&self.blobs).into_iter().filter(|blob| found.blobs.get(blob) != Some(&false));
+        let children = required(&self.children).into_iter().filter(|child| !found.children.contains(child));
+        let missing: BTreeSet<Digest> = blobs.chain(children).collect();
+        if missing.is_empty() {
+            return Ok(());
+        }
+        Err(MetadataError::MissingReferences { digests: missing.into_iter().collect() }.into())
+    }
+
+    /// What is referred to and not here may be on its way in by another transaction, which would not see that we wait
+    /// for it. Both write its row of the queue first, so one of them looks after the other. Whether there was any.
+    async fn meet_those_that_are_missing(
+        &self,
+        tx: &Tx<'_>,
+        repository: i64,
+        blobs_here: &BTreeMap<Digest, bool>,
+        children_here: &BTreeSet<Digest>,
+    ) -> Result<bool, Fault> {
+        let blobs: Vec<String> =
+            self.blobs.keys().filter(|blob| !blobs_here.contains_key(blob)).map(Digest::to_string).collect();
+        let is_child_missing = |child: &&Digest| !children_here.contains(child) && **child != self.digest;
+        let children: Vec<String> =
+            self.children.keys().filter(is_child_missing).map(Digest::to_string).collect();
+        let missing = [(Garbage::Blob(repository), &blobs), (Garbage::Manifest(repository), &children)];
+        for (garbage, digests) in missing.into_iter().filter(|(_, digests)| !digests.is_empty()) {
+            meet(tx, garbage, digests, AWAITED).await?;
+            part(tx, garbage, digests, AWAITED).await?;
+        }
+        Ok(!blobs.is_empty() || !children.is_empty())
+    }
+
+    /// Everything in one go; only the tags if the manifest is here. (If somebody is deleting it, its foreign keys fail, and
+    /// it goes in again.)
+    async fn write(&self, tx: &Tx<'_>, repository: i64, found: &Found) -> Result<(), Fault> {
+        tx.ready(&tags::SET).await?;
+        tx.ready(&manifests::GRANT).await?;
+        if found.children.contains(&self.digest) {
+            return self.refer(tx, repository, found).await;
+        }
+        let insert = if self.has_labels { own::INSERT_LABELLED } else { sql::INSERT };
+        tx.ready(&[insert]).await?;
+        tx.ready(&REFER).await?;
+        pipeline!(
+            self.insert_manifest(tx, repository, insert),
+            self.send_references(tx, repository, &found.blobs, &found.children),
+            self.refer(tx, repository, found),
+            self.arrive(tx, repository),
+        )?;
+        Ok(())
+    }
+
+    /// For a manifest whose row is here again: its references, and what waits for it.
+    pub(super) async fn link_again(&self, tx: &Tx<'_>, repository: i64) -> Result<(), Fault> {
+        let (mut blobs, mut children) = self.look_for_references(tx).await?;
+        if self.meet_those_that_are_missing(tx, repository, &blobs, &children).await? {
+            (blobs, children) = self.look_for_references(tx).await?;
+        }
+        tx.ready(&REFER).await?;
+        pipeline!(self.send_references(tx, repository, &blobs, &children), self.arrive(tx, repository),)?;
+        Ok(())
+    }
+
+    /// Meets those who wait for this manifest, and gives it to them. After the tags, which everybody locks before the queue.
+    async fn arrive(&self, tx: &Tx<'_>, repository: i64) -> Result<(), Fault> {
+        let (garbage, digest) = (Garbage::Manifest(repository), [self.digest.to_string()]);
+        pipeline!(
+            meet(tx, garbage, &digest, ARRIVING),
+            async { tx.execute(sql::LINK_WAITING, &[&repository, &digest[0]]).await },
+            part(tx, garbage, &digest, ARRIVING),
+        )?;
+        Ok(())
+    }
+
+    async fn send_references(
+        &self,
+        tx: &Tx<'_>,
+        repository: i64,
+        blobs: &BTreeMap<Digest, bool>,
+        children: &BTreeSet<Digest>,
+    ) -> Result<(), Fault> {
+        let manifest = self.digest.to_string();
+        let blobs = links(&self.blobs, |digest| blobs.contains_key(digest));
+        let children = links(&self.children, |digest| children.contains(digest));
+        pipeline!(
+            async { tx.execute(own::INSERT_BLOBS, &[&repository, &manifest, &blobs.0, &blobs.1]).await },
+            async {
+                tx.execute(own::INSERT_CHILDREN, &[&repository, &manifest, &children.0, &children.1]).await
+            },
+            async { tx.execute(own::LIST, &[&repository]).await },
+        )?;
+        Ok(())
+    }
+
+    async fn insert_manifest(
+        &self,
+        tx: &Tx<'_>,
+        repository: i64,
+        insert: &'static str,
+    ) -> Result<u64, Fault> {
+        let (digest, size_bytes) = (self.digest.to_string(), signed(self.bytes.len()));
+        let row: super::connection::Parameters<'_> = &[
+            &repository,
+            &digest,
+            &self.media_type,
+            &size_bytes,
+            &self.subject,
+            &self.artifact_type,
+            &tx.options.grant_ms(),
+            &self.actor,
+            &self.annotations,
+            &&self.bytes[..],
+        ];
+        tx.execute(insert, row).await
+    }
+
+    /// Sets the tags, or grants a lease: nothing may refer to it yet, and its pusher is told that it is here.
+    async fn refer(&self, tx: &Tx<'_>, repository: i64, found: &Found) -> Result<(), Fault> {
+        if self.tags.is_empty() {
+            // It was here, and somebody is deleting it: then it goes in again.
+            return if manifests::grant(tx, repository, &self.digest, "pushed").await? {
+                Ok(())
+            } else {
+                Err(Fault::Again)
+            };
+        }
+        let actor = self.actor.as_deref();
+        let unique: BTreeSet<&Tag> = self.tags.iter().collect();
+        let set = |tag| {
+            let (name, old) = (&self.repository, found.tags.get(tag));
+            tags::set(tx, tags::Change { repository, name, tag, old, actor }, &self.digest)
+        };
+        // As in a pipeline: the first failure is the cause of the others.
+        join_all(unique.into_iter().map(set)).await.into_iter().collect()
+    }
+}
+
+/// Writes the rows where those who wait for something and whoever brings it meet.
+async fn meet(tx: &Tx<'_>, garbage: Garbage, digests: &[String], reason: &str) -> Result<(), Fault> {
+    let ((kind, repository), grant_ms) = (garbage.key(), tx.options.grant_ms());
+    tx.execute(own::MEET, &[&kind, &repository, &digests, &grant_ms, &reason]).await.map(drop)
+}
+
+/// Removes those rows, if they are nothing else. Others wait for them until this transaction ends.
+async fn part(tx: &Tx<'_>, garbage: Garbage, digests: &[String], reason: &str) -> Result<(), Fault> {
+    let (kind, repository) = garbage.key();
+    tx.execute(own::PART, &[&kind, &repository, &digests, &reason]).await.map(drop)
+}
+
+/// The texts of digests, in order.
+fn texts(digests: &BTreeMap<Digest, bool>) -> Vec<String> {
+    digests.keys().map(Digest::to_string).collect()
+}
+
+/// The columns of references, in order: digests, and the same again for those that are here.
+fn links(
+    digests: &BTreeMap<Digest, bool>,
+    is_here: impl Fn(&Digest) -> bool,
+) -> (Vec<String>, Vec<Option<String>>) {
+    let link = |digest: &Digest| {
+        let text = digest.to_string();
+        Link { target: is_here(digest).then(|| text.clone()), digest: text }
+    };
+    digests.keys().map(link).map(|link| (link.digest, link.target)).unzip()
+}

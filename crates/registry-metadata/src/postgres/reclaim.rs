@@ -1,0 +1,119 @@
+//! What may have become garbage, and bytes that have.
+
+use std::time::Duration;
+
+use registry_digest::Digest;
+use registry_types::Location;
+
+use super::{
+    connection::{Connection, Parameters},
+    fault::Fault,
+    row::{column, parsed, signed},
+    sql as own,
+    transaction::Tx,
+};
+use crate::{
+    Reclaim,
+    clock::millis,
+    sql::{collecting as collecting_sql, reclaim as sql},
+};
+
+/// For how long a node has the bytes for itself that it is told to delete. What it did not delete by then is told again.
+const TAKEN: Duration = Duration::from_secs(10 * 60);
+
+/// What is on the collector's queue.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Garbage {
+    /// A blob of a repository: nothing there may refer to it any more.
+    Blob(i64),
+    /// A manifest of a repository, likewise.
+    Manifest(i64),
+    /// A digest: no repository may have it any more.
+    Digest,
+    /// An image of a repository: its labels may say how long a tag leads to it.
+    Label(i64),
+    /// A manifest of a repository to which tags lead that expire.
+    Expiry(i64),
+}
+
+impl Garbage {
+    /// Its columns `kind` and `repository`.
+    pub(super) fn key(self) -> (&'static str, i64) {
+        match self {
+            Garbage::Blob(repository) => ("blob", repository),
+            Garbage::Manifest(repository) => ("manifest", repository),
+            // No repository has the number 0.
+            Garbage::Digest => ("digest", 0),
+            Garbage::Label(repository) => ("label", repository),
+            Garbage::Expiry(repository) => ("expiry", repository),
+        }
+    }
+}
+
+/// Asks the collector to look at something, `in_ms` from now.
+pub(super) async fn enqueue(
+    tx: &Tx<'_>,
+    garbage: Garbage,
+    digest: &Digest,
+    in_ms: i64,
+    reason: &str,
+) -> Result<(), Fault> {
+    let (kind, repository) = garbage.key();
+    tx.execute(sql::ENQUEUE, &[&kind, &repository, &digest.to_string(), &in_ms, &reason]).await.map(drop)
+}
+
+/// As [`enqueue`], unless it is down for an earlier time.
+pub(super) async fn enqueue_earlier(
+    tx: &Tx<'_>,
+    garbage: Garbage,
+    digest: &Digest,
+    in_ms: i64,
+    reason: &str,
+) -> Result<(), Fault> {
+    let (kind, repository) = garbage.key();
+    let row: Parameters<'_> = &[&kind, &repository, &digest.to_string(), &in_ms, &reason];
+    tx.execute(sql::ENQUEUE_EARLIER, row).await.map(drop)
+}
+
+/// Sets digests down for now, in the order of their locks.
+pub(super) async fn enqueue_digests(tx: &Tx<'_>, digests: &[Digest], reason: &str) -> Result<(), Fault> {
+    let ((kind, repository), digests) = (Garbage::Digest.key(), in_order(digests));
+    if digests.is_empty() {
+        return Ok(());
+    }
+    let row: Parameters<'_> = &[&kind, &repository, &digests, &0_i64, &reason];
+    tx.execute(own::ENQUEUE_ALL, row).await.map(drop)
+}
+
+/// Removes an entry.
+pub(super) async fn dequeue(tx: &Tx<'_>, garbage: Garbage, digest: &str) -> Result<(), Fault> {
+    let (kind, repository) = garbage.key();
+    tx.execute(collecting_sql::DEQUEUE, &[&kind, &repository, &digest]).await.map(drop)
+}
+
+/// Gives up bytes that no row leads to any more, `in_ms` from now.
+pub(super) async fn give_up(tx: &Tx<'_>, location: &Location, in_ms: i64, reason: &str) -> Result<(), Fault> {
+    tx.execute(sql::RECLAIM, &[&location.as_str(), &in_ms, &reason]).await.map(drop)
+}
+
+pub(super) async fn take_due(connection: &Connection, limit: usize) -> Result<Vec<Reclaim>, Fault> {
+    let taken = connection.all(own::TAKE_DUE, &[&signed(limit), &millis(TAKEN)]).await?;
+    let reclaim = |row| Ok(Reclaim { location: parsed(row, 0)?, upload_state: column(row, 1)? });
+    taken.iter().map(reclaim).collect()
+}
+
+pub(super) async fn due_count(connection: &Connection, limit: usize) -> Result<u64, Fault> {
+    Ok(connection.all(sql::DUE_EACH, &[&signed(limit)]).await?.len() as u64)
+}
+
+pub(super) async fn done(connection: &Connection, location: &Location) -> Result<(), Fault> {
+    connection.execute(sql::DONE, &[&location.as_str()]).await.map(drop)
+}
+
+/// The texts of digests in the order of their rows' locks, each once.
+pub(super) fn in_order<'a>(digests: impl IntoIterator<Item = &'a Digest>) -> Vec<String> {
+    let mut texts: Vec<String> = digests.into_iter().map(Digest::to_string).collect();
+    texts.sort_unstable();
+    texts.dedup();
+    texts
+}

@@ -1,0 +1,109 @@
+//! Repositories and their catalog.
+
+use async_trait::async_trait;
+use registry_types::{RepositoryName, RepositorySet};
+
+use super::{
+    connection::Connection,
+    fault::Fault,
+    row::{all_parsed, column, signed},
+    sql as own,
+    transaction::{Tx, Work},
+};
+use crate::{
+    repository_set::{outermost, range_end},
+    sql::repositories as sql,
+};
+
+/// The store of bytes that the database belongs to.
+pub(super) async fn store_id(connection: &Connection) -> Result<Option<String>, Fault> {
+    let row = connection.one(sql::STORE_ID, &[]).await?;
+    row.map_or(Ok(None), |row| column(&row, 0))
+}
+
+/// Binds the database to a store of bytes, if it is bound to none; answers the one that it is bound to.
+pub(super) struct BindStore(pub(super) String);
+
+#[async_trait]
+impl Work for BindStore {
+    type Output = Option<String>;
+
+    async fn run(&self, tx: &Tx<'_>) -> Result<Option<String>, Fault> {
+        tx.execute(sql::BIND_STORE, &[&self.0]).await?;
+        store_id(tx).await
+    }
+}
+
+pub(super) async fn has_objects(connection: &Connection) -> Result<bool, Fault> {
+    let row = connection.one(sql::HAS_OBJECTS, &[]).await?;
+    row.map_or(Ok(false), |row| column(&row, 0))
+}
+
+pub(super) async fn id(connection: &Connection, name: &RepositoryName) -> Result<Option<i64>, Fault> {
+    let row = connection.one(sql::ID, &[&name.as_str()]).await?;
+    row.map(|row| column(&row, 0)).transpose()
+}
+
+/// The repository's number; a new one if it is new.
+pub(super) async fn create(tx: &Tx<'_>, name: &RepositoryName) -> Result<i64, Fault> {
+    if let Some(id) = id(tx, name).await? {
+        return Ok(id);
+    }
+    // If another one creates it at this moment, this waits for that and then finds it.
+    tx.execute(sql::CREATE, &[&name.as_str()]).await?;
+    id(tx, name).await?.ok_or(Fault::Again)
+}
+
+/// Takes a repository off the catalog if its last manifest went. Deletions in it come here one after the other; see
+/// `sql` on who else waits.
+pub(super) async fn unlist_if_empty(tx: &Tx<'_>, id: i64) -> Result<(), Fault> {
+    if tx.exists(own::HAS_MANIFESTS, &[&id]).await? {
+        return Ok(());
+    }
+    tx.exists(own::LOCK_REPOSITORY_ALONE, &[&id]).await?;
+    tx.execute(sql::UNLIST, &[&id]).await.map(drop)
+}
+
+pub(super) async fn page(
+    connection: &Connection,
+    visible: &RepositorySet,
+    after: Option<&str>,
+    limit: usize,
+) -> Result<Vec<RepositoryName>, Fault> {
+    let after = after.unwrap_or_default();
+    let rows = match visible {
+        RepositorySet::All => connection.all(sql::PAGE_AFTER, &[&after, &signed(limit)]).await?,
+        RepositorySet::Prefixes(prefixes) => {
+            return page_of_prefixes(connection, prefixes, after, limit).await;
+        }
+        RepositorySet::Names(names) => {
+            let names: Vec<&str> = names.iter().map(RepositoryName::as_str).collect();
+            connection.all(own::PAGE_OF_NAMES, &[&names, &after, &signed(limit)]).await?
+        }
+    };
+    all_parsed(&rows)
+}
+
+/// Range by range, so that the cost follows the page and not what the caller may not see.
+async fn page_of_prefixes(
+    connection: &Connection,
+    prefixes: &[String],
+    after: &str,
+    limit: usize,
+) -> Result<Vec<RepositoryName>, Fault> {
+    let mut page = Vec::new();
+    for prefix in outermost(prefixes) {
+        let end = range_end(prefix);
+        let rest = limit - page.len();
+        if after >= end.as_str() || rest == 0 {
+            continue;
+        }
+        let rows = if after < prefix {
+            connection.all(sql::RANGE_FROM, &[&prefix, &end, &signed(rest)]).await?
+        } else {
+            connection.all(sql::RANGE_AFTER, &[&after, &end, &signed(rest)]).await?
+        };
+        page.extend(all_parsed::<RepositoryName>(&rows)?);
+    }
+    Ok(page)
+}

@@ -1,0 +1,291 @@
+//! What was deleted and comes back.
+
+use std::pin::Pin;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use registry_digest::Digest;
+use registry_types::{Manifest, MediaType, Reference, RepositoryName, Tag};
+use tokio_postgres::Row;
+
+use super::{
+    blobs,
+    connection::{Connection, Parameters},
+    expiry,
+    fault::Fault,
+    manifests,
+    reclaim::enqueue_digests,
+    repositories,
+    row::{all_parsed, column, parsed, signed},
+    sql as own, tags,
+    transaction::{Tx, Work},
+};
+use crate::{
+    MetadataError, PutManifest, Restored, TagChange, Trashed,
+    push::Put,
+    sql::{collecting as collecting_sql, manifests as manifest_sql, restore as sql},
+};
+
+/// How many manifests are restored at once: an index has no more children.
+const RESTORED_MAX: usize = registry_types::MANIFEST_DESCRIPTORS_MAX;
+
+/// How far what is restored may lie from what was asked for: indexes of indexes, referrers of referrers.
+const DEPTH_MAX: usize = 16;
+
+/// A page of the trash, or none if there is no such repository.
+pub(super) async fn page(
+    connection: &Connection,
+    repository: &RepositoryName,
+    after: Option<&Trashed>,
+    limit: usize,
+) -> Result<Option<Vec<Trashed>>, Fault> {
+    let Some(id) = repositories::id(connection, repository).await? else { return Ok(None) };
+    let after_digest = after.map(|after| after.digest.to_string()).unwrap_or_default();
+    let (tag, manifest) = match after {
+        None => (Some(""), ""),
+        Some(Trashed { tag: Some(tag), .. }) => (Some(tag.as_str()), ""),
+        Some(_) => (None, after_digest.as_str()),
+    };
+    let mut page = Vec::new();
+    if let Some(tag) = tag {
+        let tags: Parameters<'_> = &[&id, &tag, &after_digest, &signed(limit)];
+        for row in connection.all(sql::TRASHED_TAGS, tags).await? {
+            page.push(trashed(&row, Some(parsed(&row, 0)?), 1)?);
+        }
+    }
+    let manifests: Parameters<'_> = &[&id, &manifest, &signed(limit - page.len())];
+    for row in connection.all(sql::TRASHED_MANIFESTS, manifests).await? {
+        page.push(trashed(&row, None, 0)?);
+    }
+    Ok(Some(page))
+}
+
+/// `first` is the column of the digest.
+fn trashed(row: &Row, tag: Option<Tag>, first: usize) -> Result<Trashed, Fault> {
+    Ok(Trashed {
+        tag,
+        digest: parsed(row, first)?,
+        deleted_at_ms: column(row, first + 1)?,
+        deleted_by: column(row, first + 2)?,
+        purge_at_ms: column(row, first + 3)?,
+    })
+}
+
+pub(super) async fn history(
+    connection: &Connection,
+    repository: &RepositoryName,
+    tag: &Tag,
+    before: Option<i64>,
+    limit: usize,
+) -> Result<Vec<TagChange>, Fault> {
+    let Some(id) = repositories::id(connection, repository).await? else { return Ok(Vec::new()) };
+    let page: Parameters<'_> = &[&id, &tag.as_str(), &before.unwrap_or(i64::MAX), &signed(limit)];
+    let change = |row: &Row| {
+        let digest = match column::<Option<&str>>(row, 1)? {
+            Some(_) => Some(parsed(row, 1)?),
+            None => None,
+        };
+        Ok(TagChange { number: column(row, 0)?, digest, at_ms: column(row, 2)?, actor: column(row, 3)? })
+    };
+    connection.all(sql::HISTORY, page).await?.iter().map(change).collect()
+}
+
+/// Restores a tag, or a manifest with its tags.
+pub(super) struct Restore {
+    pub(super) repository: RepositoryName,
+    pub(super) reference: Reference,
+    pub(super) actor: Option<String>,
+}
+
+#[async_trait]
+impl Work for Restore {
+    type Output = Restored;
+
+    async fn run(&self, tx: &Tx<'_>) -> Result<Restored, Fault> {
+        let unknown = || match &self.reference {
+            Reference::Tag(tag) => MetadataError::TagUnknown { tag: tag.clone() },
+            Reference::Digest(digest) => MetadataError::ManifestUnknown { digest: *digest },
+        };
+        let Some(restoring) = Restoring::begin(tx, &self.repository, self.actor.as_deref()).await? else {
+            return Err(unknown().into());
+        };
+        let mut restored = Restored::default();
+        match &self.reference {
+            Reference::Tag(tag) => restoring.tag(tag, &mut restored).await?,
+            Reference::Digest(digest) => {
+                restoring.manifest(digest, &mut restored, 0).await?;
+                restoring.free_tags(digest, &mut restored).await?;
+            }
+        }
+        Ok(restored)
+    }
+}
+
+/// Makes a tag lead to what is here, or can be restored.
+pub(super) struct SetTag {
+    pub(super) repository: RepositoryName,
+    pub(super) tag: Tag,
+    pub(super) digest: Digest,
+    pub(super) actor: Option<String>,
+}
+
+#[async_trait]
+impl Work for SetTag {
+    type Output = Restored;
+
+    async fn run(&self, tx: &Tx<'_>) -> Result<Restored, Fault> {
+        let Some(restoring) = Restoring::begin(tx, &self.repository, self.actor.as_deref()).await? else {
+            return Err(MetadataError::ManifestUnknown { digest: self.digest }.into());
+        };
+        let mut restored = Restored::default();
+        if !restoring.is_here(&self.digest).await? {
+            restoring.manifest(&self.digest, &mut restored, 0).await?;
+        }
+        restoring.set(&self.tag, &self.digest, &mut restored).await?;
+        Ok(restored)
+    }
+}
+
+/// A repository in which something is restored: locked, so that nothing of it is deleted or restored beside.
+struct Restoring<'a> {
+    tx: &'a Tx<'a>,
+    id: i64,
+    repository: &'a RepositoryName,
+    actor: Option<&'a str>,
+}
+
+impl<'a> Restoring<'a> {
+    async fn begin(
+        tx: &'a Tx<'a>,
+        repository: &'a RepositoryName,
+        actor: Option<&'a str>,
+    ) -> Result<Option<Restoring<'a>>, Fault> {
+        let row = tx.one(own::LOCK_REPOSITORY, &[&repository.as_str()]).await?;
+        row.map(|row| Ok(Restoring { tx, id: column(&row, 0)?, repository, actor })).transpose()
+    }
+
+    async fn is_here(&self, digest: &Digest) -> Result<bool, Fault> {
+        self.tx.exists(manifest_sql::EXISTS, &[&self.id, &digest.to_string()]).await
+    }
+
+    /// Sets a tag to what it led to when it was deleted last.
+    async fn tag(&self, tag: &Tag, restored: &mut Restored) -> Result<(), Fault> {
+        let mut led_to: Option<(i64, Digest)> = None;
+        for row in self.tx.all(sql::TAG_LED_TO, &[&self.id, &tag.as_str()]).await? {
+            let (digest, deleted_at) = (parsed(&row, 0)?, column(&row, 1)?);
+            if led_to.is_none_or(|(last, _)| deleted_at >= last) {
+                led_to = Some((deleted_at, digest));
+            }
+        }
+        let (_, digest) = led_to.ok_or_else(|| MetadataError::TagUnknown { tag: tag.clone() })?;
+        if let Some(now) = tags::lock(self.tx, self.repository, tag).await? {
+            return Err(MetadataError::TagTaken { tag: tag.clone(), digest: now }.into());
+        }
+        if !self.is_here(&digest).await? {
+            self.manifest(&digest, restored, 0).await?;
+        }
+        self.set(tag, &digest, restored).await
+    }
+
+    async fn set(&self, tag: &Tag, digest: &Digest, restored: &mut Restored) -> Result<(), Fault> {
+        let old = tags::lock(self.tx, self.repository, tag).await?;
+        let change = tags::Change {
+            repository: self.id,
+            name: self.repository,
+            tag,
+            old: old.as_ref(),
+            actor: self.actor,
+        };
+        self.tx.ready(&tags::SET).await?;
+        tags::set(self.tx, change, digest).await?;
+        expiry::begin(self.tx, self.id, digest).await?;
+        if let Some(old) = old.filter(|old| old != digest) {
+            manifests::dereferenced(self.tx, self.id, &[old], "tag moved").await?;
+        }
+        let trashed: Parameters<'_> = &[&self.id, &tag.as_str(), &digest.to_string()];
+        self.tx.execute(collecting_sql::PURGE_TAG, trashed).await?;
+        restored.tags.push(tag.clone());
+        Ok(())
+    }
+
+    /// The tags that were deleted when they led to a manifest, if nobody has set them since.
+    async fn free_tags(&self, digest: &Digest, restored: &mut Restored) -> Result<(), Fault> {
+        let tags = self.tx.all(sql::TAGS_OF, &[&self.id, &digest.to_string()]).await?;
+        for tag in all_parsed::<Tag>(&tags)? {
+            if tags::lock(self.tx, self.repository, &tag).await?.is_none() {
+                self.set(&tag, digest, restored).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Restores a manifest that is in the trash, and of what belongs to it whatever is there too: first what it refers to,
+    /// then itself, then what refers to it.
+    fn manifest<'b>(
+        &'b self,
+        digest: &'b Digest,
+        restored: &'b mut Restored,
+        depth: usize,
+    ) -> Pin<Box<dyn Future<Output = Result<(), Fault>> + Send + 'b>> {
+        Box::pin(async move {
+            let text = digest.to_string();
+            let row: Parameters<'_> = &[&self.id, &text];
+            let trashed = self.tx.one(own::LOCK_TRASHED_MANIFEST, row).await?;
+            let trashed = trashed.ok_or(MetadataError::ManifestUnknown { digest: *digest })?;
+            let media_type: MediaType = parsed(&trashed, 0)?;
+            let bytes = Bytes::copy_from_slice(column(&trashed, 1)?);
+            let document =
+                Manifest::parse(Some(&media_type), bytes).map_err(|error| Fault::Unreadable(error.into()))?;
+            for child in document.child_manifests() {
+                self.restore_if_trashed(&child.digest, restored, depth + 1).await?;
+            }
+            // Otherwise it was pushed again in the meantime.
+            if !self.is_here(digest).await? {
+                self.bring_back(digest, &text, &document).await?;
+                restored.manifests.push(*digest);
+            }
+            let blobs = all_parsed::<Digest>(&self.tx.all(collecting_sql::PURGE_BLOBS, row).await?)?;
+            enqueue_digests(self.tx, &blobs, "restored").await?;
+            self.tx.execute(collecting_sql::PURGE_MANIFEST, row).await?;
+            let referrers = self.tx.all(sql::TRASHED_REFERRERS, row).await?;
+            for referrer in all_parsed::<Digest>(&referrers)? {
+                self.restore_if_trashed(&referrer, restored, depth + 1).await?;
+            }
+            Ok(())
+        })
+    }
+
+    async fn restore_if_trashed(
+        &self,
+        digest: &Digest,
+        restored: &mut Restored,
+        depth: usize,
+    ) -> Result<(), Fault> {
+        let is_trashed = self.tx.exists(sql::TRASHED_MANIFEST, &[&self.id, &digest.to_string()]).await?;
+        let is_within = depth < DEPTH_MAX && restored.manifests.len() < RESTORED_MAX;
+        if is_trashed && is_within && !self.is_here(digest).await? {
+            self.manifest(digest, restored, depth).await?;
+        }
+        Ok(())
+    }
+
+    async fn bring_back(&self, digest: &Digest, text: &str, document: &Manifest) -> Result<(), Fault> {
+        let blobs = self.tx.all(sql::TRASHED_BLOBS, &[&self.id, &text]).await?;
+        for blob in all_parsed::<Digest>(&blobs)? {
+            blobs::link(self.tx, self.id, &blob).await?;
+        }
+        let grant_ms = self.tx.options.grant_ms();
+        self.tx.execute(sql::RESTORE_MANIFEST, &[&grant_ms, &self.id, &text]).await?;
+        let put = PutManifest {
+            repository: self.repository,
+            digest: *digest,
+            manifest: document,
+            tags: &[],
+            required: &[],
+            required_children: &[],
+            actor: None,
+        };
+        Put::new(&put).link_again(self.tx, self.id).await?;
+        manifests::grant(self.tx, self.id, digest, "restored").await.map(drop)
+    }
+}

@@ -1,0 +1,38 @@
+//! Reading columns as what they are.
+
+use std::{error::Error as StdError, str::FromStr};
+
+use tokio_postgres::{Row, types::FromSql};
+
+use super::fault::Fault;
+
+/// A column as PostgreSQL has it.
+pub(super) fn column<'a, T: FromSql<'a>>(row: &'a Row, index: usize) -> Result<T, Fault> {
+    row.try_get(index).map_err(|error| Fault::Unreadable(error.into()))
+}
+
+/// A column of text as what it was before it was stored.
+pub(super) fn parsed<T>(row: &Row, index: usize) -> Result<T, Fault>
+where
+    T: FromStr<Err: StdError + Send + Sync + 'static>,
+{
+    column::<&str>(row, index)?.parse().map_err(|error: T::Err| Fault::Unreadable(error.into()))
+}
+
+/// The first column of each row, as [`parsed`].
+pub(super) fn all_parsed<T>(rows: &[Row]) -> Result<Vec<T>, Fault>
+where
+    T: FromStr<Err: StdError + Send + Sync + 'static>,
+{
+    rows.iter().map(|row| parsed(row, 0)).collect()
+}
+
+/// A column that can not be negative.
+pub(super) fn unsigned(row: &Row, index: usize) -> Result<u64, Fault> {
+    u64::try_from(column::<i64>(row, index)?).map_err(|error| Fault::Unreadable(error.into()))
+}
+
+/// A number of bytes or rows as the database counts. None that is real is too large.
+pub(super) fn signed(number: impl TryInto<i64>) -> i64 {
+    number.try_into().unwrap_or(i64::MAX)
+}

@@ -1,0 +1,280 @@
+//! Statements that only PostgreSQL needs or understands: those that lock rows, and those that take many digests at once.
+//! All others are in `crate::sql`.
+//!
+//! # Who locks what, and in which order
+//!
+//! READ COMMITTED lets each statement see what was committed when it began. So whoever decides by what is there first
+//! locks the row that the decision is about, and looks in a *new* statement; then either it sees what the others did, or
+//! they wait and see what it did. The order, for everybody: repository, tags, rows of `gc_queue`, then their targets, each
+//! in the order of their names. Where somebody can not keep it, PostgreSQL finds the circle and one side is run again.
+//!
+//! | Decision | Locked | Against |
+//! |---|---|---|
+//! | a manifest may refer to a blob or child | the target, by the foreign key (`KEY SHARE`) | its deletion (`UPDATE`): the later one fails by the key, or sees the reference |
+//! | a blob or manifest is unreferenced and may go | the row (`UPDATE`), then a look for references | a reference on its way in, which holds `KEY SHARE` until it is committed |
+//! | the last reference went: a lease is to be granted | the row (`NO KEY UPDATE`), then a look for references | another one that removes the other last reference: without the lock each would see the other's |
+//! | a target is not here, so the reference is kept by digest alone | its row of `gc_queue`, then a second look | the target on its way in, which writes that row before it looks for who waits |
+//! | which object is a digest's | digest (`KEY SHARE`) and object (`NO KEY UPDATE`) | another upload of the same bytes, which may replace it too; the collector |
+//! | what a tag led to before | the tag (`NO KEY UPDATE`) | another push of the tag; a new tag goes in if nobody else's does |
+//! | the repository has no manifest left | the repository: first `NO KEY UPDATE` (other deletions), then `UPDATE` | a manifest on its way in, which holds `KEY SHARE` |
+//! | a tag expires | the manifest whose label says when (`UPDATE`) | a tag that is being set to it, which holds `KEY SHARE` and then looks for the label |
+//! | something on the queue is looked at | for a manifest its repository; then its entry, if nobody else has it; then the target (`UPDATE`) | whoever grants it a lease or refers to it |
+//! | a session is free | its row, by the condition of the `UPDATE` that claims it | another claim: the second one sees the first |
+
+use crate::sql::{collecting, manifests, repositories, restore, statements};
+
+/// Joins texts when this is compiled.
+macro_rules! join {
+    ($($part:expr),+) => {{
+        const PARTS: &[&str] = &[$($part),+];
+        const LENGTH: usize = length(PARTS);
+        const BYTES: [u8; LENGTH] = joined(PARTS);
+        match std::str::from_utf8(&BYTES) {
+            Ok(text) => text,
+            Err(_) => panic!("texts joined are text"),
+        }
+    }};
+}
+
+const fn length(parts: &[&str]) -> usize {
+    let (mut length, mut part) = (0, 0);
+    while part < parts.len() {
+        length += parts[part].len();
+        part += 1;
+    }
+    length
+}
+
+const fn joined<const LENGTH: usize>(parts: &[&str]) -> [u8; LENGTH] {
+    let (mut bytes, mut at, mut part) = ([0; LENGTH], 0, 0);
+    while part < parts.len() {
+        let from = parts[part].as_bytes();
+        let mut byte = 0;
+        while byte < from.len() {
+            bytes[at] = from[byte];
+            at += 1;
+            byte += 1;
+        }
+        part += 1;
+    }
+    bytes
+}
+
+statements! {
+    /// Takes a session if nobody has it, or if it is this node's own claim that is being given back. A crash of the server
+    /// may forget a claim, so the epoch follows the time: none is given twice.
+    CLAIM = "UPDATE uploads SET epoch = GREATEST(epoch + 1, now_ms()), claimed_until = now_ms() + $1
+        WHERE id = $2 AND repository = (SELECT id FROM repositories WHERE name = $3)
+            AND (claimed_until <= now_ms() OR epoch = $4)
+        RETURNING epoch, location, algorithm, offset_bytes, state";
+
+    RENEW_CLAIMS = "UPDATE uploads SET claimed_until = now_ms() + $1
+        FROM unnest($2::text[], $3::bigint[]) AS ours (id, epoch)
+        WHERE uploads.id = ours.id AND uploads.epoch = ours.epoch";
+
+    RELEASE_CLAIMS = "UPDATE uploads SET claimed_until = 0
+        FROM unnest($1::text[], $2::bigint[]) AS ours (id, epoch)
+        WHERE uploads.id = ours.id AND uploads.epoch = ours.epoch";
+
+    /// In one statement if the repository is there already.
+    START = "INSERT INTO uploads (id, repository, location, algorithm, started_at, touched_at)
+        SELECT $1, id, $2, $3, now_ms(), now_ms() FROM repositories WHERE name = $4";
+
+    LOCK_TO_FINISH = "SELECT u.repository, u.epoch, u.location
+        FROM uploads u JOIN repositories r ON r.id = u.repository
+        WHERE u.id = $1 AND r.name = $2 FOR UPDATE OF u";
+
+    /// Ends a session that nobody has, and gives its bytes back with their state.
+    CANCEL = "WITH gone AS (
+            DELETE FROM uploads WHERE id = $1 AND repository = (SELECT id FROM repositories WHERE name = $2)
+                AND (claimed_until <= now_ms() OR epoch = $3)
+            RETURNING location, state),
+        given AS (
+            INSERT INTO reclaim (location, not_before, reason, upload_state)
+            SELECT location, now_ms(), $4, state FROM gone ON CONFLICT (location) DO NOTHING)
+        SELECT 1 FROM gone";
+
+    /// A session that was claimed counts as touched until its claim ends. What another node is at work on is passed over.
+    EXPIRE = "WITH old AS (
+            SELECT id FROM uploads WHERE touched_at <= now_ms() - $1 AND claimed_until <= now_ms() - $1
+            ORDER BY touched_at LIMIT $2 FOR UPDATE SKIP LOCKED),
+        gone AS (
+            DELETE FROM uploads WHERE id IN (SELECT id FROM old) RETURNING location, state),
+        given AS (
+            INSERT INTO reclaim (location, not_before, reason, upload_state)
+            SELECT location, now_ms(), $3, state FROM gone ON CONFLICT (location) DO NOTHING)
+        SELECT COUNT(*) FROM gone";
+
+    /// Takes what is due for a while, so that no other node deletes the same bytes meanwhile.
+    TAKE_DUE = "WITH due AS (
+            SELECT location, not_before FROM reclaim WHERE not_before <= now_ms()
+            ORDER BY not_before LIMIT $1 FOR UPDATE SKIP LOCKED),
+        taken AS (
+            UPDATE reclaim SET not_before = now_ms() + $2 FROM due WHERE reclaim.location = due.location
+            RETURNING reclaim.location, reclaim.upload_state, due.not_before)
+        SELECT location, upload_state FROM taken ORDER BY not_before, location";
+
+    LOCK_OBJECT = "SELECT o.id, o.location, o.bad
+        FROM digests d JOIN objects o ON o.id = d.object WHERE d.digest = $1
+        FOR KEY SHARE OF d FOR NO KEY UPDATE OF o";
+
+    /// `blobs::INSERT_OBJECT` and `blobs::INSERT_DIGEST` in one.
+    INSERT_OBJECT_AND_DIGEST = "WITH object AS (
+            INSERT INTO objects (location, size, created_at) VALUES ($1, $2, now_ms()) RETURNING id)
+        INSERT INTO digests (digest, object) SELECT $3, id FROM object";
+
+    LOCK_BLOB = "SELECT 1 FROM repository_blobs WHERE repository = $1 AND digest = $2 FOR UPDATE";
+
+    LOCK_MANIFEST = "SELECT 1 FROM manifests WHERE repository = $1 AND digest = $2 FOR UPDATE";
+
+    /// As `blobs::LINKED`, for many. By name, so that it need not wait for the number.
+    LINKED_OF = "SELECT b.digest, o.bad
+        FROM repository_blobs b
+        JOIN digests d ON d.digest = b.digest
+        JOIN objects o ON o.id = d.object
+        WHERE b.repository = (SELECT id FROM repositories WHERE name = $1) AND b.digest = ANY ($2)";
+
+    /// Which of many manifests are here.
+    HERE_OF = "SELECT digest FROM manifests
+        WHERE repository = (SELECT id FROM repositories WHERE name = $1) AND digest = ANY ($2)";
+
+    /// Locks the tags that are here and tells what they lead to.
+    LOCK_TAGS = "SELECT name, digest FROM tags
+        WHERE repository = (SELECT id FROM repositories WHERE name = $1) AND name = ANY ($2)
+        ORDER BY name FOR NO KEY UPDATE";
+
+    INSERT_TAG = "INSERT INTO tags (repository, name, digest, updated_at) VALUES ($1, $2, $3, now_ms())
+        ON CONFLICT (repository, name) DO NOTHING";
+
+    /// Of a tag that is locked.
+    MOVE_TAG = "UPDATE tags SET digest = $3, updated_at = now_ms() WHERE repository = $1 AND name = $2";
+
+    /// In the order given, which is that of the locks. A second push of the same manifest has nothing to insert.
+    INSERT_BLOBS = "INSERT INTO manifest_blobs (repository, manifest, digest, target)
+        SELECT $1, $2, digest, target FROM unnest($3::text[], $4::text[]) AS reference (digest, target)
+        ON CONFLICT (repository, manifest, digest) DO NOTHING";
+
+    INSERT_CHILDREN = "INSERT INTO manifest_children (repository, manifest, digest, target)
+        SELECT $1, $2, digest, target FROM unnest($3::text[], $4::text[]) AS reference (digest, target)
+        ON CONFLICT (repository, manifest, digest) DO NOTHING";
+
+    /// Writes the row of the queue that whoever waits for a manifest, or brings it, locks. What is there stays as it is.
+    MEET = "INSERT INTO gc_queue (kind, repository, digest, due_at, reason)
+        SELECT $1, $2, digest, now_ms() + $4, $5 FROM unnest($3::text[]) AS waiting (digest)
+        ON CONFLICT (kind, repository, digest) DO UPDATE SET reason = gc_queue.reason";
+
+    /// Removes such rows if they are nothing but that. Until the transaction ends the others wait for them all the same.
+    PART = "DELETE FROM gc_queue WHERE kind = $1 AND repository = $2 AND digest = ANY ($3) AND reason = $4";
+
+    LOCK_QUEUED = "SELECT 1 FROM gc_queue WHERE kind = $1 AND repository = $2 AND digest = ANY ($3)
+        ORDER BY digest FOR UPDATE";
+
+    LOCK_BLOBS = "SELECT 1 FROM repository_blobs WHERE repository = $1 AND digest = ANY ($2)
+        ORDER BY digest FOR NO KEY UPDATE";
+
+    LOCK_MANIFESTS = "SELECT 1 FROM manifests WHERE repository = $1 AND digest = ANY ($2)
+        ORDER BY digest FOR NO KEY UPDATE";
+
+    /// As `blobs::GRANT_UNREFERENCED`, for many that are locked.
+    GRANT_UNREFERENCED_BLOBS = "UPDATE repository_blobs b SET lease_until = now_ms() + $1
+        WHERE b.repository = $2 AND b.digest = ANY ($3)
+            AND NOT EXISTS (SELECT 1 FROM manifest_blobs m
+                WHERE m.repository = b.repository AND m.target = b.digest)
+            AND NOT EXISTS (SELECT 1 FROM manifest_blobs m
+                WHERE m.repository = b.repository AND m.digest = b.digest AND m.target IS NULL)
+        RETURNING b.digest";
+
+    /// As `manifests::GRANT_UNREFERENCED`, for many that are locked.
+    GRANT_UNREFERENCED_MANIFESTS = "UPDATE manifests m SET lease_until = now_ms() + $1
+        WHERE m.repository = $2 AND m.digest = ANY ($3)
+            AND NOT EXISTS (SELECT 1 FROM tags t WHERE t.repository = m.repository AND t.digest = m.digest)
+            AND NOT EXISTS (SELECT 1 FROM manifest_children c
+                WHERE c.repository = m.repository AND c.target = m.digest)
+            AND NOT EXISTS (SELECT 1 FROM manifest_children c
+                WHERE c.repository = m.repository AND c.digest = m.digest AND c.target IS NULL)
+            AND NOT EXISTS (SELECT 1 FROM manifests s
+                WHERE s.repository = m.repository AND s.digest = m.subject)
+        RETURNING m.digest";
+
+    /// As `reclaim::ENQUEUE`, for many, in the order given.
+    ENQUEUE_ALL = "INSERT INTO gc_queue (kind, repository, digest, due_at, reason)
+        SELECT $1, $2, digest, now_ms() + $4, $5 FROM unnest($3::text[]) AS waiting (digest)
+        ON CONFLICT (kind, repository, digest) DO UPDATE SET due_at = excluded.due_at, reason = excluded.reason";
+
+    LOCK_REPOSITORY = "SELECT id FROM repositories WHERE name = $1 FOR NO KEY UPDATE";
+
+    LOCK_REPOSITORY_ALONE = "SELECT 1 FROM repositories WHERE id = $1 FOR UPDATE";
+
+    HAS_MANIFESTS = "SELECT 1 FROM manifests WHERE repository = $1 LIMIT 1";
+
+    PAGE_OF_NAMES = "SELECT name FROM repositories
+        WHERE listed = 1 AND name = ANY ($1) AND name > $2 ORDER BY name LIMIT $3";
+
+    /// Everything of `tag_history` and `trash_tags` for the tags of a manifest that goes. No digest: they were deleted.
+    REMEMBER_ALL = "INSERT INTO tag_history (repository, name, digest, at, actor)
+        SELECT $1, name, NULL, now_ms(), $3 FROM unnest($2::text[]) AS gone (name)";
+
+    TRASH_ALL = "INSERT INTO trash_tags (repository, name, digest, deleted_at, deleted_by, purge_at)
+        SELECT $1, name, $3, now_ms(), $4, now_ms() + $5 FROM unnest($2::text[]) AS gone (name)
+        ON CONFLICT (repository, name, digest) DO UPDATE SET
+            deleted_at = excluded.deleted_at, deleted_by = excluded.deleted_by, purge_at = excluded.purge_at";
+
+    /// As `manifests::INSERT`, of an image whose labels somebody is to read.
+    INSERT_LABELLED = join!(
+        "WITH new AS (", manifests::INSERT, " RETURNING digest)
+        INSERT INTO gc_queue (kind, repository, digest, due_at, reason)
+        SELECT 'label', $1, digest, now_ms(), 'pushed' FROM new
+        ON CONFLICT (kind, repository, digest) DO UPDATE SET due_at = excluded.due_at, reason = excluded.reason"
+    );
+
+    /// Not a repository that was set aside while a manifest was on its way into it.
+    LIST = join!(repositories::LIST, " AND purge_at IS NULL");
+
+    LOCK_REPOSITORY_NUMBERED = "SELECT 1 FROM repositories WHERE id = $1 FOR NO KEY UPDATE";
+
+    /// For one collector: another one that has the entry is left to it, and so is one that is not due any more.
+    LOCK_DUE = "SELECT reason FROM gc_queue
+        WHERE kind = $1 AND repository = $2 AND digest = $3 AND due_at <= now_ms() FOR UPDATE SKIP LOCKED";
+
+    LOCK_BLOB_LEASE = join!(collecting::BLOB_LEASE, " FOR UPDATE");
+
+    LOCK_MANIFEST_LEASE = join!(collecting::MANIFEST_LEASE, " FOR UPDATE");
+
+    LOCK_DIGEST_OBJECT = join!(collecting::DIGEST_OBJECT, " FOR UPDATE OF d");
+
+    TAKE_TRASHED_TAGS = join!(collecting::TRASHED_TAGS, " FOR UPDATE SKIP LOCKED");
+
+    TAKE_TRASHED_MANIFESTS = join!(collecting::TRASHED_MANIFESTS, " FOR UPDATE SKIP LOCKED");
+
+    LOCK_TRASHED_MANIFEST = join!(restore::TRASHED_MANIFEST, " FOR UPDATE");
+
+    TAKE_DUE_REPOSITORY = join!(restore::DUE, " FOR UPDATE SKIP LOCKED");
+
+    /// As `reclaim::MARK`, for many, in the order given.
+    MARK_MANIFESTS = "INSERT INTO gc_queue (kind, repository, digest, due_at, reason)
+        SELECT 'manifest', repository, digest, now_ms(), $3
+        FROM unnest($1::bigint[], $2::text[]) AS untagged (repository, digest)
+        ON CONFLICT (kind, repository, digest) DO UPDATE SET reason = excluded.reason";
+
+    /// As `audit::IS_KNOWN`, for many: those to which no row leads, at one moment.
+    UNKNOWN_OF = "SELECT location FROM unnest($1::text[]) AS found (location)
+        WHERE NOT EXISTS (SELECT 1 FROM objects o WHERE o.location = found.location)
+            AND NOT EXISTS (SELECT 1 FROM uploads u WHERE u.location = found.location)
+            AND NOT EXISTS (SELECT 1 FROM reclaim r WHERE r.location = found.location)";
+
+    /// As `audit::NOTE_UNKNOWN`, for many.
+    NOTE_UNKNOWN_OF = "INSERT INTO unknown_objects (location, first_seen, last_seen)
+        SELECT location, now_ms(), now_ms() FROM unnest($1::text[]) AS found (location)
+        ON CONFLICT (location) DO UPDATE SET last_seen = excluded.last_seen
+        RETURNING location, last_seen - first_seen";
+
+    /// As `audit::DIGESTS_OF`, for many.
+    DIGESTS_OF_MANY = "SELECT object, digest FROM digests WHERE object = ANY ($1) ORDER BY object, digest";
+
+    NAMES_OF = "SELECT id, name FROM repositories WHERE id = ANY ($1)";
+
+    CANCEL_OF_REPOSITORY = "WITH gone AS (
+            DELETE FROM uploads WHERE id = ANY ($1) RETURNING location, state)
+        INSERT INTO reclaim (location, not_before, reason, upload_state)
+        SELECT location, now_ms(), $2, state FROM gone ON CONFLICT (location) DO NOTHING";
+}

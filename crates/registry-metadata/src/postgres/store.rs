@@ -1,0 +1,404 @@
+//! The trait, method by method.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use registry_digest::Digest;
+use registry_types::{Descriptor, Location, Reference, RepositoryName, RepositorySet, Tag, UploadId};
+use tokio::time::{Instant, sleep};
+
+use super::{
+    PostgresStore, audit, blobs, collect, deleted, expiry, manifests, reclaim, repositories, restore, tags,
+    uploads,
+};
+use crate::{
+    Blob, ClaimedUpload, CollectRules, Collected, DeletedRepository, FinishUpload, ManifestPosition,
+    MetadataError, MetadataStore, NewUpload, Preview, Purpose, PutManifest, QueuePosition, Reclaim, Restored,
+    Result, StoredManifest, StoredObject, TagChange, Trashed, UnknownObject, UploadStatus, clock::millis,
+    push::Put,
+};
+
+/// How long to look again at a session that another node has: it may be giving it back at this moment.
+const CLAIM_PATIENCE: Duration = Duration::from_secs(1);
+
+/// Before the second look; twice as long before each further one.
+const CLAIM_PAUSE: Duration = Duration::from_millis(10);
+
+#[async_trait]
+impl MetadataStore for PostgresStore {
+    async fn store_id(&self) -> Result<Option<String>> {
+        read!(self, "read the store's identity", |c| repositories::store_id(&c))
+    }
+
+    async fn bind_store(&self, id: &str) -> Result<()> {
+        let bind = repositories::BindStore(id.to_owned());
+        match self.transact("bind the database to a store", bind).await? {
+            Some(bound) if bound != id => Err(MetadataError::StoreMismatch { bound, asked: id.to_owned() }),
+            _ => Ok(()),
+        }
+    }
+
+    async fn is_empty(&self) -> Result<bool> {
+        read!(self, "look for objects", |c| repositories::has_objects(&c)).map(|has_objects| !has_objects)
+    }
+
+    async fn check(&self) -> Result<()> {
+        self.store_id().await.map(drop)
+    }
+
+    async fn blob(
+        &self,
+        repository: &RepositoryName,
+        digest: &Digest,
+        purpose: Purpose,
+    ) -> Result<Option<Blob>> {
+        let operation = "read a blob";
+        if purpose == Purpose::Read {
+            return read!(self, operation, |c| blobs::read(&c, repository, digest));
+        }
+        let lease_ms = self.options.lease_ms();
+        match read!(self, operation, |c| blobs::promise(&c, repository, digest, lease_ms))? {
+            Some(promised) if !promised.is_safe => {
+                let renew = blobs::Renew { repository: repository.clone(), digest: *digest };
+                match self.transact("renew a blob's lease", renew).await {
+                    Err(MetadataError::BlobUnknown { .. }) => Ok(None),
+                    renewed => renewed.map(Some),
+                }
+            }
+            promised => Ok(promised.map(|promised| promised.blob)),
+        }
+    }
+
+    async fn manifest(
+        &self,
+        repository: &RepositoryName,
+        reference: &Reference,
+        purpose: Purpose,
+    ) -> Result<Option<StoredManifest>> {
+        let operation = "read a manifest";
+        // What a tag leads to is referenced by it; if the tag moves later, that grants a lease.
+        let (Reference::Digest(digest), Purpose::Promise) = (reference, purpose) else {
+            return read!(self, operation, |c| manifests::read(&c, repository, reference));
+        };
+        let lease_ms = self.options.lease_ms();
+        match read!(self, operation, |c| manifests::promise(&c, repository, digest, lease_ms))? {
+            Some(promised) if !promised.is_safe => {
+                let renew = manifests::Renew { repository: repository.clone(), digest: *digest };
+                match self.transact("renew a manifest's lease", renew).await {
+                    Err(MetadataError::ManifestUnknown { .. }) => Ok(None),
+                    renewed => renewed.map(Some),
+                }
+            }
+            promised => Ok(promised.map(|promised| promised.manifest)),
+        }
+    }
+
+    async fn tags(&self, repository: &RepositoryName, after: Option<&str>, limit: usize) -> Result<Vec<Tag>> {
+        let page = read!(self, "list tags", |c| tags::page(&c, repository, after, limit))?;
+        page.ok_or_else(|| MetadataError::RepositoryUnknown { name: repository.clone() })
+    }
+
+    async fn repositories(
+        &self,
+        visible: &RepositorySet,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<RepositoryName>> {
+        read!(self, "list repositories", |c| repositories::page(&c, visible, after, limit))
+    }
+
+    async fn referrers(
+        &self,
+        repository: &RepositoryName,
+        subject: &Digest,
+        artifact_type: Option<&str>,
+        after: Option<&Digest>,
+        limit: usize,
+    ) -> Result<Vec<Descriptor>> {
+        read!(self, "list referrers", |c| {
+            manifests::referrers(&c, repository, subject, artifact_type, after, limit)
+        })
+    }
+
+    async fn start_upload(&self, new: &NewUpload) -> Result<()> {
+        let operation = "begin an upload";
+        match write!(self, operation, |c| uploads::start(&c, new))? {
+            true => Ok(()),
+            false => self.transact(operation, uploads::Start(new.clone())).await,
+        }
+    }
+
+    async fn upload(&self, repository: &RepositoryName, id: &UploadId) -> Result<Option<UploadStatus>> {
+        read!(self, "read an upload", |c| uploads::status(&c, repository, id))
+    }
+
+    async fn claim_upload(&self, repository: &RepositoryName, id: &UploadId) -> Result<ClaimedUpload> {
+        let (hold, own_epoch) = self.claims.claim(id)?;
+        let mut patience = Patience::new();
+        let claimed = loop {
+            let claimed = write!(self, "claim an upload", |c| uploads::claim(&c, repository, id, own_epoch))?;
+            match claimed {
+                Some(claimed) => break claimed,
+                None => self.look_again(&mut patience, repository, id).await?,
+            }
+        };
+        self.claims.number(hold, claimed.epoch);
+        Ok(claimed)
+    }
+
+    async fn save_upload(&self, id: &UploadId, epoch: i64, offset: u64, state: &[u8]) -> Result<()> {
+        let _hold = self.claims.hold(id, epoch)?;
+        write!(self, "save an upload", |c| uploads::save(&c, id, epoch, offset, state))
+    }
+
+    fn release_upload(&self, id: &UploadId, epoch: i64) {
+        self.claims.release(id, epoch);
+    }
+
+    async fn finish_upload(&self, finish: &FinishUpload) -> Result<()> {
+        let hold = self.claims.hold(&finish.id, finish.epoch)?;
+        self.transact_holding("finish an upload", hold, uploads::Finish(finish.clone())).await
+    }
+
+    async fn cancel_upload(&self, repository: &RepositoryName, id: &UploadId) -> Result<()> {
+        let (_hold, own_epoch) = self.claims.claim(id)?;
+        let mut patience = Patience::new();
+        while !write!(self, "cancel an upload", |c| uploads::cancel(&c, repository, id, own_epoch))? {
+            self.look_again(&mut patience, repository, id).await?;
+        }
+        Ok(())
+    }
+
+    async fn expire_uploads(&self, untouched_for: Duration, limit: usize) -> Result<u64> {
+        let operation = "expire uploads";
+        self.claims.give_back(&self.pool).await.map_err(|fault| fault.explain(operation))?;
+        write!(self, operation, |c| uploads::expire(&c, untouched_for, limit))
+    }
+
+    async fn object(&self, digest: &Digest) -> Result<Option<Blob>> {
+        read!(self, "look for an object", |c| blobs::object(&c, digest))
+    }
+
+    async fn mark_bad(&self, location: &Location) -> Result<()> {
+        self.transact("hide an object", blobs::MarkBad(location.clone())).await
+    }
+
+    async fn repositories_with_blob(&self, digest: &Digest, limit: usize) -> Result<Vec<RepositoryName>> {
+        read!(self, "look for a blob", |c| blobs::repositories_with(&c, digest, limit))
+    }
+
+    async fn mount_blob(&self, from: &RepositoryName, to: &RepositoryName, digest: &Digest) -> Result<bool> {
+        // If it is there and safe already, a mount is a promise and writes nothing.
+        if self.blob(to, digest, Purpose::Promise).await?.is_some() {
+            return Ok(true);
+        }
+        let mount = blobs::Mount { from: from.clone(), to: to.clone(), digest: *digest };
+        self.transact("mount a blob", mount).await
+    }
+
+    async fn put_manifest(&self, put: &PutManifest<'_>) -> Result<()> {
+        self.transact("push a manifest", Put::new(put)).await
+    }
+
+    async fn delete_tag(&self, repository: &RepositoryName, tag: &Tag, actor: Option<&str>) -> Result<()> {
+        let actor = actor.map(str::to_owned);
+        let delete = tags::Delete { repository: repository.clone(), tag: tag.clone(), actor };
+        self.transact("delete a tag", delete).await
+    }
+
+    async fn delete_manifest(
+        &self,
+        repository: &RepositoryName,
+        digest: &Digest,
+        actor: Option<&str>,
+    ) -> Result<Vec<Tag>> {
+        let actor = actor.map(str::to_owned);
+        let delete = manifests::Delete { repository: repository.clone(), digest: *digest, actor };
+        self.transact("delete a manifest", delete).await
+    }
+
+    async fn delete_blob(&self, repository: &RepositoryName, digest: &Digest) -> Result<()> {
+        let delete = blobs::Delete { repository: repository.clone(), digest: *digest };
+        self.transact("delete a blob", delete).await
+    }
+
+    async fn trash(
+        &self,
+        repository: &RepositoryName,
+        after: Option<&Trashed>,
+        limit: usize,
+    ) -> Result<Vec<Trashed>> {
+        let page = read!(self, "list the trash", |c| restore::page(&c, repository, after, limit))?;
+        page.ok_or_else(|| MetadataError::RepositoryUnknown { name: repository.clone() })
+    }
+
+    async fn restore(
+        &self,
+        repository: &RepositoryName,
+        reference: &Reference,
+        actor: Option<&str>,
+    ) -> Result<Restored> {
+        let (repository, reference) = (repository.clone(), reference.clone());
+        let restore = restore::Restore { repository, reference, actor: actor.map(str::to_owned) };
+        self.transact("restore from the trash", restore).await
+    }
+
+    async fn tag_history(
+        &self,
+        repository: &RepositoryName,
+        tag: &Tag,
+        before: Option<i64>,
+        limit: usize,
+    ) -> Result<Vec<TagChange>> {
+        let operation = "read a tag's history";
+        read!(self, operation, |c| restore::history(&c, repository, tag, before, limit))
+    }
+
+    async fn set_tag(
+        &self,
+        repository: &RepositoryName,
+        tag: &Tag,
+        digest: &Digest,
+        actor: Option<&str>,
+    ) -> Result<Restored> {
+        let (repository, tag, actor) = (repository.clone(), tag.clone(), actor.map(str::to_owned));
+        self.transact("set a tag", restore::SetTag { repository, tag, digest: *digest, actor }).await
+    }
+
+    async fn delete_repository(&self, repository: &RepositoryName) -> Result<()> {
+        self.transact("delete a repository", deleted::SetAside(repository.clone())).await
+    }
+
+    async fn restore_repository(&self, repository: &RepositoryName) -> Result<()> {
+        self.transact("restore a repository", deleted::BringBack(repository.clone())).await
+    }
+
+    async fn deleted_repositories(&self) -> Result<Vec<DeletedRepository>> {
+        read!(self, "list deleted repositories", |c| deleted::deleted(&c))
+    }
+
+    async fn unread_labels(&self, limit: usize) -> Result<Vec<(RepositoryName, StoredManifest)>> {
+        read!(self, "list unread labels", |c| expiry::unread(&c, limit))
+    }
+
+    async fn set_expiry(
+        &self,
+        repository: &RepositoryName,
+        digest: &Digest,
+        after: Option<Duration>,
+    ) -> Result<()> {
+        let set = expiry::Set { repository: repository.clone(), digest: *digest, after };
+        self.transact("set an expiry", set).await
+    }
+
+    async fn collect(&self, rules: &CollectRules, limit: usize) -> Result<Vec<Collected>> {
+        let collected = collect::work_off(&self.pool, &self.options, *rules, limit).await;
+        collected.map_err(|fault| fault.explain("collect garbage"))
+    }
+
+    async fn preview_collect(
+        &self,
+        rules: &CollectRules,
+        after: Option<&QueuePosition>,
+        limit: usize,
+    ) -> Result<Preview> {
+        read!(self, "look for garbage", |c| collect::preview(&c, *rules, after, limit))
+    }
+
+    async fn enqueue_untagged(
+        &self,
+        after: Option<&QueuePosition>,
+        limit: usize,
+    ) -> Result<Option<QueuePosition>> {
+        let enqueue = collect::EnqueueUntagged { after: after.cloned(), limit };
+        self.transact("look for untagged manifests", enqueue).await
+    }
+
+    async fn mark(&self) -> Result<i64> {
+        read!(self, "read the mark", |c| audit::mark(&c))
+    }
+
+    async fn raise_mark(&self, above: i64) -> Result<i64> {
+        self.transact("raise the mark", audit::RaiseMark { above }).await
+    }
+
+    async fn note_unknown(&self, locations: &[Location]) -> Result<Vec<UnknownObject>> {
+        let operation = "look for objects that no row leads to";
+        write!(self, operation, |c| audit::note_unknown(&c, locations))
+    }
+
+    async fn reclaim_unknown(&self, locations: &[Location]) -> Result<u64> {
+        let operation = "give up objects that no row leads to";
+        self.transact(operation, audit::ReclaimUnknown(locations.to_vec())).await
+    }
+
+    async fn forget_unknown(&self, not_seen_for: Duration) -> Result<()> {
+        let not_seen_for_ms = millis(not_seen_for);
+        write!(self, "forget objects that are known", |c| audit::forget_unknown(&c, not_seen_for_ms))
+    }
+
+    async fn objects(&self, after: Option<&Location>, limit: usize) -> Result<Vec<StoredObject>> {
+        read!(self, "list objects", |c| audit::objects(&c, after, limit))
+    }
+
+    async fn mark_good(&self, location: &Location) -> Result<()> {
+        self.transact("show an object again", audit::MarkGood(location.clone())).await
+    }
+
+    async fn all_manifests(
+        &self,
+        after: Option<&ManifestPosition>,
+        limit: usize,
+    ) -> Result<Vec<(ManifestPosition, StoredManifest)>> {
+        read!(self, "list manifests", |c| audit::all_manifests(&c, after, limit))
+    }
+
+    async fn verify(&self) -> Result<Vec<String>> {
+        read!(self, "verify the database", |c| audit::verify(&c))
+    }
+
+    async fn reclaimable(&self, limit: usize) -> Result<Vec<Reclaim>> {
+        write!(self, "list bytes to reclaim", |c| reclaim::take_due(&c, limit))
+    }
+
+    async fn reclaimable_count(&self, limit: usize) -> Result<u64> {
+        read!(self, "count bytes to reclaim", |c| reclaim::due_count(&c, limit))
+    }
+
+    async fn reclaimed(&self, location: &Location) -> Result<()> {
+        write!(self, "forget reclaimed bytes", |c| reclaim::done(&c, location))
+    }
+}
+
+/// How long a request has looked at a session that another node has.
+struct Patience {
+    until: Instant,
+    pause: Duration,
+}
+
+impl Patience {
+    fn new() -> Patience {
+        Patience { until: Instant::now() + CLAIM_PATIENCE, pause: CLAIM_PAUSE }
+    }
+}
+
+impl PostgresStore {
+    /// Waits before the next look at a session that is not free. Another node that has it may be giving it back: a
+    /// client's next request may come here before that is done.
+    async fn look_again(
+        &self,
+        patience: &mut Patience,
+        repository: &RepositoryName,
+        id: &UploadId,
+    ) -> Result<()> {
+        if self.upload(repository, id).await?.is_none() {
+            return Err(MetadataError::UploadUnknown { id: *id });
+        }
+        if Instant::now() >= patience.until {
+            return Err(MetadataError::UploadBusy { id: *id });
+        }
+        sleep(patience.pause).await;
+        patience.pause *= 2;
+        Ok(())
+    }
+}

@@ -1,0 +1,12 @@
+//! The contract over a real server with two stores open; and what only PostgreSQL has.
+
+mod backend;
+mod claims;
+mod contract;
+mod images;
+mod loss;
+mod opening;
+mod plans;
+mod proxy;
+mod races;
+mod storm;

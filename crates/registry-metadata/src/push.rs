@@ -1,0 +1,80 @@
+//! A manifest to push, taken apart: what is the same for both databases.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use bytes::Bytes;
+use registry_digest::Digest;
+use registry_types::{Descriptor, Manifest, RepositoryName, Tag};
+
+use crate::PutManifest;
+
+/// Everything that a writer needs of a [`PutManifest`], taken out on the thread that asks.
+pub(crate) struct Put {
+    pub(crate) repository: RepositoryName,
+    pub(crate) digest: Digest,
+    pub(crate) media_type: String,
+    pub(crate) subject: Option<String>,
+    pub(crate) artifact_type: Option<String>,
+    pub(crate) annotations: Option<String>,
+    pub(crate) bytes: Bytes,
+    /// What it refers to, each once and in order, and whether that must be there.
+    pub(crate) blobs: BTreeMap<Digest, bool>,
+    pub(crate) children: BTreeMap<Digest, bool>,
+    pub(crate) tags: Vec<Tag>,
+    pub(crate) actor: Option<String>,
+    /// Whether it has labels, which somebody is to read.
+    pub(crate) has_labels: bool,
+}
+
+/// A digest as it is stored, and the same again if it is here: the foreign key.
+pub(crate) struct Link {
+    pub(crate) digest: String,
+    pub(crate) target: Option<String>,
+}
+
+impl Put {
+    pub(crate) fn new(put: &PutManifest<'_>) -> Put {
+        let manifest = put.manifest;
+        let required: BTreeSet<&Digest> = put.required.iter().chain(put.required_children).collect();
+        let marked = |descriptor: &Descriptor| (descriptor.digest, required.contains(&descriptor.digest));
+        let mut blobs: BTreeMap<Digest, bool> = manifest.blobs().map(marked).collect();
+        let mut children: BTreeMap<Digest, bool> = manifest.child_manifests().map(marked).collect();
+        let is_named = |digest: &&Digest| blobs.contains_key(digest) || children.contains_key(digest);
+        // Whatever else the caller requires is required, though the manifest does not name it.
+        let missing = |required: &[Digest]| -> Vec<Digest> {
+            required.iter().filter(|digest| !is_named(digest)).copied().collect()
+        };
+        let (more_blobs, more_children) = (missing(put.required), missing(put.required_children));
+        blobs.extend(more_blobs.into_iter().map(|digest| (digest, true)));
+        children.extend(more_children.into_iter().map(|digest| (digest, true)));
+        Put {
+            repository: put.repository.clone(),
+            digest: put.digest,
+            media_type: manifest.media_type().to_string(),
+            subject: manifest.subject().map(|subject| subject.digest.to_string()),
+            artifact_type: manifest.artifact_type().map(str::to_owned),
+            annotations: annotations(put),
+            bytes: manifest.bytes().clone(),
+            blobs,
+            children,
+            tags: put.tags.to_vec(),
+            actor: put.actor.map(str::to_owned),
+            has_labels: has_labels(manifest),
+        }
+    }
+}
+
+/// Whether the config may have labels, or the manifest says itself when it expires.
+fn has_labels(manifest: &Manifest) -> bool {
+    let of_image =
+        ["application/vnd.oci.image.config.v1+json", "application/vnd.docker.container.image.v1+json"];
+    manifest.config().is_some_and(|config| of_image.contains(&config.media_type.as_str()))
+        || manifest.annotations().contains_key(crate::EXPIRES_AFTER)
+}
+
+/// Only referrers are listed with their annotations.
+fn annotations(put: &PutManifest<'_>) -> Option<String> {
+    let annotations = put.manifest.annotations();
+    let is_listed = put.manifest.subject().is_some() && !annotations.is_empty();
+    is_listed.then(|| serde_json::to_string(annotations).expect("texts by texts are JSON"))
+}
