@@ -16,6 +16,7 @@ pub(crate) enum Command {
     Serve { config: Option<PathBuf> },
     CheckConfig { config: Option<PathBuf> },
     HashPassword { user: String, cost: u32 },
+    Migrate { from: Option<PathBuf>, config: Option<PathBuf> },
     Journal { action: JournalAction, config: Option<PathBuf> },
     GarbageCollect { config: Option<PathBuf>, how: GarbageCollect },
     Fsck { config: Option<PathBuf>, how: Fsck },
@@ -62,6 +63,8 @@ Commands:
   journal status [config.yml] what the store has of the database's journal, and where the database is
   journal verify [config.yml] read all of it, replay it, and compare it with the database
   journal drop [config.yml]   remove it from the store; the database goes on without one
+  migrate [config.yml]        move the metadata of a stopped registry from SQLite to the PostgreSQL of the configuration
+      --from <file>           the SQLite database (default: metadata.sqlite in the data folder)
 
   garbage-collect [config.yml]
                               give back what nothing needs any more; safe while a server runs, which does it anyway
@@ -125,6 +128,7 @@ fn parse_from(
             Some("garbage-collect") => garbage_collect(&mut arguments)?,
             Some("hash-password") => hash_password(&mut arguments)?,
             Some("journal") => journal(&mut arguments)?,
+            Some("migrate") => migrate(&mut arguments)?,
             // The Go registry's image serves when it is given a file alone.
             _ if is_file(Path::new(&name)) => Command::Serve { config: Some(name.into()) },
             _ => return Err(format!("there is no command `{}`", name.to_string_lossy()).into()),
@@ -158,6 +162,20 @@ fn journal(arguments: &mut lexopt::Parser) -> Result<Command, lexopt::Error> {
         None => return Err("journal needs to know what: status, verify or drop".into()),
     };
     Ok(Command::Journal { action, config: optional_path(arguments)? })
+}
+
+fn migrate(arguments: &mut lexopt::Parser) -> Result<Command, lexopt::Error> {
+    let (mut from, mut config) = (None, None);
+    while let Some(argument) = arguments.next()? {
+        match argument {
+            Value(path) if config.is_none() => config = Some(path.into()),
+            Long("config") if config.is_none() => config = Some(arguments.value()?.into()),
+            Long("from") if from.is_none() => from = Some(arguments.value()?.into()),
+            Short('h') | Long("help") => return Ok(Command::Help),
+            other => return Err(other.unexpected()),
+        }
+    }
+    Ok(Command::Migrate { from, config })
 }
 
 fn hash_password(arguments: &mut lexopt::Parser) -> Result<Command, lexopt::Error> {
@@ -266,6 +284,15 @@ mod tests {
                 },
             ),
             (&["hash-password", "ann"], Command::HashPassword { user: "ann".into(), cost: 10 }),
+            (&["migrate"], Command::Migrate { from: None, config: None }),
+            (
+                &["migrate", "--from", "old.sqlite", "new.yml"],
+                Command::Migrate { from: Some("old.sqlite".into()), config: Some("new.yml".into()) },
+            ),
+            (
+                &["migrate", "--config=new.yml"],
+                Command::Migrate { from: None, config: Some("new.yml".into()) },
+            ),
             (
                 &["hash-password", "--cost", "12", "ann"],
                 Command::HashPassword { user: "ann".into(), cost: 12 },
@@ -285,6 +312,7 @@ mod tests {
             (&["hash-password"], "name"),
             (&["journal"], "verify"),
             (&["journal", "burn"], "burn"),
+            (&["migrate", "a.yml", "b.yml"], "b.yml"),
         ] {
             let error = parse(arguments).unwrap_err();
             assert!(error.contains(named), "{error}");

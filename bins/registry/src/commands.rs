@@ -14,7 +14,7 @@ use rustix::termios::{LocalModes, OptionalActions, isatty, tcgetattr, tcsetattr}
 
 use crate::{
     cli::{Command, HELP},
-    content, fsck, garbage, journal, serve,
+    content, fsck, garbage, journal, migrate, serve,
 };
 
 /// Names the configuration file, if the command line does not.
@@ -46,6 +46,9 @@ pub(crate) fn run(command: Command) -> anyhow::Result<()> {
         Command::Journal { action, config } => {
             let loaded = load_config(config_file(config).as_deref())?;
             print(&journal::run(action, &loaded.config)?)
+        }
+        Command::Migrate { from, config } => {
+            migrate::run(from.as_deref(), &load_config(config_file(config).as_deref())?)
         }
     }
 }

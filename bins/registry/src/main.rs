@@ -9,6 +9,7 @@ mod fsck;
 mod garbage;
 mod journal;
 mod logging;
+mod migrate;
 mod privileges;
 mod serve;
 

@@ -17,6 +17,9 @@ use crate::{
     route::RouteError,
 };
 
+/// When to come again after a 503: what fails for a moment is often over by then.
+const RETRY_AFTER_SECS: HeaderValue = HeaderValue::from_static("1");
+
 /// What may go wrong with a request.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ApiError {
@@ -113,7 +116,10 @@ impl ApiError {
             ApiError::DeleteDisabled | ApiError::ReadOnly => {
                 (StatusCode::METHOD_NOT_ALLOWED, ErrorCode::Unsupported, None)
             }
-            ApiError::Unhealthy => (StatusCode::SERVICE_UNAVAILABLE, ErrorCode::Unavailable, None),
+            ApiError::Unhealthy => {
+                headers.insert(header::RETRY_AFTER, RETRY_AFTER_SECS);
+                (StatusCode::SERVICE_UNAVAILABLE, ErrorCode::Unavailable, None)
+            }
             ApiError::RepositoryUnknown { name } => {
                 (StatusCode::NOT_FOUND, ErrorCode::NameUnknown, Some(json!({ "name": name })))
             }
@@ -167,7 +173,7 @@ impl ApiError {
             // 507 tells an operator at once what a 500 would hide.
             ApiError::NoSpace => (StatusCode::INSUFFICIENT_STORAGE, ErrorCode::Unavailable, None),
             ApiError::Unavailable { .. } => {
-                headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+                headers.insert(header::RETRY_AFTER, RETRY_AFTER_SECS);
                 (StatusCode::SERVICE_UNAVAILABLE, ErrorCode::Unavailable, None)
             }
             ApiError::Internal { .. } => (StatusCode::INTERNAL_SERVER_ERROR, ErrorCode::Unknown, None),

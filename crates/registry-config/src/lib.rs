@@ -78,7 +78,7 @@ pub use http::{DebugServer, Http, Limits, Listen};
 pub use journal::Journal;
 pub use load::{fuzz, load, load_as, parse, process_environment};
 pub use log::{Log, LogFormatter, LogLevel};
-pub use metadata::Metadata;
+pub use metadata::{Metadata, Postgresql};
 pub use problem::{Problem, Problems};
 pub use secret::Secret;
 pub use storage::{Driver, Durability, Storage, UploadPurging};

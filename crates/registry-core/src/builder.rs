@@ -11,6 +11,8 @@ use registry_api::{
 };
 use registry_auth::{AllowAll, Authenticator, Authorizer, NoAuthentication};
 use registry_metadata::{JournalOptions, JournalStore, MetadataStore, Options, SqliteStore, SystemClock};
+#[cfg(feature = "postgres")]
+use registry_metadata::{PostgresOptions, PostgresStore};
 use registry_storage::{Access, BlobStore, Durability, FilesystemOptions, FilesystemStore, MemoryStore};
 
 use crate::{
@@ -28,6 +30,8 @@ pub struct Builder {
     durability: Durability,
     database: Option<PathBuf>,
     journal: Option<JournalOptions>,
+    #[cfg(feature = "postgres")]
+    postgres: Option<PostgresOptions>,
     options: Options,
     authenticator: Arc<dyn Authenticator>,
     authorizer: Arc<dyn Authorizer>,
@@ -53,6 +57,8 @@ impl Default for Builder {
             durability: Durability::Full,
             database: None,
             journal: None,
+            #[cfg(feature = "postgres")]
+            postgres: None,
             options: Options::default(),
             authenticator: Arc::new(NoAuthentication),
             authorizer: Arc::new(AllowAll),
@@ -96,7 +102,13 @@ impl Builder {
         Builder { journal, ..self }
     }
 
-    /// Keeps bytes in a store of your own; [`metadata`](Self::metadata) must be given as well.
+    /// Keeps metadata in a PostgreSQL database, which any number of nodes may share if they share the store of bytes too.
+    #[cfg(feature = "postgres")]
+    pub fn postgresql(self, postgres: PostgresOptions) -> Self {
+        Builder { postgres: Some(postgres), ..self }
+    }
+
+    /// Keeps bytes in a store of your own; [`metadata`](Self::metadata) must be given as well, or a PostgreSQL database.
     pub fn store(self, store: Arc<dyn BlobStore>) -> Self {
         let metadata = match self.place {
             Place::Given { metadata, .. } => metadata,
@@ -160,8 +172,15 @@ impl Builder {
     /// # Errors
     /// [`OpenError::NothingHere`] if there is no database; [`OpenError::OnlyInMemory`] if no other process can see it.
     pub async fn open_beside(self) -> Result<Beside, OpenError> {
+        let shared = self.open_shared_database().await?;
         let beside = match &self.place {
             Place::Memory => return Err(OpenError::OnlyInMemory),
+            Place::Filesystem(root) if shared.is_some() => {
+                let options = FilesystemOptions { access: Access::Beside, ..FilesystemOptions::new(root) };
+                let store = Arc::new(FilesystemStore::open(&options)?);
+                let (metadata, _) = shared.ok_or(OpenError::Incomplete)?;
+                Beside { store, metadata }
+            }
             Place::Filesystem(root) => {
                 let path = self.database.clone().unwrap_or_else(|| root.join(DATABASE));
                 if !path.is_file() {
@@ -177,8 +196,10 @@ impl Builder {
                 let metadata = open_beside(&path, options, journal, store.clone()).await?;
                 Beside { store, metadata }
             }
-            Place::Given { store: Some(store), metadata: Some(metadata) } => {
-                Beside { store: store.clone(), metadata: metadata.clone() }
+            Place::Given { store: Some(store), metadata } => {
+                let shared = shared.map(|(metadata, _)| metadata);
+                let metadata = metadata.clone().or(shared).ok_or(OpenError::Incomplete)?;
+                Beside { store: store.clone(), metadata }
             }
             Place::Given { .. } => return Err(OpenError::Incomplete),
         };
@@ -232,20 +253,29 @@ impl Builder {
 
     async fn open_stores(&self) -> Result<Opened, OpenError> {
         let clock = Arc::new(SystemClock);
+        let shared = self.open_shared_database().await?;
         match &self.place {
-            Place::Memory => Ok(Opened {
-                store: Arc::new(MemoryStore::new()),
-                metadata: Arc::new(SqliteStore::open_in_memory(self.options.clone(), clock)?),
-                driver: "inmemory",
-                database: "sqlite",
-                journal: None,
-            }),
+            Place::Memory => {
+                let store = Arc::new(MemoryStore::new());
+                let (metadata, database) = match shared {
+                    Some(shared) => shared,
+                    None => {
+                        let metadata = SqliteStore::open_in_memory(self.options.clone(), clock)?;
+                        (Arc::new(metadata) as Arc<dyn MetadataStore>, "sqlite")
+                    }
+                };
+                Ok(Opened { store, metadata, driver: "inmemory", database, journal: None })
+            }
             Place::Filesystem(root) => {
                 make_folder(root)?;
                 let options =
                     FilesystemOptions { durability: self.durability, ..FilesystemOptions::new(root) };
                 // The store first: its lock says whether another process serves this root, before the database is touched.
+                // That holds for a shared database too: a folder is one node's.
                 let store = Arc::new(FilesystemStore::open(&options)?);
+                if let Some((metadata, database)) = shared {
+                    return Ok(Opened { store, metadata, driver: "filesystem", database, journal: None });
+                }
                 let path = self.database.clone().unwrap_or_else(|| root.join(DATABASE));
                 // This also keeps the server of another root away that was told to use the same database.
                 let (options, journal) = (self.options.clone(), self.journal.as_ref());
@@ -258,17 +288,31 @@ impl Builder {
                     journal: journal.map(|_| Journal(metadata)),
                 })
             }
-            Place::Given { store: Some(store), metadata: Some(metadata) } => Ok(Opened {
-                store: store.clone(),
-                metadata: metadata.clone(),
-                driver: "given",
-                database: "given",
-                journal: None,
-            }),
+            Place::Given { store: Some(store), metadata } => {
+                let given = metadata.clone().map(|metadata| (metadata, "given"));
+                let (metadata, database) = given.or(shared).ok_or(OpenError::Incomplete)?;
+                Ok(Opened { store: store.clone(), metadata, driver: "given", database, journal: None })
+            }
             Place::Given { .. } => Err(OpenError::Incomplete),
         }
     }
+
+    /// The database that nodes share, if one was chosen, with its name in measurements.
+    #[cfg(feature = "postgres")]
+    async fn open_shared_database(&self) -> Result<Option<Database>, OpenError> {
+        let Some(postgres) = &self.postgres else { return Ok(None) };
+        let metadata = PostgresStore::open(postgres, self.options.clone()).await?;
+        Ok(Some((Arc::new(metadata), "postgresql")))
+    }
+
+    #[cfg(not(feature = "postgres"))]
+    async fn open_shared_database(&self) -> Result<Option<Database>, OpenError> {
+        Ok(None)
+    }
 }
+
+/// A database, with the name under which calls are measured.
+type Database = (Arc<dyn MetadataStore>, &'static str);
 
 /// What was opened, with the names under which calls are measured.
 struct Opened {

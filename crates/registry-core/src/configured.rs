@@ -49,7 +49,7 @@ pub async fn configure(config: &Config) -> Result<Configured, OpenError> {
 /// # Errors
 /// [`OpenError`], as for [`configure`].
 pub fn configure_stores(config: &Config) -> Result<Builder, OpenError> {
-    Ok(places(config)
+    Ok(places(config)?
         .settings(settings(config))
         .purge(purge(&config.storage.upload_purging))
         .collecting(collecting(&config.gc)))
@@ -60,7 +60,7 @@ pub fn configure_stores(config: &Config) -> Result<Builder, OpenError> {
 /// # Errors
 /// As [`Builder::open_beside`].
 pub async fn open_beside(config: &Config) -> Result<Beside, OpenError> {
-    places(config).open_beside().await
+    places(config)?.open_beside().await
 }
 
 /// How a configuration wants garbage to be collected.
@@ -79,7 +79,7 @@ pub fn sweep_options(gc: &config::Gc) -> SweepOptions {
 }
 
 /// Where bytes and metadata are, and how long they are kept.
-fn places(config: &Config) -> Builder {
+fn places(config: &Config) -> Result<Builder, OpenError> {
     let gc = &config.gc;
     let options = Options {
         lease: gc.lease,
@@ -96,9 +96,32 @@ fn places(config: &Config) -> Builder {
         }),
     };
     match &config.metadata {
-        config::Metadata::SqliteFile(path) => builder.database(path),
-        config::Metadata::SqliteMemory => builder,
+        config::Metadata::SqliteFile(path) => Ok(builder.database(path)),
+        config::Metadata::SqliteMemory => Ok(builder),
+        config::Metadata::Postgresql(postgresql) => with_postgresql(builder, postgresql),
     }
+}
+
+#[cfg(feature = "postgres")]
+fn with_postgresql(builder: Builder, postgresql: &config::Postgresql) -> Result<Builder, OpenError> {
+    Ok(builder.postgresql(postgres_options(postgresql)?))
+}
+
+#[cfg(not(feature = "postgres"))]
+fn with_postgresql(_: Builder, _: &config::Postgresql) -> Result<Builder, OpenError> {
+    Err(OpenError::NotBuilt { key: "metadata.postgresql", feature: "postgres" })
+}
+
+#[cfg(feature = "postgres")]
+pub(crate) fn postgres_options(
+    postgresql: &config::Postgresql,
+) -> Result<registry_metadata::PostgresOptions, OpenError> {
+    let options: registry_metadata::PostgresOptions = postgresql.url.expose().parse()?;
+    Ok(options.with_pool(registry_metadata::PoolOptions {
+        size: postgresql.pool_size,
+        waiting_max: postgresql.pool_waiting_max,
+        wait: postgresql.pool_wait,
+    }))
 }
 
 /// Listens where a configuration says.

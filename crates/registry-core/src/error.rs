@@ -21,6 +21,14 @@ pub enum OpenError {
         "this registry lives in the memory of the process that serves it, where no other process can reach it"
     )]
     OnlyInMemory,
+    /// The configuration asks for something that this build does not have.
+    #[error("`{key}` needs a build with `--features {feature}`")]
+    NotBuilt {
+        /// Where the configuration asks for it.
+        key: &'static str,
+        /// What to build with.
+        feature: &'static str,
+    },
     /// A folder can not be made.
     #[error("can not make the folder {}", path.display())]
     Folder {

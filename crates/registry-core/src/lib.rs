@@ -24,6 +24,7 @@
 //! | `journal` | the database's journal in the store |
 //! | `maintenance` | what is done now and then: abandoned uploads, garbage |
 //! | `configured` (feature `config`) | a registry as a configuration file describes it |
+//! | `migrate` (features `config`, `postgres`) | from SQLite to PostgreSQL |
 //! | `selfsigned` (feature `selfsigned`) | a certificate for those who have none |
 
 #![forbid(unsafe_code)]
@@ -36,6 +37,8 @@ mod error;
 mod identity;
 mod journal;
 mod maintenance;
+#[cfg(all(feature = "config", feature = "postgres"))]
+pub mod migrate;
 mod registry;
 #[cfg(feature = "selfsigned")]
 pub mod selfsigned;

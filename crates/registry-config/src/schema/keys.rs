@@ -40,7 +40,7 @@ pub(crate) const ROOT: &[Key] = &[
     not_active("policy"),
     not_active("reporting"),
     not_active("compatibility"),
-    key("metadata", Choice(&[key("sqlite", Section(&[scalar("path"), key("journal", Section(JOURNAL))]))])),
+    key("metadata", Choice(METADATA)),
     key("gc", Growing(GC)),
 ];
 
@@ -81,6 +81,13 @@ const STORAGE: &[Key] = &[
     key("redirect", Section(&[scalar("disable")])),
     not_active("tag"),
 ];
+
+const METADATA: &[Key] = &[
+    key("sqlite", Section(&[scalar("path"), key("journal", Section(JOURNAL))])),
+    key("postgresql", Section(&[scalar("url"), key("pool", Section(POOL))])),
+];
+
+const POOL: &[Key] = &[scalar("size"), scalar("wait"), scalar("waiting")];
 
 const FILESYSTEM: &[Key] = &[
     scalar("rootdirectory"),

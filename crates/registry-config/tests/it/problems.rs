@@ -49,7 +49,28 @@ const WRONG: &[(&str, &str)] = &[
     ),
     (
         "metadata: {postgres: {}}",
-        "metadata.postgres: metadata in \"postgres\" is not in this version; expected sqlite",
+        "metadata.postgres: metadata in \"postgres\" is not in this version; expected sqlite or postgresql",
+    ),
+    (
+        "metadata: postgresql",
+        "metadata.postgresql.url: is missing; expected postgres://user:password@host:5432/database",
+    ),
+    (
+        "metadata: {postgresql: {url: 'mysql://u:hunter2@h/d'}}",
+        "metadata.postgresql.url: is not the URL of a PostgreSQL database; expected \
+         postgres://user:password@host:5432/database",
+    ),
+    (
+        "metadata: {sqlite: {path: /db}, postgresql: {url: 'postgres://h/d'}}",
+        "metadata: has two databases, sqlite and postgresql; expected one",
+    ),
+    (
+        "metadata: {postgresql: {url: 'postgres://h/d', pool: {size: 0}}}",
+        "metadata.postgresql.pool.size: is \"0\"; expected a whole number from 1 to 1000",
+    ),
+    (
+        "{storage: inmemory, metadata: {postgresql: {url: 'postgres://h/d'}}}",
+        "metadata.postgresql: is given, but storage is inmemory; expected storage that outlives the process",
     ),
     ("gc: {lease: 0}", "gc.lease: is \"0\"; expected a duration such as 10s, 5m or 168h, at least 1ms"),
     (

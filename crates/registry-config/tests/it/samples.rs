@@ -86,6 +86,34 @@ fn the_files_of_the_images_need_both_lines_and_say_which() {
 }
 
 #[test]
+fn metadata_in_postgresql_is_a_url_that_is_never_printed() {
+    const URL: &str = "postgres://registry:hunter2@db.example.com/registry?sslmode=verify-full";
+    let of = |yaml: &str, environment: &[(&str, &str)]| {
+        let config = with(yaml, environment).unwrap().config;
+        assert!(!format!("{config:?}").contains("hunter2"));
+        match config.metadata {
+            Metadata::Postgresql(postgresql) => postgresql,
+            other => panic!("{other:?}"),
+        }
+    };
+    let defaults = Postgresql {
+        url: of("version: 0.1", &[("REGISTRY_METADATA_POSTGRESQL_URL", URL)]).url,
+        pool_size: 16,
+        pool_wait: seconds(1),
+        pool_waiting_max: 1024,
+    };
+    assert_eq!(defaults.url.expose(), URL);
+    let pool = "pool: {size: 4, wait: 2s, waiting: 10}";
+    let file = format!("version: 0.1\nmetadata: {{postgresql: {{url: '{URL}', {pool}}}}}");
+    assert_eq!(
+        of(&file, &[]),
+        Postgresql { pool_size: 4, pool_wait: seconds(2), pool_waiting_max: 10, ..defaults.clone() }
+    );
+    let size = ("REGISTRY_METADATA_POSTGRESQL_POOL_SIZE", "7");
+    assert_eq!(of(&file, &[size]).pool_size, 7);
+}
+
+#[test]
 fn a_registry_on_the_network_with_everything_set() {
     let loaded = with(include_str!("../samples/secured.yml"), &[]).unwrap();
     let Config { log, storage, metadata, gc, auth, http, health, validation, immutable_tags, .. } =
