@@ -81,7 +81,9 @@ async fn a_registry_without_its_folder_is_unwell_until_it_is_back() {
         (client.get("/").send().await.unwrap().status == 503).then_some(())
     })
     .await;
-    assert_eq!(client.get("/v2/").expect(503).await.error_code(), ErrorCode::Unavailable);
+    let refused = client.get("/v2/").expect(503).await;
+    assert_eq!(refused.error_code(), ErrorCode::Unavailable);
+    assert_eq!(refused.must_have("retry-after"), "1");
 
     std::fs::rename(&aside, server.data()).unwrap();
     eventually("requests are served", async || {
