@@ -77,6 +77,9 @@ fn announce(file: Option<&Path>, config: &Config, self_signed: Option<&SelfSigne
             let shown = std::path::absolute(root).unwrap_or_else(|_| root.clone());
             tracing::info!("data lies in {}", shown.display());
         }
+        Driver::S3(s3) => tracing::info!("data lies in the bucket {}", s3.bucket),
+        Driver::Gcs(gcs) => tracing::info!("data lies in the bucket {}", gcs.bucket),
+        Driver::Azure(azure) => tracing::info!("data lies in the container {}", azure.container),
         Driver::InMemory => tracing::warn!("data lies in memory: it is lost when this process ends"),
     }
     if let Some(made) = self_signed {

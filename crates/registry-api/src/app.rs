@@ -78,6 +78,8 @@ pub(crate) struct Call<'a> {
     pub(crate) headers: &'a http::HeaderMap,
     pub(crate) links: Links,
     pub(crate) is_head: bool,
+    /// The other end of the connection: the client, or a proxy before it.
+    pub(crate) peer: Option<std::net::IpAddr>,
 }
 
 impl Call<'_> {

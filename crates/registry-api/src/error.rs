@@ -236,6 +236,9 @@ impl From<StorageError> for ApiError {
                 ApiError::DigestMismatch { expected: *expected, actual: *actual }
             }
             StorageError::NoSpace { .. } => ApiError::NoSpace,
+            error @ StorageError::Unavailable { .. } => {
+                ApiError::Unavailable { operation: "storage", source: error.into() }
+            }
             other => ApiError::Internal { operation: "storage", source: other.into() },
         }
     }

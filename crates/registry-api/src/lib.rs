@@ -75,7 +75,7 @@ pub use server::{
     ClientAuth, Limits, Listener, MinimumVersion, ServeOptions, Tls, TlsError, TlsFiles, serve,
 };
 pub use service::{Peer, Service};
-pub use settings::{ReferencePolicy, RequiredChildren, Settings, UrlPolicy};
+pub use settings::{RedirectPolicy, ReferencePolicy, RequiredChildren, Settings, UrlPolicy};
 
 /// The commit of the distribution-spec whose text the comments cite.
 pub const SPEC_REVISION: &str = "97274622c111";

@@ -91,8 +91,17 @@ measured! {
         fn delete(&self, location: &Location) -> Result<(), StorageError>;
         fn list(&self, after: Option<&Location>, limit: usize) -> Result<Vec<ObjectInfo>, StorageError>;
         fn check(&self) -> Result<(), StorageError>;
+        fn redirect(&self, location: &Location) -> Result<Option<String>, StorageError>;
     }
     {
+        fn signs_urls(&self) -> bool {
+            self.inner.signs_urls()
+        }
+
+        fn checkpoint_every_bytes(&self) -> u64 {
+            self.inner.checkpoint_every_bytes()
+        }
+
         async fn begin(
             &self,
             location: &Location,

@@ -144,6 +144,7 @@ impl Service {
             headers: &parts.headers,
             links: Links::new(&app.settings, &parts.headers, parts.uri.authority(), self.peer.tls),
             is_head: parts.method == Method::HEAD,
+            peer: self.peer.address,
         };
         dispatch(&call, route, body).await
     }

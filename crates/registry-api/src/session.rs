@@ -10,9 +10,6 @@ use registry_types::{Location, RepositoryName, UploadId};
 
 use crate::{app::App, error::ApiError, receive};
 
-/// How much is written between two saves of the state within one request: what a crash may cost a client.
-const SAVE_EVERY_BYTES: u64 = 64 * 1024 * 1024;
-
 /// The one request that may write to an upload. Dropping it frees the session, which then stands where it was last saved.
 pub(crate) struct Session {
     claim: Claim,
@@ -70,6 +67,7 @@ impl Session {
     ) -> Result<(), ApiError> {
         let mut received_bytes = 0;
         let idle = self.claim.app.settings.body_idle;
+        let save_every_bytes = self.claim.app.store.checkpoint_every_bytes();
         loop {
             match receive::next_frame(&mut body, idle).await {
                 Ok(Some(bytes)) => {
@@ -86,7 +84,7 @@ impl Session {
                     return Err(error);
                 }
             }
-            if self.upload.offset() - self.saved_offset >= SAVE_EVERY_BYTES {
+            if self.upload.offset() - self.saved_offset >= save_every_bytes {
                 self.save().await?;
             }
         }

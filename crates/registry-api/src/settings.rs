@@ -1,9 +1,9 @@
 //! What an operator or embedder may choose about the API.
 
-use std::time::Duration;
+use std::{net::IpAddr, time::Duration};
 
 use http::HeaderMap;
-use registry_types::{MANIFEST_BYTES_MAX, Platform};
+use registry_types::{MANIFEST_BYTES_MAX, Network, Platform};
 
 /// How the API behaves. The defaults are those of a registry that nobody configured.
 #[derive(Clone, Debug)]
@@ -36,6 +36,8 @@ pub struct Settings {
     pub body_idle: Duration,
     /// Whether each request is written to the access log.
     pub access_log: bool,
+    /// Which clients are sent to the store for the bytes of blobs.
+    pub redirects: RedirectPolicy,
 }
 
 impl Default for Settings {
@@ -55,7 +57,31 @@ impl Default for Settings {
             layer_urls: UrlPolicy::default(),
             body_idle: Duration::from_secs(60),
             access_log: true,
+            redirects: RedirectPolicy::default(),
         }
+    }
+}
+
+/// Which clients are sent to the store for the bytes of blobs, where the store can sign URLs: those that can reach it.
+/// Manifests are never redirected.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RedirectPolicy {
+    /// Nobody is.
+    pub disabled: bool,
+    /// Only clients of these networks are; all, if there are none.
+    pub only: Vec<Network>,
+    /// Clients of these networks are not.
+    pub except: Vec<Network>,
+}
+
+impl RedirectPolicy {
+    /// Whether a client with this address is sent to the store. One whose address is not known counts as one of no
+    /// network.
+    pub fn applies_to(&self, client: Option<IpAddr>) -> bool {
+        let is_in = |networks: &[Network]| {
+            client.is_some_and(|client| networks.iter().any(|network| network.contains(client)))
+        };
+        !self.disabled && (self.only.is_empty() || is_in(&self.only)) && !is_in(&self.except)
     }
 }
 
@@ -104,6 +130,24 @@ impl UrlPolicy {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn redirects_follow_the_network() {
+        let (near, far) = ("10.1.2.3".parse().ok(), "192.0.2.1".parse().ok());
+        let near_network = || vec!["10.0.0.0/8".parse().unwrap()];
+        let everybody = RedirectPolicy::default();
+        let only = RedirectPolicy { only: near_network(), ..RedirectPolicy::default() };
+        let except = RedirectPolicy { except: near_network(), ..RedirectPolicy::default() };
+        let nobody = RedirectPolicy { disabled: true, only: near_network(), ..RedirectPolicy::default() };
+        for (policy, expected) in [
+            (everybody, [true, true, true]),
+            (only, [true, false, false]),
+            (except, [false, true, true]),
+            (nobody, [false, false, false]),
+        ] {
+            assert_eq!([near, far, None].map(|client| policy.applies_to(client)), expected, "{policy:?}");
+        }
+    }
 
     #[test]
     fn urls_are_refused_unless_allowed() {

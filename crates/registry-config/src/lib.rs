@@ -42,6 +42,7 @@
 
 mod address;
 mod auth;
+mod cloud;
 mod config;
 mod data_folder;
 mod environment;
@@ -69,6 +70,7 @@ mod yaml;
 
 pub use address::TcpAddress;
 pub use auth::{Anonymous, Auth};
+pub use cloud::{Azure, AzureCredentials, Bucket, Gcs, GcsCredentials, S3, S3Encryption, S3Key};
 pub use config::{Config, ImmutableTags, Loaded};
 pub use data_folder::data_folder;
 pub use environment::VARIABLES_MAX;
@@ -81,7 +83,7 @@ pub use log::{Log, LogFormatter, LogLevel};
 pub use metadata::{Metadata, Postgresql};
 pub use problem::{Problem, Problems};
 pub use secret::Secret;
-pub use storage::{Driver, Durability, Storage, UploadPurging};
+pub use storage::{Driver, Durability, Redirect, Storage, UploadPurging};
 pub use tls::{Certificate, ClientCertificateMode, ClientCertificates, Tls, TlsVersion};
 pub use validation::{IndexRule, UrlRules, Validation};
 pub use warning::Warning;

@@ -1,6 +1,9 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use registry_types::Network;
+
+use crate::cloud::{Azure, Gcs, S3};
 use crate::field::{Field, quoted};
 use crate::nearest::nearest;
 
@@ -11,8 +14,8 @@ pub struct Storage {
     pub driver: Driver,
     /// Whether tags, manifests and blobs may be deleted. Key `delete.enabled`.
     pub delete_enabled: bool,
-    /// Whether blobs are always served by the registry itself, even if the store can sign URLs. Key `redirect.disable`.
-    pub redirect_disabled: bool,
+    /// Which clients are sent to the store for the bytes of blobs. Key `redirect`.
+    pub redirect: Redirect,
     /// Whether everything that would change something is refused. Key `maintenance.readonly.enabled`.
     pub read_only: bool,
     /// What becomes of uploads that nobody finishes. Key `maintenance.uploadpurging`.
@@ -31,6 +34,25 @@ pub enum Driver {
     },
     /// In memory, lost at the end of the process.
     InMemory,
+    /// In S3 or what speaks its language.
+    S3(Box<S3>),
+    /// In Google Cloud Storage.
+    Gcs(Box<Gcs>),
+    /// In Azure Blob Storage.
+    Azure(Box<Azure>),
+}
+
+/// Which clients are sent to the store for the bytes of blobs, if the store can sign URLs. Key `redirect`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Redirect {
+    /// None is. Key `disable`.
+    pub disabled: bool,
+    /// Only those of these networks, if there are any. Key `only`.
+    pub only: Vec<Network>,
+    /// Not those of these networks. Key `except`.
+    pub except: Vec<Network>,
+    /// How long a signed URL can be used; 20 minutes by default. Key `lifetime`.
+    pub lifetime: Duration,
 }
 
 impl Driver {
@@ -39,6 +61,9 @@ impl Driver {
         match self {
             Driver::Filesystem { root, .. } => Some(root),
             Driver::InMemory => None,
+            Driver::S3(s3) => Some(&s3.common.folder),
+            Driver::Gcs(gcs) => Some(&gcs.common.folder),
+            Driver::Azure(azure) => Some(&azure.common.folder),
         }
     }
 }
@@ -67,12 +92,15 @@ pub struct UploadPurging {
 }
 
 /// Drivers of the Go registry that are not here.
-const OTHER_DRIVERS: [&str; 6] = ["s3", "s3aws", "gcs", "azure", "swift", "oss"];
+const OTHER_DRIVERS: [&str; 2] = ["swift", "oss"];
+
+/// Those that are.
+const DRIVERS: [&str; 6] = ["filesystem", "inmemory", "s3", "s3aws", "gcs", "azure"];
 
 /// What stands beside the driver in `storage`.
 const NO_DRIVERS: [&str; 5] = ["maintenance", "cache", "delete", "redirect", "tag"];
 
-const STORES: &str = "filesystem or inmemory";
+const STORES: &str = "filesystem, inmemory, s3, gcs or azure";
 
 impl Storage {
     /// `default_root` is where files go if nothing says so.
@@ -87,7 +115,7 @@ impl Storage {
         Storage {
             driver,
             delete_enabled: section("delete").get("enabled").flag(false),
-            redirect_disabled: section("redirect").get("disable").flag(false),
+            redirect: redirect(&section("redirect")),
             read_only: maintenance.get("readonly").get("enabled").flag(false),
             upload_purging: purging(&maintenance.get("uploadpurging")),
         }
@@ -99,14 +127,17 @@ fn driver(storage: &Field<'_>, default_root: Option<PathBuf>) -> Driver {
         Some(name) => vec![(name, storage.clone())],
         None => storage.entries().into_iter().filter(|(name, _)| !NO_DRIVERS.contains(name)).collect(),
     };
-    let (known, others): (Vec<_>, Vec<_>) =
-        named.iter().partition(|(name, _)| ["filesystem", "inmemory"].contains(name));
+    let (known, others): (Vec<_>, Vec<_>) = named.iter().partition(|(name, _)| DRIVERS.contains(name));
     others.iter().for_each(|(name, field)| refuse(name, field));
     if known.len() > 1 {
-        storage.problem("has two drivers, filesystem and inmemory", "one");
+        let names: Vec<&str> = known.iter().map(|(name, _)| *name).collect();
+        storage.problem(format!("has several drivers, {}", names.join(" and ")), "one");
     }
     match known.first() {
         Some(("inmemory", _)) => Driver::InMemory,
+        Some(("s3" | "s3aws", field)) => Driver::S3(Box::new(S3::read(field, default_root))),
+        Some(("gcs", field)) => Driver::Gcs(Box::new(Gcs::read(field, default_root))),
+        Some(("azure", field)) => Driver::Azure(Box::new(Azure::read(field, default_root))),
         Some((_, field)) if storage.scalar().is_none() => filesystem(field, default_root),
         // Without a folder the next line would only report a second problem.
         None if !others.is_empty() => Driver::InMemory,
@@ -118,7 +149,7 @@ fn refuse(name: &str, field: &Field<'_>) {
     if OTHER_DRIVERS.contains(&name) {
         return field.problem(format!("the driver {name} is not in this version"), STORES);
     }
-    let meant = nearest(name, ["filesystem", "inmemory"].into_iter().chain(NO_DRIVERS));
+    let meant = nearest(name, DRIVERS.into_iter().chain(NO_DRIVERS));
     let meant = meant.map(|word| format!(" (was {word} meant?)")).unwrap_or_default();
     field.problem(format!("there is no driver {}", quoted(name)), format!("{STORES}{meant}"));
 }
@@ -133,6 +164,20 @@ fn filesystem(field: &Field<'_>, default_root: Option<PathBuf>) -> Driver {
     Driver::Filesystem {
         root: folder.unwrap_or_default(),
         durability: field.get("durability").choice(&durability).unwrap_or_default(),
+    }
+}
+
+fn redirect(field: &Field<'_>) -> Redirect {
+    let networks = |name| {
+        let items = field.get(name).items();
+        let network = |item: &Field<'_>| item.parse("a network such as 10.0.0.0/8", |text| text.parse().ok());
+        items.iter().filter_map(network).collect()
+    };
+    Redirect {
+        disabled: field.get("disable").flag(false),
+        only: networks("only"),
+        except: networks("except"),
+        lifetime: field.get("lifetime").duration(Duration::from_secs(20 * 60), Duration::from_secs(60)),
     }
 }
 

@@ -1,38 +1,26 @@
 //! What may be chosen about a registry, and the defaults.
 
-use std::{
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+use std::{path::PathBuf, sync::Arc};
 
 use registry_api::{
     AccessLog, App, Check, Health, MeteredMetadata, MeteredStore, Metrics, RunningUploads, ServeOptions,
     Settings,
 };
 use registry_auth::{AllowAll, Authenticator, Authorizer, NoAuthentication};
-use registry_metadata::{JournalOptions, JournalStore, MetadataStore, Options, SqliteStore, SystemClock};
 #[cfg(feature = "postgres")]
-use registry_metadata::{PostgresOptions, PostgresStore};
-use registry_storage::{Access, BlobStore, Durability, FilesystemOptions, FilesystemStore, MemoryStore};
+use registry_metadata::PostgresOptions;
+use registry_metadata::{JournalOptions, JournalStore, MetadataStore, Options};
+use registry_storage::{BlobStore, Durability};
 
 use crate::{
-    Beside, Collecting, Journal, JournalObjects, OpenError, Purge, Registry, identity,
-    journal::{open_beside, open_database},
+    Beside, Collecting, OpenError, Purge, Registry, identity,
+    places::{Bytes, Places, Tables},
 };
-
-/// The database's name below the root.
-const DATABASE: &str = "metadata.sqlite";
 
 /// Collects what a registry is made of. Without any choice it lives in memory, and anybody may do anything.
 #[derive(Debug)]
 pub struct Builder {
-    place: Place,
-    durability: Durability,
-    database: Option<PathBuf>,
-    journal: Option<JournalOptions>,
-    #[cfg(feature = "postgres")]
-    postgres: Option<PostgresOptions>,
-    options: Options,
+    places: Places,
     authenticator: Arc<dyn Authenticator>,
     authorizer: Arc<dyn Authorizer>,
     settings: Settings,
@@ -42,24 +30,10 @@ pub struct Builder {
     collecting: Option<Collecting>,
 }
 
-/// Where bytes and metadata live.
-#[derive(Debug)]
-enum Place {
-    Memory,
-    Filesystem(PathBuf),
-    Given { store: Option<Arc<dyn BlobStore>>, metadata: Option<Arc<dyn MetadataStore>> },
-}
-
 impl Default for Builder {
     fn default() -> Self {
         Builder {
-            place: Place::Memory,
-            durability: Durability::Full,
-            database: None,
-            journal: None,
-            #[cfg(feature = "postgres")]
-            postgres: None,
-            options: Options::default(),
+            places: Places::default(),
             authenticator: Arc::new(NoAuthentication),
             authorizer: Arc::new(AllowAll),
             settings: Settings { access_log: false, ..Settings::default() },
@@ -74,61 +48,74 @@ impl Default for Builder {
 impl Builder {
     /// Keeps everything in memory, until the process ends. This is the default.
     pub fn memory(self) -> Self {
-        Builder { place: Place::Memory, ..self }
+        self.bytes(Bytes::Memory)
     }
 
     /// Keeps everything below a folder, which is made if it is absent: bytes in `store/`, metadata in
     /// `metadata.sqlite`.
     pub fn filesystem(self, root: impl Into<PathBuf>) -> Self {
-        Builder { place: Place::Filesystem(root.into()), ..self }
+        self.bytes(Bytes::Filesystem(root.into()))
     }
 
     /// Whether what is acknowledged survives a power cut ([`Durability::Full`], the default), or only a crash of the
     /// process. Counts for [`filesystem`](Self::filesystem).
-    pub fn durability(self, durability: Durability) -> Self {
-        Builder { durability, ..self }
+    pub fn durability(mut self, durability: Durability) -> Self {
+        self.places.durability = durability;
+        self
+    }
+
+    /// Keeps bytes in a bucket of S3, or of what speaks its language; [`database`](Self::database) must be given as well.
+    #[cfg(feature = "s3")]
+    pub fn s3(self, options: registry_storage::S3Options) -> Self {
+        self.bytes(Bytes::Cloud(Box::new(crate::cloud::Cloud::S3(options))))
+    }
+
+    /// Keeps bytes in Google Cloud Storage; [`database`](Self::database) must be given as well.
+    #[cfg(feature = "gcs")]
+    pub fn gcs(self, options: registry_storage::GcsOptions) -> Self {
+        self.bytes(Bytes::Cloud(Box::new(crate::cloud::Cloud::Gcs(options))))
+    }
+
+    /// Keeps bytes in Azure Blob Storage; [`database`](Self::database) must be given as well.
+    #[cfg(feature = "azure")]
+    pub fn azure(self, options: registry_storage::AzureOptions) -> Self {
+        self.bytes(Bytes::Cloud(Box::new(crate::cloud::Cloud::Azure(options))))
     }
 
     /// Puts the database elsewhere than below the root. It must not be on a network file system. Counts for
-    /// [`filesystem`](Self::filesystem).
+    /// [`filesystem`](Self::filesystem) and for object stores.
     pub fn database(self, path: impl Into<PathBuf>) -> Self {
-        Builder { database: Some(path.into()), ..self }
+        self.tables(Tables::Sqlite(Some(path.into())))
     }
 
     /// Keeps everything that the database knows in the store as well, so that it survives the loss of the disk that the
-    /// database lies on. Counts for [`filesystem`](Self::filesystem), where the store may lie on another disk than the
+    /// database lies on. Counts for object stores and for [`filesystem`](Self::filesystem), where the store may lie on another disk than the
     /// [`database`](Self::database).
-    pub fn journal(self, journal: Option<JournalOptions>) -> Self {
-        Builder { journal, ..self }
+    pub fn journal(mut self, journal: Option<JournalOptions>) -> Self {
+        self.places.journal = journal;
+        self
     }
 
     /// Keeps metadata in a PostgreSQL database, which any number of nodes may share if they share the store of bytes too.
     #[cfg(feature = "postgres")]
     pub fn postgresql(self, postgres: PostgresOptions) -> Self {
-        Builder { postgres: Some(postgres), ..self }
+        self.tables(Tables::Postgresql(Box::new(postgres)))
     }
 
     /// Keeps bytes in a store of your own; [`metadata`](Self::metadata) must be given as well, or a PostgreSQL database.
     pub fn store(self, store: Arc<dyn BlobStore>) -> Self {
-        let metadata = match self.place {
-            Place::Given { metadata, .. } => metadata,
-            _ => None,
-        };
-        Builder { place: Place::Given { store: Some(store), metadata }, ..self }
+        self.bytes(Bytes::Given(store))
     }
 
     /// Keeps metadata in a store of your own; [`store`](Self::store) must be given as well.
     pub fn metadata(self, metadata: Arc<dyn MetadataStore>) -> Self {
-        let store = match self.place {
-            Place::Given { store, .. } => store,
-            _ => None,
-        };
-        Builder { place: Place::Given { store, metadata: Some(metadata) }, ..self }
+        self.tables(Tables::Given(metadata))
     }
 
     /// How long clients may rely on what they were told, and how long deleted content can come back.
-    pub fn options(self, options: Options) -> Self {
-        Builder { options, ..self }
+    pub fn options(mut self, options: Options) -> Self {
+        self.places.options = options;
+        self
     }
 
     /// Finds out who is asking. By default everybody is anonymous.
@@ -172,37 +159,7 @@ impl Builder {
     /// # Errors
     /// [`OpenError::NothingHere`] if there is no database; [`OpenError::OnlyInMemory`] if no other process can see it.
     pub async fn open_beside(self) -> Result<Beside, OpenError> {
-        let shared = self.open_shared_database().await?;
-        let beside = match &self.place {
-            Place::Memory => return Err(OpenError::OnlyInMemory),
-            Place::Filesystem(root) if shared.is_some() => {
-                let options = FilesystemOptions { access: Access::Beside, ..FilesystemOptions::new(root) };
-                let store = Arc::new(FilesystemStore::open(&options)?);
-                let (metadata, _) = shared.ok_or(OpenError::Incomplete)?;
-                Beside { store, metadata }
-            }
-            Place::Filesystem(root) => {
-                let path = self.database.clone().unwrap_or_else(|| root.join(DATABASE));
-                if !path.is_file() {
-                    return Err(OpenError::NothingHere { path });
-                }
-                let options = FilesystemOptions {
-                    durability: self.durability,
-                    access: Access::Beside,
-                    ..FilesystemOptions::new(root)
-                };
-                let store = Arc::new(FilesystemStore::open(&options)?);
-                let (options, journal) = (self.options.clone(), self.journal.as_ref());
-                let metadata = open_beside(&path, options, journal, store.clone()).await?;
-                Beside { store, metadata }
-            }
-            Place::Given { store: Some(store), metadata } => {
-                let shared = shared.map(|(metadata, _)| metadata);
-                let metadata = metadata.clone().or(shared).ok_or(OpenError::Incomplete)?;
-                Beside { store: store.clone(), metadata }
-            }
-            Place::Given { .. } => return Err(OpenError::Incomplete),
-        };
+        let beside = self.places.open_beside().await?;
         identity::check(&*beside.metadata, &*beside.store).await?;
         Ok(beside)
     }
@@ -212,7 +169,7 @@ impl Builder {
     /// # Errors
     /// [`OpenError`], which says what to do about it.
     pub async fn open(self) -> Result<Registry, OpenError> {
-        let opened = self.open_stores().await?;
+        let opened = self.places.open().await?;
         identity::bind(&*opened.metadata, &*opened.store).await?;
         let metrics = Arc::new(Metrics::new());
         let access_log = if self.settings.access_log {
@@ -240,89 +197,16 @@ impl Builder {
     /// # Errors
     /// [`OpenError::NoJournal`], if there can be none here.
     pub async fn open_journal_store(&self) -> Result<(PathBuf, Arc<dyn JournalStore>), OpenError> {
-        match &self.place {
-            Place::Filesystem(root) => {
-                let options = FilesystemOptions { access: Access::Beside, ..FilesystemOptions::new(root) };
-                let store = FilesystemStore::open(&options)?;
-                let path = self.database.clone().unwrap_or_else(|| root.join(DATABASE));
-                Ok((path, Arc::new(JournalObjects(Arc::new(store)))))
-            }
-            Place::Memory | Place::Given { .. } => Err(OpenError::NoJournal),
-        }
+        self.places.open_journal_store().await
     }
 
-    async fn open_stores(&self) -> Result<Opened, OpenError> {
-        let clock = Arc::new(SystemClock);
-        let shared = self.open_shared_database().await?;
-        match &self.place {
-            Place::Memory => {
-                let store = Arc::new(MemoryStore::new());
-                let (metadata, database) = match shared {
-                    Some(shared) => shared,
-                    None => {
-                        let metadata = SqliteStore::open_in_memory(self.options.clone(), clock)?;
-                        (Arc::new(metadata) as Arc<dyn MetadataStore>, "sqlite")
-                    }
-                };
-                Ok(Opened { store, metadata, driver: "inmemory", database, journal: None })
-            }
-            Place::Filesystem(root) => {
-                make_folder(root)?;
-                let options =
-                    FilesystemOptions { durability: self.durability, ..FilesystemOptions::new(root) };
-                // The store first: its lock says whether another process serves this root, before the database is touched.
-                // That holds for a shared database too: a folder is one node's.
-                let store = Arc::new(FilesystemStore::open(&options)?);
-                if let Some((metadata, database)) = shared {
-                    return Ok(Opened { store, metadata, driver: "filesystem", database, journal: None });
-                }
-                let path = self.database.clone().unwrap_or_else(|| root.join(DATABASE));
-                // This also keeps the server of another root away that was told to use the same database.
-                let (options, journal) = (self.options.clone(), self.journal.as_ref());
-                let metadata = open_database(&path, options, clock, journal, store.clone()).await?;
-                Ok(Opened {
-                    store,
-                    metadata: metadata.clone(),
-                    driver: "filesystem",
-                    database: "sqlite",
-                    journal: journal.map(|_| Journal(metadata)),
-                })
-            }
-            Place::Given { store: Some(store), metadata } => {
-                let given = metadata.clone().map(|metadata| (metadata, "given"));
-                let (metadata, database) = given.or(shared).ok_or(OpenError::Incomplete)?;
-                Ok(Opened { store: store.clone(), metadata, driver: "given", database, journal: None })
-            }
-            Place::Given { .. } => Err(OpenError::Incomplete),
-        }
+    fn bytes(mut self, bytes: Bytes) -> Self {
+        self.places.bytes = bytes;
+        self
     }
 
-    /// The database that nodes share, if one was chosen, with its name in measurements.
-    #[cfg(feature = "postgres")]
-    async fn open_shared_database(&self) -> Result<Option<Database>, OpenError> {
-        let Some(postgres) = &self.postgres else { return Ok(None) };
-        let metadata = PostgresStore::open(postgres, self.options.clone()).await?;
-        Ok(Some((Arc::new(metadata), "postgresql")))
+    fn tables(mut self, tables: Tables) -> Self {
+        self.places.tables = tables;
+        self
     }
-
-    #[cfg(not(feature = "postgres"))]
-    async fn open_shared_database(&self) -> Result<Option<Database>, OpenError> {
-        Ok(None)
-    }
-}
-
-/// A database, with the name under which calls are measured.
-type Database = (Arc<dyn MetadataStore>, &'static str);
-
-/// What was opened, with the names under which calls are measured.
-struct Opened {
-    store: Arc<dyn BlobStore>,
-    metadata: Arc<dyn MetadataStore>,
-    driver: &'static str,
-    database: &'static str,
-    journal: Option<Journal>,
-}
-
-fn make_folder(path: &Path) -> Result<(), OpenError> {
-    std::fs::create_dir_all(path).map_err(|source| OpenError::Folder { path: path.to_owned(), source })
 }

@@ -1,11 +1,11 @@
 //! A registry as a configuration describes it.
 
-use std::{io, path::PathBuf, sync::Arc};
+use std::{io, path::PathBuf, sync::Arc, time::Duration};
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 use registry_api::{
-    Check, CheckKind, ClientAuth, Limits, Listener, MinimumVersion, ReferencePolicy, Regex, RequiredChildren,
-    ServeOptions, Settings, Tls, TlsFiles, UrlPolicy,
+    Check, CheckKind, ClientAuth, Limits, Listener, MinimumVersion, RedirectPolicy, ReferencePolicy, Regex,
+    RequiredChildren, ServeOptions, Settings, Tls, TlsFiles, UrlPolicy,
 };
 use registry_auth::{AnonymousAccess, Authenticated, FirstUser, Htpasswd, HtpasswdOptions};
 use registry_collector::{CollectorOptions, SweepOptions};
@@ -15,7 +15,10 @@ use registry_config::{
 use registry_metadata::{CollectRules, ImmutableTags, JournalOptions, Options};
 use registry_storage::Durability;
 
-use crate::{Beside, Builder, Collecting, OpenError, Purge, Registry, selfsigned, selfsigned::SelfSigned};
+use crate::{
+    Beside, Builder, Collecting, OpenError, Purge, Registry, configured_cloud, selfsigned,
+    selfsigned::SelfSigned,
+};
 
 /// What a configuration comes to, beside the registry itself.
 #[derive(Debug)]
@@ -84,7 +87,8 @@ fn places(config: &Config) -> Result<Builder, OpenError> {
     let options = Options {
         lease: gc.lease,
         undelete_window: gc.undelete_window,
-        read_grace: gc.grace,
+        // What a signed URL was handed out for must stay until the last download that it began has ended.
+        read_grace: gc.grace + signed_url_lifetime(&config.storage),
         immutable_tags: config.immutable_tags.iter().map(immutable_tags).collect(),
     };
     let builder = Registry::builder().options(options).journal(journal(&config.journal));
@@ -94,6 +98,9 @@ fn places(config: &Config) -> Result<Builder, OpenError> {
             config::Durability::Full => Durability::Full,
             config::Durability::None => Durability::None,
         }),
+        Driver::S3(_) | Driver::Gcs(_) | Driver::Azure(_) => {
+            configured_cloud::place(builder, &config.storage)?
+        }
     };
     match &config.metadata {
         config::Metadata::SqliteFile(path) => Ok(builder.database(path)),
@@ -159,6 +166,11 @@ pub async fn listen_tcp(address: &config::TcpAddress) -> io::Result<Listener> {
 pub fn data_folder(config: &Config) -> Option<PathBuf> {
     match &config.storage.driver {
         Driver::Filesystem { root, .. } => Some(root.clone()),
+        // Where the database lies, unless it is told to lie elsewhere.
+        Driver::S3(_) | Driver::Gcs(_) | Driver::Azure(_) => match &config.metadata {
+            config::Metadata::SqliteFile(database) => database.parent().map(PathBuf::from),
+            config::Metadata::SqliteMemory | config::Metadata::Postgresql(_) => None,
+        },
         Driver::InMemory => None,
     }
 }
@@ -210,6 +222,18 @@ fn settings(config: &Config) -> Settings {
         },
         body_idle: http.limits.body_idle_timeout,
         access_log: !config.log.access_log_disabled,
+        redirects: RedirectPolicy {
+            disabled: config.storage.redirect.disabled,
+            only: config.storage.redirect.only.clone(),
+            except: config.storage.redirect.except.clone(),
+        },
+    }
+}
+
+fn signed_url_lifetime(storage: &config::Storage) -> Duration {
+    match (&storage.driver, storage.redirect.disabled) {
+        (Driver::S3(_) | Driver::Gcs(_) | Driver::Azure(_), false) => storage.redirect.lifetime,
+        _ => Duration::ZERO,
     }
 }
 

@@ -21,6 +21,9 @@ pub enum OpenError {
         "this registry lives in the memory of the process that serves it, where no other process can reach it"
     )]
     OnlyInMemory,
+    /// Bytes go to an object store, and nothing says where the database is.
+    #[error("an object store was given without the path of the database that belongs to it")]
+    DatabaseMissing,
     /// The configuration asks for something that this build does not have.
     #[error("`{key}` needs a build with `--features {feature}`")]
     NotBuilt {

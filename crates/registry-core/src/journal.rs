@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use registry_api::{App, JournalFigures};
 use registry_metadata::{
-    Clock, JournalCreation, JournalError, JournalOptions, JournalRole, JournalStatus, JournalStore,
+    JournalCreation, JournalError, JournalOptions, JournalRole, JournalStatus, JournalStore,
     JournalStoreError, Options, SqliteStore, SystemClock,
 };
 use registry_storage::{BlobStore, Creation, SmallObjects};
@@ -59,24 +59,19 @@ fn location(name: &str) -> Result<Location, JournalStoreError> {
     Ok(format!("{}{name}", Location::PREFIX).parse()?)
 }
 
+/// The journal that was asked for, and where it is to be.
+pub(crate) type JournalIn = (JournalOptions, Arc<dyn SmallObjects>);
+
 /// Opens a database and makes this the process that serves from it; with a journal in `store`, if there is to be one.
 pub(crate) async fn open_database(
     path: &Path,
     options: Options,
-    clock: Arc<dyn Clock>,
-    journal: Option<&JournalOptions>,
-    store: Arc<impl BlobStore + SmallObjects>,
+    journal: Option<JournalIn>,
+    store: &dyn BlobStore,
 ) -> Result<Arc<SqliteStore>, OpenError> {
-    let metadata = match journal {
-        None => SqliteStore::open(path, options, clock)?,
-        Some(journal) => {
-            let store_id = store.read_identity().await?.map(|identity| identity.id().to_owned());
-            let (journal, store) = (JournalOptions { store_id, ..journal.clone() }, JournalObjects(store));
-            SqliteStore::open_journalled(path, options, clock, journal, Arc::new(store)).await?
-        }
-    };
+    let metadata = open_as(JournalRole::Serving, path, options, journal, store).await?;
     metadata.lock_for_serving()?;
-    Ok(Arc::new(metadata))
+    Ok(metadata)
 }
 
 /// Opens a database beside the process that serves from it; what is changed here goes into the journal as well, if there
@@ -84,16 +79,26 @@ pub(crate) async fn open_database(
 pub(crate) async fn open_beside(
     path: &Path,
     options: Options,
-    journal: Option<&JournalOptions>,
-    store: Arc<impl BlobStore + SmallObjects>,
+    journal: Option<JournalIn>,
+    store: &dyn BlobStore,
+) -> Result<Arc<SqliteStore>, OpenError> {
+    open_as(JournalRole::Beside, path, options, journal, store).await
+}
+
+async fn open_as(
+    role: JournalRole,
+    path: &Path,
+    options: Options,
+    journal: Option<JournalIn>,
+    store: &dyn BlobStore,
 ) -> Result<Arc<SqliteStore>, OpenError> {
     let clock = Arc::new(SystemClock);
     Ok(Arc::new(match journal {
         None => SqliteStore::open(path, options, clock)?,
-        Some(journal) => {
+        Some((journal, objects)) => {
             let store_id = store.read_identity().await?.map(|identity| identity.id().to_owned());
-            let journal = JournalOptions { store_id, role: JournalRole::Beside, ..journal.clone() };
-            let objects = Arc::new(JournalObjects(store));
+            let journal = JournalOptions { store_id, role, ..journal };
+            let objects = Arc::new(JournalObjects(objects));
             SqliteStore::open_journalled(path, options, clock, journal, objects).await?
         }
     }))

@@ -21,6 +21,7 @@
 //! | `registry` | [`Registry`]: a registry that is open, and serving it |
 //! | `beside` | [`Beside`]: store and database of a registry that another process may serve |
 //! | `identity` | one database, one store |
+//! | `cloud` (features `s3`, `gcs`, `azure`) | object stores |
 //! | `journal` | the database's journal in the store |
 //! | `maintenance` | what is done now and then: abandoned uploads, garbage |
 //! | `configured` (feature `config`) | a registry as a configuration file describes it |
@@ -31,14 +32,19 @@
 
 mod beside;
 mod builder;
+#[cfg(any(feature = "s3", feature = "gcs", feature = "azure"))]
+mod cloud;
 #[cfg(feature = "config")]
 pub mod configured;
+#[cfg(feature = "config")]
+mod configured_cloud;
 mod error;
 mod identity;
 mod journal;
 mod maintenance;
 #[cfg(all(feature = "config", feature = "postgres"))]
 pub mod migrate;
+mod places;
 mod registry;
 #[cfg(feature = "selfsigned")]
 pub mod selfsigned;

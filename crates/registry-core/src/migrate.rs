@@ -45,7 +45,8 @@ pub async fn migrate(
 pub fn source(config: &Config, from: Option<&Path>) -> Option<PathBuf> {
     let beside_bytes = match &config.storage.driver {
         Driver::Filesystem { root, .. } => Some(root.join("metadata.sqlite")),
-        Driver::InMemory => None,
+        // Where it lies without a word in the configuration that names PostgreSQL, nothing says any more.
+        Driver::InMemory | Driver::S3(_) | Driver::Gcs(_) | Driver::Azure(_) => None,
     };
     from.map(Path::to_owned).or(beside_bytes)
 }

@@ -128,6 +128,29 @@ pub enum StorageError {
         #[source]
         source: io::Error,
     },
+    /// The store is out of reach or overloaded; the same may succeed a little later.
+    #[error("the store can not {operation} right now")]
+    Unavailable {
+        /// What was being done.
+        operation: &'static str,
+        /// What the store said.
+        #[source]
+        source: Box<dyn Error + Send + Sync>,
+    },
+    /// The store does not do what a registry relies on, so it is not used.
+    #[error("the store does not keep to what is relied on, which is that {promise}: {found}")]
+    Unreliable {
+        /// What it should do.
+        promise: &'static str,
+        /// What it did.
+        found: String,
+    },
+    /// The store can not be used as it is configured.
+    #[error("the store can not be set up: {reason}")]
+    Setup {
+        /// Why not.
+        reason: String,
+    },
     /// The system below failed.
     #[error("failed to {operation}")]
     Backend {

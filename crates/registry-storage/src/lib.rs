@@ -1,7 +1,8 @@
 //! The bytes of a container registry: objects that are written once, under keys that are never reused.
 //!
 //! A [`BlobStore`] takes uploads that may be interrupted and go on elsewhere, compares their digest, makes them durable,
-//! and gives ranges of them back. [`FilesystemStore`] keeps them in a local directory, [`MemoryStore`] in memory.
+//! and gives ranges of them back. [`FilesystemStore`] keeps them in a local directory, [`MemoryStore`] in memory, and
+//! `ObjectBlobStore` (features `s3`, `gcs`, `azure`) in a bucket of an object store.
 //!
 //! ```
 //! use registry_digest::{Algorithm, Digest};
@@ -39,6 +40,7 @@
 //! | `identity` | [`StoreIdentity`]: which store this is |
 //! | `filesystem` | [`FilesystemStore`]: layout, lock, writing, flushing, listing |
 //! | `memory` | [`MemoryStore`] |
+//! | `object` | `ObjectBlobStore`: parts, tails, the budget of memory, the probe, each cloud's client |
 //! | `contract` | the suite that every implementation passes, with feature `contract` |
 //! | `error` | [`StorageError`] |
 
@@ -51,6 +53,8 @@ mod error;
 mod filesystem;
 mod identity;
 mod memory;
+#[cfg(feature = "object")]
+mod object;
 mod small;
 mod state;
 mod store;
@@ -60,6 +64,14 @@ pub use error::{StorageError, UploadStateError};
 pub use filesystem::{Access, Durability, FilesystemOptions, FilesystemStore};
 pub use identity::{STORE_FORMAT, StoreIdentity};
 pub use memory::MemoryStore;
+#[cfg(feature = "azure")]
+pub use object::{AzureCredentials, AzureOptions};
+#[cfg(feature = "gcs")]
+pub use object::{GcsCredentials, GcsOptions};
+#[cfg(feature = "object")]
+pub use object::{ObjectBlobStore, ObjectOptions, Requests, Secret};
+#[cfg(feature = "s3")]
+pub use object::{S3Credentials, S3Encryption, S3Options};
 pub use small::{Creation, SMALL_OBJECT_BYTES_MAX, SmallObjects};
 pub use state::UploadState;
 pub use store::{BlobStore, ObjectInfo, Upload};

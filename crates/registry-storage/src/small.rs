@@ -12,7 +12,7 @@ pub const SMALL_OBJECT_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// Small objects with names of their own beside a store's blobs: what a journal is made of.
 ///
 /// A name is a [`Location`] that begins with [`Location::PREFIX`] and is none of a blob, such as
-/// `store/journal/00000042`. A name is created once and its bytes never change; it may be created again only after it
+/// `store/journal/00000042`. No name is the folder of another. A name is created once and its bytes never change; it may be created again only after it
 /// was deleted. What was created is durable and seen by every later call on any node.
 ///
 /// Dropping the future of any method here leaves the store as if the call had been made or had not been made.
@@ -83,5 +83,5 @@ pub(crate) fn check_size(name: &Location, size_bytes: u64) -> Result<(), Storage
 
 /// Whether this, directly below [`Location::PREFIX`], is the store's own.
 fn is_taken(folder: &str) -> bool {
-    matches!(folder, "blobs" | "tails" | "probe" | "identity" | "lock")
+    matches!(folder, "blobs" | "tails" | "probe" | "identity" | "mark" | "lock")
 }

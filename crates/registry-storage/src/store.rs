@@ -87,6 +87,25 @@ pub trait BlobStore: fmt::Debug + Send + Sync + 'static {
         Ok(false)
     }
 
+    /// Whether [`redirect`](Self::redirect) may have an answer. Costs nothing.
+    fn signs_urls(&self) -> bool {
+        false
+    }
+
+    /// A URL at which whoever has it can read an object, for a while that the store was told; nothing if there is no such
+    /// thing. That the object is there is not looked at.
+    ///
+    /// # Errors
+    /// If the credentials to sign it can not be had.
+    async fn redirect(&self, _location: &Location) -> Result<Option<String>, StorageError> {
+        Ok(None)
+    }
+
+    /// How much of a long upload is best written between two checkpoints: what a crash may cost a client.
+    fn checkpoint_every_bytes(&self) -> u64 {
+        64 * 1024 * 1024
+    }
+
     /// A cheap request that fails if the store can not serve.
     async fn check(&self) -> Result<(), StorageError>;
 }

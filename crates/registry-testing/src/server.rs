@@ -223,11 +223,22 @@ impl Server {
     /// # Panics
     /// Elsewhere than on Linux.
     pub fn memory_bytes(&self) -> u64 {
+        self.status_bytes("RssAnon:")
+    }
+
+    /// How much memory it ever held at once, in bytes, with what it maps of files.
+    ///
+    /// # Panics
+    /// Elsewhere than on Linux.
+    pub fn memory_peak_bytes(&self) -> u64 {
+        self.status_bytes("VmHWM:")
+    }
+
+    fn status_bytes(&self, name: &str) -> u64 {
         let status =
             fs::read_to_string(format!("/proc/{}/status", self.child.id())).expect("/proc can be read");
-        let line =
-            status.lines().find_map(|line| line.strip_prefix("RssAnon:")).expect("/proc tells RssAnon");
-        let kibibytes: u64 = line.trim().trim_end_matches(" kB").parse().expect("RssAnon is a number");
+        let line = status.lines().find_map(|line| line.strip_prefix(name)).expect("/proc tells it");
+        let kibibytes: u64 = line.trim().trim_end_matches(" kB").parse().expect("memory is a number");
         kibibytes * 1024
     }
 

@@ -37,6 +37,7 @@ mod error_code;
 mod location;
 mod manifest;
 mod media_type;
+mod network;
 mod pattern;
 mod platform;
 mod reference;
@@ -55,6 +56,7 @@ pub use manifest::{
     ManifestError, ManifestKind,
 };
 pub use media_type::{MEDIA_TYPE_BYTES_MAX, MediaType, ParseMediaTypeError};
+pub use network::{Network, ParseNetworkError};
 pub use pattern::{ParsePatternError, Pattern};
 pub use platform::Platform;
 pub use reference::{ParseReferenceError, Reference};

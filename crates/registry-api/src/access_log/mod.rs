@@ -114,7 +114,7 @@ impl Entry {
 }
 
 /// The client as a proxy reports it, otherwise the peer.
-fn remote(headers: &HeaderMap, peer: Option<IpAddr>) -> Option<IpAddr> {
+pub(crate) fn remote(headers: &HeaderMap, peer: Option<IpAddr>) -> Option<IpAddr> {
     const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
     const REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
     let first = |name: HeaderName| headers.get(name)?.to_str().ok()?.split(',').next()?.trim().parse().ok();

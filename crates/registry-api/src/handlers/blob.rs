@@ -11,12 +11,13 @@ use registry_types::RepositoryName;
 
 use super::partial;
 use crate::{
+    access_log,
     app::{App, Call},
     body::{Body, Piece},
     conditional::{self, Condition},
     error::ApiError,
     file_body::FileBody,
-    response::{Response, empty_response, set_digest},
+    response::{Response, empty_response, set, set_digest},
 };
 
 const CONTENT_TYPE: &str = "application/octet-stream";
@@ -38,7 +39,10 @@ pub(crate) async fn get(
         Condition::NotModified => empty_response(StatusCode::NOT_MODIFIED),
         Condition::Failed => return Err(ApiError::PreconditionFailed),
         Condition::Proceed if call.is_head => head(call.app, &blob, digest).await?,
-        Condition::Proceed => body(call, &blob, digest).await?,
+        Condition::Proceed => match redirect(call, &blob, &digest).await {
+            Some(response) => return Ok(response),
+            None => body(call, &blob, digest).await?,
+        },
     };
     set_digest(response.headers_mut(), &digest);
     response.headers_mut().insert(header::CACHE_CONTROL, CACHE_CONTROL);
@@ -70,6 +74,31 @@ pub(crate) async fn is_lost(app: &App, blob: &Blob) -> Result<bool, ApiError> {
         app.hide(&blob.location, &StorageError::Missing { location: blob.location.clone() }).await?;
     }
     Ok(is_missing)
+}
+
+/// Sends the client to the store, where the store can sign URLs and the operator lets it. The Go registry does so for
+/// `HEAD` as well; here that is answered from the database, which is what promises that the blob stays.
+async fn redirect(call: &Call<'_>, blob: &Blob, digest: &Digest) -> Option<Response<Body>> {
+    let applies = || call.app.settings.redirects.applies_to(access_log::remote(call.headers, call.peer));
+    if !call.app.store.signs_urls() || !applies() {
+        return None;
+    }
+    let url = match call.app.store.redirect(&blob.location).await {
+        Ok(url) => url?,
+        Err(error) => {
+            // The bytes can be had through us all the same.
+            tracing::warn!(error = &error as &dyn std::error::Error, "could not sign a URL");
+            return None;
+        }
+    };
+    let mut response = empty_response(StatusCode::TEMPORARY_REDIRECT);
+    let headers = response.headers_mut();
+    set_digest(headers, digest);
+    set(headers, header::LOCATION, url);
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(CONTENT_TYPE));
+    // The URL ends, and is this client's.
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    Some(response)
 }
 
 async fn body(call: &Call<'_>, blob: &Blob, digest: Digest) -> Result<Response<Body>, ApiError> {

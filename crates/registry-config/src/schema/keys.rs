@@ -69,16 +69,19 @@ const LOG: &[Key] = &[
 const STORAGE: &[Key] = &[
     key("filesystem", Section(FILESYSTEM)),
     key("inmemory", Section(&[])),
-    key("s3", Anything),
-    key("s3aws", Anything),
-    key("gcs", Anything),
-    key("azure", Anything),
+    key("s3", Section(S3)),
+    key("s3aws", Section(S3)),
+    key("gcs", Section(GCS)),
+    key("azure", Section(AZURE)),
     key("swift", Anything),
     key("oss", Anything),
     key("maintenance", Section(MAINTENANCE)),
     key("cache", Anything).standing(NotNeeded("the database answers what the cache was for")),
     key("delete", Section(&[scalar("enabled")])),
-    key("redirect", Section(&[scalar("disable")])),
+    key(
+        "redirect",
+        Section(&[scalar("disable"), key("only", Scalars), key("except", Scalars), scalar("lifetime")]),
+    ),
     not_active("tag"),
 ];
 
@@ -93,6 +96,67 @@ const FILESYSTEM: &[Key] = &[
     scalar("rootdirectory"),
     scalar("maxthreads").standing(NotNeeded("file access has bounds of its own")),
     scalar("durability"),
+];
+
+const NO_COPIES: super::Standing = NotNeeded("nothing is copied, uploads go straight to their place");
+
+const S3: &[Key] = &[
+    scalar("accesskey"),
+    scalar("secretkey"),
+    scalar("region"),
+    scalar("regionendpoint"),
+    scalar("forcepathstyle"),
+    scalar("bucket"),
+    scalar("encrypt"),
+    scalar("keyid"),
+    scalar("secure"),
+    scalar("skipverify"),
+    scalar("v4auth"),
+    scalar("chunksize"),
+    scalar("multipartcopychunksize").standing(NO_COPIES),
+    scalar("multipartcopymaxconcurrency").standing(NO_COPIES),
+    scalar("multipartcopythresholdsize").standing(NO_COPIES),
+    scalar("rootdirectory"),
+    scalar("storageclass"),
+    scalar("objectacl"),
+    scalar("useragent"),
+    scalar("usedualstack"),
+    scalar("accelerate"),
+    scalar("usefipsendpoint"),
+    scalar("loglevel").standing(NotNeeded("`log.level` counts for everything")),
+    scalar("redirectendpoint"),
+    scalar("sessiontoken"),
+    scalar("uploadmemory"),
+];
+
+const GCS: &[Key] = &[
+    scalar("bucket"),
+    scalar("keyfile"),
+    key("credentials", Map),
+    scalar("rootdirectory"),
+    scalar("chunksize"),
+    scalar("maxconcurrency").standing(NotNeeded("uploads are bounded by their memory")),
+    scalar("useragent"),
+    scalar("endpoint"),
+    scalar("uploadmemory"),
+];
+
+const RETRIED: super::Standing = NotNeeded("requests are tried again at growing distances");
+
+const AZURE: &[Key] = &[
+    scalar("accountname"),
+    scalar("accountkey"),
+    scalar("container"),
+    key("credentials", Section(&[scalar("type"), scalar("clientid"), scalar("tenantid"), scalar("secret")])),
+    scalar("connectionstring").standing(NotNeeded("the Go registry does not use it either")),
+    scalar("realm"),
+    scalar("serviceurl"),
+    scalar("rootdirectory"),
+    scalar("max_retries").standing(RETRIED),
+    scalar("retry_delay").standing(RETRIED),
+    scalar("skipverify"),
+    scalar("chunksize"),
+    scalar("uploadmemory"),
 ];
 
 const MAINTENANCE: &[Key] = &[

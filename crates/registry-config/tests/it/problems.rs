@@ -14,18 +14,43 @@ const WRONG: &[(&str, &str)] = &[
     ("log: {fields: {a: [b]}}", "log.fields.a: is a list; expected a text"),
     ("log: {accesslog: {disabled: maybe}}", "log.accesslog.disabled: is \"maybe\"; expected true or false"),
     ("log: [a]", "log: is a list; expected a section"),
-    ("storage: s3", "storage: the driver s3 is not in this version; expected filesystem or inmemory"),
     (
-        "storage: {gcs: {bucket: b}}",
-        "storage.gcs: the driver gcs is not in this version; expected filesystem or inmemory",
+        "storage: {swift: {container: c}}",
+        "storage.swift: the driver swift is not in this version; expected filesystem, inmemory, s3, gcs or azure",
+    ),
+    ("storage: {s3: {region: r}}", "storage.s3.bucket: is missing; expected the bucket's name"),
+    (
+        "storage: {s3: {bucket: b}}",
+        "storage.s3.region: is missing; expected the bucket's region, or a regionendpoint",
+    ),
+    (
+        "storage: {s3: {bucket: b, region: r, accesskey: hunter2}}",
+        "storage.s3.secretkey: is missing, and there is an accesskey; expected both or neither",
+    ),
+    (
+        "storage: {s3: {bucket: b, region: r, chunksize: 1MiB}}",
+        "storage.s3.chunksize: is \"1MiB\"; expected bytes, from 5242880 to 1073741824, or such as 64KiB or 4MiB",
+    ),
+    (
+        "storage: {s3: {bucket: b, region: r, v4auth: false}}",
+        "storage.s3.v4auth: is off; expected true: requests are signed in version 4 only",
+    ),
+    ("storage: {gcs: {}}", "storage.gcs.bucket: is missing; expected the bucket's name"),
+    (
+        "storage: {azure: {accountname: a, container: c, credentials: {type: shared_key}}}",
+        "storage.azure.accountkey: is missing; expected the account's key",
+    ),
+    (
+        "storage: {inmemory: , redirect: {except: [ten]}}",
+        "storage.redirect.except[0]: is \"ten\"; expected a network such as 10.0.0.0/8",
     ),
     (
         "storage: {filesytem: {}}",
-        "storage.filesytem: there is no driver \"filesytem\"; expected filesystem or inmemory (was filesystem meant?)",
+        "storage.filesytem: there is no driver \"filesytem\"; expected filesystem, inmemory, s3, gcs or azure (was filesystem meant?)",
     ),
     (
         "storage: {filesystem: {}, inmemory: {}}",
-        "storage: has two drivers, filesystem and inmemory; expected one",
+        "storage: has several drivers, filesystem and inmemory; expected one",
     ),
     (
         "storage: {filesystem: {durability: some}}",
@@ -228,7 +253,7 @@ fn all_problems_come_at_once() {
     let expected = [
         "version",
         "log.level",
-        "storage",
+        "storage.swift",
         "http.net",
         "http.addr",
         "gc.lease",

@@ -134,7 +134,12 @@ fn a_registry_on_the_network_with_everything_set() {
     let expected_storage = Storage {
         driver: filesystem("/srv/registry"),
         delete_enabled: true,
-        redirect_disabled: true,
+        redirect: Redirect {
+            disabled: true,
+            only: Vec::new(),
+            except: Vec::new(),
+            lifetime: Duration::from_secs(1200),
+        },
         read_only: false,
         upload_purging,
     };
@@ -216,7 +221,7 @@ fn what_this_version_does_not_have_is_refused_or_named() {
     let sample = include_str!("../samples/everything_go.yml");
     let problems = with(sample, &[]).unwrap_err();
     let keys: Vec<&str> = problems.iter().map(|problem| problem.key.as_str()).collect();
-    assert_eq!(keys, ["storage.s3", "http.tls.letsencrypt", "auth.token"]);
+    assert_eq!(keys, ["http.tls.letsencrypt", "auth.token"]);
     assert!(!problems.to_string().contains("hunter2"));
 
     let replaced =

@@ -48,8 +48,8 @@ pub(super) async fn are_read_whole(store: Arc<dyn SmallObjects>) {
 }
 
 pub(super) async fn are_listed_in_order(store: Arc<dyn SmallObjects>) {
-    let mut names: Vec<Location> = (0..25).map(|n| name(&format!("store/journal/{n}"))).collect();
-    names.extend(["store/journal/1/below", "store/journal/1-beside", "store/journal/1.txt"].map(name));
+    let mut names: Vec<Location> = (1..26).map(|n| name(&format!("store/journal/{n}"))).collect();
+    names.extend(["store/journal/0/below", "store/journal/1-beside", "store/journal/1.txt"].map(name));
     for (index, name) in names.iter().enumerate() {
         store.create(name, vec![7; index].into()).await.unwrap();
     }

@@ -1,0 +1,317 @@
+use std::path::PathBuf;
+
+use crate::field::Field;
+use crate::secret::Secret;
+
+const MIB: u64 = 1024 * 1024;
+
+/// The least that S3 takes for a part.
+const CHUNK_BYTES_MIN: u64 = 5 * MIB;
+const CHUNK_BYTES_DEFAULT: u64 = 16 * MIB;
+const CHUNK_BYTES_MAX: u64 = 1024 * MIB;
+const UPLOAD_MEMORY_BYTES_DEFAULT: u64 = 64 * MIB;
+const UPLOAD_MEMORY_BYTES_MAX: u64 = 1024 * 1024 * MIB;
+
+/// What all object stores have in common.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Bucket {
+    /// The prefix below which everything lies. Key `rootdirectory`.
+    pub root: String,
+    /// How large a part of an upload is; 16 MiB by default. Key `chunksize`.
+    pub chunk_bytes: u64,
+    /// How much of uploads may be in memory, for all together; 64 MiB by default. Key `uploadmemory`.
+    pub upload_memory_bytes: u64,
+    /// The folder for what can not be in a bucket: the database, unless `metadata.sqlite.path` says otherwise.
+    pub folder: PathBuf,
+}
+
+/// Bytes in S3. Key `storage.s3`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub struct S3 {
+    pub bucket: String,
+    pub region: Option<String>,
+    /// Key `regionendpoint`, or what `accelerate`, `usedualstack` and `usefipsendpoint` come to.
+    pub endpoint: Option<String>,
+    /// Key `forcepathstyle`.
+    pub path_style: bool,
+    /// Keys `accesskey`, `secretkey` and `sessiontoken`.
+    pub credentials: Option<S3Key>,
+    /// Keys `encrypt` and `keyid`.
+    pub encryption: S3Encryption,
+    /// Key `storageclass`; nothing for the bucket's own.
+    pub storage_class: Option<String>,
+    /// Key `secure`.
+    pub is_secure: bool,
+    pub skip_verify: bool,
+    pub user_agent: Option<String>,
+    pub redirect_endpoint: Option<String>,
+    pub common: Bucket,
+}
+
+/// A key of S3.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub struct S3Key {
+    pub access_key: String,
+    pub secret_key: Secret,
+    pub session_token: Option<Secret>,
+}
+
+/// How S3 encrypts what it keeps.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum S3Encryption {
+    /// As the bucket does.
+    Bucket,
+    /// With keys of its own.
+    Managed,
+    /// With this key of the key management service.
+    Kms(String),
+}
+
+/// Bytes in Google Cloud Storage. Key `storage.gcs`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub struct Gcs {
+    pub bucket: String,
+    pub credentials: GcsCredentials,
+    pub endpoint: Option<String>,
+    pub user_agent: Option<String>,
+    pub common: Bucket,
+}
+
+/// As whom Google Cloud Storage is spoken to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum GcsCredentials {
+    /// As the environment says.
+    Ambient,
+    /// Key `keyfile`.
+    File(String),
+    /// Key `credentials`: a service account's key as JSON.
+    Key(Secret),
+}
+
+/// Bytes in Azure Blob Storage. Key `storage.azure`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub struct Azure {
+    pub account: String,
+    pub container: String,
+    pub credentials: AzureCredentials,
+    /// Keys `serviceurl` and `realm`.
+    pub endpoint: Option<String>,
+    pub skip_verify: bool,
+    pub common: Bucket,
+}
+
+/// As whom Azure is spoken to. Key `credentials.type`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub enum AzureCredentials {
+    Ambient,
+    SharedKey(Secret),
+    ClientSecret { client_id: String, tenant_id: String, secret: Secret },
+}
+
+impl Bucket {
+    fn read(field: &Field<'_>, default_root: Option<PathBuf>) -> Bucket {
+        let sizes = CHUNK_BYTES_MIN..=CHUNK_BYTES_MAX;
+        let memory = UPLOAD_MEMORY_BYTES_DEFAULT;
+        Bucket {
+            root: field.get("rootdirectory").text().unwrap_or_default(),
+            chunk_bytes: field.get("chunksize").size(CHUNK_BYTES_DEFAULT, sizes),
+            upload_memory_bytes: field
+                .get("uploadmemory")
+                .size(memory, 2 * CHUNK_BYTES_MIN..=UPLOAD_MEMORY_BYTES_MAX),
+            folder: default_root.unwrap_or_default(),
+        }
+    }
+}
+
+impl S3 {
+    pub(crate) fn read(field: &Field<'_>, default_root: Option<PathBuf>) -> S3 {
+        let region = nonempty(&field.get("region"));
+        let endpoint = nonempty(&field.get("regionendpoint"));
+        if region.is_none() && endpoint.is_none() {
+            field.get("region").problem("is missing", "the bucket's region, or a regionendpoint");
+        }
+        if field.get("v4auth").is_set() && !field.get("v4auth").flag(true) {
+            field.get("v4auth").problem("is off", "true: requests are signed in version 4 only");
+        }
+        let amazon = amazon(field, region.as_deref());
+        let acl = nonempty(&field.get("objectacl"));
+        if acl.is_some_and(|acl| acl != "private") {
+            field.get("objectacl").remark("objects get the bucket's own access list, whatever is said here");
+        }
+        S3 {
+            bucket: field.get("bucket").required("the bucket's name").unwrap_or_default(),
+            endpoint: endpoint.or(amazon),
+            region,
+            path_style: field.get("forcepathstyle").flag(false),
+            credentials: s3_key(field),
+            encryption: match (field.get("encrypt").flag(false), nonempty(&field.get("keyid"))) {
+                (false, _) => S3Encryption::Bucket,
+                (true, None) => S3Encryption::Managed,
+                (true, Some(key)) => S3Encryption::Kms(key),
+            },
+            storage_class: storage_class(&field.get("storageclass")),
+            is_secure: field.get("secure").flag(true),
+            skip_verify: field.get("skipverify").flag(false),
+            user_agent: nonempty(&field.get("useragent")),
+            redirect_endpoint: nonempty(&field.get("redirectendpoint")),
+            common: Bucket::read(field, default_root),
+        }
+    }
+}
+
+/// One of Amazon's other names for its service, if one is asked for.
+fn amazon(field: &Field<'_>, region: Option<&str>) -> Option<String> {
+    let dual = if field.get("usedualstack").flag(false) { ".dualstack" } else { "" };
+    let fips = field.get("usefipsendpoint").flag(false);
+    let is_accelerated = field.get("accelerate").flag(false);
+    let region = region?;
+    if is_accelerated {
+        return Some(format!("https://s3-accelerate{dual}.amazonaws.com"));
+    }
+    match (fips, dual) {
+        (true, dual) => Some(format!("https://s3-fips{dual}.{region}.amazonaws.com")),
+        (false, "") => None,
+        (false, dual) => Some(format!("https://s3{dual}.{region}.amazonaws.com")),
+    }
+}
+
+fn s3_key(field: &Field<'_>) -> Option<S3Key> {
+    let (id, secret) = (field.get("accesskey"), field.get("secretkey"));
+    let session_token = nonempty(&field.get("sessiontoken")).map(Secret::new);
+    match (nonempty(&id), nonempty(&secret)) {
+        (Some(access_key), Some(secret_key)) => {
+            Some(S3Key { access_key, secret_key: Secret::new(secret_key), session_token })
+        }
+        (None, None) => None,
+        (Some(_), None) => {
+            secret.problem("is missing, and there is an accesskey", "both or neither");
+            None
+        }
+        (None, Some(_)) => {
+            id.problem("is missing, and there is a secretkey", "both or neither");
+            None
+        }
+    }
+}
+
+/// The Go registry says `STANDARD` unless told otherwise; not every service that speaks S3 takes that.
+fn storage_class(field: &Field<'_>) -> Option<String> {
+    const CLASSES: [&str; 9] = [
+        "NONE",
+        "STANDARD",
+        "REDUCED_REDUNDANCY",
+        "STANDARD_IA",
+        "ONEZONE_IA",
+        "INTELLIGENT_TIERING",
+        "OUTPOSTS",
+        "GLACIER_IR",
+        "EXPRESS_ONEZONE",
+    ];
+    let class = field.choice(&CLASSES.map(|class| (class, class)))?;
+    (!matches!(class, "NONE" | "STANDARD")).then(|| class.to_owned())
+}
+
+impl Gcs {
+    pub(crate) fn read(field: &Field<'_>, default_root: Option<PathBuf>) -> Gcs {
+        let key = field.get("credentials").entries();
+        Gcs {
+            bucket: field.get("bucket").required("the bucket's name").unwrap_or_default(),
+            credentials: match nonempty(&field.get("keyfile")) {
+                Some(file) => GcsCredentials::File(file),
+                None if key.is_empty() => GcsCredentials::Ambient,
+                None => GcsCredentials::Key(Secret::new(json(&key))),
+            },
+            endpoint: nonempty(&field.get("endpoint")),
+            user_agent: nonempty(&field.get("useragent")),
+            common: Bucket::read(field, default_root),
+        }
+    }
+}
+
+/// A map of texts as JSON.
+fn json(entries: &[(&str, Field<'_>)]) -> String {
+    let quote = |text: &str| {
+        let mut quoted = String::from('"');
+        for c in text.chars() {
+            match c {
+                '"' | '\\' => quoted.extend(['\\', c]),
+                c if c.is_control() => quoted.push_str(&format!("\\u{:04x}", u32::from(c))),
+                c => quoted.push(c),
+            }
+        }
+        quoted.push('"');
+        quoted
+    };
+    let pairs = entries.iter().filter_map(|(name, field)| {
+        let text = field.text()?;
+        Some(format!("{}:{}", quote(name), quote(&text)))
+    });
+    format!("{{{}}}", pairs.collect::<Vec<_>>().join(","))
+}
+
+impl Azure {
+    pub(crate) fn read(field: &Field<'_>, default_root: Option<PathBuf>) -> Azure {
+        let account = field.get("accountname").required("the account's name").unwrap_or_default();
+        let realm = nonempty(&field.get("realm"));
+        let of_realm = || realm.map(|realm| format!("https://{account}.blob.{realm}"));
+        Azure {
+            endpoint: nonempty(&field.get("serviceurl")).or_else(of_realm),
+            container: field.get("container").required("the container's name").unwrap_or_default(),
+            credentials: azure_credentials(field),
+            skip_verify: field.get("skipverify").flag(false),
+            common: Bucket::read(field, default_root),
+            account,
+        }
+    }
+}
+
+/// Without a type, as in version 2 of the Go registry, a key of the account is what is meant.
+fn azure_credentials(field: &Field<'_>) -> AzureCredentials {
+    #[derive(Clone, Copy)]
+    enum Type {
+        SharedKey,
+        ClientSecret,
+        Default,
+    }
+    let credentials = field.get("credentials");
+    let words = [
+        ("shared_key", Type::SharedKey),
+        ("client_secret", Type::ClientSecret),
+        ("default_credentials", Type::Default),
+    ];
+    let [client, tenant, secret] = ["clientid", "tenantid", "secret"].map(|name| {
+        let field = credentials.get(name);
+        let text = nonempty(&field);
+        (field, text)
+    });
+    let needed = |(field, text): (Field<'_>, Option<String>), what: &str| {
+        if text.is_none() {
+            field.problem("is missing", what);
+        }
+        text.unwrap_or_default()
+    };
+    let key = field.get("accountkey");
+    let default = if key.is_set() { Type::SharedKey } else { Type::Default };
+    match credentials.get("type").choice(&words).unwrap_or(default) {
+        Type::Default => AzureCredentials::Ambient,
+        Type::SharedKey => {
+            let key = key.required("the account's key").unwrap_or_default();
+            AzureCredentials::SharedKey(Secret::new(key))
+        }
+        Type::ClientSecret => AzureCredentials::ClientSecret {
+            client_id: needed(client, "the application's id"),
+            tenant_id: needed(tenant, "the tenant's id"),
+            secret: Secret::new(needed(secret, "the application's secret")),
+        },
+    }
+}
+
+/// A text; an empty one counts as none, as templates of others leave them.
+fn nonempty(field: &Field<'_>) -> Option<String> {
+    field.text().filter(|text| !text.is_empty())
+}

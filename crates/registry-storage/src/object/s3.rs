@@ -1,0 +1,193 @@
+//! S3, and what speaks its language.
+
+use std::sync::Arc;
+
+use object_store::{
+    Attribute, Attributes,
+    aws::{AmazonS3Builder, AmazonS3ConfigKey, S3ConditionalPut},
+};
+
+use super::{
+    ObjectBlobStore, ObjectOptions, Secret,
+    backend::Backend,
+    connector::{CompleteIfAbsent, Connector, retries},
+    requests::Requests,
+};
+use crate::StorageError;
+
+/// Where a bucket is and how it is spoken to. Everything but the bucket has a default.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct S3Options {
+    /// The bucket.
+    pub bucket: String,
+    /// The region; `us-east-1` if there is none.
+    pub region: Option<String>,
+    /// Another service than Amazon's: a URL. Without a scheme `https`, or `http` if [`is_plain`](Self::is_plain).
+    pub endpoint: Option<String>,
+    /// Whether the bucket's name stands in the path rather than in the host.
+    pub path_style: bool,
+    /// A key's id and secret, and a session's token. Without them they are taken from the environment, from a web
+    /// identity, or from the machine's or container's role.
+    pub credentials: Option<S3Credentials>,
+    /// How the store encrypts what it keeps.
+    pub encryption: S3Encryption,
+    /// The storage class of new objects, if it is not the bucket's own.
+    pub storage_class: Option<String>,
+    /// Whether the connection is not encrypted, for an endpoint that does not say.
+    pub is_plain: bool,
+    /// Whether certificates are not checked.
+    pub skip_verify: bool,
+    /// What is said in the header `User-Agent`.
+    pub user_agent: Option<String>,
+    /// The scheme and host of signed URLs, if clients reach the store by another name.
+    pub redirect_endpoint: Option<String>,
+    /// What all object stores have in common.
+    pub common: ObjectOptions,
+}
+
+/// A key of S3.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct S3Credentials {
+    /// The key's id.
+    pub key_id: String,
+    /// Its secret.
+    pub secret: Secret,
+    /// The token of a session.
+    pub token: Option<Secret>,
+}
+
+/// How S3 encrypts what it keeps.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum S3Encryption {
+    /// As the bucket does.
+    #[default]
+    Bucket,
+    /// With keys that S3 manages.
+    Managed,
+    /// With a key of the key management service.
+    Kms {
+        /// The key.
+        key_id: String,
+    },
+}
+
+impl ObjectBlobStore {
+    /// Opens a bucket of S3. Sends about fifteen requests, to try what the store can do.
+    ///
+    /// # Errors
+    /// [`StorageError::Setup`], [`StorageError::Unreliable`], [`StorageError::ForeignStore`], and what any request may
+    /// answer.
+    pub async fn open_s3(options: &S3Options) -> Result<ObjectBlobStore, StorageError> {
+        let requests = Arc::new(Requests::default());
+        let connector = Connector::new(
+            CompleteIfAbsent::IfNoneMatch,
+            options.user_agent.as_deref(),
+            options.skip_verify,
+            requests.clone(),
+        )?;
+        let client = |endpoint: Option<&String>| {
+            let builder = builder(options, endpoint)?.with_http_connector(connector.clone());
+            builder.build().map(Arc::new).map_err(setup)
+        };
+        let store = client(options.endpoint.as_ref())?;
+        let signer = match &options.redirect_endpoint {
+            None => store.clone(),
+            endpoint => client(endpoint.as_ref())?,
+        };
+        let mut attributes = Attributes::new();
+        if let Some(class) = &options.storage_class {
+            attributes.insert(Attribute::StorageClass, class.clone().into());
+        }
+        let prefix = &options.common.prefix;
+        let backend = Backend::new(store, Some(signer), prefix).with_attributes(attributes);
+        let name = format!("s3://{}/{}", options.bucket, backend.prefix());
+        ObjectBlobStore::open_backend(backend, &options.common, requests, name).await
+    }
+}
+
+fn builder(options: &S3Options, endpoint: Option<&String>) -> Result<AmazonS3Builder, StorageError> {
+    let mut builder = match &options.credentials {
+        None => AmazonS3Builder::from_env(),
+        Some(credentials) => {
+            let builder = AmazonS3Builder::new()
+                .with_access_key_id(&credentials.key_id)
+                .with_secret_access_key(credentials.secret.reveal());
+            match &credentials.token {
+                Some(token) => builder.with_token(token.reveal()),
+                None => builder,
+            }
+        }
+    };
+    let endpoint = endpoint.map(|endpoint| with_scheme(endpoint, options.is_plain));
+    let is_encrypted = endpoint.as_deref().is_none_or(|endpoint| endpoint.starts_with("https:"));
+    if let Some(region) = &options.region {
+        builder = builder.with_region(region);
+    }
+    builder = match endpoint {
+        Some(endpoint) if options.path_style => builder.with_endpoint(endpoint),
+        Some(endpoint) => builder.with_endpoint(with_bucket(&endpoint, &options.bucket)),
+        None => builder,
+    };
+    builder = match &options.encryption {
+        S3Encryption::Bucket => builder,
+        S3Encryption::Managed => {
+            let key: AmazonS3ConfigKey = "aws_server_side_encryption".parse().map_err(setup)?;
+            builder.with_config(key, "AES256")
+        }
+        S3Encryption::Kms { key_id } => builder.with_sse_kms_encryption(key_id),
+    };
+    Ok(builder
+        .with_bucket_name(&options.bucket)
+        .with_virtual_hosted_style_request(!options.path_style)
+        .with_allow_http(true)
+        // Over TLS bytes can not change on their way, and what is stored was hashed already.
+        .with_unsigned_payload(is_encrypted)
+        .with_conditional_put(S3ConditionalPut::ETagMatch)
+        .with_retry(retries()))
+}
+
+fn setup(error: object_store::Error) -> StorageError {
+    StorageError::Setup { reason: error.to_string() }
+}
+
+fn with_scheme(endpoint: &str, is_plain: bool) -> String {
+    match endpoint.contains("://") {
+        true => endpoint.trim_end_matches('/').to_owned(),
+        false if is_plain => format!("http://{}", endpoint.trim_end_matches('/')),
+        false => format!("https://{}", endpoint.trim_end_matches('/')),
+    }
+}
+
+/// The bucket's name in front of the host's.
+fn with_bucket(endpoint: &str, bucket: &str) -> String {
+    match endpoint.split_once("://") {
+        Some((scheme, host)) => format!("{scheme}://{bucket}.{host}"),
+        None => endpoint.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn endpoints_are_completed() {
+        assert_eq!(with_scheme("minio:9000/", true), "http://minio:9000");
+        assert_eq!(with_scheme("minio:9000", false), "https://minio:9000");
+        assert_eq!(with_scheme("http://minio:9000", false), "http://minio:9000");
+        assert_eq!(with_bucket("https://example.org", "images"), "https://images.example.org");
+    }
+
+    #[test]
+    fn secrets_are_not_shown() {
+        let options = S3Options {
+            credentials: Some(S3Credentials {
+                key_id: "id".into(),
+                secret: Secret::new("hidden"),
+                token: Some(Secret::new("hidden")),
+            }),
+            ..S3Options::default()
+        };
+        assert!(!format!("{options:?}").contains("hidden"));
+    }
+}
