@@ -179,7 +179,7 @@ impl Bench {
         let unit = match other {
             Kind::Nginx => "× nginx",
             Kind::DockerRegistry => "× docker-registry",
-            Kind::Ours => "× itself",
+            Kind::Ours | Kind::Unjournalled => "× itself",
         };
         let reached = of(outcomes.unit, ours) / of(outcomes.unit, theirs);
         self.report.borrow_mut().goal(format!("{}: {what}", outcomes.scenario), bound, unit, reached);

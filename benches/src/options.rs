@@ -14,12 +14,13 @@ Usage: benches/run [options]
 
 Options:
   --short                a form of every scenario that takes seconds: it checks every answer, its figures say little
-  --only <scenario>,…    pull, lookup, push, push-small, shared, pages, start, connections, huge
+  --only <scenario>,…    pull, lookup, push, push-small, shared, pages, start, connections, huge, s3
   --case <text>          only loads whose name contains this
   --alone                this registry alone: for profiling
   --rounds <n>           rounds of each load, of which the best counts (default 3)
   --seconds <s>          how long a round lasts, if it is bound by time (default 3)
   --huge-gib <n>         the size of the huge blob (default 20)
+  --many-mib <n>         the size of each of 32 uploads at once to an object store (default 1024)
   --connections <n>      how many idle and slow connections (default 5000)
   --minutes <n>          after so long the run is given up (default 60)
   --out text|markdown    how to print (default text)
@@ -61,6 +62,8 @@ pub(crate) struct Scale {
     /// How long slow clients read.
     pub(crate) slow: Duration,
     pub(crate) huge_bytes: u64,
+    /// Each of the many uploads at once to an object store.
+    pub(crate) many_bytes: u64,
 }
 
 const FULL: Scale = Scale {
@@ -73,6 +76,7 @@ const FULL: Scale = Scale {
     connections: 5000,
     slow: Duration::from_secs(15),
     huge_bytes: 20 << 30,
+    many_bytes: 1 << 30,
 };
 
 const SHORT: Scale = Scale {
@@ -85,6 +89,7 @@ const SHORT: Scale = Scale {
     connections: 100,
     slow: Duration::from_secs(3),
     huge_bytes: 64 << 20,
+    many_bytes: 16 << 20,
 };
 
 impl Default for Options {
@@ -120,6 +125,7 @@ impl Options {
                     options.window.length = Duration::try_from_secs_f64(seconds)?;
                 }
                 Long("huge-gib") => options.scale.huge_bytes = arguments.value()?.parse::<u64>()? << 30,
+                Long("many-mib") => options.scale.many_bytes = arguments.value()?.parse::<u64>()? << 20,
                 Long("connections") => options.scale.connections = arguments.value()?.parse()?,
                 Long("minutes") => {
                     options.time_max = Duration::from_secs(60 * arguments.value()?.parse::<u64>()?);

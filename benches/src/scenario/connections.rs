@@ -50,7 +50,9 @@ pub(crate) fn run(bench: &Bench) -> Result<()> {
 fn measure(bench: &Bench, kind: Kind, behaviour: Behaviour) -> Result<()> {
     let folder = bench.folder("connections")?;
     let server = match kind {
-        Kind::Ours => Some(Server::ours(&bench.programs, &folder, OurOptions::default())?),
+        Kind::Ours | Kind::Unjournalled => {
+            Some(Server::ours(&bench.programs, &folder, OurOptions::default())?)
+        }
         Kind::Nginx => bench.new_nginx("connections")?,
         Kind::DockerRegistry => Server::docker_registry(&bench.programs, &folder, None, false)?,
     };

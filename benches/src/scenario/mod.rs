@@ -6,6 +6,7 @@ mod lookup;
 mod pages;
 mod pull;
 mod push;
+mod s3;
 mod shared;
 mod start;
 
@@ -34,10 +35,12 @@ pub(crate) enum Scenario {
     Connections,
     /// One blob of 20 GiB.
     Huge,
+    /// Pushes and pulls with the bytes in an object store.
+    S3,
 }
 
 impl Scenario {
-    pub(crate) const ALL: [Scenario; 9] = [
+    pub(crate) const ALL: [Scenario; 10] = [
         Scenario::Pull,
         Scenario::Lookup,
         Scenario::Push,
@@ -47,6 +50,7 @@ impl Scenario {
         Scenario::Start,
         Scenario::Connections,
         Scenario::Huge,
+        Scenario::S3,
     ];
 
     pub(crate) fn name(self) -> &'static str {
@@ -60,6 +64,7 @@ impl Scenario {
             Scenario::Start => "start",
             Scenario::Connections => "connections",
             Scenario::Huge => "huge",
+            Scenario::S3 => "s3",
         }
     }
 
@@ -74,6 +79,7 @@ impl Scenario {
             Scenario::Start => start::run(bench),
             Scenario::Connections => connections::run(bench),
             Scenario::Huge => huge::run(bench),
+            Scenario::S3 => s3::run(bench),
         }
     }
 }

@@ -83,7 +83,7 @@ impl Case {
         let endpoint = server.endpoint(self.protocol, &bench.certificate)?;
         let path = match server.kind {
             Kind::Nginx => "/blob".to_owned(),
-            Kind::Ours | Kind::DockerRegistry => bench.hot_blob_path(),
+            Kind::Ours | Kind::Unjournalled | Kind::DockerRegistry => bench.hot_blob_path(),
         };
         let blob = bench.hot_blob();
         // Hashing is most of the client's work, so that bodies are hashed only in the short form.

@@ -32,7 +32,7 @@ pub(crate) fn large(bench: &Bench) -> Result<()> {
     Ok(())
 }
 
-fn push_large(bench: &Bench, server: &Server) -> Result<Outcome> {
+pub(super) fn push_large(bench: &Bench, server: &Server) -> Result<Outcome> {
     let scale = bench.options.scale;
     complete(&server.process, LARGE_CLIENTS, |lane| {
         let mut random = Random::new();
@@ -64,7 +64,7 @@ pub(crate) fn small(bench: &Bench) -> Result<()> {
     Ok(())
 }
 
-fn push_small(bench: &Bench, server: &Server) -> Result<Outcome> {
+pub(super) fn push_small(bench: &Bench, server: &Server) -> Result<Outcome> {
     windowed(&server.process, bench.options.window, SMALL_CLIENTS, |lane| {
         let mut random = Random::new();
         let mut client = Client::connect(&server.plain()?)?;

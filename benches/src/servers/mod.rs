@@ -1,12 +1,13 @@
 //! The servers that are compared, each with its data in a folder of its own and listening on loopback.
 
+mod bucket;
 mod docker_registry;
 mod nginx;
 mod ours;
 
 use std::{
     env, fmt, fs,
-    net::{SocketAddr, TcpListener},
+    net::{SocketAddr, TcpListener, TcpStream},
     path::{Path, PathBuf},
     sync::Arc,
     thread,
@@ -17,6 +18,7 @@ use anyhow::{Context, Result, bail};
 use rustls::ClientConfig;
 use rustls_pki_types::CertificateDer;
 
+pub(crate) use bucket::Bucket;
 pub(crate) use ours::OurOptions;
 
 use crate::{
@@ -31,6 +33,8 @@ const START_MAX: Duration = Duration::from_secs(30);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
     Ours,
+    /// Ours over an object store, with a database that would be lost with its disk.
+    Unjournalled,
     DockerRegistry,
     Nginx,
 }
@@ -39,6 +43,7 @@ impl fmt::Display for Kind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(match self {
             Kind::Ours => "registry",
+            Kind::Unjournalled => "registry, no journal",
             Kind::DockerRegistry => "docker-registry",
             Kind::Nginx => "nginx",
         })
@@ -110,6 +115,7 @@ pub(crate) struct Programs {
     pub(crate) ours: PathBuf,
     pub(crate) docker_registry: Option<PathBuf>,
     pub(crate) nginx: Option<PathBuf>,
+    pub(crate) versitygw: Option<PathBuf>,
 }
 
 impl Programs {
@@ -121,7 +127,8 @@ impl Programs {
             bail!("{} is not there: build it with `cargo build --release -p registry`", ours.display());
         }
         let ours = fs::canonicalize(ours)?;
-        Ok(Programs { ours, docker_registry: on_path("docker-registry"), nginx: on_path("nginx") })
+        let (docker_registry, nginx) = (on_path("docker-registry"), on_path("nginx"));
+        Ok(Programs { ours, docker_registry, nginx, versitygw: bucket::find_versitygw() })
     }
 }
 
@@ -161,6 +168,18 @@ pub(crate) fn wait_until_ready(
             Err(_) => thread::sleep(Duration::from_millis(2)),
         }
     }
+}
+
+/// Waits until a server takes connections.
+fn wait_until_listening(process: &mut Process, address: SocketAddr) -> Result<()> {
+    let deadline = Instant::now() + START_MAX;
+    while TcpStream::connect(address).is_err() {
+        if process.has_ended() || Instant::now() > deadline {
+            bail!("nothing listens on {address}");
+        }
+        thread::sleep(Duration::from_millis(2));
+    }
+    Ok(())
 }
 
 /// The end of a log.

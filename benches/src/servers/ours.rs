@@ -1,10 +1,10 @@
 //! The registry of this workspace, as it is released, with what it does by default: every push durable.
 
-use std::{fs, net::SocketAddr, path::Path};
+use std::{fs, net::SocketAddr, path::Path, process::Command};
 
 use anyhow::Result;
 
-use super::{Certificate, Kind, Programs, Protocol, Server, free_address, wait_until_ready};
+use super::{Bucket, Certificate, Kind, Programs, Protocol, Server, bucket, free_address, wait_until_ready};
 use crate::process::Process;
 
 /// How to start it.
@@ -16,6 +16,10 @@ pub(crate) struct OurOptions<'a> {
     pub(crate) address: Option<SocketAddr>,
     /// Does not wait until it answers.
     pub(crate) is_timed: bool,
+    /// Keeps bytes there, and the database in the folder.
+    pub(crate) bucket: Option<&'a Bucket>,
+    /// Without the journal of the database in the bucket.
+    pub(crate) is_unjournalled: bool,
 }
 
 impl Server {
@@ -29,7 +33,10 @@ impl Server {
             |command| {
                 command.arg("serve");
                 command.env("REGISTRY_HTTP_ADDR", address.to_string());
-                command.env("REGISTRY_STORAGE_FILESYSTEM_ROOTDIRECTORY", &data);
+                match options.bucket {
+                    None => drop(command.env("REGISTRY_STORAGE_FILESYSTEM_ROOTDIRECTORY", &data)),
+                    Some(bucket) => in_bucket(command, bucket, &data, options.is_unjournalled),
+                }
                 command.env("REGISTRY_STORAGE_DELETE_ENABLED", "true");
                 if let Some(certificate) = options.certificate {
                     command.env("REGISTRY_HTTP_TLS_CERTIFICATE", &certificate.certificate_file);
@@ -40,7 +47,7 @@ impl Server {
         )?;
         let is_secure = options.certificate.is_some();
         let mut server = Server {
-            kind: Kind::Ours,
+            kind: if options.is_unjournalled { Kind::Unjournalled } else { Kind::Ours },
             process,
             directory: data,
             plain: (!is_secure).then_some(address),
@@ -55,4 +62,18 @@ impl Server {
         }
         Ok(server)
     }
+}
+
+/// Blobs go through the registry, so that it and not the store is measured.
+fn in_bucket(command: &mut Command, bucket: &Bucket, data: &Path, is_unjournalled: bool) {
+    let prefix = if is_unjournalled { "/unjournalled" } else { "/registry" };
+    command.env("REGISTRY_STORAGE_S3_BUCKET", bucket::NAME);
+    command.env("REGISTRY_STORAGE_S3_REGIONENDPOINT", format!("http://{}", bucket.address));
+    command.env("REGISTRY_STORAGE_S3_FORCEPATHSTYLE", "true");
+    command.env("REGISTRY_STORAGE_S3_ACCESSKEY", bucket::KEY_ID);
+    command.env("REGISTRY_STORAGE_S3_SECRETKEY", bucket::SECRET);
+    command.env("REGISTRY_STORAGE_S3_ROOTDIRECTORY", prefix);
+    command.env("REGISTRY_STORAGE_REDIRECT_DISABLE", "true");
+    command.env("REGISTRY_METADATA_SQLITE_PATH", data.join("metadata.sqlite"));
+    command.env("REGISTRY_METADATA_SQLITE_JOURNAL_ENABLED", (!is_unjournalled).to_string());
 }
