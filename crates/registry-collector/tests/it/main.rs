@@ -4,5 +4,6 @@
 #![allow(clippy::unwrap_used)]
 
 mod fsck;
+mod model;
 mod sweep;
 mod world;
