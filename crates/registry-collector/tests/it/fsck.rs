@@ -1,5 +1,5 @@
 use registry_collector::{FsckOptions, Problem};
-use registry_metadata::{MetadataStore, Options};
+use registry_metadata::Options;
 use registry_storage::BlobStore;
 
 use crate::world::{DAY, World};

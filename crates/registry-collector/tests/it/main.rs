@@ -5,5 +5,8 @@
 
 mod fsck;
 mod model;
+mod races;
+mod simulation;
+mod stage;
 mod sweep;
 mod world;

@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use registry_collector::MarkError;
-use registry_metadata::{MetadataStore, Options};
+use registry_metadata::Options;
 use registry_storage::BlobStore;
 use registry_types::Location;
 

@@ -1,6 +1,7 @@
 //! A registry without HTTP, and what clients do to it.
 
 use std::{
+    path::Path,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -24,22 +25,40 @@ pub(crate) const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Metadata and bytes in memory.
 pub(crate) struct World {
-    pub(crate) metadata: Arc<SqliteStore>,
+    pub(crate) metadata: Arc<dyn MetadataStore>,
     pub(crate) store: Arc<MemoryStore>,
     pub(crate) clock: ManualClock,
+    grace: Duration,
     next: AtomicU64,
 }
 
 impl World {
     pub(crate) fn new(options: Options) -> World {
-        let clock = ManualClock::at_ms(START_MS);
+        let (clock, grace) = (ManualClock::at_ms(START_MS), options.read_grace);
         let metadata = SqliteStore::open_in_memory(options, Arc::new(clock.clone())).unwrap();
+        World::of(metadata, clock, grace)
+    }
+
+    /// As [`new`](World::new), but the metadata are in a file, which others may open as well.
+    pub(crate) fn in_file(options: Options, path: &Path) -> World {
+        let (clock, grace) = (ManualClock::at_ms(START_MS), options.read_grace);
+        let metadata = SqliteStore::open(path, options, Arc::new(clock.clone())).unwrap();
+        World::of(metadata, clock, grace)
+    }
+
+    fn of(metadata: impl MetadataStore, clock: ManualClock, grace: Duration) -> World {
         World {
             metadata: Arc::new(metadata),
             store: Arc::new(MemoryStore::new()),
             clock,
+            grace,
             next: AtomicU64::new(1),
         }
+    }
+
+    /// For how long bytes outlive their row.
+    pub(crate) fn grace_ms(&self) -> i64 {
+        i64::try_from(self.grace.as_millis()).unwrap()
     }
 
     pub(crate) fn upload_id(&self) -> UploadId {

@@ -47,8 +47,11 @@ const MOUNTS: Scope = Scope {
 const SWEEPS: Scope =
     Scope { repositories: 1, uploads: 2, writers: 1, collectors: 1, late: true, readers: true, sweep: true };
 
-/// Goes to every state; something was there that makes the rest worth it.
-fn holds(rules: Rules, scope: Scope, only: Option<Promise>, sights: &[(&str, fn(&State) -> bool)]) {
+/// Something that must be seen, or the rest is worth nothing.
+type Sight = (&'static str, fn(&State) -> bool);
+
+/// Goes to every state.
+fn holds(rules: Rules, scope: Scope, only: Option<Promise>, sights: &[Sight]) {
     let explored = explore(&Protocol { rules, scope, only });
     if let Some((wrong, way)) = explored.wrong {
         panic!("{wrong}:\n{way}");
