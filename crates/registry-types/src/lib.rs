@@ -26,7 +26,8 @@
 //! | `upload_id`, `location` | upload sessions, and the keys of stored objects |
 //! | `media_type`, `descriptor`, `platform` | what describes content |
 //! | `manifest` | the four accepted manifest formats, parsed and checked |
-//! | `repository_set`, `pattern` | what somebody may see, and which names are meant |
+//! | `repository_set`, `pattern`, `version` | what somebody may see, and which names are meant |
+//! | `retention` | which images are to be kept, and which go |
 //! | `error_code`, `error_body` | errors on the wire |
 
 #![forbid(unsafe_code)]
@@ -43,9 +44,11 @@ mod platform;
 mod reference;
 mod repository;
 mod repository_set;
+pub mod retention;
 mod tag;
 mod text;
 mod upload_id;
+mod version;
 
 pub use descriptor::{DESCRIPTOR_SIZE_MAX, Descriptor, DescriptorError};
 pub use error_body::{ErrorBody, ErrorEntry};
@@ -64,3 +67,4 @@ pub use repository::{ParseNameError, REPOSITORY_NAME_BYTES_MAX, RepositoryName};
 pub use repository_set::RepositorySet;
 pub use tag::{ParseTagError, TAG_BYTES_MAX, Tag};
 pub use upload_id::{ParseUploadIdError, UploadId};
+pub use version::{ParseVersionRangeError, Version, VersionRange};
