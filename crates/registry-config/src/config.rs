@@ -13,6 +13,7 @@ use crate::log::Log;
 use crate::metadata::Metadata;
 use crate::node::Node;
 use crate::problem::Problems;
+use crate::retention::Retention;
 use crate::safety;
 use crate::storage::Storage;
 use crate::unknown;
@@ -29,6 +30,7 @@ pub struct Config {
     pub metadata: Metadata,
     pub journal: Journal,
     pub gc: Gc,
+    pub retention: Retention,
     pub auth: Auth,
     pub http: Http,
     pub health: Health,
@@ -107,6 +109,7 @@ impl Config {
             journal,
             storage,
             gc: Gc::read(&root.get("gc")),
+            retention: Retention::read(&root.get("retention")),
             auth: Auth::read(&root.get("auth"), http.insecure),
             health: Health::read(&root.get("health")),
             validation: Validation::read(&root.get("validation")),
@@ -131,7 +134,7 @@ impl ImmutableTags {
 }
 
 /// Patterns of names; everything, if there is none.
-fn patterns(field: &Field<'_>) -> Vec<Pattern> {
+pub(crate) fn patterns(field: &Field<'_>) -> Vec<Pattern> {
     let expected = "a pattern such as v* or team/**, or re: and a regular expression";
     if !field.is_set() {
         return "**".parse().into_iter().collect();

@@ -4,7 +4,7 @@
 
 mod keys;
 
-pub(crate) use keys::ROOT;
+pub(crate) use keys::{POLICY, ROOT, RULE};
 
 /// What may stand at a key.
 #[derive(Clone, Copy, Debug)]

@@ -42,6 +42,7 @@ pub(crate) const ROOT: &[Key] = &[
     not_active("compatibility"),
     key("metadata", Choice(METADATA)),
     key("gc", Growing(GC)),
+    key("retention", Section(RETENTION)),
 ];
 
 const GC: &[Key] = &[
@@ -53,6 +54,26 @@ const GC: &[Key] = &[
     scalar("untagged"),
     key("rate", Section(&[scalar("candidates"), scalar("deletes")])),
     key("sweep", Section(&[scalar("interval"), scalar("age"), scalar("delete")])),
+];
+
+const RETENTION: &[Key] =
+    &[scalar("enabled"), scalar("approved"), scalar("interval"), key("policies", Sections(POLICY))];
+
+pub(crate) const POLICY: &[Key] = &[key("repositories", Scalars), key("rules", Sections(RULE))];
+
+pub(crate) const RULE: &[Key] = &[
+    scalar("name"),
+    scalar("action"),
+    scalar("state"),
+    key("tags", Scalars),
+    key("except", Scalars),
+    scalar("semver"),
+    scalar("older_than"),
+    scalar("newer_than"),
+    scalar("since"),
+    scalar("newest"),
+    scalar("beyond"),
+    scalar("by"),
 ];
 
 const JOURNAL: &[Key] = &[scalar("enabled"), key("snapshot", Section(&[scalar("bytes"), scalar("entries")]))];

@@ -1,6 +1,7 @@
 //! Whole configurations, as an operator would write them.
 
 mod problems;
+mod retention;
 mod samples;
 
 use registry_config::{Loaded, Problems, parse};
