@@ -9,9 +9,10 @@ use std::{
 use async_trait::async_trait;
 use registry_digest::{Algorithm, Digest};
 use registry_metadata::{
-    Blob, ClaimedUpload, CollectRules, Collected, DeletedRepository, FinishUpload, ManifestPosition,
-    MetadataStore, NewUpload, Preview, Purpose, PutManifest, QueuePosition, Reclaim, Restored,
-    Result as MetadataResult, StoredManifest, StoredObject, TagChange, Trashed, UnknownObject, UploadStatus,
+    Blob, ClaimedUpload, CollectRules, Collected, DeletedRepository, FinishUpload, Image, ImagePage,
+    ImagePosition, ManifestPosition, MetadataStore, NewUpload, Preview, Pull, Purpose, PutManifest,
+    QueuePosition, Reclaim, Restored, Result as MetadataResult, StoredManifest, StoredObject, TagChange,
+    Trashed, UnknownObject, UploadStatus,
 };
 use registry_storage::{BlobStore, Body, ObjectInfo, StorageError, StoreIdentity, Upload, UploadState};
 use registry_types::{Descriptor, Location, Reference, RepositoryName, RepositorySet, Tag, UploadId};
@@ -210,6 +211,10 @@ measured! {
             -> MetadataResult<Preview>;
         fn enqueue_untagged(&self, after: Option<&QueuePosition>, limit: usize)
             -> MetadataResult<Option<QueuePosition>>;
+        fn images(&self, repository: &RepositoryName, after: Option<&ImagePosition>, limit: usize)
+            -> MetadataResult<ImagePage>;
+        fn expire_image(&self, repository: &RepositoryName, image: &Image, actor: &str) -> MetadataResult<bool>;
+        fn record_pulls(&self, pulls: &[Pull]) -> MetadataResult<()>;
         fn mark(&self) -> MetadataResult<i64>;
         fn raise_mark(&self, above: i64) -> MetadataResult<i64>;
         fn note_unknown(&self, locations: &[Location]) -> MetadataResult<Vec<UnknownObject>>;

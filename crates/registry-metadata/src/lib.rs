@@ -78,7 +78,7 @@
 //! | Module | What |
 //! |---|---|
 //! | `store` | [`MetadataStore`] |
-//! | `record`, `collecting`, `audit`, `restoring` | what goes in and comes out |
+//! | `record`, `collecting`, `audit`, `restoring`, `retention` | what goes in and comes out |
 //! | `options`, [`clock`] | leases and windows; whose time it is |
 //! | `error` | [`MetadataError`] |
 //! | `schema` | the tables, which promise each of them keeps, migrations |
@@ -105,6 +105,7 @@ mod push;
 mod record;
 mod repository_set;
 mod restoring;
+mod retention;
 mod schema;
 mod sql;
 mod sqlite;
@@ -123,6 +124,7 @@ pub use record::{
     Blob, ClaimedUpload, FinishUpload, NewUpload, Purpose, PutManifest, Reclaim, StoredManifest, UploadStatus,
 };
 pub use restoring::{DeletedRepository, Restored, TagChange, Trashed};
+pub use retention::{Hold, Image, ImagePage, ImagePosition, PULLS_APART, Pull};
 pub use schema::VOLATILE_TABLES;
 pub use sqlite::{
     JournalCreation, JournalError, JournalOptions, JournalReport, JournalRole, JournalStatus, JournalStore,

@@ -5,9 +5,9 @@ use registry_digest::Digest;
 use registry_types::{Descriptor, Location, Reference, RepositoryName, RepositorySet, Tag, UploadId};
 
 use crate::{
-    Blob, ClaimedUpload, CollectRules, Collected, DeletedRepository, FinishUpload, ManifestPosition,
-    NewUpload, Preview, Purpose, PutManifest, QueuePosition, Reclaim, Restored, Result, StoredManifest,
-    StoredObject, TagChange, Trashed, UnknownObject, UploadStatus,
+    Blob, ClaimedUpload, CollectRules, Collected, DeletedRepository, FinishUpload, Image, ImagePage,
+    ImagePosition, ManifestPosition, NewUpload, Preview, Pull, Purpose, PutManifest, QueuePosition, Reclaim,
+    Restored, Result, StoredManifest, StoredObject, TagChange, Trashed, UnknownObject, UploadStatus,
 };
 
 /// The most manifests that an error names as those which reference something.
@@ -285,6 +285,29 @@ pub trait MetadataStore: fmt::Debug + Send + Sync + 'static {
         after: Option<&QueuePosition>,
         limit: usize,
     ) -> Result<Option<QueuePosition>>;
+
+    /// The images of a repository, for whoever decides which are kept: first the manifests that nothing refers to, neither a
+    /// tag nor an index nor as their subject, in the order of their digests, then the tags, in the order of their names. Looks
+    /// at up to `limit` rows after `after`; there are no more only if the answer says so. Empty for an unknown repository.
+    async fn images(
+        &self,
+        repository: &RepositoryName,
+        after: Option<&ImagePosition>,
+        limit: usize,
+    ) -> Result<ImagePage>;
+
+    /// Deletes an image if it is still as [`images`](Self::images) told: a tag that leads to the same manifest and was not
+    /// pushed since, a manifest that still nothing refers to, neither [held](Image::hold) nor pulled since. Otherwise nothing
+    /// happens, and the answer is `false`.
+    ///
+    /// With a tag its manifest goes, after a lease, unless something else refers to it by then. Both can be
+    /// [restored](Self::restore).
+    async fn expire_image(&self, repository: &RepositoryName, image: &Image, actor: &str) -> Result<bool>;
+
+    /// Manifests were pulled. Of one that was pulled within the [last hour](crate::PULLS_APART) nothing is written; and what is
+    /// written may be lost with the machine. At most some hundred at once. The first call, also one without pulls, is the moment from
+    /// which on pulls are known.
+    async fn record_pulls(&self, pulls: &[Pull]) -> Result<()>;
 
     /// How far this database has come: a number that [grows](Self::raise_mark). The store of bytes keeps a copy; if that is
     /// greater, the database was restored from an older copy of itself.

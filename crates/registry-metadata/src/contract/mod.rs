@@ -17,6 +17,7 @@ mod manifests;
 mod races;
 mod referrers;
 mod restoring;
+mod retention;
 mod store;
 mod tags;
 mod uploads;
@@ -31,8 +32,8 @@ use self::fixture::Fixture;
 pub use self::{
     audit::all as audit, blobs::all as blobs, catalog::all as catalog, collecting::all as collecting,
     deletes::all as deletes, leases::all as leases, manifests::all as manifests, races::all as races,
-    referrers::all as referrers, restoring::all as restoring, store::all as store, tags::all as tags,
-    uploads::all as uploads,
+    referrers::all as referrers, restoring::all as restoring, retention::all as retention,
+    store::all as store, tags::all as tags, uploads::all as uploads,
 };
 
 /// Makes databases to test.
@@ -78,6 +79,7 @@ pub async fn all(backend: &dyn Backend) {
     collecting(backend).await;
     audit(backend).await;
     restoring(backend).await;
+    retention(backend).await;
 }
 
 /// Opens a database with the options that most cases want.

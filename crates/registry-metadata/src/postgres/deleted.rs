@@ -16,7 +16,10 @@ use super::{
 use crate::{
     Candidate, CandidateKind, Collected, DeletedRepository, MetadataError, Verdict,
     repository_set::{former_name, name_aside},
-    sql::{blobs as blob_sql, collecting as collecting_sql, manifests as manifest_sql, restore as sql},
+    sql::{
+        blobs as blob_sql, collecting as collecting_sql, manifests as manifest_sql, restore as sql,
+        retention as retention_sql,
+    },
 };
 
 /// Gives a repository a name that is none, under which all that is in it lies until it is worked off. What is on its way
@@ -126,6 +129,7 @@ async fn manifests(tx: &Tx<'_>, id: i64, limit: usize) -> Result<Vec<Collected>,
         tx.all(manifest_sql::DELETE_BLOBS, row).await?;
         tx.all(manifest_sql::DELETE_CHILDREN, row).await?;
         tx.execute(manifest_sql::DELETE, row).await?;
+        tx.execute(retention_sql::FORGET_PULLS, row).await?;
         dequeue(tx, Garbage::Label(id), digest).await?;
     }
     Ok(digests.into_iter().map(|digest| gone(CandidateKind::Manifest, digest)).collect())

@@ -93,7 +93,7 @@ pub(super) async fn expire(tx: &Tx<'_>, repository: i64, digest: &Digest) -> Res
             enqueue_earlier(tx, Garbage::Expiry(repository), digest, at_ms - now_ms, "label").await?;
             break;
         }
-        tags::expire(tx, repository, &tag, digest).await?;
+        tags::expire(tx, repository, &tag, digest, "expired").await?;
     }
     manifests::dereferenced(tx, repository, &[*digest], "expired").await
 }

@@ -21,7 +21,7 @@ use super::{
 };
 use crate::{
     MetadataError, REFERRERS_BYTES_MAX, REFERRING_MAX, StoredManifest,
-    sql::{manifests as sql, reclaim as reclaim_sql, tags as tag_sql},
+    sql::{manifests as sql, reclaim as reclaim_sql, retention as retention_sql, tags as tag_sql},
 };
 
 /// A manifest, and whether a client may be told of it without a write.
@@ -202,6 +202,7 @@ pub(super) async fn remove(
         async { tx.execute(sql::DELETE, of_manifest).await },
         async { tx.all(sql::ALL_REFERRERS, of_manifest).await },
     )?;
+    tx.execute(retention_sql::FORGET_PULLS, of_manifest).await?;
     dequeue(tx, Garbage::Label(id), &text).await?;
     repositories::unlist_if_empty(tx, id).await?;
     blobs::dereferenced(tx, id, &all_parsed(&blobs)?).await?;

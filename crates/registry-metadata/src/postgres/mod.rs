@@ -61,6 +61,7 @@ mod put;
 mod reclaim;
 mod repositories;
 mod restore;
+mod retention;
 mod row;
 #[cfg(feature = "postgres-server")]
 pub mod server;

@@ -256,6 +256,16 @@ statements! {
         FROM unnest($1::bigint[], $2::text[]) AS untagged (repository, digest)
         ON CONFLICT (kind, repository, digest) DO UPDATE SET reason = excluded.reason";
 
+    /// As `retention::RECORD_PULL`, for many, in the order given.
+    RECORD_PULLS = "INSERT INTO pulls (repository, digest, pulled_at)
+        SELECT m.repository, m.digest, now_ms()
+        FROM unnest($1::text[], $2::text[]) WITH ORDINALITY AS pulled (name, digest, place)
+        JOIN repositories r ON r.name = pulled.name
+        JOIN manifests m ON m.repository = r.id AND m.digest = pulled.digest
+        ORDER BY pulled.place
+        ON CONFLICT (repository, digest) DO UPDATE SET pulled_at = excluded.pulled_at
+        WHERE pulls.pulled_at <= excluded.pulled_at - $3";
+
     /// As `audit::IS_KNOWN`, for many: those to which no row leads, at one moment.
     UNKNOWN_OF = "SELECT location FROM unnest($1::text[]) AS found (location)
         WHERE NOT EXISTS (SELECT 1 FROM objects o WHERE o.location = found.location)

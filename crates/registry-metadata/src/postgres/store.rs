@@ -8,14 +8,14 @@ use registry_types::{Descriptor, Location, Reference, RepositoryName, Repository
 use tokio::time::{Instant, sleep};
 
 use super::{
-    PostgresStore, audit, blobs, collect, deleted, expiry, manifests, reclaim, repositories, restore, tags,
-    uploads,
+    PostgresStore, audit, blobs, collect, deleted, expiry, manifests, reclaim, repositories, restore,
+    retention, tags, uploads,
 };
 use crate::{
-    Blob, ClaimedUpload, CollectRules, Collected, DeletedRepository, FinishUpload, ManifestPosition,
-    MetadataError, MetadataStore, NewUpload, Preview, Purpose, PutManifest, QueuePosition, Reclaim, Restored,
-    Result, StoredManifest, StoredObject, TagChange, Trashed, UnknownObject, UploadStatus, clock::millis,
-    push::Put,
+    Blob, ClaimedUpload, CollectRules, Collected, DeletedRepository, FinishUpload, Image, ImagePage,
+    ImagePosition, ManifestPosition, MetadataError, MetadataStore, NewUpload, Preview, Pull, Purpose,
+    PutManifest, QueuePosition, Reclaim, Restored, Result, StoredManifest, StoredObject, TagChange, Trashed,
+    UnknownObject, UploadStatus, clock::millis, push::Put,
 };
 
 /// How long to look again at a session that another node has: it may be giving it back at this moment.
@@ -312,6 +312,25 @@ impl MetadataStore for PostgresStore {
     ) -> Result<Option<QueuePosition>> {
         let enqueue = collect::EnqueueUntagged { after: after.cloned(), limit };
         self.transact("look for untagged manifests", enqueue).await
+    }
+
+    async fn images(
+        &self,
+        repository: &RepositoryName,
+        after: Option<&ImagePosition>,
+        limit: usize,
+    ) -> Result<ImagePage> {
+        let options = &self.options;
+        read!(self, "list images", |c| retention::page(&c, options, repository, after, limit))
+    }
+
+    async fn expire_image(&self, repository: &RepositoryName, image: &Image, actor: &str) -> Result<bool> {
+        let (repository, image, actor) = (repository.clone(), image.clone(), actor.to_owned());
+        self.transact("expire an image", retention::Expire { repository, image, actor }).await
+    }
+
+    async fn record_pulls(&self, pulls: &[Pull]) -> Result<()> {
+        self.transact("record pulls", retention::RecordPulls::new(pulls)).await
     }
 
     async fn mark(&self) -> Result<i64> {

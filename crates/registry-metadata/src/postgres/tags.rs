@@ -88,9 +88,15 @@ pub(super) async fn refuse_if_immutable(
 }
 
 /// Removes a tag whose time is over. Its manifest is for the caller to see to.
-pub(super) async fn expire(tx: &Tx<'_>, repository: i64, tag: &Tag, digest: &Digest) -> Result<(), Fault> {
+pub(super) async fn expire(
+    tx: &Tx<'_>,
+    repository: i64,
+    tag: &Tag,
+    digest: &Digest,
+    actor: &str,
+) -> Result<(), Fault> {
     if tx.exists(sql::DELETE, &[&repository, &tag.as_str()]).await? {
-        forget(tx, repository, std::slice::from_ref(tag), digest, Some("expired")).await?;
+        forget(tx, repository, std::slice::from_ref(tag), digest, Some(actor)).await?;
     }
     Ok(())
 }

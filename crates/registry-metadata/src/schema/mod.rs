@@ -29,6 +29,7 @@
 //! | `reclaim` | Bytes that nothing leads to any more, and from when on they may be deleted. |
 //! | `unknown_objects` | Bytes that a sweep of the store found, and that no row leads to: since when. |
 //! | `trash_manifests`, `trash_blobs`, `trash_tags` | What was deleted and can be restored until `purge_at`. `trash_blobs → digests`: the bytes are kept till then, though no repository has them. |
+//! | `pulls` | When a manifest was pulled last, to the hour. A row of repository 0, which is none, says since when that is known. No foreign keys: it holds nothing, and may lead nowhere. |
 //! | `outbox`, `usage_deltas` | For events and usage. Nothing writes them yet. |
 //!
 //! # Who looks for what
@@ -39,6 +40,7 @@
 
 mod dialect;
 mod initial;
+mod pulls;
 
 #[cfg(feature = "postgres")]
 pub(crate) use dialect::POSTGRES;
@@ -47,7 +49,7 @@ pub(crate) use dialect::SQLITE;
 /// Tables that a journal of changesets leaves out: losing them loses nothing that was promised.
 ///
 /// Leases stay in: they are columns of tables that must be journalled anyway, and a client was told about them.
-pub const VOLATILE_TABLES: &[&str] = &["uploads", "unknown_objects"];
+pub const VOLATILE_TABLES: &[&str] = &["uploads", "unknown_objects", "pulls"];
 
 /// One step from a schema to the next.
 pub(crate) struct Migration {
@@ -60,7 +62,10 @@ pub(crate) struct Migration {
 }
 
 /// All steps, in order. Append only: what was released never changes.
-pub(crate) const MIGRATIONS: &[Migration] = &[Migration { number: 1, oldest_binary: 1, sql: initial::SQL }];
+pub(crate) const MIGRATIONS: &[Migration] = &[
+    Migration { number: 1, oldest_binary: 1, sql: initial::SQL },
+    Migration { number: 2, oldest_binary: 1, sql: pulls::SQL },
+];
 
 /// The schema that this binary writes.
 pub(crate) const FORMAT: i64 = MIGRATIONS[MIGRATIONS.len() - 1].number;

@@ -14,6 +14,7 @@ macro_rules! referenced {
         ELSE 0 END"
     };
 }
+pub(super) use referenced;
 
 statements! {
     BY_TAG = "SELECT m.digest, m.media_type, m.bytes

@@ -15,6 +15,7 @@ pub(crate) mod manifests;
 pub(crate) mod reclaim;
 pub(crate) mod repositories;
 pub(crate) mod restore;
+pub(crate) mod retention;
 pub(crate) mod tags;
 pub(crate) mod uploads;
 
@@ -40,6 +41,7 @@ pub(crate) fn all() -> impl Iterator<Item = (&'static str, &'static str)> {
         reclaim::ALL,
         repositories::ALL,
         restore::ALL,
+        retention::ALL,
         tags::ALL,
         uploads::ALL,
     ]

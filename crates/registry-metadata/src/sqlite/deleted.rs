@@ -15,7 +15,10 @@ use super::{
 use crate::{
     Candidate, CandidateKind, Collected, DeletedRepository, MetadataError, Verdict,
     repository_set::{former_name, name_aside},
-    sql::{blobs as blob_sql, collecting as collecting_sql, manifests as manifest_sql, restore as sql},
+    sql::{
+        blobs as blob_sql, collecting as collecting_sql, manifests as manifest_sql, restore as sql,
+        retention as retention_sql,
+    },
 };
 
 /// Gives a repository a name that is none, under which all that is in it lies until it is worked off.
@@ -80,6 +83,7 @@ fn manifests(tx: &Tx<'_>, id: i64, limit: usize) -> Result<Vec<Collected>, Fault
         let _: Vec<String> = all(tx.connection, manifest_sql::DELETE_BLOBS, row, |row| row.get(0))?;
         let _: Vec<String> = all(tx.connection, manifest_sql::DELETE_CHILDREN, row, |row| row.get(0))?;
         execute(tx.connection, manifest_sql::DELETE, row)?;
+        execute(tx.connection, retention_sql::FORGET_PULLS, row)?;
         execute(tx.connection, collecting_sql::DEQUEUE, params!["label", id, digest])?;
     }
     Ok(digests.into_iter().map(|digest| gone(CandidateKind::Manifest, digest)).collect())

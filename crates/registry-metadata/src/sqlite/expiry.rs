@@ -81,7 +81,7 @@ pub(super) fn expire(tx: &Tx<'_>, repository: i64, digest: &Digest) -> rusqlite:
         if at_ms > now_ms {
             return enqueue_earlier(tx, Garbage::Expiry(repository), digest, at_ms - now_ms, "label");
         }
-        tags::expire(tx, repository, &tag, digest)?;
+        tags::expire(tx, repository, &tag, digest, "expired")?;
     }
     Ok(())
 }

@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     MetadataError, REFERRERS_BYTES_MAX, REFERRING_MAX, StoredManifest,
-    sql::{manifests as sql, repositories as repository_sql},
+    sql::{manifests as sql, repositories as repository_sql, retention as retention_sql},
 };
 
 /// A manifest, and whether a client may be told of it without a write.
@@ -145,6 +145,7 @@ pub(super) fn remove(tx: &Tx<'_>, id: i64, digest: &Digest, actor: Option<&str>)
     let mut blobs: Vec<Digest> = all(tx.connection, sql::DELETE_BLOBS, row, |row| parsed(row, 0))?;
     let mut children: Vec<Digest> = all(tx.connection, sql::DELETE_CHILDREN, row, |row| parsed(row, 0))?;
     execute(tx.connection, sql::DELETE, row)?;
+    execute(tx.connection, retention_sql::FORGET_PULLS, row)?;
     expiry::forget(tx, id, digest)?;
     execute(tx.connection, repository_sql::UNLIST, [id])?;
 

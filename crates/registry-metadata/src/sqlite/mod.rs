@@ -19,6 +19,7 @@ mod readers;
 mod reclaim;
 mod repositories;
 mod restore;
+mod retention;
 mod statement;
 mod store;
 mod tags;

@@ -9,6 +9,7 @@ use rusqlite::{Connection, params};
 
 use super::{
     SqliteStore, audit, blobs, collect, deleted, expiry, manifests, reclaim, repositories, restore,
+    retention,
     statement::{execute, exists, one},
     tags, uploads,
     writer::{
@@ -17,10 +18,10 @@ use super::{
     },
 };
 use crate::{
-    Blob, ClaimedUpload, CollectRules, Collected, DeletedRepository, FinishUpload, ManifestPosition,
-    MetadataError, MetadataStore, NewUpload, Preview, Purpose, PutManifest, QueuePosition, Reclaim, Restored,
-    Result, StoredManifest, StoredObject, TagChange, Trashed, UnknownObject, UploadStatus, clock::millis,
-    push::Put, sql,
+    Blob, ClaimedUpload, CollectRules, Collected, DeletedRepository, FinishUpload, Image, ImagePage,
+    ImagePosition, ManifestPosition, MetadataError, MetadataStore, NewUpload, Preview, Pull, Purpose,
+    PutManifest, QueuePosition, Reclaim, Restored, Result, StoredManifest, StoredObject, TagChange, Trashed,
+    UnknownObject, UploadStatus, clock::millis, push::Put, sql,
 };
 
 #[async_trait]
@@ -363,6 +364,27 @@ impl MetadataStore for SqliteStore {
         let after = after.cloned();
         let enqueue = move |tx: &Tx<'_>| collect::enqueue_untagged(tx, after.as_ref(), limit);
         self.writer.run("look for untagged manifests", Full, (), enqueue).await
+    }
+
+    async fn images(
+        &self,
+        repository: &RepositoryName,
+        after: Option<&ImagePosition>,
+        limit: usize,
+    ) -> Result<ImagePage> {
+        let page = |reader: &Connection| retention::page(reader, &self.options, repository, after, limit);
+        self.readers.read("list images", page)
+    }
+
+    async fn expire_image(&self, repository: &RepositoryName, image: &Image, actor: &str) -> Result<bool> {
+        let (repository, image, actor) = (repository.clone(), image.clone(), actor.to_owned());
+        let expire = move |tx: &Tx<'_>| retention::expire(tx, &repository, &image, &actor);
+        self.writer.run("expire an image", Full, (), expire).await
+    }
+
+    async fn record_pulls(&self, pulls: &[Pull]) -> Result<()> {
+        let pulls = pulls.to_vec();
+        self.writer.run("record pulls", Process, (), move |tx| retention::record(tx, &pulls)).await
     }
 
     async fn mark(&self) -> Result<i64> {

@@ -113,13 +113,19 @@ pub(super) fn delete_all(
 }
 
 /// Removes a tag whose time is over, and has its manifest go if nothing else refers to it.
-pub(super) fn expire(tx: &Tx<'_>, repository: i64, tag: &Tag, digest: &Digest) -> rusqlite::Result<()> {
+pub(super) fn expire(
+    tx: &Tx<'_>,
+    repository: i64,
+    tag: &Tag,
+    digest: &Digest,
+    actor: &str,
+) -> rusqlite::Result<()> {
     let row = params![repository, tag.as_str()];
     let removed: Option<String> = one(tx.connection, sql::DELETE, row, |row| row.get(0))?;
     if removed.is_none() {
         return Ok(());
     }
-    forget(tx, repository, tag, digest, Some("expired"))?;
+    forget(tx, repository, tag, digest, Some(actor))?;
     manifests::dereferenced(tx, repository, digest, "expired")
 }
 

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use rusqlite::{Connection, TransactionBehavior};
 
 use super::{
+    super::statement::exists,
     change,
     error::{JournalError, Result},
     history::{Commit, Entry, History},
@@ -131,11 +132,36 @@ impl Replay {
 }
 
 /// The sessions of a database that others went on without: what they know is not so any more. One of them may have
-/// become a blob, whose bytes it would overwrite or delete.
+/// become a blob, whose bytes it would overwrite or delete. An older schema, which is brought up to date after this, has fewer
+/// such tables.
 fn forget_volatile(database: &Connection) -> Result<()> {
+    let failed = JournalError::database("forget unfinished uploads");
     for table in VOLATILE_TABLES {
-        let delete = database.execute(&format!("DELETE FROM {table}"), []);
-        delete.map_err(JournalError::database("forget unfinished uploads"))?;
+        let sql = "SELECT 1 FROM main.sqlite_schema WHERE type = 'table' AND name = $1";
+        if exists(database, sql, [table]).map_err(failed)? {
+            database.execute(&format!("DELETE FROM {table}"), []).map_err(failed)?;
+        }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::schema::{MIGRATIONS, SQLITE};
+
+    #[test]
+    fn a_database_of_an_older_schema_forgets_what_it_has() {
+        for count in 1..=MIGRATIONS.len() {
+            let database = Connection::open_in_memory().unwrap();
+            for migration in &MIGRATIONS[..count] {
+                database.execute_batch(&SQLITE.render(migration.sql)).unwrap();
+            }
+            let seen = "INSERT INTO unknown_objects (location, first_seen, last_seen) VALUES ('a', 1, 1)";
+            database.execute(seen, []).unwrap();
+            forget_volatile(&database).unwrap();
+            let left = "SELECT COUNT(*) FROM unknown_objects";
+            assert_eq!(database.query_row(left, [], |row| row.get::<_, i64>(0)).unwrap(), 0);
+        }
+    }
 }

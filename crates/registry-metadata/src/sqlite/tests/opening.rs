@@ -5,7 +5,10 @@ use std::sync::Arc;
 use rusqlite::Connection;
 
 use super::backend::{place, rows};
-use crate::{MetadataStore, OpenError, Options, SqliteStore, SystemClock};
+use crate::{
+    MetadataStore, OpenError, Options, SqliteStore, SystemClock,
+    schema::{FORMAT, MIGRATIONS, SQLITE},
+};
 
 fn open(path: &std::path::Path) -> Result<SqliteStore, OpenError> {
     SqliteStore::open(path, Options::default(), Arc::new(SystemClock))
@@ -58,6 +61,24 @@ fn what_is_no_database_is_refused() {
 }
 
 #[test]
+fn an_older_schema_is_brought_up_to_date() {
+    for migration in MIGRATIONS {
+        let (_folder, path) = place();
+        let older = Connection::open(&path).unwrap();
+        older.pragma_update(None, "application_id", 0x5247_4d44).unwrap();
+        for before in MIGRATIONS.iter().filter(|before| before.number <= migration.number) {
+            older.execute_batch(&SQLITE.render(before.sql)).unwrap();
+        }
+        let row = "INSERT INTO store (one, format, oldest_binary, created_at) VALUES (1, $1, 1, 1)";
+        older.execute(row, [migration.number]).unwrap();
+        drop(older);
+        let store = open(&path).unwrap();
+        assert_eq!(rows(&store, "SELECT format FROM store"), [FORMAT.to_string()]);
+        assert!(rows(&store, "SELECT digest FROM pulls").is_empty());
+    }
+}
+
+#[test]
 fn a_newer_schema_that_this_binary_can_work_with_is_left_alone() {
     let (_folder, path) = place();
     drop(open(&path).unwrap());
@@ -74,7 +95,7 @@ fn a_newer_schema_that_needs_a_newer_binary_is_refused() {
     let newer = "UPDATE store SET format = 99, oldest_binary = 98";
     Connection::open(&path).unwrap().execute_batch(newer).unwrap();
     let refused = open(&path);
-    assert!(matches!(refused, Err(OpenError::TooNew { format: 99, oldest_binary: 98, known: 1 })));
+    assert!(matches!(refused, Err(OpenError::TooNew { format: 99, oldest_binary: 98, known: FORMAT })));
 }
 
 #[test]

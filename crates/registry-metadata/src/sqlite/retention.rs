@@ -1,0 +1,116 @@
+//! Images and when they were pulled.
+
+use registry_digest::Digest;
+use registry_types::RepositoryName;
+use rusqlite::{Connection, Row, params};
+
+use super::{
+    fault::Fault,
+    manifests, repositories,
+    statement::{all, execute, one, parsed, signed},
+    tags,
+    writer::Tx,
+};
+use crate::{
+    Image, ImagePage, ImagePosition, Options, PULLS_APART, Pull,
+    clock::millis,
+    retention::{Position, TaggedRow, UntaggedRow},
+    sql::retention as sql,
+};
+
+pub(super) fn page(
+    connection: &Connection,
+    options: &Options,
+    repository: &RepositoryName,
+    after: Option<&ImagePosition>,
+    limit: usize,
+) -> rusqlite::Result<ImagePage> {
+    let times = one(connection, sql::TIMES, [], |row| Ok((row.get(0)?, row.get::<_, Option<i64>>(1)?)))?;
+    let (now_ms, pulls_since) = times.unwrap_or_default();
+    let first = Position::first();
+    let (images, next) = match after.map_or(&first, |after| &after.0) {
+        Position::Tags(after) => {
+            let rows: Vec<TaggedRow> = all(
+                connection,
+                sql::TAGGED_AFTER,
+                params![repository.as_str(), after, signed(limit)],
+                tagged,
+            )?;
+            let next = ImagePosition::after_tags(rows.last().map(|row| &row.tag), rows.len() == limit);
+            (rows.into_iter().map(|row| row.image(options, repository)).collect(), next)
+        }
+        Position::Manifests(after) => {
+            let page = params![repository.as_str(), after, signed(limit)];
+            let rows: Vec<UntaggedRow> = all(connection, sql::UNTAGGED_AFTER, page, untagged)?;
+            let next =
+                ImagePosition::after_manifests(rows.last().map(|row| &row.digest), rows.len() == limit);
+            (rows.into_iter().filter_map(|row| row.image(options)).collect(), next)
+        }
+    };
+    Ok(ImagePage { images, next, now_ms, pulls_since_ms: pulls_since.unwrap_or(now_ms) })
+}
+
+/// Deletes an image that is as it was told.
+pub(super) fn expire(
+    tx: &Tx<'_>,
+    repository: &RepositoryName,
+    image: &Image,
+    actor: &str,
+) -> Result<bool, Fault> {
+    let Some(id) = repositories::id(tx.connection, repository)? else { return Ok(false) };
+    if image.hold.is_some() || find(tx, id, repository, image)?.as_ref() != Some(image) {
+        return Ok(false);
+    }
+    match &image.tag {
+        Some(tag) => tags::expire(tx, id, tag, &image.digest, actor)?,
+        None => {
+            manifests::remove(tx, id, &image.digest, Some(actor))?;
+        }
+    }
+    Ok(true)
+}
+
+/// The image as it is now.
+fn find(tx: &Tx<'_>, id: i64, repository: &RepositoryName, image: &Image) -> rusqlite::Result<Option<Image>> {
+    match &image.tag {
+        Some(tag) => {
+            let row = one(tx.connection, sql::TAGGED, params![id, tag.as_str()], tagged)?;
+            Ok(row.map(|row| row.image(tx.options, repository)))
+        }
+        None => {
+            let row = one(tx.connection, sql::UNTAGGED, params![id, image.digest.to_string()], untagged)?;
+            Ok(row.and_then(|row| row.image(tx.options)))
+        }
+    }
+}
+
+pub(super) fn record(tx: &Tx<'_>, pulls: &[Pull]) -> Result<(), Fault> {
+    execute(tx.connection, sql::BEGIN_PULLS, [])?;
+    for Pull { repository, digest } in pulls {
+        let row = params![repository.as_str(), digest.to_string(), millis(PULLS_APART)];
+        execute(tx.connection, sql::RECORD_PULL, row)?;
+    }
+    Ok(())
+}
+
+fn tagged(row: &Row<'_>) -> rusqlite::Result<TaggedRow> {
+    Ok(TaggedRow {
+        tag: parsed(row, 0)?,
+        digest: parsed::<Digest>(row, 1)?,
+        created_at_ms: row.get(2)?,
+        updated_at_ms: row.get(3)?,
+        pulled: [row.get(4)?, row.get(5)?],
+        is_companion: row.get(6)?,
+    })
+}
+
+fn untagged(row: &Row<'_>) -> rusqlite::Result<UntaggedRow> {
+    Ok(UntaggedRow {
+        digest: parsed(row, 0)?,
+        created_at_ms: row.get(1)?,
+        lease_until_ms: row.get(2)?,
+        now_ms: row.get(3)?,
+        pulled: [row.get(4)?, row.get(5)?],
+        is_referenced: row.get(6)?,
+    })
+}
