@@ -39,6 +39,7 @@
 //! | `labels` | images that say when their tags expire |
 //! | `pace` | [`Pace`]: so much a second |
 //! | `report` | [`Report`]: what went, and why the rest stayed |
+//! | [`retention`] | which images are kept and which go, by policies |
 //! | `watch` | [`Watch`]: is told of each thing when it happens |
 
 #![forbid(unsafe_code)]
@@ -51,6 +52,7 @@ mod mark;
 mod pace;
 mod reclaim;
 mod report;
+pub mod retention;
 mod sweep;
 mod watch;
 

@@ -8,5 +8,6 @@ mod model;
 mod races;
 mod simulation;
 mod stage;
+mod retention;
 mod sweep;
 mod world;
