@@ -9,7 +9,7 @@ use registry_types::Location;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::{
-    access_log::AccessLog, error::ApiError, health::Health, links::Links, metrics::Metrics,
+    access_log::AccessLog, error::ApiError, health::Health, links::Links, metrics::Metrics, pulls::Pulls,
     settings::Settings,
 };
 
@@ -35,6 +35,8 @@ pub struct App {
     pub access_log: AccessLog,
     /// Uploads whose requests may be gone while they still save what arrived.
     pub uploads: RunningUploads,
+    /// Which manifests were pulled lately.
+    pub pulls: Pulls,
 }
 
 /// The uploads that are being written to, so that a stop can wait until each has saved what arrived.

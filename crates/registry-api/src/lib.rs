@@ -28,6 +28,7 @@
 //! | `links`, `page`, `response` | headers that several answers share |
 //! | `error` | the one table from what went wrong to status and code |
 //! | `server`, `debug` | listening, TLS, limits, the graceful stop; health and metrics |
+//! | `pulls` | when manifests were pulled, for retention |
 //! | `metrics`, `metered`, `access_log`, `observed`, `request_id`, `health` | what operators see |
 //!
 //! The protocol is the OCI distribution-spec, release 1.1 and its main branch as of [`SPEC_REVISION`].
@@ -50,6 +51,7 @@ mod metered;
 mod metrics;
 mod observed;
 mod page;
+mod pulls;
 mod query;
 pub mod range;
 mod receive;
@@ -69,6 +71,7 @@ pub use health::{Check, CheckKind, Health};
 pub use metered::{MeteredMetadata, MeteredStore};
 pub use metrics::{JournalFigures, Metrics};
 pub use observed::Observed;
+pub use pulls::Pulls;
 pub use regex_lite::Regex;
 pub use route::{PUSH_TAGS_MAX, Page, Route, RouteError, StartUpload};
 pub use server::{

@@ -52,6 +52,10 @@ pub(crate) async fn get(
         }
     };
     set_digest(response.headers_mut(), &stored.digest);
+    // Whoever only looks does not pull; whoever has it already, and asks whether it is still the same, does.
+    if !call.is_head {
+        call.app.pulls.note(repository, &stored.digest);
+    }
     Ok(response)
 }
 
