@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
-use registry_collector::{Collector, CollectorOptions, Fsck, FsckOptions};
+use registry_collector::{Collector, CollectorOptions, Fsck, FsckOptions, retention::Retention};
 use registry_metadata::MetadataStore;
 use registry_storage::BlobStore;
+use registry_types::retention::Policy;
 
 /// Store and database of a registry, for a command that works on it while another process may serve it.
 #[derive(Clone, Debug)]
@@ -19,6 +20,11 @@ impl Beside {
     /// A collector for it.
     pub fn collector(&self, options: CollectorOptions) -> Collector {
         Collector::new(self.metadata.clone(), self.store.clone(), options)
+    }
+
+    /// These policies for it, as fast as it goes.
+    pub fn retention(&self, policies: Vec<Policy>) -> Retention {
+        Retention::new(self.metadata.clone(), policies, 0)
     }
 
     /// A check of it.

@@ -3,8 +3,8 @@
 use std::{path::PathBuf, sync::Arc};
 
 use registry_api::{
-    AccessLog, App, Check, Health, MeteredMetadata, MeteredStore, Metrics, RunningUploads, ServeOptions,
-    Settings,
+    AccessLog, App, Check, Health, MeteredMetadata, MeteredStore, Metrics, Pulls, RunningUploads,
+    ServeOptions, Settings,
 };
 use registry_auth::{AllowAll, Authenticator, Authorizer, NoAuthentication};
 #[cfg(feature = "postgres")]
@@ -13,8 +13,9 @@ use registry_metadata::{JournalOptions, JournalStore, MetadataStore, Options};
 use registry_storage::{BlobStore, Durability};
 
 use crate::{
-    Beside, Collecting, OpenError, Purge, Registry, identity,
+    Beside, Collecting, OpenError, Purge, Registry, Retaining, identity,
     places::{Bytes, Places, Tables},
+    registry::Background,
 };
 
 /// Collects what a registry is made of. Without any choice it lives in memory, and anybody may do anything.
@@ -28,6 +29,7 @@ pub struct Builder {
     checks: Vec<Check>,
     purge: Option<Purge>,
     collecting: Option<Collecting>,
+    retaining: Option<Retaining>,
 }
 
 impl Default for Builder {
@@ -41,6 +43,7 @@ impl Default for Builder {
             checks: Vec::new(),
             purge: Some(Purge::default()),
             collecting: Some(Collecting::default()),
+            retaining: None,
         }
     }
 }
@@ -154,6 +157,11 @@ impl Builder {
         Builder { collecting, ..self }
     }
 
+    /// By which policies images go, and how often; never by this process, if nothing.
+    pub fn retaining(self, retaining: Option<Retaining>) -> Self {
+        Builder { retaining, ..self }
+    }
+
     /// Opens store and database for a command that works beside the process that serves. Makes neither.
     ///
     /// # Errors
@@ -188,8 +196,11 @@ impl Builder {
             health: Arc::new(Health::default()),
             access_log,
             uploads: RunningUploads::default(),
+            pulls: Pulls::default(),
         };
-        Ok(Registry::new(Arc::new(app), self.serve, self.checks, self.purge, self.collecting, opened.journal))
+        let background =
+            Background { purge: self.purge, collecting: self.collecting, retaining: self.retaining };
+        Ok(Registry::new(Arc::new(app), self.serve, self.checks, background, opened.journal))
     }
 
     /// The place of the database and of its journal, for a look at them beside the registry that serves.

@@ -16,7 +16,7 @@ use registry_metadata::{CollectRules, ImmutableTags, JournalOptions, Options};
 use registry_storage::Durability;
 
 use crate::{
-    Beside, Builder, Collecting, OpenError, Purge, Registry, configured_cloud, selfsigned,
+    Beside, Builder, Collecting, OpenError, Purge, Registry, Retaining, configured_cloud, selfsigned,
     selfsigned::SelfSigned,
 };
 
@@ -55,7 +55,8 @@ pub fn configure_stores(config: &Config) -> Result<Builder, OpenError> {
     Ok(places(config)?
         .settings(settings(config))
         .purge(purge(&config.storage.upload_purging))
-        .collecting(collecting(&config.gc)))
+        .collecting(collecting(&config.gc))
+        .retaining(retaining(config)))
 }
 
 /// Opens the store and the database that a configuration names, for a command that works beside the process that serves.
@@ -279,6 +280,13 @@ fn collecting(gc: &config::Gc) -> Option<Collecting> {
         sweep_interval: (!gc.sweep.interval.is_zero()).then_some(gc.sweep.interval),
         sweep: sweep_options(gc),
     })
+}
+
+/// Policies that nobody has seen a preview of do nothing; the configuration has a warning about that.
+fn retaining(config: &Config) -> Option<Retaining> {
+    let retention = &config.retention;
+    let applies = retention.enabled && retention.is_approved() && !config.storage.read_only;
+    applies.then(|| Retaining { interval: retention.interval, policies: retention.policies.clone() })
 }
 
 fn checks(health: &config::Health) -> Vec<Check> {

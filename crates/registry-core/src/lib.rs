@@ -23,7 +23,7 @@
 //! | `identity` | one database, one store |
 //! | `cloud` (features `s3`, `gcs`, `azure`) | object stores |
 //! | `journal` | the database's journal in the store |
-//! | `maintenance` | what is done now and then: abandoned uploads, garbage |
+//! | `maintenance` | what is done now and then: abandoned uploads, garbage, retention, pulls |
 //! | `configured` (feature `config`) | a registry as a configuration file describes it |
 //! | `migrate` (features `config`, `postgres`) | from SQLite to PostgreSQL |
 //! | `selfsigned` (feature `selfsigned`) | a certificate for those who have none |
@@ -53,7 +53,7 @@ pub use beside::Beside;
 pub use builder::Builder;
 pub use error::OpenError;
 pub use journal::{Journal, JournalObjects};
-pub use maintenance::{Collecting, Purge};
+pub use maintenance::{Collecting, Purge, Retaining};
 pub use registry::Registry;
 
 pub use registry_api as api;

@@ -1,11 +1,15 @@
-//! What is done now and then, besides serving: uploads that nobody finishes are given up, garbage is collected.
+//! What is done now and then, besides serving: uploads that nobody finishes are given up, garbage is collected, images go by
+//! policies, pulls are written down.
 
 use std::{sync::Arc, time::Duration};
 
 use registry_api::{App, Metrics};
-use registry_collector::{Collector, CollectorOptions, Sweep, SweepOptions, Watch};
+use registry_collector::{
+    Collector, CollectorOptions, Sweep, SweepOptions, Watch,
+    retention::{Judged, Outcome, Retention, Verdict as Fate},
+};
 use registry_metadata::{Collected, MetadataError, MetadataStore, Verdict};
-use registry_types::Location;
+use registry_types::{Location, retention::Policy};
 use tokio::time::sleep;
 
 /// When uploads that nobody continues are given up.
@@ -114,6 +118,68 @@ pub(crate) async fn sweep_store(app: Arc<App>, interval: Duration, options: Swee
                 tracing::error!(error = &error as &dyn std::error::Error, "could not look through the store")
             }
         }
+    }
+}
+
+/// By which policies the serving process deletes images, and how often.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Retaining {
+    /// How often. One hour.
+    pub interval: Duration,
+    /// The policies. Who sets them has seen a preview.
+    pub policies: Vec<Policy>,
+}
+
+/// How many images go in a second at most, so that pushes need not wait.
+const RETENTION_DELETES_PER_SECOND: u32 = 50;
+
+/// Deletes what policies let go until the future is dropped. Nodes that share a database may do it at the same time: each
+/// deletion looks once more, so the second one finds nothing to do. Not right at the start: pulls that wait in other nodes, or
+/// waited in this one before, get a chance to be written down.
+pub(crate) async fn retain(app: Arc<App>, retaining: Retaining) {
+    let retention = Retention::new(app.metadata.clone(), retaining.policies, RETENTION_DELETES_PER_SECOND);
+    loop {
+        sleep(retaining.interval).await;
+        flush_pulls(&app).await;
+        match retention.apply(None, &mut log).await {
+            Ok(report) if report.expired + report.failed > 0 => tracing::info!("retention: {report}"),
+            Ok(_) => {}
+            Err(error) => {
+                tracing::error!(
+                    error = &error as &dyn std::error::Error,
+                    "could not apply retention policies"
+                )
+            }
+        }
+    }
+}
+
+fn log(judged: Judged<'_>) {
+    if let (Outcome::Deleted, Fate::Expired { rule }) = (judged.outcome, judged.verdict) {
+        let Judged { repository, image, .. } = judged;
+        let tag = image.tag.as_ref().map(|tag| format!(":{tag}")).unwrap_or_default();
+        tracing::info!("retention deleted {repository}{tag}@{} by {rule}", image.digest);
+    }
+}
+
+/// How often pulls are written down.
+const PULLS_INTERVAL: Duration = Duration::from_secs(10);
+
+/// Writes pulls down until the future is dropped. From the first time on it is known what was not pulled.
+pub(crate) async fn record_pulls(app: Arc<App>) {
+    if let Err(error) = app.metadata.record_pulls(&[]).await {
+        tracing::warn!(error = &error as &dyn std::error::Error, "could not begin to record pulls");
+    }
+    loop {
+        sleep(PULLS_INTERVAL).await;
+        flush_pulls(&app).await;
+    }
+}
+
+/// Writes down the pulls that wait.
+pub(crate) async fn flush_pulls(app: &App) {
+    if let Err(error) = app.pulls.flush(&*app.metadata).await {
+        tracing::warn!(error = &error as &dyn std::error::Error, "could not record pulls");
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use registry_api::{App, Check, Listener, ServeOptions};
 use tokio::task::JoinSet;
 
-use crate::{Builder, Collecting, Journal, Purge, maintenance};
+use crate::{Builder, Collecting, Journal, Purge, Retaining, maintenance};
 
 /// A registry that is open: its store and its database are there and belong together.
 #[derive(Debug)]
@@ -13,9 +13,16 @@ pub struct Registry {
     app: Arc<App>,
     options: ServeOptions,
     checks: Vec<Check>,
-    purge: Option<Purge>,
+    background: Background,
     journal: Option<Journal>,
-    collecting: Option<Collecting>,
+}
+
+/// What is done now and then while it is served.
+#[derive(Debug)]
+pub(crate) struct Background {
+    pub(crate) purge: Option<Purge>,
+    pub(crate) collecting: Option<Collecting>,
+    pub(crate) retaining: Option<Retaining>,
 }
 
 impl Registry {
@@ -28,11 +35,10 @@ impl Registry {
         app: Arc<App>,
         options: ServeOptions,
         checks: Vec<Check>,
-        purge: Option<Purge>,
-        collecting: Option<Collecting>,
+        background: Background,
         journal: Option<Journal>,
     ) -> Registry {
-        Registry { app, options, checks, purge, collecting, journal }
+        Registry { app, options, checks, background, journal }
     }
 
     /// The parts, for those who serve them in a way of their own.
@@ -50,8 +56,31 @@ impl Registry {
     ///
     /// Dropping the future stops listening and the background work at once; what was acknowledged is kept.
     pub async fn serve(self, listener: Listener, shutdown: impl Future<Output = ()>) {
-        let mut background = JoinSet::new();
         let app = self.app;
+        let mut background = self.background.start(&app);
+        for check in self.checks {
+            let app = app.clone();
+            background.spawn(async move { app.health.clone().run(check, app).await });
+        }
+        let Some(journal) = self.journal else {
+            registry_api::serve(listener, app.clone(), self.options, shutdown).await;
+            background.shutdown().await;
+            return maintenance::flush_pulls(&app).await;
+        };
+        background.spawn(journal.clone().show(app.clone()));
+        let over = async {
+            tokio::select! { () = shutdown => {}, _ = journal.lost() => {} }
+        };
+        registry_api::serve(listener, app.clone(), self.options, over).await;
+        background.shutdown().await;
+        maintenance::flush_pulls(&app).await;
+        journal.settle().await;
+    }
+}
+
+impl Background {
+    fn start(self, app: &Arc<App>) -> JoinSet<()> {
+        let mut background = JoinSet::new();
         if let Some(purge) = self.purge {
             background.spawn(maintenance::purge_uploads(app.metadata.clone(), purge));
         }
@@ -61,20 +90,10 @@ impl Registry {
             }
             background.spawn(maintenance::collect_garbage(app.clone(), collecting));
         }
-        for check in self.checks {
-            let app = app.clone();
-            background.spawn(async move { app.health.clone().run(check, app).await });
+        if let Some(retaining) = self.retaining {
+            background.spawn(maintenance::retain(app.clone(), retaining));
         }
-        let Some(journal) = self.journal else {
-            registry_api::serve(listener, app, self.options, shutdown).await;
-            return background.shutdown().await;
-        };
-        background.spawn(journal.clone().show(app.clone()));
-        let over = async {
-            tokio::select! { () = shutdown => {}, _ = journal.lost() => {} }
-        };
-        registry_api::serve(listener, app, self.options, over).await;
-        background.shutdown().await;
-        journal.settle().await;
+        background.spawn(maintenance::record_pulls(app.clone()));
+        background
     }
 }
