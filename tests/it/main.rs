@@ -31,6 +31,7 @@ mod push_pull;
 mod ranges;
 mod raw_socket;
 mod referrers;
+mod retention;
 mod secured;
 mod soak;
 mod uploads;

@@ -1,12 +1,16 @@
 //! The command line.
 
 mod content;
+mod retention;
 
 use std::path::{Path, PathBuf};
 
 use lexopt::prelude::*;
 
-pub(crate) use self::content::{Content, Target};
+pub(crate) use self::{
+    content::{Content, Target},
+    retention::{Import, Retention},
+};
 
 /// What the user wants.
 #[derive(Debug, PartialEq, Eq)]
@@ -21,6 +25,8 @@ pub(crate) enum Command {
     GarbageCollect { config: Option<PathBuf>, how: GarbageCollect },
     Fsck { config: Option<PathBuf>, how: Fsck },
     Content { config: Option<PathBuf>, what: Content },
+    Retention { config: Option<PathBuf>, what: Retention },
+    ImportRetention(Import),
 }
 
 /// How `fsck` looks.
@@ -79,6 +85,18 @@ Commands:
       --accept-older-database take a database for the right one that was restored from an old copy
       --report <text|json>    the form of the report (default text)
 
+Retention (with policies in the configuration; safe while a server runs):
+  retention preview [config.yml]
+                              what the policies keep and what they would delete, and which rule decides
+      --repository <pattern>  … in these repositories only
+      --report <text|json>    the form of the report (default text)
+  retention apply [config.yml]
+                              delete it now; the same options
+  retention import --from <ecr|gar|harbor|gitlab> <file.json>
+                              print another registry's policies as a section of the configuration
+      --repositories <pattern>
+                              … for these repositories (default **)
+
 Content (each with --config <config.yml>; safe while a server runs):
   undelete <repository>[:<tag>|@<digest>]
                               bring back a tag, a manifest or a whole repository, for as long as it is kept
@@ -124,6 +142,7 @@ fn parse_from(
             Some("undelete") => content::undelete(&mut arguments)?,
             Some("tag") => content::tag(&mut arguments)?,
             Some("repository") => content::repository(&mut arguments)?,
+            Some("retention") => retention::retention(&mut arguments)?,
             Some("fsck") => fsck(&mut arguments)?,
             Some("garbage-collect") => garbage_collect(&mut arguments)?,
             Some("hash-password") => hash_password(&mut arguments)?,

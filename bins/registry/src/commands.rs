@@ -14,7 +14,7 @@ use rustix::termios::{LocalModes, OptionalActions, isatty, tcgetattr, tcsetattr}
 
 use crate::{
     cli::{Command, HELP},
-    content, fsck, garbage, journal, migrate, serve,
+    content, fsck, garbage, journal, migrate, retention, serve,
 };
 
 /// Names the configuration file, if the command line does not.
@@ -42,6 +42,11 @@ pub(crate) fn run(command: Command) -> anyhow::Result<()> {
             let file = config_file(config);
             content::run(&load_config(file.as_deref())?, what)
         }
+        Command::Retention { config, what } => {
+            let file = config_file(config);
+            retention::run(&load_config(file.as_deref())?, what)
+        }
+        Command::ImportRetention(what) => retention::translate(&what),
         Command::HashPassword { user, cost } => hash_password(&user, cost),
         Command::Journal { action, config } => {
             let loaded = load_config(config_file(config).as_deref())?;

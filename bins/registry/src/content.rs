@@ -130,7 +130,7 @@ async fn previous(registry: &Beside, repository: &RepositoryName, tag: &Tag) -> 
     before.with_context(|| format!("{repository}:{tag} never led to anything else"))
 }
 
-fn time(ms: i64) -> String {
+pub(crate) fn time(ms: i64) -> String {
     let time = OffsetDateTime::from_unix_timestamp(ms.div_euclid(1000));
     time.ok().and_then(|time| time.format(&Rfc3339).ok()).unwrap_or_else(|| ms.to_string())
 }

@@ -11,6 +11,7 @@ mod journal;
 mod logging;
 mod migrate;
 mod privileges;
+mod retention;
 mod serve;
 
 use std::process::ExitCode;

@@ -107,7 +107,7 @@ fn target(text: &str) -> Result<Target, lexopt::Error> {
     }
 }
 
-fn parse<T: std::str::FromStr<Err: std::error::Error>>(text: &str) -> Result<T, lexopt::Error> {
+pub(super) fn parse<T: std::str::FromStr<Err: std::error::Error>>(text: &str) -> Result<T, lexopt::Error> {
     text.parse().map_err(|error: T::Err| format!("`{text}`: {error}").into())
 }
 
