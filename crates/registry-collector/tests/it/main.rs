@@ -6,8 +6,8 @@
 mod fsck;
 mod model;
 mod races;
+mod retention;
 mod simulation;
 mod stage;
-mod retention;
 mod sweep;
 mod world;
