@@ -217,6 +217,7 @@ measured! {
         fn record_pulls(&self, pulls: &[Pull]) -> MetadataResult<()>;
         fn mark(&self) -> MetadataResult<i64>;
         fn raise_mark(&self, above: i64) -> MetadataResult<i64>;
+        fn claim_sweep(&self, interval: Duration) -> MetadataResult<bool>;
         fn note_unknown(&self, locations: &[Location]) -> MetadataResult<Vec<UnknownObject>>;
         fn reclaim_unknown(&self, locations: &[Location]) -> MetadataResult<u64>;
         fn forget_unknown(&self, not_seen_for: Duration) -> MetadataResult<()>;

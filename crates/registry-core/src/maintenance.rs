@@ -99,12 +99,15 @@ pub(crate) async fn collect_garbage(app: Arc<App>, collecting: Collecting) {
     }
 }
 
-/// Looks through the store now and then, until the future is dropped. Not right at the start: that would be a listing of
-/// everything for each restart.
+/// Looks through the store now and then, until the future is dropped, if no other node does. When that was last begun is in the
+/// database, so neither several nodes nor a node that is restarted all the time list everything more often than `interval`.
 pub(crate) async fn sweep_store(app: Arc<App>, interval: Duration, options: SweepOptions) {
     let sweep = Sweep::new(app.metadata.clone(), app.store.clone(), options);
     loop {
-        sleep(interval).await;
+        sleep(interval / LOOKS).await;
+        if !claim_sweep(&*app.metadata, interval).await {
+            continue;
+        }
         match sweep.run().await {
             Ok(report) if report.unknown == 0 => {}
             Ok(report) => tracing::warn!(
@@ -181,6 +184,21 @@ pub(crate) async fn flush_pulls(app: &App) {
     if let Err(error) = app.pulls.flush(&*app.metadata).await {
         tracing::warn!(error = &error as &dyn std::error::Error, "could not record pulls");
     }
+}
+
+/// How often a node asks whether it is time, in the time between two sweeps.
+const LOOKS: u32 = 24;
+
+/// Nobody sweeps while the database is away.
+async fn claim_sweep(metadata: &dyn MetadataStore, interval: Duration) -> bool {
+    let claimed = metadata.claim_sweep(interval).await;
+    claimed.unwrap_or_else(|error| {
+        tracing::error!(
+            error = &error as &dyn std::error::Error,
+            "could not ask whether to look through the store"
+        );
+        false
+    })
 }
 
 /// What a collection does, as counters.

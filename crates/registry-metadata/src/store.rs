@@ -316,6 +316,9 @@ pub trait MetadataStore: fmt::Debug + Send + Sync + 'static {
     /// Raises the mark above what it was, above `above`, and to at least the time in milliseconds; answers the new one.
     async fn raise_mark(&self, above: i64) -> Result<i64>;
 
+    /// Whether the caller is to look through the store of bytes now: nobody was told so for `interval`. Of many that ask, one is.
+    async fn claim_sweep(&self, interval: Duration) -> Result<bool>;
+
     /// Of these objects in the store of bytes, those to which no row leads, not even that of an upload; and for how long
     /// that was seen. Looking is what makes that time begin.
     async fn note_unknown(&self, locations: &[Location]) -> Result<Vec<UnknownObject>>;

@@ -11,6 +11,7 @@ use crate::UnknownObject;
 /// Marks grow, objects are listed, and what no row leads to is told from what an upload is writing.
 pub async fn all(backend: &dyn Backend) {
     marks_only_grow(backend).await;
+    one_of_many_sweeps(backend).await;
     objects_are_listed_with_their_digests(backend).await;
     what_is_hidden_can_be_shown_again(backend).await;
     an_object_is_unknown_if_no_row_leads_to_it(backend).await;
@@ -31,6 +32,19 @@ async fn marks_only_grow(backend: &dyn Backend) {
     f.advance(Duration::from_secs(1)).await;
     assert_eq!(f.store().raise_mark(0).await.unwrap(), now + 1000);
     assert_eq!(f.other().mark().await.unwrap(), now + 1000);
+}
+
+async fn one_of_many_sweeps(backend: &dyn Backend) {
+    let f = open(backend).await;
+    let hour = Duration::from_secs(3600);
+    assert!(f.store().claim_sweep(hour).await.unwrap(), "nobody ever did");
+    assert!(!f.other().claim_sweep(hour).await.unwrap());
+    f.advance(hour - Duration::from_secs(1)).await;
+    assert!(!f.store().claim_sweep(hour).await.unwrap());
+    f.advance(Duration::from_secs(1)).await;
+    let (one, two) = (f.store().claim_sweep(hour), f.other().claim_sweep(hour));
+    let claimed = [one.await.unwrap(), two.await.unwrap()];
+    assert_eq!(claimed, [true, false]);
 }
 
 async fn objects_are_listed_with_their_digests(backend: &dyn Backend) {

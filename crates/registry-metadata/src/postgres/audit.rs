@@ -37,6 +37,10 @@ impl Work for RaiseMark {
     }
 }
 
+pub(super) async fn claim_sweep(connection: &Connection, interval_ms: i64) -> Result<bool, Fault> {
+    connection.exists(sql::CLAIM_SWEEP, &[&interval_ms]).await
+}
+
 /// Those to which no row leads at this moment.
 pub(super) async fn unknown(connection: &Connection, locations: &[Location]) -> Result<Vec<Location>, Fault> {
     let locations: Vec<&str> = locations.iter().map(Location::as_str).collect();

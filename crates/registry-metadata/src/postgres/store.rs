@@ -341,6 +341,11 @@ impl MetadataStore for PostgresStore {
         self.transact("raise the mark", audit::RaiseMark { above }).await
     }
 
+    async fn claim_sweep(&self, interval: Duration) -> Result<bool> {
+        let interval_ms = millis(interval);
+        write!(self, "claim the look through the store", |c| audit::claim_sweep(&c, interval_ms))
+    }
+
     async fn note_unknown(&self, locations: &[Location]) -> Result<Vec<UnknownObject>> {
         let operation = "look for objects that no row leads to";
         write!(self, operation, |c| audit::note_unknown(&c, locations))

@@ -12,6 +12,10 @@ statements! {
             ELSE $1 + 1 END
         WHERE one = 1 RETURNING mark";
 
+    /// One of those who ask at once finds a row.
+    CLAIM_SWEEP = "UPDATE store SET swept_at = now_ms() WHERE one = 1 AND swept_at <= now_ms() - $1
+        RETURNING swept_at";
+
     IS_KNOWN = "SELECT 1 FROM objects WHERE location = $1
         UNION ALL SELECT 1 FROM uploads WHERE location = $1
         UNION ALL SELECT 1 FROM reclaim WHERE location = $1

@@ -28,6 +28,10 @@ pub(super) fn raise_mark(tx: &Tx<'_>, above: i64) -> Result<i64, Fault> {
     Ok(mark.ok_or(rusqlite::Error::QueryReturnedNoRows)?)
 }
 
+pub(super) fn claim_sweep(tx: &Tx<'_>, interval_ms: i64) -> rusqlite::Result<bool> {
+    exists(tx.connection, sql::CLAIM_SWEEP, [interval_ms])
+}
+
 /// Those to which no row leads at this moment.
 pub(super) fn unknown(connection: &Connection, locations: &[Location]) -> rusqlite::Result<Vec<Location>> {
     let mut unknown = Vec::new();

@@ -395,6 +395,12 @@ impl MetadataStore for SqliteStore {
         self.writer.run("raise the mark", Full, (), move |tx| audit::raise_mark(tx, above)).await
     }
 
+    async fn claim_sweep(&self, interval: Duration) -> Result<bool> {
+        let interval_ms = millis(interval);
+        let claim = move |tx: &Tx<'_>| Ok(audit::claim_sweep(tx, interval_ms)?);
+        self.writer.run("claim the look through the store", Full, (), claim).await
+    }
+
     async fn note_unknown(&self, locations: &[Location]) -> Result<Vec<UnknownObject>> {
         let operation = "look for objects that no row leads to";
         let unknown = self.readers.read(operation, |reader| audit::unknown(reader, locations))?;
