@@ -83,7 +83,7 @@ pub(crate) enum ApiError {
     BodyIdle { idle_secs: u64 },
     #[error("the registry has no space left; nothing of this request was kept")]
     NoSpace,
-    #[error("{operation} can not be done right now")]
+    #[error("{operation} is not available right now")]
     Unavailable {
         operation: &'static str,
         #[source]
