@@ -10,7 +10,7 @@ use std::{
     },
 };
 
-use registry_testing::{Image, Server, ServerOptions, eventually, run_binary};
+use registry_testing::{Image, Pushed, ServerOptions, eventually, lists, run_binary};
 
 use crate::number;
 
@@ -47,67 +47,13 @@ fn journal(options: &ServerOptions, action: &str) -> (bool, String) {
     (output.status.success(), String::from_utf8_lossy(&text).into_owned())
 }
 
-/// What is pushed: images with tags, each with a referrer, some of them deleted again.
-struct Pushed(Vec<(String, Image, Image)>);
-
-impl Pushed {
-    async fn push(server: &Server, count: u64) -> Pushed {
-        let client = server.client();
-        let mut pushed = Vec::new();
-        for number in 0..count {
-            let repository = format!("team/app{}", number % 7);
-            let image = Image::random(number);
-            let referrer =
-                Image::referrer(10_000 + number, image.manifest.descriptor(), "application/vnd.test");
-            let tag = format!("v{number}");
-            client.push(&repository, &tag, &image).await.unwrap();
-            let digest = referrer.manifest.digest.to_string();
-            client.push(&repository, &digest, &referrer).await.unwrap();
-            if number % 5 == 4 {
-                client.delete(&format!("/v2/{repository}/manifests/{tag}")).expect(202).await;
-            } else {
-                pushed.push((repository, image, referrer));
-            }
-        }
-        Pushed(pushed)
-    }
-
-    async fn check(&self, server: &Server) {
-        for (repository, image, referrer) in &self.0 {
-            let client = server.client();
-            let digest = image.manifest.digest.to_string();
-            client.pull(repository, &digest, image).await.unwrap();
-            client.pull(repository, &referrer.manifest.digest.to_string(), referrer).await.unwrap();
-        }
-    }
-}
-
-/// Everything that can be listed.
-async fn lists(server: &Server) -> Vec<String> {
-    let client = server.client();
-    let catalog = client.get("/v2/_catalog?n=1000").expect(200).await.json();
-    let mut lists = vec![catalog.to_string()];
-    for repository in catalog["repositories"].as_array().unwrap() {
-        let repository = repository.as_str().unwrap();
-        let tags = client.get(&format!("/v2/{repository}/tags/list?n=1000")).expect(200).await.json();
-        for tag in tags["tags"].as_array().unwrap() {
-            let tag = tag.as_str().unwrap();
-            let manifest = client.get(&format!("/v2/{repository}/manifests/{tag}")).expect(200).await;
-            let digest = manifest.must_have("docker-content-digest").to_owned();
-            let referrers = client.get(&format!("/v2/{repository}/referrers/{digest}")).expect(200).await;
-            lists.push(format!("{repository}:{tag} {digest} {}", referrers.text()));
-        }
-    }
-    lists
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_server_that_loses_its_disk_serves_what_it_acknowledged() {
     let (options, database) = journalled();
     let mut server = options.start().await;
     server.log().wait_for("no journal of the database yet").await;
-    let pushed = Pushed::push(&server, images()).await;
-    let expected = lists(&server).await;
+    let pushed = Pushed::push(&server.client(), 0, images()).await;
+    let expected = lists(&server.client()).await;
     let (is_well, text) = journal(&options, "verify");
     assert!(is_well, "{text}");
     server.kill().await;
@@ -115,8 +61,8 @@ async fn a_server_that_loses_its_disk_serves_what_it_acknowledged() {
 
     let mut server = options.start().await;
     server.log().wait_for("made again from the store's journal").await;
-    assert_eq!(lists(&server).await, expected);
-    pushed.check(&server).await;
+    assert_eq!(lists(&server.client()).await, expected);
+    pushed.check(&server.client()).await;
     server.client().push("team/app0", "later", &Image::random(99)).await.unwrap();
     let (is_well, text) = journal(&options, "verify");
     assert!(is_well && text.contains("as it should be"), "{text}");
@@ -128,15 +74,15 @@ async fn a_server_that_loses_its_disk_serves_what_it_acknowledged() {
 async fn a_database_from_earlier_catches_up() {
     let (options, database) = journalled();
     let mut server = options.start().await;
-    Pushed::push(&server, 3).await;
+    Pushed::push(&server.client(), 0, 3).await;
     server.terminate();
     server.ended().await;
     let earlier = database.with_extension("earlier");
     fs::create_dir(&earlier).unwrap();
     fs::copy(database.join("metadata.sqlite"), earlier.join("metadata.sqlite")).unwrap();
     let mut server = options.start().await;
-    let pushed = Pushed::push(&server, 10).await;
-    let expected = lists(&server).await;
+    let pushed = Pushed::push(&server.client(), 0, 10).await;
+    let expected = lists(&server.client()).await;
     server.kill().await;
     fs::remove_dir_all(&database).unwrap();
     fs::rename(&earlier, &database).unwrap();
@@ -144,8 +90,8 @@ async fn a_database_from_earlier_catches_up() {
     let (_, text) = journal(&options, "status");
     assert!(text.contains("snapshots as of commit"), "{text}");
     let server = options.start().await;
-    assert_eq!(lists(&server).await, expected);
-    pushed.check(&server).await;
+    assert_eq!(lists(&server.client()).await, expected);
+    pushed.check(&server.client()).await;
     assert!(journal(&options, "verify").0);
 }
 
@@ -194,7 +140,7 @@ async fn a_kill_in_the_middle_of_a_push_and_the_loss_of_the_disk_lose_nothing_ac
 async fn a_journalled_database_is_not_served_without_its_journal_until_that_is_dropped() {
     let (options, _) = journalled();
     let mut server = options.start().await;
-    let pushed = Pushed::push(&server, 2).await;
+    let pushed = Pushed::push(&server.client(), 0, 2).await;
     let (is_done, text) = journal(&options, "drop");
     assert!(!is_done && text.contains("in use"), "{text}");
     server.terminate();
@@ -205,12 +151,12 @@ async fn a_journalled_database_is_not_served_without_its_journal_until_that_is_d
     let (is_done, text) = journal(&options, "drop");
     assert!(is_done, "{text}");
     let mut server = without.start().await;
-    pushed.check(&server).await;
+    pushed.check(&server.client()).await;
     server.terminate();
     server.ended().await;
     // It may begin again.
     let server = options.start().await;
-    pushed.check(&server).await;
+    pushed.check(&server.client()).await;
     assert!(journal(&options, "verify").0);
 }
 

@@ -3,22 +3,23 @@
 use std::sync::Arc;
 
 use registry_storage::{AzureOptions, ObjectBlobStore, ObjectOptions, S3Options, contract};
+use registry_testing::ObjectServer;
 
-use crate::servers::Server;
+use crate::servers::{azure, s3};
 
 /// The suite looks for what it wrote in the store, so nothing is kept in the state instead.
 fn nothing_inline(common: ObjectOptions) -> ObjectOptions {
     ObjectOptions { inline_bytes: 0, ..common }
 }
 
-async fn open_s3(server: &Server) -> Arc<ObjectBlobStore> {
-    let options = server.s3();
+async fn open_s3(server: &ObjectServer) -> Arc<ObjectBlobStore> {
+    let options = s3(server);
     let options = S3Options { common: nothing_inline(options.common.clone()), ..options };
     Arc::new(ObjectBlobStore::open_s3(&options).await.unwrap())
 }
 
-async fn open_azure(server: &Server) -> Arc<ObjectBlobStore> {
-    let options = server.azure();
+async fn open_azure(server: &ObjectServer) -> Arc<ObjectBlobStore> {
+    let options = azure(server);
     let options = AzureOptions { common: nothing_inline(options.common.clone()), ..options };
     Arc::new(ObjectBlobStore::open_azure(&options).await.unwrap())
 }
@@ -34,6 +35,6 @@ macro_rules! keeps_the_contract {
     };
 }
 
-keeps_the_contract!(versitygw_keeps_the_contract, Server::versitygw, open_s3);
-keeps_the_contract!(seaweedfs_keeps_the_contract, Server::seaweedfs, open_s3);
-keeps_the_contract!(azurite_keeps_the_contract, Server::azurite, open_azure);
+keeps_the_contract!(versitygw_keeps_the_contract, ObjectServer::versitygw, open_s3);
+keeps_the_contract!(seaweedfs_keeps_the_contract, ObjectServer::seaweedfs, open_s3);
+keeps_the_contract!(azurite_keeps_the_contract, ObjectServer::azurite, open_azure);

@@ -10,21 +10,18 @@ use registry_core::{
     types::{Location, UploadId},
 };
 use registry_storage::ObjectBlobStore;
-use registry_testing::Random;
+use registry_testing::{FaultProxy, ObjectServer, Random};
 
-use crate::{
-    proxy::Proxy,
-    servers::{Server, s3_at},
-};
+use crate::servers::s3_at;
 
 const WORKERS: u64 = 6;
 const UPLOADS_EACH: u64 = 12;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_acknowledged_is_right_whatever_the_store_does() {
-    let server = Server::versitygw();
-    let proxy = Proxy::to(server.port, 7).await;
-    let store = Arc::new(ObjectBlobStore::open_s3(&s3_at(proxy.port)).await.unwrap());
+    let server = ObjectServer::versitygw();
+    let proxy = FaultProxy::to(server.port(), 7).await;
+    let store = Arc::new(ObjectBlobStore::open_s3(&s3_at(proxy.port())).await.unwrap());
     proxy.be_evil(true);
     let workers = (0..WORKERS).map(|number| work(store.clone(), number));
     let acknowledged: Vec<_> = join_all(workers).await.into_iter().flatten().collect();
@@ -117,9 +114,9 @@ async fn read(store: &dyn BlobStore, location: &Location, length: usize) -> Vec<
 
 #[tokio::test(flavor = "multi_thread")]
 async fn reading_goes_on_where_a_connection_was_cut() {
-    let server = Server::versitygw();
-    let proxy = Proxy::to(server.port, 3).await;
-    let options = s3_at(proxy.port);
+    let server = ObjectServer::versitygw();
+    let proxy = FaultProxy::to(server.port(), 3).await;
+    let options = s3_at(proxy.port());
     let store = ObjectBlobStore::open_s3(&options).await.unwrap();
     let content = Random::seeded(5).bytes(12_000_000);
     let location = Location::of_upload(&UploadId::from_random([5; 16]));
@@ -146,9 +143,9 @@ async fn reading_goes_on_where_a_connection_was_cut() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_overloaded_store_is_told_from_a_broken_one() {
-    let server = Server::versitygw();
-    let proxy = Proxy::to(server.port, 1).await;
-    let store = ObjectBlobStore::open_s3(&s3_at(proxy.port)).await.unwrap();
+    let server = ObjectServer::versitygw();
+    let proxy = FaultProxy::to(server.port(), 1).await;
+    let store = ObjectBlobStore::open_s3(&s3_at(proxy.port())).await.unwrap();
     proxy.be_down(true);
     // What was connected before may serve a few requests more.
     let checked = tokio::time::timeout(Duration::from_secs(60), async {

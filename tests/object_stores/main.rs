@@ -8,7 +8,7 @@
 
 mod contract;
 mod faults;
-mod proxy;
+mod rebuild;
 mod servers;
 mod uploads;
 mod whole;

@@ -10,9 +10,9 @@ use registry_core::{
     types::{Location, UploadId},
 };
 use registry_storage::{ObjectBlobStore, ObjectOptions, S3Options, SmallObjects};
-use registry_testing::Random;
+use registry_testing::{ObjectServer, Random};
 
-use crate::servers::Server;
+use crate::servers::s3;
 
 const MIB: usize = 1024 * 1024;
 
@@ -42,8 +42,8 @@ async fn push(store: &ObjectBlobStore, location: &Location, content: &Bytes) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn few_requests_are_sent() {
-    let server = Server::versitygw();
-    let store = open(&server.s3()).await;
+    let server = ObjectServer::versitygw();
+    let store = open(&s3(&server)).await;
     for (number, (length, expected)) in [
         // Kept in the state; then one PUT.
         (2_000, 1),
@@ -80,8 +80,8 @@ async fn few_requests_are_sent() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_upload_goes_on_on_another_node() {
-    let server = Server::versitygw();
-    let options = server.s3();
+    let server = ObjectServer::versitygw();
+    let options = s3(&server);
     let nodes = [open(&options).await, open(&options).await, open(&options).await];
     let content = Random::seeded(1).bytes(60 * MIB);
     let location = location(1);
@@ -104,8 +104,8 @@ async fn an_upload_goes_on_on_another_node() {
 /// A node sleeps over a request that another node repeats and completes, and wakes up.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_node_that_wakes_up_late_changes_nothing() {
-    let server = Server::versitygw();
-    let options = server.s3();
+    let server = ObjectServer::versitygw();
+    let options = s3(&server);
     let (sleeper, other) = (open(&options).await, open(&options).await);
     for (number, length) in [(1, 100_000), (2, 6 * MIB), (3, 40 * MIB)] {
         let location = location(number);
@@ -129,8 +129,8 @@ async fn a_node_that_wakes_up_late_changes_nothing() {
 /// The answer to the last request was lost: the client repeats it, on another node.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_completed_is_recognised() {
-    let server = Server::versitygw();
-    let options = server.s3();
+    let server = ObjectServer::versitygw();
+    let options = s3(&server);
     let (one, other) = (open(&options).await, open(&options).await);
     for (number, length) in [(1, 0), (2, 2_000), (3, 100_000), (4, 6 * MIB), (5, 40 * MIB)] {
         let location = location(number);
@@ -149,8 +149,8 @@ async fn what_was_completed_is_recognised() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_is_left_of_what_was_given_up() {
-    let server = Server::versitygw();
-    let store = open(&server.s3()).await;
+    let server = ObjectServer::versitygw();
+    let store = open(&s3(&server)).await;
     for (number, length) in [(1, 100_000), (2, 6 * MIB), (3, 23 * MIB)] {
         let location = location(number);
         let mut upload = store.begin(&location, Algorithm::Sha256).await.unwrap();
@@ -167,8 +167,8 @@ async fn nothing_is_left_of_what_was_given_up() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_go_registrys_bucket_is_refused_unless_it_is_adopted() {
-    let server = Server::versitygw();
-    let options = server.s3();
+    let server = ObjectServer::versitygw();
+    let options = s3(&server);
     server.plant(&options.common.prefix, "docker/registry/v2/blobs/sha256/aa/aabb/data");
     let refused = ObjectBlobStore::open_s3(&options).await;
     assert!(matches!(refused, Err(StorageError::ForeignStore { .. })), "{refused:?}");
@@ -180,8 +180,8 @@ async fn a_go_registrys_bucket_is_refused_unless_it_is_adopted() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn signed_urls_give_the_bytes_to_anybody() {
-    let server = Server::versitygw();
-    let store = open(&server.s3()).await;
+    let server = ObjectServer::versitygw();
+    let store = open(&s3(&server)).await;
     push(&store, &location(1), &Bytes::from_static(b"content")).await;
     let url = store.redirect(&location(1)).await.unwrap().unwrap();
     assert!(!url.contains("registry-test-secret"));
@@ -194,8 +194,8 @@ async fn signed_urls_give_the_bytes_to_anybody() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn small_objects_lie_beside_the_blobs() {
-    let server = Server::versitygw();
-    let store = Arc::new(open(&server.s3()).await);
+    let server = ObjectServer::versitygw();
+    let store = Arc::new(open(&s3(&server)).await);
     let name: Location = "store/journal/1".parse().unwrap();
     store.create(&name, Bytes::from_static(b"entry")).await.unwrap();
     assert_eq!(store.list(None, 10).await.unwrap(), []);

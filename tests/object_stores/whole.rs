@@ -4,27 +4,12 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::future::join_all;
-use registry_testing::{Client, Content, Image, ServerOptions, UploadSession};
-
-use crate::{
-    proxy::Proxy,
-    servers::{BUCKET, KEY_ID, SECRET, Server},
-};
+use registry_testing::{Client, Content, FaultProxy, Image, ObjectServer, ServerOptions, UploadSession};
 
 const MIB: usize = 1024 * 1024;
 
-/// The same on every node: all that a registry needs to know of a bucket is in the environment.
 fn options(port: u16) -> ServerOptions {
-    let options = ServerOptions::new().without("REGISTRY_STORAGE_FILESYSTEM_ROOTDIRECTORY");
-    let database = options.folder().join("metadata.sqlite").display().to_string();
-    options
-        .variable("REGISTRY_STORAGE_S3_BUCKET", BUCKET)
-        .variable("REGISTRY_STORAGE_S3_REGIONENDPOINT", &format!("http://127.0.0.1:{port}"))
-        .variable("REGISTRY_STORAGE_S3_FORCEPATHSTYLE", "true")
-        .variable("REGISTRY_STORAGE_S3_ACCESSKEY", KEY_ID)
-        .variable("REGISTRY_STORAGE_S3_SECRETKEY", SECRET)
-        .variable("REGISTRY_STORAGE_S3_ROOTDIRECTORY", "/registry")
-        .variable("REGISTRY_METADATA_SQLITE_PATH", &database)
+    ServerOptions::new().in_bucket(port)
 }
 
 fn without_redirects(port: u16) -> ServerOptions {
@@ -33,8 +18,8 @@ fn without_redirects(port: u16) -> ServerOptions {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn images_live_in_a_bucket() {
-    let server = Server::versitygw();
-    let registry = without_redirects(server.port).start().await;
+    let server = ObjectServer::versitygw();
+    let registry = without_redirects(server.port()).start().await;
     let client = registry.client();
     let image = Image::random(1);
     client.push("team/app", "latest", &image).await.unwrap();
@@ -53,13 +38,13 @@ async fn images_live_in_a_bucket() {
     client.delete(&format!("/v2/other/blobs/{}", large.digest)).expect(202).await;
     client.get(&format!("/v2/other/blobs/{}", large.digest)).expect(404).await;
     client.pull_blob("team/app", &large).await.unwrap();
-    assert!(!registry.log().text().contains(SECRET));
+    assert!(!registry.log().text().contains(ObjectServer::SECRET));
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_killed_server_goes_on_where_it_was() {
-    let server = Server::versitygw();
-    let options = without_redirects(server.port);
+    let server = ObjectServer::versitygw();
+    let options = without_redirects(server.port());
     let mut registry = options.start().await;
     let client = registry.client();
     let blob = Content::random(8, 21 * MIB);
@@ -78,24 +63,22 @@ async fn a_killed_server_goes_on_where_it_was() {
 /// The disk of a node is gone; what it acknowledged is in the bucket.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_lost_database_comes_back_from_the_bucket() {
-    let server = Server::versitygw();
-    let options = without_redirects(server.port);
+    let server = ObjectServer::versitygw();
+    let options = without_redirects(server.port());
     let mut registry = options.start().await;
     let image = Image::random(11);
     registry.client().push("kept", "latest", &image).await.unwrap();
     registry.kill().await;
-    for suffix in ["", "-wal", "-shm"] {
-        let _ = std::fs::remove_file(options.folder().join(format!("metadata.sqlite{suffix}")));
-    }
+    std::fs::remove_dir_all(options.folder().join("disk")).unwrap();
     let registry = options.start().await;
     registry.client().pull("kept", "latest", &image).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn blobs_are_redirected_where_clients_reach_the_store() {
-    let server = Server::versitygw();
+    let server = ObjectServer::versitygw();
     let blob = Content::random(9, 100_000);
-    let registry = options(server.port).start().await;
+    let registry = options(server.port()).start().await;
     let client = registry.client();
     client.push_blob("app", &blob).await.unwrap();
     let path = format!("/v2/app/blobs/{}", blob.digest);
@@ -109,7 +92,7 @@ async fn blobs_are_redirected_where_clients_reach_the_store() {
     let store = Client::new(&format!("http://{host}"));
     assert!(store.get(&format!("/{signed}")).expect(200).await.body == blob.bytes);
 
-    let near = options(server.port)
+    let near = options(server.port())
         .variable("REGISTRY_STORAGE_S3_ROOTDIRECTORY", "/near")
         .variable("REGISTRY_STORAGE_REDIRECT_EXCEPT", "[127.0.0.0/8]");
     let registry = near.start().await;
@@ -121,9 +104,9 @@ async fn blobs_are_redirected_where_clients_reach_the_store() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_store_that_is_down_is_503_and_comes_back() {
-    let server = Server::versitygw();
-    let proxy = Proxy::to(server.port, 1).await;
-    let registry = without_redirects(proxy.port).start().await;
+    let server = ObjectServer::versitygw();
+    let proxy = FaultProxy::to(server.port(), 1).await;
+    let registry = without_redirects(proxy.port()).start().await;
     let client = registry.client();
     let blob = Content::random(10, 200_000);
     client.push_blob("app", &blob).await.unwrap();
@@ -142,8 +125,8 @@ async fn a_store_that_is_down_is_503_and_comes_back() {
 async fn many_uploads_share_little_memory() {
     const UPLOADS: u64 = 32;
     const MEMORY_BYTES_MAX: u64 = 128 * 1024 * 1024;
-    let server = Server::versitygw();
-    let registry = without_redirects(server.port).start().await;
+    let server = ObjectServer::versitygw();
+    let registry = without_redirects(server.port()).start().await;
     let content = Bytes::from(vec![5; 24 * MIB]);
     let uploads = (0..UPLOADS).map(|number| {
         let (client, content) = (registry.client().reconnected(), content.clone());

@@ -21,9 +21,11 @@
 //! | `in_process` | [`TestRegistry`]: a registry on a free port, in memory or on a temporary folder |
 //! | `server`, `binary`, `log` | [`Server`]: the binary as a child process; found or built once |
 //! | `client`, `connection`, `request` | [`Client`]: HTTP/1.1, HTTP/2 and TLS, one request and one answer at a time |
+//! | `object_server`, `fault_proxy` | [`ObjectServer`]: S3 and Azure on this machine; [`FaultProxy`]: trouble on the way to it |
 //! | `transfer` | pushing and pulling as docker does, every byte verified |
 //! | `image`, `random` | [`Image`], [`Index`] and [`Content`] made from a seed |
 //! | `raw` | [`RawConnection`]: bytes to a socket, as broken and hostile clients send them |
+//! | `pushed`, `soak` | [`Pushed`]: images to compare with later; [`SoakWorker`]: a client that does everything at random |
 //! | `wait` | waiting for a condition instead of sleeping |
 //!
 //! Helpers that stand for an assertion panic with what they saw; whatever a test may want to see fail returns a
@@ -34,25 +36,33 @@
 mod binary;
 mod client;
 mod connection;
+mod fault_proxy;
 mod image;
 mod in_process;
 mod log;
+mod object_server;
+mod pushed;
 mod random;
 mod raw;
 mod request;
 mod server;
+mod soak;
 mod transfer;
 mod wait;
 
 pub use binary::{Program, run_binary, run_binary_with_input};
 pub use client::{Client, ClientError};
 pub use connection::Protocol;
+pub use fault_proxy::FaultProxy;
 pub use image::{Content, Image, ImageOptions, Index};
 pub use in_process::TestRegistry;
 pub use log::Log;
+pub use object_server::{ObjectServer, free_port};
+pub use pushed::{Pushed, lists};
 pub use random::Random;
 pub use raw::{RawConnection, RawResponse};
 pub use request::{Download, Request, Response};
 pub use server::{Server, ServerOptions};
+pub use soak::{SoakWorker, Soaked, nothing_but_what_is_reachable_is_left};
 pub use transfer::UploadSession;
 pub use wait::{DEADLINE, eventually, within};

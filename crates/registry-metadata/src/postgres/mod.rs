@@ -57,6 +57,8 @@ mod migrate;
 mod options;
 mod pipeline;
 mod pool;
+#[cfg(feature = "postgres-server")]
+pub mod proxy;
 mod put;
 mod reclaim;
 mod repositories;

@@ -8,10 +8,13 @@ use std::{
 use registry_types::Reference;
 
 use super::{
-    super::{PostgresStore, server::PostgresServer},
+    super::{
+        PostgresStore,
+        proxy::{Break, Proxy},
+        server::PostgresServer,
+    },
     backend::{PostgresProbe, at, open},
     images::{image, new_upload, push_blob, put, repo, tag},
-    proxy::{Break, Proxy},
 };
 use crate::{MetadataError, MetadataStore, Options, Purpose, contract::Probe};
 
@@ -26,7 +29,7 @@ const REQUESTS: usize = 300;
 
 async fn through(proxy: &Proxy, url: &str) -> Arc<PostgresStore> {
     let database = url.rsplit_once('/').unwrap().1;
-    let url = format!("postgres://registry@127.0.0.1:{}/{database}", proxy.port);
+    let url = format!("postgres://registry@127.0.0.1:{}/{database}", proxy.port());
     Arc::new(open(&url, &Options::default()).await)
 }
 

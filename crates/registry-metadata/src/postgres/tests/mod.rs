@@ -7,6 +7,5 @@ mod images;
 mod loss;
 mod opening;
 mod plans;
-mod proxy;
 mod races;
 mod storm;

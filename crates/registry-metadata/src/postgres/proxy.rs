@@ -1,4 +1,4 @@
-//! A way to the server that breaks where a test wants it to.
+//! A way to a PostgreSQL server that breaks where a test wants it to (feature `postgres-server`).
 
 use std::sync::{
     Arc,
@@ -13,26 +13,33 @@ use tokio::{
 
 /// When the way breaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Break {
+pub enum Break {
     /// The client's text reaches the server; the server's answer is lost, and so is the connection.
     AfterSending(&'static str),
     /// The text does not reach the server any more.
     BeforeSending(&'static str),
+    /// Neither does it, and nobody is told: from then on the way is [silent](Proxy::silence).
+    SilentBefore(&'static str),
 }
 
-#[derive(Clone)]
-pub(super) struct Proxy {
-    pub(super) port: u16,
+/// Passes on what comes. It ends with the runtime that it was made in.
+#[derive(Clone, Debug)]
+pub struct Proxy {
+    port: u16,
     breaks: Arc<Mutex<Option<Break>>>,
     /// Whether nothing is passed on, and nobody is told.
     is_silent: Arc<AtomicBool>,
 }
 
 impl Proxy {
-    pub(super) async fn to(port: u16) -> Proxy {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    /// Before the server at a port of 127.0.0.1.
+    ///
+    /// # Panics
+    /// If there is no free port.
+    pub async fn to(port: u16) -> Proxy {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a port can be had");
         let proxy = Proxy {
-            port: listener.local_addr().unwrap().port(),
+            port: listener.local_addr().expect("a listener has an address").port(),
             breaks: Arc::default(),
             is_silent: Arc::default(),
         };
@@ -46,28 +53,38 @@ impl Proxy {
         proxy
     }
 
+    /// The port of 127.0.0.1 that stands for the server's.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
     /// Breaks once.
-    pub(super) fn break_once(&self, at: Break) {
+    pub fn break_once(&self, at: Break) {
         *self.breaks.lock() = Some(at);
     }
 
-    pub(super) fn has_broken(&self) -> bool {
+    /// Whether it has.
+    pub fn has_broken(&self) -> bool {
         self.breaks.lock().is_none()
     }
 
-    pub(super) fn silence(&self, is_silent: bool) {
+    /// Whether nothing comes through any more, in either direction, and nobody is told.
+    pub fn silence(&self, is_silent: bool) {
         self.is_silent.store(is_silent, Ordering::SeqCst);
     }
 
     async fn pass(&self, client: TcpStream, port: u16) {
-        let server = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
+        let Ok(server) = TcpStream::connect(("127.0.0.1", port)).await else { return };
         let ((mut from_client, mut to_client), (mut from_server, mut to_server)) =
             (client.into_split(), server.into_split());
-        let silent = self.is_silent.clone();
+        let (silent, loses) = (self.is_silent.clone(), Arc::new(AtomicBool::new(false)));
+        let has_lost = loses.clone();
         let back = tokio::spawn(async move {
             let mut buffer = vec![0; 64 * 1024];
             while let Ok(count @ 1..) = from_server.read(&mut buffer).await {
-                if !silent.load(Ordering::SeqCst) && to_client.write_all(&buffer[..count]).await.is_err() {
+                if silent.load(Ordering::SeqCst) {
+                    loses.store(true, Ordering::SeqCst);
+                } else if to_client.write_all(&buffer[..count]).await.is_err() {
                     break;
                 }
             }
@@ -76,11 +93,22 @@ impl Proxy {
         while let Ok(count @ 1..) = from_client.read(&mut buffer).await {
             let bytes = &buffer[..count];
             if self.is_silent.load(Ordering::SeqCst) {
+                has_lost.store(true, Ordering::SeqCst);
                 continue;
+            }
+            // Nothing may come after a gap.
+            if has_lost.load(Ordering::SeqCst) {
+                break;
             }
             let has = |text: &str| bytes.windows(text.len()).any(|window| window == text.as_bytes());
             let breaks = *self.breaks.lock();
             match breaks {
+                Some(Break::SilentBefore(text)) if has(text) => {
+                    *self.breaks.lock() = None;
+                    self.silence(true);
+                    has_lost.store(true, Ordering::SeqCst);
+                    continue;
+                }
                 Some(Break::BeforeSending(text)) if has(text) => {
                     *self.breaks.lock() = None;
                     break;

@@ -1,19 +1,21 @@
-//! A proxy between a store and its server that counts requests and makes trouble.
+//! A proxy before a server of objects that makes trouble.
 
 use std::{
     sync::{
-        Arc, Mutex,
+        Arc,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
 };
 
-use registry_testing::Random;
+use parking_lot::Mutex;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
     sync::Notify,
 };
+
+use crate::Random;
 
 const OVERLOADED: &[u8] = b"HTTP/1.1 503 Slow Down\r\ncontent-type: application/xml\r\nconnection: close\r\n\
     content-length: 36\r\n\r\n<Error><Code>SlowDown</Code></Error>";
@@ -35,11 +37,13 @@ enum Fate {
 }
 
 /// A running proxy. It ends with the test's runtime.
-pub(crate) struct Proxy {
-    pub(crate) port: u16,
+#[derive(Debug)]
+pub struct FaultProxy {
+    port: u16,
     shared: Arc<Shared>,
 }
 
+#[derive(Debug)]
 struct Shared {
     server: u16,
     random: Mutex<Random>,
@@ -50,10 +54,14 @@ struct Shared {
     trouble: Notify,
 }
 
-impl Proxy {
-    pub(crate) async fn to(server: u16, seed: u64) -> Proxy {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let port = listener.local_addr().unwrap().port();
+impl FaultProxy {
+    /// Before the server at a port of 127.0.0.1; what it does then follows from the seed and the order of connections.
+    ///
+    /// # Panics
+    /// If there is no free port.
+    pub async fn to(server: u16, seed: u64) -> FaultProxy {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("there is a free port");
+        let port = listener.local_addr().expect("a listener has an address").port();
         let shared = Arc::new(Shared {
             server,
             random: Mutex::new(Random::seeded(seed)),
@@ -69,23 +77,28 @@ impl Proxy {
                 tokio::spawn(async move { shared.serve(client).await });
             }
         });
-        Proxy { port, shared }
+        FaultProxy { port, shared }
+    }
+
+    /// The port of 127.0.0.1 that stands for the server's.
+    pub fn port(&self) -> u16 {
+        self.port
     }
 
     /// Whether new connections meet trouble; old ones end.
-    pub(crate) fn be_evil(&self, is_evil: bool) {
+    pub fn be_evil(&self, is_evil: bool) {
         self.shared.is_evil.store(is_evil, Ordering::SeqCst);
         self.shared.trouble.notify_waiters();
     }
 
     /// Whether every request is answered with 503; old connections end.
-    pub(crate) fn be_down(&self, is_down: bool) {
+    pub fn be_down(&self, is_down: bool) {
         self.shared.is_down.store(is_down, Ordering::SeqCst);
         self.shared.trouble.notify_waiters();
     }
 
     /// How often there was trouble.
-    pub(crate) fn troubles(&self) -> u64 {
+    pub fn troubles(&self) -> u64 {
         self.shared.troubles.load(Ordering::SeqCst)
     }
 }
@@ -98,7 +111,7 @@ impl Shared {
         if !self.is_evil.load(Ordering::SeqCst) {
             return Fate::Good;
         }
-        let mut random = self.random.lock().unwrap();
+        let mut random = self.random.lock();
         let far = random.within(0..3_000_000);
         let fate = match random.within(0..10) {
             0 => Fate::Overloaded,
