@@ -14,8 +14,7 @@ CREATE TABLE store (
     format        BIGINT NOT NULL,
     oldest_binary BIGINT NOT NULL,
     created_at    BIGINT NOT NULL,
-    mark          BIGINT NOT NULL DEFAULT 0,
-    swept_at      BIGINT NOT NULL DEFAULT 0
+    mark          BIGINT NOT NULL DEFAULT 0
 ){clustered};
 
 CREATE TABLE repositories (

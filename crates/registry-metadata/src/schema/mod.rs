@@ -41,6 +41,7 @@
 mod dialect;
 mod initial;
 mod pulls;
+mod sweeps;
 
 #[cfg(feature = "postgres")]
 pub(crate) use dialect::POSTGRES;
@@ -65,6 +66,7 @@ pub(crate) struct Migration {
 pub(crate) const MIGRATIONS: &[Migration] = &[
     Migration { number: 1, oldest_binary: 1, sql: initial::SQL },
     Migration { number: 2, oldest_binary: 1, sql: pulls::SQL },
+    Migration { number: 3, oldest_binary: 1, sql: sweeps::SQL },
 ];
 
 /// The schema that this binary writes.

@@ -8,9 +8,10 @@ use std::{
 use async_trait::async_trait;
 use registry_digest::Digest;
 use registry_metadata::{
-    Blob, ClaimedUpload, CollectRules, Collected, DeletedRepository, FinishUpload, Kept, ManifestPosition,
-    MetadataError, MetadataStore, NewUpload, Preview, Purpose, PutManifest, QueuePosition, Reclaim, Restored,
-    Result, StoredManifest, StoredObject, TagChange, Trashed, UnknownObject, UploadStatus, Verdict,
+    Blob, ClaimedUpload, CollectRules, Collected, DeletedRepository, FinishUpload, Image, ImagePage,
+    ImagePosition, Kept, ManifestPosition, MetadataError, MetadataStore, NewUpload, Preview, Pull, Purpose,
+    PutManifest, QueuePosition, Reclaim, Restored, Result, StoredManifest, StoredObject, TagChange, Trashed,
+    UnknownObject, UploadStatus, Verdict,
 };
 use registry_types::{Descriptor, Location, Reference, RepositoryName, RepositorySet, Tag, UploadId};
 
@@ -296,5 +297,14 @@ metadata_store! {
     async fn verify(&self) -> Result<Vec<String>>;
     async fn reclaimable(&self, limit: usize) -> Result<Vec<Reclaim>>;
     async fn reclaimable_count(&self, limit: usize) -> Result<u64>;
+    async fn images(
+        &self,
+        repository: &RepositoryName,
+        after: Option<&ImagePosition>,
+        limit: usize,
+    ) -> Result<ImagePage>;
+    async fn expire_image(&self, repository: &RepositoryName, image: &Image, actor: &str) -> Result<bool>;
+    async fn record_pulls(&self, pulls: &[Pull]) -> Result<()>;
+    async fn claim_sweep(&self, interval: Duration) -> Result<bool>;
     async fn reclaimed(&self, location: &Location) -> Result<()>;
 }
