@@ -3,7 +3,7 @@
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use registry_auth::AuthenticationError;
 use registry_digest::Digest;
-use registry_metadata::MetadataError;
+use registry_metadata::{MetadataError, QuotaExceeded};
 use registry_storage::StorageError;
 use registry_types::{
     ErrorBody, ErrorCode, ErrorEntry, ManifestError, Reference, RepositoryName, Tag, UploadId,
@@ -71,6 +71,8 @@ pub(crate) enum ApiError {
     Referenced { digest: Digest, by: Vec<Digest> },
     #[error("tag `{tag}` is immutable: it leads to {digest} for good")]
     TagImmutable { tag: Tag, digest: Digest },
+    #[error(transparent)]
+    QuotaExceeded(#[from] QuotaExceeded),
     #[error("the object has {size_bytes} bytes; none of the ranges asked for lies within it")]
     RangeNotSatisfiable { size_bytes: u64 },
     #[error("the resource is not as the request's conditions want it")]
@@ -158,6 +160,13 @@ impl ApiError {
             // As for what is referred to; clients show the message of either.
             ApiError::TagImmutable { tag, digest } => {
                 (StatusCode::CONFLICT, ErrorCode::Denied, Some(json!({ "tag": tag, "digest": digest })))
+            }
+            // Clients show the message of this one, and do not try again as they would after 413 or 507.
+            ApiError::QuotaExceeded(QuotaExceeded { prefix, kind, limit, usage, requested }) => {
+                let detail = json!({
+                    "prefix": prefix, "kind": kind.as_str(), "limit": limit, "usage": usage, "requested": requested,
+                });
+                (StatusCode::FORBIDDEN, ErrorCode::Denied, Some(detail))
             }
             ApiError::RangeNotSatisfiable { size_bytes } => {
                 set(&mut headers, header::CONTENT_RANGE, format!("bytes */{size_bytes}"));
@@ -261,6 +270,7 @@ impl From<MetadataError> for ApiError {
             MetadataError::BlobReferenced { digest, by }
             | MetadataError::ManifestReferenced { digest, by } => ApiError::Referenced { digest, by },
             MetadataError::TagImmutable { tag, digest } => ApiError::TagImmutable { tag, digest },
+            MetadataError::QuotaExceeded(exceeded) => ApiError::QuotaExceeded(exceeded),
             MetadataError::NoSpace { .. } => ApiError::NoSpace,
             error @ MetadataError::Unavailable { .. } => {
                 ApiError::Unavailable { operation: "the database", source: error.into() }

@@ -11,8 +11,8 @@ use registry_digest::{Algorithm, Digest};
 use registry_metadata::{
     Blob, ClaimedUpload, CollectRules, Collected, DeletedRepository, FinishUpload, Image, ImagePage,
     ImagePosition, ManifestPosition, MetadataStore, NewUpload, Preview, Pull, Purpose, PutManifest,
-    QueuePosition, Reclaim, Restored, Result as MetadataResult, StoredManifest, StoredObject, TagChange,
-    Trashed, UnknownObject, UploadStatus,
+    QueuePosition, QuotaUsage, Reclaim, Restored, Result as MetadataResult, StoredManifest, StoredObject,
+    TagChange, Trashed, UnknownObject, UploadStatus,
 };
 use registry_storage::{BlobStore, Body, ObjectInfo, StorageError, StoreIdentity, Upload, UploadState};
 use registry_types::{Descriptor, Location, Reference, RepositoryName, RepositorySet, Tag, UploadId};
@@ -202,6 +202,9 @@ measured! {
             -> MetadataResult<Restored>;
         fn delete_repository(&self, repository: &RepositoryName) -> MetadataResult<()>;
         fn restore_repository(&self, repository: &RepositoryName) -> MetadataResult<()>;
+        fn begin_quotas(&self) -> MetadataResult<()>;
+        fn recount_quotas(&self) -> MetadataResult<()>;
+        fn quota_usage(&self) -> MetadataResult<Vec<QuotaUsage>>;
         fn deleted_repositories(&self) -> MetadataResult<Vec<DeletedRepository>>;
         fn unread_labels(&self, limit: usize) -> MetadataResult<Vec<(RepositoryName, StoredManifest)>>;
         fn set_expiry(&self, repository: &RepositoryName, digest: &Digest, after: Option<Duration>)

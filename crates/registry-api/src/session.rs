@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use hyper::body::Incoming;
 use registry_digest::Digest;
-use registry_metadata::{Blob, ClaimedUpload, FinishUpload};
+use registry_metadata::{Blob, ClaimedUpload, FinishUpload, MetadataError};
 use registry_storage::{StorageError, Upload, UploadState};
 use registry_types::{Location, RepositoryName, UploadId};
 
@@ -127,7 +127,12 @@ impl Session {
             size_bytes,
             replaces,
         };
-        Ok(claim.app.metadata.finish_upload(&finish).await?)
+        let finished = claim.app.metadata.finish_upload(&finish).await;
+        if let Err(MetadataError::QuotaExceeded(_)) = finished {
+            // Whoever made room would push anew; nobody is to fill the disk by what is refused.
+            give_up(claim, &finish.repository).await;
+        }
+        Ok(finished?)
     }
 }
 

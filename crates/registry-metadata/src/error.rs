@@ -4,6 +4,8 @@ use registry_digest::Digest;
 use registry_types::{RepositoryName, Tag, UploadId};
 use thiserror::Error;
 
+use crate::QuotaExceeded;
+
 /// What a [`MetadataStore`](crate::MetadataStore) answers.
 pub type Result<T> = std::result::Result<T, MetadataError>;
 
@@ -78,6 +80,9 @@ pub enum MetadataError {
         /// All of them, in order.
         digests: Vec<Digest>,
     },
+    /// It does not fit into a [quota](crate::Options::quotas).
+    #[error(transparent)]
+    QuotaExceeded(#[from] QuotaExceeded),
     /// The repository has no such upload session: finished, cancelled, expired, or never begun.
     #[error("upload {id} is not known in this repository")]
     UploadUnknown {

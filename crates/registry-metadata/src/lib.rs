@@ -69,7 +69,8 @@
 //! The schema, and every statement that both understand, is written once. What differs is how two transactions that race
 //! are kept apart. SQLite has one writer, so there are none. PostgreSQL runs them side by side as READ COMMITTED, where
 //! each statement sees what was committed when it began; there whoever decides by what is there locks a row first and
-//! looks in a new statement. Nothing but rows is locked, so that a PostgreSQL that is spread over machines can do it too.
+//! looks in a new statement. Nothing but rows is locked (and the
+//! counters of quotas, once, when one is new), so that a PostgreSQL that is spread over machines can do it too.
 //! `postgres/sql.rs` says who locks what, in which order, and against whom. A transaction that loses, to a foreign key, a
 //! unique key, a deadlock, or a tag that appeared between two looks, is run again from its start.
 //!
@@ -80,6 +81,7 @@
 //! | `store` | [`MetadataStore`] |
 //! | `record`, `collecting`, `audit`, `restoring`, `retention` | what goes in and comes out |
 //! | `options`, [`clock`] | leases and windows; whose time it is |
+//! | `quota` | what groups of repositories may hold, and how that is counted |
 //! | `error` | [`MetadataError`] |
 //! | `schema` | the tables, which promise each of them keeps, migrations |
 //! | `sql` | every statement, written once for SQLite and PostgreSQL |
@@ -102,6 +104,7 @@ mod options;
 #[cfg(feature = "postgres")]
 pub mod postgres;
 mod push;
+mod quota;
 mod record;
 mod repository_set;
 mod restoring;
@@ -120,6 +123,7 @@ pub use error::{MetadataError, Result};
 pub use options::{ImmutableTags, Options};
 #[cfg(feature = "postgres")]
 pub use postgres::{PoolOptions, PostgresOptions, PostgresStore, transfer};
+pub use quota::{ByteSize, Quota, QuotaExceeded, QuotaKind, QuotaUsage, Usage};
 pub use record::{
     Blob, ClaimedUpload, FinishUpload, NewUpload, Purpose, PutManifest, Reclaim, StoredManifest, UploadStatus,
 };

@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use registry_types::{Pattern, Tag};
 
-use crate::clock::millis;
+use crate::{Quota, clock::millis};
 
 /// How long things that nobody uses are kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -15,6 +15,9 @@ pub struct Options {
     pub immutable_tags: Vec<ImmutableTags>,
     /// How long the bytes of an object outlive its row: as long as a signed URL or a running read may last. One hour.
     pub read_grace: Duration,
+    /// What groups of repositories may hold. No prefix twice; of quotas that overlap each holds. Whoever works on one
+    /// database must be told of the same prefixes. None.
+    pub quotas: Vec<Quota>,
 }
 
 /// Tags that are never moved or deleted once they are set: those that one pattern of each list means.
@@ -42,6 +45,7 @@ impl Default for Options {
             undelete_window: 7 * 24 * HOUR,
             read_grace: HOUR,
             immutable_tags: Vec::new(),
+            quotas: Vec::new(),
         }
     }
 }

@@ -6,8 +6,9 @@ use registry_types::{Descriptor, Location, Reference, RepositoryName, Repository
 
 use crate::{
     Blob, ClaimedUpload, CollectRules, Collected, DeletedRepository, FinishUpload, Image, ImagePage,
-    ImagePosition, ManifestPosition, NewUpload, Preview, Pull, Purpose, PutManifest, QueuePosition, Reclaim,
-    Restored, Result, StoredManifest, StoredObject, TagChange, Trashed, UnknownObject, UploadStatus,
+    ImagePosition, ManifestPosition, NewUpload, Preview, Pull, Purpose, PutManifest, QueuePosition,
+    QuotaUsage, Reclaim, Restored, Result, StoredManifest, StoredObject, TagChange, Trashed, UnknownObject,
+    UploadStatus,
 };
 
 /// The most manifests that an error names as those which reference something.
@@ -93,6 +94,9 @@ pub trait MetadataStore: fmt::Debug + Send + Sync + 'static {
     ) -> Result<Vec<Descriptor>>;
 
     /// Begins an upload session. Creates the repository if it is new.
+    ///
+    /// # Errors
+    /// [`QuotaExceeded`](crate::MetadataError::QuotaExceeded), if there is no byte left.
     async fn start_upload(&self, new: &NewUpload) -> Result<()>;
 
     /// How far a session is, or none if this repository has no such session.
@@ -122,7 +126,9 @@ pub trait MetadataStore: fmt::Debug + Send + Sync + 'static {
     /// marked bad or lies where `replaces` says, ours takes its place, in all repositories.
     ///
     /// # Errors
-    /// [`UploadStale`](crate::MetadataError::UploadStale), [`UploadUnknown`](crate::MetadataError::UploadUnknown).
+    /// [`UploadStale`](crate::MetadataError::UploadStale), [`UploadUnknown`](crate::MetadataError::UploadUnknown), and
+    /// [`QuotaExceeded`](crate::MetadataError::QuotaExceeded) if the manifest that needs this blob would certainly be
+    /// refused; then the session is still there.
     async fn finish_upload(&self, finish: &FinishUpload) -> Result<()>;
 
     /// Ends a session; its bytes are given back.
@@ -153,7 +159,8 @@ pub trait MetadataStore: fmt::Debug + Send + Sync + 'static {
     /// tags and changes nothing else.
     ///
     /// # Errors
-    /// [`MissingReferences`](crate::MetadataError::MissingReferences) with everything required that is not there.
+    /// [`MissingReferences`](crate::MetadataError::MissingReferences) with everything required that is not there;
+    /// [`QuotaExceeded`](crate::MetadataError::QuotaExceeded).
     async fn put_manifest(&self, put: &PutManifest<'_>) -> Result<()>;
 
     /// Removes a tag and leaves its manifest.
@@ -241,6 +248,17 @@ pub trait MetadataStore: fmt::Debug + Send + Sync + 'static {
     /// [`RepositoryUnknown`](crate::MetadataError::RepositoryUnknown) if none was, or too long ago;
     /// [`RepositoryExists`](crate::MetadataError::RepositoryExists) if the name is taken.
     async fn restore_repository(&self, repository: &RepositoryName) -> Result<()>;
+
+    /// Has what the configured [quotas](crate::Options::quotas) limit be counted from now on, and nothing else. To be called
+    /// before serving; until then a new quota limits nothing. Of those that were counted before, only a look; a new one
+    /// counts once what is there, while pushes wait.
+    async fn begin_quotas(&self) -> Result<()>;
+
+    /// Counts anew what the configured quotas limit, and nothing else.
+    async fn recount_quotas(&self) -> Result<()>;
+
+    /// The configured quotas, and what is used of them.
+    async fn quota_usage(&self) -> Result<Vec<QuotaUsage>>;
 
     /// All deleted repositories that can be restored.
     async fn deleted_repositories(&self) -> Result<Vec<DeletedRepository>>;

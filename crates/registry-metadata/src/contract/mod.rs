@@ -14,6 +14,7 @@ mod deletes;
 mod fixture;
 mod leases;
 mod manifests;
+mod quotas;
 mod races;
 mod referrers;
 mod restoring;
@@ -31,9 +32,9 @@ use crate::{MetadataStore, Options};
 use self::fixture::Fixture;
 pub use self::{
     audit::all as audit, blobs::all as blobs, catalog::all as catalog, collecting::all as collecting,
-    deletes::all as deletes, leases::all as leases, manifests::all as manifests, races::all as races,
-    referrers::all as referrers, restoring::all as restoring, retention::all as retention,
-    store::all as store, tags::all as tags, uploads::all as uploads,
+    deletes::all as deletes, leases::all as leases, manifests::all as manifests, quotas::all as quotas,
+    races::all as races, referrers::all as referrers, restoring::all as restoring,
+    retention::all as retention, store::all as store, tags::all as tags, uploads::all as uploads,
 };
 
 /// Makes databases to test.
@@ -80,6 +81,7 @@ pub async fn all(backend: &dyn Backend) {
     audit(backend).await;
     restoring(backend).await;
     retention(backend).await;
+    quotas(backend).await;
 }
 
 /// Opens a database with the options that most cases want.

@@ -11,6 +11,7 @@ use tokio_postgres::Row;
 use super::{
     connection::Connection,
     fault::Fault,
+    quota,
     reclaim::give_up,
     row::{all_parsed, column, parsed, signed, unsigned},
     sql as own,
@@ -161,7 +162,7 @@ const FOREIGN_KEYS: &str = "SELECT c.conrelid::regclass::text, c.confrelid::regc
     WHERE c.contype = 'f' AND c.connamespace = to_regnamespace(current_schema())
     GROUP BY c.oid, c.conrelid, c.confrelid ORDER BY 1, 2";
 
-/// Every foreign key is looked at; pages and indexes are the server's (`pg_amcheck`). However long it takes.
+/// Every foreign key is looked at, and what is counted for quotas; pages and indexes are the server's (`pg_amcheck`). However long it takes.
 pub(super) async fn verify(connection: &Connection) -> Result<Vec<String>, Fault> {
     // Its setting is for this alone.
     connection.set_spoilt(true);
@@ -176,5 +177,6 @@ pub(super) async fn verify(connection: &Connection) -> Result<Vec<String>, Fault
             said.push(format!("{dangling} rows of {child} refer to rows of {parent} that are not there"));
         }
     }
+    said.extend(quota::audit(connection).await?);
     Ok(said)
 }

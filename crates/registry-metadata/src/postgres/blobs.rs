@@ -126,11 +126,12 @@ pub(super) const LINK: [&str; 3] = [reclaim_sql::ENQUEUE, sql::LINK, sql::LINK_W
 pub(super) async fn link(tx: &Tx<'_>, repository: i64, digest: &Digest) -> Result<(), Fault> {
     let (text, grant_ms) = (digest.to_string(), tx.options.grant_ms());
     tx.ready(&LINK).await?;
-    pipeline!(
+    let (_, _, waiting) = pipeline!(
         enqueue(tx, Garbage::Blob(repository), digest, grant_ms, "lease"),
         async { tx.execute(sql::LINK, &[&repository, &text, &grant_ms]).await },
         async { tx.execute(sql::LINK_WAITING, &[&repository, &text]).await },
     )?;
+    tx.quota.add_blob(repository, digest, usize::try_from(waiting).unwrap_or(usize::MAX));
     Ok(())
 }
 

@@ -7,6 +7,7 @@ use registry_types::RepositoryName;
 use super::{
     connection::Connection,
     fault::Fault,
+    quota,
     reclaim::{Garbage, dequeue, enqueue_digests},
     repositories,
     row::{all_parsed, column, signed},
@@ -33,6 +34,7 @@ impl Work for SetAside {
     async fn run(&self, tx: &Tx<'_>) -> Result<(), Fault> {
         let unknown = || MetadataError::RepositoryUnknown { name: self.0.clone() };
         let id = repositories::id(tx, &self.0).await?.ok_or_else(unknown)?;
+        quota::repository_goes(tx, id).await?;
         let (name, window_ms) = (name_aside(id, &self.0), tx.options.undelete_window_ms());
         tx.execute(sql::SET_ASIDE, &[&name, &window_ms, &id]).await.map(drop)
     }
@@ -71,7 +73,7 @@ impl Work for BringBack {
         let id = last.ok_or_else(|| MetadataError::RepositoryUnknown { name: name.clone() })?;
         match tx.execute(sql::BRING_BACK, &[&name.as_str(), &id]).await? {
             0 => Err(Fault::Again),
-            _ => Ok(()),
+            _ => quota::repository_comes(tx, id).await,
         }
     }
 }

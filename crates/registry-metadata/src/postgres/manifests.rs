@@ -203,6 +203,12 @@ pub(super) async fn remove(
         async { tx.all(sql::ALL_REFERRERS, of_manifest).await },
     )?;
     tx.execute(retention_sql::FORGET_PULLS, of_manifest).await?;
+    tx.quota.remove(id, digest);
+    for blob in &blobs {
+        if column::<Option<&str>>(blob, 1)?.is_some() {
+            tx.quota.remove(id, &parsed(blob, 0)?);
+        }
+    }
     dequeue(tx, Garbage::Label(id), &text).await?;
     repositories::unlist_if_empty(tx, id).await?;
     blobs::dereferenced(tx, id, &all_parsed(&blobs)?).await?;

@@ -60,6 +60,7 @@ mod pool;
 #[cfg(feature = "postgres-server")]
 pub mod proxy;
 mod put;
+mod quota;
 mod reclaim;
 mod repositories;
 mod restore;

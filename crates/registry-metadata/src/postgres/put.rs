@@ -49,6 +49,7 @@ impl Work for Put {
 
     /// References are checked, then manifest and references inserted, then tags set.
     async fn run(&self, tx: &Tx<'_>) -> Result<(), Fault> {
+        tx.quota.refuse_excess();
         let mut found = self.look(tx).await?;
         self.refuse_if_incomplete(&found)?;
         let repository = match found.repository {
@@ -146,13 +147,24 @@ impl Put {
         let insert = if self.has_labels { own::INSERT_LABELLED } else { sql::INSERT };
         tx.ready(&[insert]).await?;
         tx.ready(&REFER).await?;
-        pipeline!(
+        let (inserted, ..) = pipeline!(
             self.insert_manifest(tx, repository, insert),
             self.send_references(tx, repository, &found.blobs, &found.children),
             self.refer(tx, repository, found),
             self.arrive(tx, repository),
         )?;
+        // Otherwise somebody else pushed the same meanwhile, and counts it.
+        if inserted > 0 {
+            self.note_for_quotas(tx, repository, &found.blobs);
+        }
         Ok(())
+    }
+
+    fn note_for_quotas(&self, tx: &Tx<'_>, repository: i64, blobs: &BTreeMap<Digest, bool>) {
+        tx.quota.add_manifest(repository, &self.digest, self.bytes.len());
+        for blob in self.blobs.keys().filter(|blob| blobs.contains_key(blob)) {
+            tx.quota.add_blob(repository, blob, 1);
+        }
     }
 
     /// For a manifest whose row is here again: its references, and what waits for it.
@@ -163,6 +175,7 @@ impl Put {
         }
         tx.ready(&REFER).await?;
         pipeline!(self.send_references(tx, repository, &blobs, &children), self.arrive(tx, repository),)?;
+        self.note_for_quotas(tx, repository, &blobs);
         Ok(())
     }
 

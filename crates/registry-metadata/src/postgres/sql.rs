@@ -19,9 +19,10 @@
 //! | the repository has no manifest left | the repository: first `NO KEY UPDATE` (other deletions), then `UPDATE` | a manifest on its way in, which holds `KEY SHARE` |
 //! | a tag expires | the manifest whose label says when (`UPDATE`) | a tag that is being set to it, which holds `KEY SHARE` and then looks for the label |
 //! | something on the queue is looked at | for a manifest its repository; then its entry, if nobody else has it; then the target (`UPDATE`) | whoever grants it a lease or refers to it |
+//! | there is room in a quota | last of all: the repository (`KEY SHARE`), then the counters of its quotas (`UPDATE`) in the order of their prefixes | another push that takes the same room. A quota that is new is counted under a lock on the table of the counters, which waits for whoever has counted and not committed: the only lock that is not on rows, once for each new quota |
 //! | a session is free | its row, by the condition of the `UPDATE` that claims it | another claim: the second one sees the first |
 
-use crate::sql::{collecting, manifests, repositories, restore, statements};
+use crate::sql::{collecting, manifests, quota, repositories, restore, statements};
 
 /// Joins texts when this is compiled.
 macro_rules! join {
@@ -283,8 +284,29 @@ statements! {
 
     NAMES_OF = "SELECT id, name FROM repositories WHERE id = ANY ($1)";
 
+    LOCK_HOLDING = join!(quota::HOLDING, " FOR KEY SHARE OF r FOR UPDATE OF q");
+
+    /// As `quota::COUNT`, for many, in the order given.
+    COUNT_MANY = "INSERT INTO quota_digests (prefix, digest, uses, size)
+        SELECT $1, more.digest, more.uses, COALESCE(more.size,
+            (SELECT o.size FROM digests d JOIN objects o ON o.id = d.object WHERE d.digest = more.digest))
+        FROM unnest($2::text[], $3::bigint[], $4::bigint[]) AS more (digest, uses, size)
+        ON CONFLICT (prefix, digest) DO UPDATE SET uses = quota_digests.uses + excluded.uses
+        RETURNING digest, uses, size";
+
+    /// As `quota::UNCOUNT`, for many.
+    UNCOUNT_MANY = "UPDATE quota_digests SET uses = quota_digests.uses - less.uses
+        FROM unnest($2::text[], $3::bigint[]) AS less (digest, uses)
+        WHERE quota_digests.prefix = $1 AND quota_digests.digest = less.digest";
+
+    /// As `quota::FORGET`, for many.
+    FORGET_MANY = "DELETE FROM quota_digests WHERE prefix = $1 AND digest = ANY ($2) AND uses <= 0 RETURNING size";
+
     CANCEL_OF_REPOSITORY = "WITH gone AS (
             DELETE FROM uploads WHERE id = ANY ($1) RETURNING location, state)
         INSERT INTO reclaim (location, not_before, reason, upload_state)
         SELECT location, now_ms(), $2, state FROM gone ON CONFLICT (location) DO NOTHING";
 }
+
+/// Waits for whoever has counted and not committed, and has others who count wait; nobody who only reads.
+pub(super) const LOCK_QUOTAS: &str = "LOCK TABLE quotas IN EXCLUSIVE MODE";

@@ -8,14 +8,14 @@ use registry_types::{Descriptor, Location, Reference, RepositoryName, Repository
 use tokio::time::{Instant, sleep};
 
 use super::{
-    PostgresStore, audit, blobs, collect, deleted, expiry, manifests, reclaim, repositories, restore,
+    PostgresStore, audit, blobs, collect, deleted, expiry, manifests, quota, reclaim, repositories, restore,
     retention, tags, uploads,
 };
 use crate::{
     Blob, ClaimedUpload, CollectRules, Collected, DeletedRepository, FinishUpload, Image, ImagePage,
     ImagePosition, ManifestPosition, MetadataError, MetadataStore, NewUpload, Preview, Pull, Purpose,
-    PutManifest, QueuePosition, Reclaim, Restored, Result, StoredManifest, StoredObject, TagChange, Trashed,
-    UnknownObject, UploadStatus, clock::millis, push::Put,
+    PutManifest, QueuePosition, QuotaUsage, Reclaim, Restored, Result, StoredManifest, StoredObject,
+    TagChange, Trashed, UnknownObject, UploadStatus, clock::millis, push::Put,
 };
 
 /// How long to look again at a session that another node has: it may be giving it back at this moment.
@@ -122,6 +122,9 @@ impl MetadataStore for PostgresStore {
 
     async fn start_upload(&self, new: &NewUpload) -> Result<()> {
         let operation = "begin an upload";
+        if self.has_quota(&new.repository) {
+            read!(self, operation, |c| quota::refuse_if_full(&c, &self.options, &new.repository))?;
+        }
         match write!(self, operation, |c| uploads::start(&c, new))? {
             true => Ok(()),
             false => self.transact(operation, uploads::Start(new.clone())).await,
@@ -156,8 +159,14 @@ impl MetadataStore for PostgresStore {
     }
 
     async fn finish_upload(&self, finish: &FinishUpload) -> Result<()> {
-        let hold = self.claims.hold(&finish.id, finish.epoch)?;
-        self.transact_holding("finish an upload", hold, uploads::Finish(finish.clone())).await
+        let (operation, hold) = ("finish an upload", self.claims.hold(&finish.id, finish.epoch)?);
+        let FinishUpload { repository, digest, size_bytes, .. } = finish;
+        if self.has_quota(repository) {
+            read!(self, operation, |c| {
+                quota::refuse_if_too_large(&c, &self.options, repository, digest, *size_bytes)
+            })?;
+        }
+        self.transact_holding(operation, hold, uploads::Finish(finish.clone())).await
     }
 
     async fn cancel_upload(&self, repository: &RepositoryName, id: &UploadId) -> Result<()> {
@@ -271,6 +280,22 @@ impl MetadataStore for PostgresStore {
 
     async fn restore_repository(&self, repository: &RepositoryName) -> Result<()> {
         self.transact("restore a repository", deleted::BringBack(repository.clone())).await
+    }
+
+    async fn begin_quotas(&self) -> Result<()> {
+        let operation = "count for quotas";
+        if read!(self, operation, |c| quota::prefixes(&c))? == self.options.quota_prefixes() {
+            return Ok(());
+        }
+        self.transact(operation, quota::Begin { is_anew: false }).await
+    }
+
+    async fn recount_quotas(&self) -> Result<()> {
+        self.transact("count for quotas", quota::Begin { is_anew: true }).await
+    }
+
+    async fn quota_usage(&self) -> Result<Vec<QuotaUsage>> {
+        read!(self, "read quotas", |c| quota::usage(&c, &self.options))
     }
 
     async fn deleted_repositories(&self) -> Result<Vec<DeletedRepository>> {
@@ -407,6 +432,11 @@ impl Patience {
 }
 
 impl PostgresStore {
+    /// Whether it is worth a connection to ask.
+    fn has_quota(&self, repository: &RepositoryName) -> bool {
+        self.options.quotas_of(repository.as_str()).next().is_some()
+    }
+
     /// Waits before the next look at a session that is not free. Another node that has it may be giving it back: a
     /// client's next request may come here before that is done.
     async fn look_again(

@@ -60,6 +60,9 @@ pub(super) async fn set(tx: &Tx<'_>, change: Change<'_>, digest: &Digest) -> Res
         }
     };
     let (written, _) = pipeline!(async { tx.execute(write, &[&repository, &tag, &text]).await }, remember,)?;
+    if old.is_none() {
+        tx.quota.add_tag(repository);
+    }
     // Somebody set the tag since the look, when there was nothing to lock.
     if written == 0 { Err(Fault::Again) } else { Ok(()) }
 }
@@ -133,6 +136,7 @@ pub(super) async fn forget(
     digest: &Digest,
     actor: Option<&str>,
 ) -> Result<(), Fault> {
+    tx.quota.remove_tags(repository, tags.len());
     let tags: Vec<&str> = tags.iter().map(Tag::as_str).collect();
     let (text, window_ms) = (digest.to_string(), tx.options.undelete_window_ms());
     if window_ms > 0 {

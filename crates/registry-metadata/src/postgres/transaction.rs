@@ -15,8 +15,9 @@ use super::{
     connection::{BEGIN, Connection},
     fault::{Fault, Remedy},
     pool::Pool,
+    quota,
 };
-use crate::{Options, Result};
+use crate::{Options, Result, quota::Ledger};
 
 /// How often a transaction is run at most.
 const RUNS_MAX: u32 = 10;
@@ -42,6 +43,8 @@ pub(super) trait Work: Send + Sync + 'static {
 pub(super) struct Tx<'a> {
     connection: &'a Connection,
     pub(super) options: &'a Options,
+    /// What it changes that quotas count.
+    pub(super) quota: Ledger,
 }
 
 impl Deref for Tx<'_> {
@@ -126,12 +129,17 @@ async fn run<W: Work>(
 }
 
 async fn once<W: Work>(connection: &Connection, options: &Options, work: &W) -> Run<W::Output> {
-    let tx = Tx { connection, options };
+    let tx = Tx { connection, options, quota: Ledger::new(options) };
     // Until it is known how this ends, nobody else gets the connection; closing it ends the transaction.
     connection.set_spoilt(true);
     // The first statement is sent without waiting for the answer to this.
     let begun = connection.batch(BEGIN);
-    let (begun, outcome) = join(begun, work.run(&tx)).await;
+    let settled = async {
+        let output = work.run(&tx).await?;
+        quota::settle(&tx).await?;
+        Ok(output)
+    };
+    let (begun, outcome) = join(begun, settled).await;
     match begun.and(outcome) {
         Ok(output) => match connection.batch("COMMIT").await {
             Ok(()) => {

@@ -30,6 +30,7 @@
 //! | `unknown_objects` | Bytes that a sweep of the store found, and that no row leads to: since when. |
 //! | `trash_manifests`, `trash_blobs`, `trash_tags` | What was deleted and can be restored until `purge_at`. `trash_blobs → digests`: the bytes are kept till then, though no repository has them. |
 //! | `pulls` | When a manifest was pulled last, to the hour. A row of repository 0, which is none, says since when that is known. No foreign keys: it holds nothing, and may lead nowhere. |
+//! | `quotas`, `quota_digests` | What the repositories hold whose names begin with `prefix`: each digest that manifests there refer to, and the manifests, with how many do; the sum of their sizes; how many tags. Written in the transaction that changes what is counted, and locked by it, so two pushes can not both take the last free byte. No foreign keys: they count and hold nothing. |
 //! | `outbox`, `usage_deltas` | For events and usage. Nothing writes them yet. |
 //!
 //! # Who looks for what
@@ -41,6 +42,7 @@
 mod dialect;
 mod initial;
 mod pulls;
+mod quota;
 mod sweeps;
 
 #[cfg(feature = "postgres")]
@@ -67,6 +69,8 @@ pub(crate) const MIGRATIONS: &[Migration] = &[
     Migration { number: 1, oldest_binary: 1, sql: initial::SQL },
     Migration { number: 2, oldest_binary: 1, sql: pulls::SQL },
     Migration { number: 3, oldest_binary: 1, sql: sweeps::SQL },
+    // A binary that does not know of quotas does not count either: they are to be configured once all nodes do.
+    Migration { number: 4, oldest_binary: 1, sql: quota::SQL },
 ];
 
 /// The schema that this binary writes.

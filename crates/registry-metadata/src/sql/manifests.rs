@@ -89,7 +89,7 @@ statements! {
 
     ALL_REFERRERS = "SELECT digest FROM manifests WHERE repository = $1 AND subject = $2 ORDER BY digest";
 
-    DELETE_BLOBS = "DELETE FROM manifest_blobs WHERE repository = $1 AND manifest = $2 RETURNING digest";
+    DELETE_BLOBS = "DELETE FROM manifest_blobs WHERE repository = $1 AND manifest = $2 RETURNING digest, target";
 
     DELETE_CHILDREN = "DELETE FROM manifest_children WHERE repository = $1 AND manifest = $2 RETURNING digest";
 

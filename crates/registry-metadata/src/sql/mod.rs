@@ -12,6 +12,7 @@ pub(crate) mod audit;
 pub(crate) mod blobs;
 pub(crate) mod collecting;
 pub(crate) mod manifests;
+pub(crate) mod quota;
 pub(crate) mod reclaim;
 pub(crate) mod repositories;
 pub(crate) mod restore;
@@ -38,6 +39,7 @@ pub(crate) fn all() -> impl Iterator<Item = (&'static str, &'static str)> {
         blobs::ALL,
         collecting::ALL,
         manifests::ALL,
+        quota::ALL,
         reclaim::ALL,
         repositories::ALL,
         restore::ALL,

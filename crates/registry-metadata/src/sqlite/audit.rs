@@ -10,6 +10,7 @@ use rusqlite::{Connection, params};
 use super::{
     collect::name_of,
     fault::Fault,
+    quota,
     reclaim::give_up,
     statement::{all, execute, exists, one, parsed, signed, unsigned},
     writer::Tx,
@@ -112,7 +113,7 @@ pub(super) fn all_manifests(
         .collect()
 }
 
-/// SQLite's own checks: pages and indexes, then foreign keys.
+/// SQLite's own checks: pages and indexes, then foreign keys. Then what is counted for quotas.
 pub(super) fn verify(connection: &Connection) -> rusqlite::Result<Vec<String>> {
     let mut said: Vec<String> = connection
         .prepare(&format!("PRAGMA integrity_check({VERIFY_LINES_MAX})"))?
@@ -128,5 +129,6 @@ pub(super) fn verify(connection: &Connection) -> rusqlite::Result<Vec<String>> {
         let number = number.map(|number| format!(" {number}")).unwrap_or_default();
         said.push(format!("a row{number} of {table} refers to a row of {parent} that is not there"));
     }
+    said.extend(quota::audit(connection)?);
     Ok(said)
 }

@@ -66,7 +66,8 @@ pub(super) fn dereferenced(tx: &Tx<'_>, repository: i64, digest: &Digest) -> rus
 pub(super) fn link(tx: &Tx<'_>, repository: i64, digest: &Digest) -> rusqlite::Result<()> {
     let text = digest.to_string();
     execute(tx.connection, sql::LINK, params![repository, text, tx.options.grant_ms()])?;
-    execute(tx.connection, sql::LINK_WAITING, params![repository, text])?;
+    let waiting = execute(tx.connection, sql::LINK_WAITING, params![repository, text])?;
+    tx.quota.add_blob(repository, digest, waiting);
     enqueue(tx, Garbage::Blob(repository), digest, tx.options.grant_ms(), "lease")
 }
 

@@ -7,7 +7,7 @@ use rusqlite::{Connection, Row, params};
 use super::{
     deleted, expiry,
     fault::Fault,
-    manifests,
+    manifests, quota,
     reclaim::{Garbage, enqueue, give_up},
     statement::{all, execute, exists, one, parsed, signed, unsigned},
     writer::Tx,
@@ -64,7 +64,8 @@ pub(super) fn work_off(tx: &Tx<'_>, rules: CollectRules, limit: usize) -> Result
 fn in_savepoint<T>(tx: &Tx<'_>, work: impl FnOnce() -> Result<T, Fault>) -> Result<T, Fault> {
     let run = |sql: &str| tx.connection.prepare_cached(sql)?.raw_execute();
     run("SAVEPOINT candidate")?;
-    let result = work();
+    let result = work().and_then(|value| quota::settle(tx).map(|()| value));
+    tx.quota.take();
     if result.is_err() {
         run("ROLLBACK TO candidate")?;
     }

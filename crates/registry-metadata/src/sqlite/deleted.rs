@@ -6,6 +6,7 @@ use rusqlite::{Connection, params};
 
 use super::{
     fault::Fault,
+    quota,
     reclaim::{Garbage, enqueue},
     repositories,
     statement::{all, execute, one, parsed, signed},
@@ -25,6 +26,7 @@ use crate::{
 pub(super) fn set_aside(tx: &Tx<'_>, repository: &RepositoryName) -> Result<(), Fault> {
     let unknown = || MetadataError::RepositoryUnknown { name: repository.clone() };
     let id = repositories::id(tx.connection, repository)?.ok_or_else(unknown)?;
+    quota::repository_goes(tx, id)?;
     let name = name_aside(id, repository);
     execute(tx.connection, sql::SET_ASIDE, params![name, tx.options.undelete_window_ms(), id])?;
     Ok(())
@@ -48,7 +50,7 @@ pub(super) fn bring_back(tx: &Tx<'_>, repository: &RepositoryName) -> Result<(),
     let last = rows.into_iter().rfind(|(_, name)| former_name(name) == Some(repository.as_str()));
     let (id, _) = last.ok_or(MetadataError::RepositoryUnknown { name: repository.clone() })?;
     execute(tx.connection, sql::BRING_BACK, params![repository.as_str(), id])?;
-    Ok(())
+    Ok(quota::repository_comes(tx, id)?)
 }
 
 /// Removes up to `limit` rows of a repository whose time is over, and the repository with the last of them.

@@ -142,13 +142,20 @@ pub(super) fn remove(tx: &Tx<'_>, id: i64, digest: &Digest, actor: Option<&str>)
     let row = params![id, digest.to_string()];
     trash(tx, id, digest, actor)?;
     let tags = tags::delete_all(tx, id, digest, actor)?;
-    let mut blobs: Vec<Digest> = all(tx.connection, sql::DELETE_BLOBS, row, |row| parsed(row, 0))?;
+    let blobs: Vec<(Digest, bool)> = all(tx.connection, sql::DELETE_BLOBS, row, |row| {
+        Ok((parsed(row, 0)?, row.get_ref(1)?.as_str_or_null()?.is_some()))
+    })?;
     let mut children: Vec<Digest> = all(tx.connection, sql::DELETE_CHILDREN, row, |row| parsed(row, 0))?;
     execute(tx.connection, sql::DELETE, row)?;
     execute(tx.connection, retention_sql::FORGET_PULLS, row)?;
     expiry::forget(tx, id, digest)?;
     execute(tx.connection, repository_sql::UNLIST, [id])?;
 
+    tx.quota.remove(id, digest);
+    for (blob, _) in blobs.iter().filter(|(_, is_here)| *is_here) {
+        tx.quota.remove(id, blob);
+    }
+    let mut blobs: Vec<Digest> = blobs.into_iter().map(|(blob, _)| blob).collect();
     blobs.sort_unstable();
     for blob in &blobs {
         blobs::dereferenced(tx, id, blob)?;

@@ -15,6 +15,7 @@ mod manifests;
 mod migrate;
 mod place;
 mod put;
+mod quota;
 mod readers;
 mod reclaim;
 mod repositories;

@@ -22,6 +22,7 @@ use crate::{
 impl Put {
     /// References are checked, then manifest and references inserted, then tags set.
     pub(super) fn run(&self, tx: &Tx<'_>) -> Result<(), Fault> {
+        tx.quota.refuse_excess();
         let repository = repositories::create(tx, &self.repository)?;
         let (blobs, children) = self.resolve(tx, repository)?;
         if self.insert(tx, repository)? {
@@ -53,6 +54,10 @@ impl Put {
         blobs: &[Link],
         children: &[Link],
     ) -> rusqlite::Result<()> {
+        tx.quota.add_manifest(repository, &self.digest, self.bytes.len());
+        for (digest, _) in self.blobs.keys().zip(blobs).filter(|(_, link)| link.target.is_some()) {
+            tx.quota.add_blob(repository, digest, 1);
+        }
         let manifest = self.digest.to_string();
         insert_links(tx, sql::INSERT_BLOB, repository, &manifest, blobs)?;
         insert_links(tx, sql::INSERT_CHILD, repository, &manifest, children)?;

@@ -8,7 +8,7 @@ use registry_types::{Descriptor, Location, Reference, RepositoryName, Repository
 use rusqlite::{Connection, params};
 
 use super::{
-    SqliteStore, audit, blobs, collect, deleted, expiry, manifests, reclaim, repositories, restore,
+    SqliteStore, audit, blobs, collect, deleted, expiry, manifests, quota, reclaim, repositories, restore,
     retention,
     statement::{execute, exists, one},
     tags, uploads,
@@ -20,8 +20,8 @@ use super::{
 use crate::{
     Blob, ClaimedUpload, CollectRules, Collected, DeletedRepository, FinishUpload, Image, ImagePage,
     ImagePosition, ManifestPosition, MetadataError, MetadataStore, NewUpload, Preview, Pull, Purpose,
-    PutManifest, QueuePosition, Reclaim, Restored, Result, StoredManifest, StoredObject, TagChange, Trashed,
-    UnknownObject, UploadStatus, clock::millis, push::Put, sql,
+    PutManifest, QueuePosition, QuotaUsage, Reclaim, Restored, Result, StoredManifest, StoredObject,
+    TagChange, Trashed, UnknownObject, UploadStatus, clock::millis, push::Put, sql,
 };
 
 #[async_trait]
@@ -150,8 +150,10 @@ impl MetadataStore for SqliteStore {
     }
 
     async fn start_upload(&self, new: &NewUpload) -> Result<()> {
+        let (operation, repository) = ("begin an upload", &new.repository);
+        self.readers.read(operation, |reader| quota::refuse_if_full(reader, &self.options, repository))??;
         let new = new.clone();
-        self.writer.run("begin an upload", Process, (), move |tx| uploads::start(tx, &new)).await
+        self.writer.run(operation, Process, (), move |tx| uploads::start(tx, &new)).await
     }
 
     async fn upload(&self, repository: &RepositoryName, id: &UploadId) -> Result<Option<UploadStatus>> {
@@ -184,9 +186,13 @@ impl MetadataStore for SqliteStore {
     }
 
     async fn finish_upload(&self, finish: &FinishUpload) -> Result<()> {
-        let hold = self.claims.hold(&finish.id, finish.epoch)?;
+        let (operation, hold) = ("finish an upload", self.claims.hold(&finish.id, finish.epoch)?);
+        let FinishUpload { repository, digest, size_bytes, .. } = finish;
+        self.readers.read(operation, |reader| {
+            quota::refuse_if_too_large(reader, &self.options, repository, digest, *size_bytes)
+        })??;
         let finish = finish.clone();
-        self.writer.run("finish an upload", Full, hold, move |tx| uploads::finish(tx, &finish)).await
+        self.writer.run(operation, Full, hold, move |tx| uploads::finish(tx, &finish)).await
     }
 
     async fn cancel_upload(&self, repository: &RepositoryName, id: &UploadId) -> Result<()> {
@@ -321,6 +327,22 @@ impl MetadataStore for SqliteStore {
         self.writer
             .run("restore a repository", Full, (), move |tx| deleted::bring_back(tx, &repository))
             .await
+    }
+
+    async fn begin_quotas(&self) -> Result<()> {
+        let operation = "count for quotas";
+        if self.readers.read(operation, quota::prefixes)? == self.options.quota_prefixes() {
+            return Ok(());
+        }
+        self.writer.run(operation, Full, (), |tx| quota::begin(tx, false)).await
+    }
+
+    async fn recount_quotas(&self) -> Result<()> {
+        self.writer.run("count for quotas", Full, (), |tx| quota::begin(tx, true)).await
+    }
+
+    async fn quota_usage(&self) -> Result<Vec<QuotaUsage>> {
+        self.readers.read("read quotas", |reader| quota::usage(reader, &self.options))
     }
 
     async fn deleted_repositories(&self) -> Result<Vec<DeletedRepository>> {

@@ -47,6 +47,9 @@ pub(super) fn set(
     if let (0, Some(digest)) = (rows, old) {
         return Err(MetadataError::TagImmutable { tag: tag.clone(), digest }.into());
     }
+    if old.is_none() {
+        tx.quota.add_tag(repository);
+    }
     expiry::begin(tx, repository, digest)?;
     if old.as_ref() == Some(digest) {
         return Ok(());
@@ -137,6 +140,7 @@ fn forget(
     digest: &Digest,
     actor: Option<&str>,
 ) -> rusqlite::Result<()> {
+    tx.quota.remove_tags(repository, 1);
     let window_ms = tx.options.undelete_window_ms();
     if window_ms > 0 {
         let row = params![repository, tag.as_str(), digest.to_string(), actor, window_ms];

@@ -20,9 +20,9 @@ use tokio::sync::{mpsc, oneshot};
 use super::{
     checkpoint::Log,
     fault::{Failure, Fault, explain, is_failed_sync},
-    journal,
+    journal, quota,
 };
-use crate::{MetadataError, Options, Result};
+use crate::{MetadataError, Options, Result, quota::Ledger};
 
 /// How much work waits for the writer; more waits before the queue.
 const QUEUE_MAX: usize = 256;
@@ -50,6 +50,8 @@ type Committed = std::result::Result<(), Failure>;
 pub(super) struct Tx<'a> {
     pub(super) connection: &'a Connection,
     pub(super) options: &'a Options,
+    /// What it changes that quotas count.
+    pub(super) quota: Ledger,
 }
 
 #[derive(Debug)]
@@ -160,7 +162,10 @@ where
 
     fn run(&mut self, tx: &Tx<'_>) -> std::result::Result<(), Option<SqlError>> {
         let work = self.work.take().expect("work is run once");
-        let (outcome, kept) = match work(tx) {
+        let settled = work(tx).and_then(|value| quota::settle(tx).map(|()| value));
+        // What is refused counts nowhere.
+        tx.quota.take();
+        let (outcome, kept) = match settled {
             Ok(value) => (Ok(value), Ok(())),
             Err(Fault::Refused(error)) => (Err(error), Err(None)),
             Err(Fault::Sql(error)) => {
@@ -272,7 +277,7 @@ impl Worker {
         jobs: &mut [Box<dyn Job>],
         done: &mut usize,
     ) -> std::result::Result<(), SqlError> {
-        let tx = Tx { connection, options: &self.options };
+        let tx = Tx { connection, options: &self.options, quota: Ledger::new(&self.options) };
         run(connection, "BEGIN IMMEDIATE")?;
         for (index, job) in jobs.iter_mut().enumerate() {
             run(connection, "SAVEPOINT job")?;

@@ -14,5 +14,5 @@ macro_rules! contract {
 
 contract!(
     store, uploads, blobs, manifests, tags, catalog, referrers, deletes, leases, races, collecting, audit,
-    restoring, retention
+    restoring, quotas, retention
 );

@@ -7,5 +7,6 @@ mod images;
 mod loss;
 mod opening;
 mod plans;
+mod quotas;
 mod races;
 mod storm;

@@ -6,4 +6,5 @@ mod journal;
 mod model;
 mod opening;
 mod plans;
+mod quotas;
 mod writing;

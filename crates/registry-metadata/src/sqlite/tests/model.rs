@@ -17,7 +17,7 @@ use registry_types::{Location, Manifest, Reference, RepositoryName, Tag, UploadI
 use super::backend::{START_MS, rows};
 use crate::{
     Clock, CollectRules, Collected, FinishUpload, Kept, MetadataError, MetadataStore, NewUpload, Options,
-    Purpose, PutManifest, Restored, SqliteStore, Verdict, clock::ManualClock,
+    Purpose, PutManifest, Quota, Restored, SqliteStore, Verdict, clock::ManualClock,
 };
 
 /// How many seeds are tried, unless `REGISTRY_MODEL_SEEDS` says otherwise.
@@ -49,6 +49,7 @@ async fn no_order_of_events_breaks_a_promise_or_leaks_a_byte() {
     for seed in 0..seeds.unwrap_or(SEEDS_DEFAULT) {
         let window = if seed % 2 == 0 { Duration::ZERO } else { Options::default().lease };
         let mut model = Model::new(seed, window);
+        model.store.begin_quotas().await.unwrap();
         for _ in 0..STEPS {
             model.step().await;
             model.check().await;
@@ -60,7 +61,7 @@ async fn no_order_of_events_breaks_a_promise_or_leaks_a_byte() {
 impl Model {
     fn new(seed: u64, undelete_window: Duration) -> Model {
         let clock = ManualClock::at_ms(START_MS);
-        let options = Options { undelete_window, ..Options::default() };
+        let options = Options { undelete_window, quotas: quotas(seed), ..Options::default() };
         let store = SqliteStore::open_in_memory(options.clone(), Arc::new(clock.clone())).unwrap();
         Model::on(seed, store, clock, options)
     }
@@ -147,17 +148,24 @@ impl Model {
         let location = Location::of_upload(&id);
         let algorithm = Algorithm::Sha256;
         let new = NewUpload { id, repository: repository.clone(), location: location.clone(), algorithm };
-        self.store.start_upload(&new).await.unwrap();
+        match self.store.start_upload(&new).await {
+            Err(MetadataError::QuotaExceeded(_)) => return,
+            started => started.unwrap(),
+        }
         self.bytes.insert(location);
         let claim = self.store.claim_upload(&repository, &id).await.unwrap();
         if self.below(5) == 0 {
             self.store.release_upload(&id, claim.epoch);
             return self.store.cancel_upload(&repository, &id).await.unwrap();
         }
-        let finish =
-            FinishUpload { repository, id, epoch: claim.epoch, digest, size_bytes: 1, replaces: None };
-        self.store.finish_upload(&finish).await.unwrap();
-        self.store.release_upload(&id, claim.epoch);
+        let epoch = claim.epoch;
+        let finish = FinishUpload { repository, id, epoch, digest, size_bytes: 1, replaces: None };
+        let finished = self.store.finish_upload(&finish).await;
+        self.store.release_upload(&id, epoch);
+        if let Err(MetadataError::QuotaExceeded(_)) = finished {
+            return self.store.cancel_upload(&finish.repository, &id).await.unwrap();
+        }
+        finished.unwrap();
         self.blob_promises.insert((number, digest), self.promise_until());
     }
 
@@ -217,7 +225,7 @@ impl Model {
                 self.documents.insert(digest, manifest.clone());
                 self.manifests.insert((number, digest), manifest);
             }
-            Err(MetadataError::MissingReferences { .. }) => {}
+            Err(MetadataError::MissingReferences { .. } | MetadataError::QuotaExceeded(_)) => {}
             Err(error) => panic!("seed {}: {error}", self.seed),
         }
     }
@@ -321,6 +329,8 @@ impl Model {
     async fn check(&mut self) {
         let (seed, now_ms) = (self.seed, self.clock.now_ms());
         assert!(rows(&self.store, "PRAGMA foreign_key_check").is_empty(), "seed {seed}");
+        let miscounted = self.store.readers.read("audit", super::super::quota::audit).unwrap();
+        assert_eq!(miscounted, [""; 0], "seed {seed}");
         for ((number, digest), until) in &self.blob_promises {
             if now_ms < *until {
                 self.check_blob(*number, digest, "was promised").await;
@@ -383,11 +393,19 @@ impl Model {
             "trash_manifests",
             "trash_blobs",
             "trash_tags",
+            "quota_digests",
         ] {
             assert_eq!(rows(&self.store, &format!("SELECT COUNT(*) FROM {table}")), ["0"], "{table}");
         }
         assert!(self.bytes.is_empty(), "seed {}: {:?}", self.seed, self.bytes);
     }
+}
+
+/// Two quotas that overlap; for every third seed they are also so small that pushes are refused.
+fn quotas(seed: u64) -> Vec<Quota> {
+    let limits = if seed.is_multiple_of(3) { (Some(2_500), Some(2)) } else { (None, None) };
+    let quota = |prefix: &str| Quota { prefix: prefix.to_owned(), bytes_max: limits.0, tags_max: limits.1 };
+    vec![quota(""), quota("b/")]
 }
 
 fn content(number: u64) -> Digest {

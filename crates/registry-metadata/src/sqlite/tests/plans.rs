@@ -9,6 +9,11 @@ use crate::{Options, SqliteStore, SystemClock, sql};
 const SCANS: &[(&str, &str)] = &[
     ("HAS_OBJECTS", "stops at the first row, and is asked once at start"),
     ("DELETED", "an index of what was deleted and nothing else"),
+    ("PREFIXES", "a row for each quota"),
+    ("COUNT_PREFIX", "counts all there is, once for a new quota"),
+    ("TAGS_OF_PREFIX", "counts all there is, once for a new quota"),
+    ("COUNT_REPOSITORY", "counts a whole repository, when one is brought back"),
+    ("AUDIT", "counts all there is, for `fsck`"),
 ];
 
 /// Statements that ask a whole repository, and why they may.
@@ -21,6 +26,8 @@ const WHOLE_REPOSITORY: &[(&str, &str)] = &[
     ("SOME_TRASHED_MANIFESTS", "all of it goes, some at a time"),
     ("SOME_TRASHED_TAGS", "all of it goes, some at a time"),
     ("DELETE_REPOSITORY", "a foreign key asks whether anything is left"),
+    ("UNCOUNT_REPOSITORY", "all of it goes"),
+    ("TAGS_OF_REPOSITORY", "all of it goes, or comes"),
     ("DELETE_HISTORY", "all of it goes, some at a time"),
     ("DELETE_USAGE", "all of it goes, some at a time"),
 ];

@@ -17,7 +17,7 @@ use self::memory::MemoryJournal;
 use super::backend::{START_MS, rows};
 use crate::{
     FinishUpload, JournalOptions, MetadataError, MetadataStore, NewUpload, OpenError, Options, Purpose,
-    PutManifest, SqliteStore, VOLATILE_TABLES, clock::ManualClock,
+    PutManifest, Quota, SqliteStore, VOLATILE_TABLES, clock::ManualClock,
 };
 
 /// A folder with databases, a journal, and a clock for all.
@@ -53,7 +53,8 @@ impl Bench {
     }
 
     async fn open_on(&self, name: &str, journal: &MemoryJournal) -> Result<SqliteStore, OpenError> {
-        let (options, clock) = (Options::default(), Arc::new(self.clock.clone()));
+        let quotas = vec![Quota { prefix: "b/".to_owned(), ..Quota::default() }];
+        let (options, clock) = (Options { quotas, ..Options::default() }, Arc::new(self.clock.clone()));
         let (path, journal) = (self.path(name), Arc::new(journal.clone()));
         SqliteStore::open_journalled(path, options, clock, self.options.clone(), journal).await
     }

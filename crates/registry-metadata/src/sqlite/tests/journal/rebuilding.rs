@@ -23,7 +23,9 @@ async fn a_database_that_is_lost_is_made_again_row_by_row() {
         // With many snapshots, with few, and with none but the first.
         let bench = Bench::new().snapshots([5, 40, 10_000][seed as usize % 3]);
         let options = Options { undelete_window: Duration::ZERO, ..Options::default() };
-        let mut model = Model::on(seed, bench.open("first").await, bench.clock.clone(), options);
+        let store = bench.open("first").await;
+        store.begin_quotas().await.unwrap();
+        let mut model = Model::on(seed, store, bench.clock.clone(), options);
         let mut copied = Vec::new();
         for round in 0..3 {
             model.steps(STEPS / 3).await;
@@ -39,6 +41,7 @@ async fn a_database_that_is_lost_is_made_again_row_by_row() {
         verified(&bench, "first").await;
         let again = bench.open("second").await;
         assert_eq!(dump(&again), expected, "seed {seed}");
+        assert_eq!(again.verify().await.unwrap(), [""; 0], "seed {seed}");
         close(again).await;
         for copy in copied {
             let old = bench.open(&copy).await;

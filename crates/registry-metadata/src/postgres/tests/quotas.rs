@@ -1,0 +1,103 @@
+//! Pushes, deletions, whole repositories that go and come, and counts from the start, at two nodes at once: what is
+//! counted at the end is what is there.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use super::{
+    super::{PostgresStore, server::PostgresServer},
+    backend::open,
+    images::{digest, image, put, repo, tag, try_push_blob},
+};
+use crate::{MetadataError, MetadataStore, Options, Quota, Result};
+
+const LASTS: Duration = Duration::from_secs(5);
+const CLIENTS: usize = 6;
+const CONTENTS: u64 = 5;
+
+fn quota(prefix: &str, tags_max: u64) -> Quota {
+    Quota { prefix: prefix.to_owned(), bytes_max: Some(100_000), tags_max: Some(tags_max) }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn counters_follow_whatever_happens_at_once() {
+    let url = PostgresServer::shared().database();
+    let options = Options { quotas: vec![quota("", 5), quota("team/", 4)], ..Options::default() };
+    let stores = [Arc::new(open(&url, &options).await), Arc::new(open(&url, &options).await)];
+    let (done, is_over) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicBool::new(false)));
+    let mut running = Vec::new();
+    for client in 0..CLIENTS {
+        let (store, done, is_over) = (stores[client % 2].clone(), done.clone(), is_over.clone());
+        running.push(tokio::spawn(async move {
+            let mut random = 0x9e37_79b9_7f4a_7c15_u64.wrapping_mul(client as u64 + 1) | 1;
+            while !is_over.load(Ordering::Relaxed) {
+                may_fail(step(&store, &mut random).await);
+                done.fetch_add(1, Ordering::Relaxed);
+            }
+        }));
+    }
+    tokio::time::sleep(LASTS / 5).await;
+    stores[0].begin_quotas().await.unwrap();
+    tokio::time::sleep(LASTS * 4 / 5).await;
+    is_over.store(true, Ordering::Relaxed);
+    for task in running {
+        task.await.unwrap();
+    }
+    eprintln!("{} steps", done.load(Ordering::Relaxed));
+    assert!(done.load(Ordering::Relaxed) > 100);
+    assert_eq!(stores[1].verify().await.unwrap(), [""; 0]);
+    let usage = stores[1].quota_usage().await.unwrap();
+    assert!(usage.iter().all(|usage| usage.usage.unwrap().tags < 20), "{usage:?}");
+}
+
+fn below(random: &mut u64, limit: u64) -> u64 {
+    *random ^= *random << 13;
+    *random ^= *random >> 7;
+    *random ^= *random << 17;
+    *random % limit
+}
+
+/// What others did in between may stand in the way; a database that does not answer may not.
+fn may_fail(result: Result<()>) {
+    if let Err(
+        MetadataError::Backend { .. } | MetadataError::Unavailable { .. } | MetadataError::NoSpace { .. },
+    ) = result
+    {
+        panic!("{result:?}")
+    }
+}
+
+async fn step(store: &PostgresStore, random: &mut u64) -> Result<()> {
+    let repository = ["team/a", "team/b", "other"][below(random, 3) as usize];
+    let [config, layer] = [(); 2].map(|()| format!("content {}", below(random, CONTENTS)));
+    let (name, version) = (repo(repository), format!("v{}", below(random, 4)));
+    match below(random, 20) {
+        0..=7 => {
+            for content in [&config, &layer] {
+                try_push_blob(store, repository, content).await?;
+            }
+            put(store, repository, &image(&digest(&config), &[digest(&layer)]), &[&version], false).await?;
+        }
+        8..=9 => {
+            // The manifest first, as a mirror does.
+            put(store, repository, &image(&digest(&config), &[digest("late")]), &[], true).await?;
+            try_push_blob(store, repository, "late").await?;
+        }
+        10..=12 => {
+            let manifest =
+                image(&digest(&config), &[digest(&layer)]).digest(registry_digest::Algorithm::Sha256);
+            store.delete_manifest(&name, &manifest, None).await?;
+        }
+        13..=14 => store.delete_tag(&name, &tag(&version), None).await?,
+        15 => drop(store.restore(&name, &tag(&version).into(), None).await?),
+        16 => store.delete_repository(&name).await?,
+        17..=18 => store.restore_repository(&name).await?,
+        _ => store.recount_quotas().await?,
+    }
+    Ok(())
+}
