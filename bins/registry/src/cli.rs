@@ -24,6 +24,7 @@ pub(crate) enum Command {
     Journal { action: JournalAction, config: Option<PathBuf> },
     GarbageCollect { config: Option<PathBuf>, how: GarbageCollect },
     Fsck { config: Option<PathBuf>, how: Fsck },
+    Quota { config: Option<PathBuf>, how: Quota },
     Content { config: Option<PathBuf>, what: Content },
     Retention { config: Option<PathBuf>, what: Retention },
     ImportRetention(Import),
@@ -37,6 +38,13 @@ pub(crate) struct Fsck {
     pub(crate) mebibytes_per_second: u32,
     pub(crate) repairs: bool,
     pub(crate) accepts_older_database: bool,
+    pub(crate) is_json: bool,
+}
+
+/// How `quota` reports.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Quota {
+    pub(crate) recounts: bool,
     pub(crate) is_json: bool,
 }
 
@@ -83,6 +91,9 @@ Commands:
       --rate <MiB>            … so many a second
       --repair                hide what is bad, so that clients push it again; delete only what no row leads to
       --accept-older-database take a database for the right one that was restored from an old copy
+      --report <text|json>    the form of the report (default text)
+  quota [config.yml]          what is used of each quota
+      --recount               count again first
       --report <text|json>    the form of the report (default text)
 
 Retention (with policies in the configuration; safe while a server runs):
@@ -144,6 +155,7 @@ fn parse_from(
             Some("repository") => content::repository(&mut arguments)?,
             Some("retention") => retention::retention(&mut arguments)?,
             Some("fsck") => fsck(&mut arguments)?,
+            Some("quota") => quota(&mut arguments)?,
             Some("garbage-collect") => garbage_collect(&mut arguments)?,
             Some("hash-password") => hash_password(&mut arguments)?,
             Some("journal") => journal(&mut arguments)?,
@@ -253,6 +265,21 @@ fn fsck(arguments: &mut lexopt::Parser) -> Result<Command, lexopt::Error> {
     Ok(Command::Fsck { config, how })
 }
 
+fn quota(arguments: &mut lexopt::Parser) -> Result<Command, lexopt::Error> {
+    let (mut config, mut how) = (None, Quota::default());
+    while let Some(argument) = arguments.next()? {
+        match argument {
+            Value(path) if config.is_none() => config = Some(path.into()),
+            Long("config") if config.is_none() => config = Some(arguments.value()?.into()),
+            Long("recount") => how.recounts = true,
+            Long("report") => how.is_json = is_json(arguments)?,
+            Short('h') | Long("help") => return Ok(Command::Help),
+            other => return Err(other.unexpected()),
+        }
+    }
+    Ok(Command::Quota { config, how })
+}
+
 /// The form of a report.
 fn is_json(arguments: &mut lexopt::Parser) -> Result<bool, lexopt::Error> {
     match arguments.value()?.to_str() {
@@ -304,6 +331,10 @@ mod tests {
             ),
             (&["hash-password", "ann"], Command::HashPassword { user: "ann".into(), cost: 10 }),
             (&["migrate"], Command::Migrate { from: None, config: None }),
+            (
+                &["quota", "--config", "a.yml", "--report=json", "--recount"],
+                Command::Quota { config: Some("a.yml".into()), how: Quota { recounts: true, is_json: true } },
+            ),
             (
                 &["migrate", "--from", "old.sqlite", "new.yml"],
                 Command::Migrate { from: Some("old.sqlite".into()), config: Some("new.yml".into()) },

@@ -14,7 +14,7 @@ use rustix::termios::{LocalModes, OptionalActions, isatty, tcgetattr, tcsetattr}
 
 use crate::{
     cli::{Command, HELP},
-    content, fsck, garbage, journal, migrate, retention, serve,
+    content, fsck, garbage, journal, migrate, quota, retention, serve,
 };
 
 /// Names the configuration file, if the command line does not.
@@ -47,6 +47,7 @@ pub(crate) fn run(command: Command) -> anyhow::Result<()> {
             retention::run(&load_config(file.as_deref())?, what)
         }
         Command::ImportRetention(what) => retention::translate(&what),
+        Command::Quota { config, how } => quota::run(&load_config(config_file(config).as_deref())?, how),
         Command::HashPassword { user, cost } => hash_password(&user, cost),
         Command::Journal { action, config } => {
             let loaded = load_config(config_file(config).as_deref())?;

@@ -11,6 +11,7 @@ mod journal;
 mod logging;
 mod migrate;
 mod privileges;
+mod quota;
 mod retention;
 mod serve;
 

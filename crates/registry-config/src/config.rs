@@ -13,6 +13,7 @@ use crate::log::Log;
 use crate::metadata::Metadata;
 use crate::node::Node;
 use crate::problem::Problems;
+use crate::quota::Quota;
 use crate::retention::Retention;
 use crate::safety;
 use crate::storage::Storage;
@@ -41,6 +42,8 @@ pub struct Config {
     pub tags_entries_max: usize,
     /// Tags that are never moved or deleted once they are set. Key `tags.immutable`.
     pub immutable_tags: Vec<ImmutableTags>,
+    /// What groups of repositories may hold. Key `quotas`.
+    pub quotas: Vec<Quota>,
 }
 
 /// Tags that are never moved or deleted: those that one pattern of each list means. Key `tags.immutable[]`.
@@ -122,6 +125,7 @@ impl Config {
                 .iter()
                 .map(ImmutableTags::read)
                 .collect(),
+            quotas: Quota::read_all(&root.get("quotas")),
             http,
         }
     }

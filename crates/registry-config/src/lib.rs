@@ -33,7 +33,7 @@
 //! | `schema`, `unknown` | which keys there are, and warnings about others |
 //! | `environment` | variables laid over the tree |
 //! | `field`, `scalar`, `nearest` | typed reading that notes problems |
-//! | `config`, and `log`, `storage`, `metadata`, `journal`, `gc`, `retention`, `auth`, `http`, `tls`, `address`, `health`, `validation`, `secret` | what comes out |
+//! | `config`, and `log`, `storage`, `metadata`, `journal`, `gc`, `quota`, `retention`, `auth`, `http`, `tls`, `address`, `health`, `validation`, `secret` | what comes out |
 //! | `safety` | what must be said explicitly |
 //! | `data_folder` | where data goes if nothing says so |
 //! | `problem`, `warning` | what an operator is told |
@@ -57,6 +57,7 @@ mod metadata;
 mod nearest;
 mod node;
 mod problem;
+mod quota;
 mod retention;
 mod safety;
 mod scalar;
@@ -83,6 +84,7 @@ pub use load::{fuzz, load, load_as, parse, process_environment};
 pub use log::{Log, LogFormatter, LogLevel};
 pub use metadata::{Metadata, Postgresql};
 pub use problem::{Problem, Problems};
+pub use quota::Quota;
 pub use retention::Retention;
 pub use secret::Secret;
 pub use storage::{Driver, Durability, Redirect, Storage, UploadPurging};

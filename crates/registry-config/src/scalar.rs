@@ -61,7 +61,7 @@ fn scaled(number: &str, unit: u128) -> Option<u128> {
     (u128::from(parse(whole)?) * unit).checked_add(part)
 }
 
-/// A number of bytes: `65536`, `64KiB`, `4MiB`, `1GiB`.
+/// A number of bytes: `65536`, `64KiB`, `4MiB`, `1GiB`, `2TiB`.
 pub(crate) fn size(text: &str) -> Option<u64> {
     let digits_end = text.find(|letter: char| !letter.is_ascii_digit()).unwrap_or(text.len());
     let (digits, unit) = text.split_at(digits_end);
@@ -70,6 +70,7 @@ pub(crate) fn size(text: &str) -> Option<u64> {
         "kib" => 10,
         "mib" => 20,
         "gib" => 30,
+        "tib" => 40,
         _ => return None,
     };
     digits.parse::<u64>().ok()?.checked_mul(1 << shift)
@@ -141,9 +142,15 @@ mod tests {
 
     #[test]
     fn sizes_are_bytes_or_binary_multiples() {
-        for (text, expected) in
-            [("0", 0), ("65536", 65536), ("64KiB", 65536), ("4 MiB", 4 << 20), ("1gib", 1 << 30), ("5B", 5)]
-        {
+        for (text, expected) in [
+            ("0", 0),
+            ("65536", 65536),
+            ("64KiB", 65536),
+            ("4 MiB", 4 << 20),
+            ("1gib", 1 << 30),
+            ("2TiB", 2 << 40),
+            ("5B", 5),
+        ] {
             assert_eq!(size(text), Some(expected), "{text}");
         }
         for text in

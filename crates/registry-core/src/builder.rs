@@ -115,7 +115,7 @@ impl Builder {
         self.tables(Tables::Given(metadata))
     }
 
-    /// How long clients may rely on what they were told, and how long deleted content can come back.
+    /// How long clients may rely on what they were told, how long deleted content can come back, and how much there may be.
     pub fn options(mut self, options: Options) -> Self {
         self.places.options = options;
         self
@@ -179,6 +179,7 @@ impl Builder {
     pub async fn open(self) -> Result<Registry, OpenError> {
         let opened = self.places.open().await?;
         identity::bind(&*opened.metadata, &*opened.store).await?;
+        opened.metadata.begin_quotas().await?;
         let metrics = Arc::new(Metrics::new());
         let access_log = if self.settings.access_log {
             AccessLog::stdout()

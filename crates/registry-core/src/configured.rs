@@ -12,7 +12,7 @@ use registry_collector::{CollectorOptions, SweepOptions};
 use registry_config::{
     self as config, Auth, Certificate, ClientCertificateMode, Config, Driver, IndexRule, Listen, TlsVersion,
 };
-use registry_metadata::{CollectRules, ImmutableTags, JournalOptions, Options};
+use registry_metadata::{CollectRules, ImmutableTags, JournalOptions, Options, Quota};
 use registry_storage::Durability;
 
 use crate::{
@@ -91,6 +91,7 @@ fn places(config: &Config) -> Result<Builder, OpenError> {
         // What a signed URL was handed out for must stay until the last download that it began has ended.
         read_grace: gc.grace + signed_url_lifetime(&config.storage),
         immutable_tags: config.immutable_tags.iter().map(immutable_tags).collect(),
+        quotas: config.quotas.iter().map(quota).collect(),
     };
     let builder = Registry::builder().options(options).journal(journal(&config.journal));
     let builder = match &config.storage.driver {
@@ -271,6 +272,10 @@ fn purge(purging: &config::UploadPurging) -> Option<Purge> {
 
 fn immutable_tags(rule: &config::ImmutableTags) -> ImmutableTags {
     ImmutableTags { repositories: rule.repositories.clone(), tags: rule.tags.clone() }
+}
+
+fn quota(quota: &config::Quota) -> Quota {
+    Quota { prefix: quota.prefix.clone(), bytes_max: quota.bytes, tags_max: quota.tags }
 }
 
 fn collecting(gc: &config::Gc) -> Option<Collecting> {

@@ -43,6 +43,7 @@ pub(crate) const ROOT: &[Key] = &[
     key("metadata", Choice(METADATA)),
     key("gc", Growing(GC)),
     key("retention", Section(RETENTION)),
+    key("quotas", Sections(&[scalar("prefix"), scalar("bytes"), scalar("tags")])),
 ];
 
 const GC: &[Key] = &[

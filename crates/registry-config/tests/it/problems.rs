@@ -5,6 +5,18 @@ use crate::{warnings, with};
 
 /// A document whose one section is wrong, and the line about it.
 const WRONG: &[(&str, &str)] = &[
+    (
+        "quotas: [{bytes: lots}]",
+        "quotas[0].bytes: is \"lots\"; expected bytes, from 0 to 9223372036854775807, or such as 64KiB or 4MiB",
+    ),
+    (
+        "quotas: [{prefix: Team/}]",
+        "quotas[0].prefix: is \"Team/\"; expected the beginning of names of repositories, such as team/",
+    ),
+    (
+        "quotas: [{prefix: a, tags: 1}, {prefix: a, bytes: 1}]",
+        "quotas[1].prefix: is \"a\" once more; expected each prefix once",
+    ),
     ("log: {level: verbose}", "log.level: is \"verbose\"; expected one of error, warn, info, debug"),
     (
         "log: {level: debgu}",

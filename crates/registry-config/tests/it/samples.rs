@@ -116,7 +116,7 @@ fn metadata_in_postgresql_is_a_url_that_is_never_printed() {
 #[test]
 fn a_registry_on_the_network_with_everything_set() {
     let loaded = with(include_str!("../samples/secured.yml"), &[]).unwrap();
-    let Config { log, storage, metadata, gc, auth, http, health, validation, immutable_tags, .. } =
+    let Config { log, storage, metadata, gc, auth, http, health, validation, immutable_tags, quotas, .. } =
         &loaded.config;
     let expected_log = Log {
         level: LogLevel::Warn,
@@ -162,6 +162,11 @@ fn a_registry_on_the_network_with_everything_set() {
         ImmutableTags { repositories: patterns(&["**"]), tags: patterns(&["stable"]) },
     ];
     assert_eq!(immutable_tags, &expected_tags);
+    let expected_quotas = [
+        Quota { prefix: "team/".to_owned(), bytes: Some(100 << 30), tags: Some(1000) },
+        Quota { prefix: String::new(), bytes: Some(2 << 40), tags: None },
+    ];
+    assert_eq!(quotas, &expected_quotas);
     assert!(matches!(auth, Auth::Htpasswd { anonymous: Anonymous::Pull, .. }));
     let expected_http = Http {
         listen: Listen::Tcp(TcpAddress { host: "0.0.0.0".into(), port: 443 }),
