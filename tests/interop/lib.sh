@@ -146,6 +146,22 @@ wait_for() {
     done
 }
 
+# Quotas for `serve_plain` that refuse a push when its first blob begins, when a blob ends, and when its manifest comes.
+# shellcheck disable=SC2034 # for the scripts
+quotas='REGISTRY_QUOTAS=[{prefix: full/, bytes: 0}, {prefix: small/, bytes: 100}, {prefix: untagged/, tags: 0}]'
+
+# refused_for_quota PREFIX COMMAND...: must fail, and show whoever runs it why.
+refused_for_quota() {
+    local prefix=$1 said
+    shift
+    echo "+ (to be refused) $*" >> "$log"
+    if said="$(timeout -k 5 "$command_secs_max" "$@" 2>&1)"; then
+        die "succeeded, but must not: $*"
+    fi
+    printf '%s\n' "$said" >> "$log"
+    grep -qF "the quota of \`$prefix\` is" <<< "$said" || die "does not tell why it failed: $*"
+}
+
 digest_of() { printf 'sha256:%s' "$(sha256sum < "$1" | cut -d' ' -f1)"; }
 
 # --- servers -----------------------------------------------------------------------------------------------------------------

@@ -28,6 +28,7 @@ mod mounts;
 mod promises;
 mod protocol;
 mod push_pull;
+mod quotas;
 mod ranges;
 mod raw_socket;
 mod referrers;

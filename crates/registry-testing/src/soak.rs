@@ -34,6 +34,8 @@ impl ServerOptions {
             .variable("REGISTRY_GC_INTERVAL", "5ms")
             .variable("REGISTRY_GC_RATE", "{candidates: 0, deletes: 0}")
             .variable("REGISTRY_GC_SWEEP", "{interval: 1s, age: 0s, delete: true}")
+            // Counted, and never refused: the check at the end compares.
+            .variable("REGISTRY_QUOTAS", "[{tags: 1000000000}, {prefix: soak/, tags: 1000000000}]")
     }
 }
 

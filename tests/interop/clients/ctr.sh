@@ -5,7 +5,7 @@
 . "$(dirname "${BASH_SOURCE[0]}")/../lib.sh"
 isolate "$0" "$@"
 need ctr "$tools/containerd2/containerd"
-serve_plain
+serve_plain "$quotas"
 serve_tls
 
 mkdir -p "$work/containerd"
@@ -55,6 +55,11 @@ import() {
 import "$plain/ctr/app:v1"
 run ctr images push --plain-http "$plain/ctr/app:v1"
 equal "digest after a push" "$(manifest_digest ctr/app v1)" "$index"
+for prefix in full small untagged; do
+    run ctr images tag "$plain/ctr/app:v1" "$plain/$prefix/app:v1"
+    refused_for_quota "$prefix/" ctr images push --plain-http "$plain/$prefix/app:v1"
+done
+ok "a push that exceeds a quota is told why"
 forget_everything
 run ctr images pull --plain-http --all-platforms "$plain/ctr/app:v1"
 equal "digest after a pull" "$(output ctr images ls "name==$plain/ctr/app:v1" | awk 'NR == 2 { print $3 }')" "$index"

@@ -16,7 +16,7 @@ else
     options=(--storage-driver overlay2 --oom-score-adjust=0)
 fi
 need docker dockerd containerd runc
-serve_plain
+serve_plain "$quotas"
 serve_tls
 
 start_dockerd "${options[@]}"
@@ -53,6 +53,13 @@ run docker tag "$plain/docker/app:v1" "$plain/docker/mounted:v1"
 contains "second push" "$(output docker push "$plain/docker/mounted:v1" | sed 's/^[0-9a-f]*: //' | sort -u)" "Mounted from docker/app"
 contains "third push" "$(output docker push "$plain/docker/app:v1" | sed 's/^[0-9a-f]*: //' | sort -u)" "Layer already exists"
 ok "layers mounted from another repository, and found again"
+
+for prefix in full small untagged; do
+    run docker tag "$plain/docker/app:v1" "$plain/$prefix/app:v1"
+    refused_for_quota "$prefix/" docker push "$plain/$prefix/app:v1"
+    run docker rmi "$plain/$prefix/app:v1"
+done
+ok "a push that exceeds a quota is told why"
 
 forget_everything() {
     run docker image prune --all --force

@@ -5,7 +5,7 @@
 . "$(dirname "${BASH_SOURCE[0]}")/../lib.sh"
 isolate "$0" "$@"
 need podman runc
-serve_plain
+serve_plain "$quotas"
 serve_tls
 
 mkdir -p "$HOME/.config/containers" "$work/certs"
@@ -46,6 +46,11 @@ pod import -c 'ENTRYPOINT ["/bin/busybox"]' "$work/rootfs-zstd.tar" localhost/zs
 pod push --tls-verify=false --compression-format zstd localhost/zstd:v1 "$plain/podman/zstd:v1"
 equal "layer type" "$(manifest podman/zstd v1 | jq -r '.layers[0].mediaType')" application/vnd.oci.image.layer.v1.tar+zstd
 ok "push of a built image as OCI, as Docker schema 2, and with zstd"
+
+for prefix in full small untagged; do
+    refused_for_quota "$prefix/" "${podman[@]}" push --tls-verify=false localhost/app:v1 "$plain/$prefix/app:v1"
+done
+ok "a push that exceeds a quota is told why"
 
 for name in app docker zstd; do
     forget_everything

@@ -5,7 +5,7 @@
 . "$(dirname "${BASH_SOURCE[0]}")/../lib.sh"
 isolate "$0" "$@"
 need skopeo
-serve_plain
+serve_plain "$quotas"
 serve_tls
 
 # Policy and registries of the machine have no say.
@@ -41,6 +41,11 @@ equal "media type" "$(manifest skopeo/app docker | jq -r .mediaType)" applicatio
 sk copy --src-tls-verify=false "docker://$plain/skopeo/app:docker" "dir:$work/docker"
 equal "manifest from a folder" "$(digest_of "$work/docker/manifest.json")" "$(manifest_digest skopeo/app docker)"
 ok "copy as a Docker schema 2 image"
+
+for prefix in full small untagged; do
+    refused_for_quota "$prefix/" skopeo copy --all --dest-tls-verify=false "oci:$work/layout:v1" "docker://$plain/$prefix/app:v1"
+done
+ok "a copy that exceeds a quota is told why"
 
 for tag in b a c; do
     sk copy --all --src-tls-verify=false --dest-tls-verify=false "docker://$plain/skopeo/app:v1" "docker://$plain/skopeo/app:$tag"
