@@ -32,11 +32,8 @@ impl<S> Prefixed<S> {
 
     /// Puts back what was read and not used.
     pub(super) fn put_back(&mut self, bytes: Bytes) {
-        if self.prefix.is_empty() {
-            self.prefix = bytes;
-        } else if !bytes.is_empty() {
-            self.prefix = Bytes::from([&bytes[..], &self.prefix[..]].concat());
-        }
+        // Copied: a few bytes, or none, must not keep the whole buffer that they are a part of.
+        self.prefix = Bytes::from([&bytes[..], &self.prefix[..]].concat());
     }
 
     /// Whether something was written since the last flush that succeeded. Who writes here flushes once it has nothing
