@@ -38,6 +38,11 @@ impl Observed {
     ) -> Observed {
         Observed { body, app, entry, in_flight, started, sent_bytes: 0 }
     }
+
+    /// Keeps nothing of the request but copies, for an answer that takes long.
+    pub(crate) fn let_go_of_request(&mut self) {
+        self.entry.let_go_of_request();
+    }
 }
 
 impl http_body::Body for Observed {

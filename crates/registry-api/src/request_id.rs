@@ -29,10 +29,20 @@ impl RequestId {
         RequestId(given.cloned().unwrap_or_else(new))
     }
 
+    /// Shares nothing with the request any more.
+    pub(crate) fn copy(&mut self) {
+        self.0 = copied(&self.0);
+    }
+
     /// For the answer.
     pub(crate) fn header(&self) -> HeaderValue {
         self.0.clone()
     }
+}
+
+/// The same value in memory of its own.
+pub(crate) fn copied(value: &HeaderValue) -> HeaderValue {
+    HeaderValue::from_bytes(value.as_bytes()).expect("a header's value is one")
 }
 
 impl fmt::Display for RequestId {

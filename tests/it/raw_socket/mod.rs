@@ -2,6 +2,7 @@
 
 mod bodies;
 mod heads;
+mod layers;
 mod scarcity;
 mod smuggling;
 mod vanishing;

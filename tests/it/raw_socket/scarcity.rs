@@ -78,7 +78,7 @@ async fn a_reader_that_takes_nothing_of_http2_is_cut_off() {
 #[tokio::test]
 async fn hundreds_of_slow_readers_take_little_memory() {
     const READERS: usize = 200;
-    const GROWTH_BYTES_MAX: u64 = 32 * 1024 * 1024;
+    const GROWTH_BYTES_MAX: u64 = 6 * 1024 * 1024;
     let server = ServerOptions::new().variable("REGISTRY_HTTP_LIMITS_BODYIDLETIMEOUT", "60s").start().await;
     let blob = Content::random(8, 16_000_000);
     server.client().push_blob("slow", &blob).await.unwrap();

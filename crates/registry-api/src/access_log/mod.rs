@@ -8,7 +8,11 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, Uri,
 use time::{OffsetDateTime, format_description::BorrowedFormatItem, macros::format_description};
 
 use self::sink::Sink;
-use crate::{metrics::method_label, receive, request_id::RequestId};
+use crate::{
+    metrics::method_label,
+    receive,
+    request_id::{RequestId, copied},
+};
 
 const TIME: &[BorrowedFormatItem<'_>] =
     format_description!("[day]/[month repr:short]/[year]:[hour]:[minute]:[second] +0000");
@@ -80,6 +84,15 @@ impl Entry {
     pub(crate) fn set_outcome(&mut self, user: Option<String>, status: StatusCode) {
         self.user = user;
         self.status = status;
+    }
+
+    /// Copies what is shared with the request, which otherwise keeps the whole buffer that the request was read into.
+    pub(crate) fn let_go_of_request(&mut self) {
+        self.request_id.copy();
+        self.uri = self.uri.to_string().parse().unwrap_or_default();
+        for header in [&mut self.referer, &mut self.user_agent].into_iter().flatten() {
+            *header = copied(header);
+        }
     }
 
     pub(crate) fn method_label(&self) -> &'static str {
@@ -169,6 +182,7 @@ mod tests {
             .unwrap();
         let mut entry = Entry::begin(&request, None, RequestId::of(request.headers()));
         entry.set_outcome(Some("ann".into()), StatusCode::CREATED);
+        entry.let_go_of_request();
         let mut line = String::new();
         entry.write(&mut line, 12, Duration::from_micros(5012));
         assert!(line.starts_with("192.0.2.7 - ann ["), "{line}");

@@ -13,12 +13,13 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{Request, Response, Version, header};
+use http::{Method, Request, Response, Version, header};
 use http_body::{Frame, SizeHint};
 use hyper::body::Incoming;
 use parking_lot::Mutex;
 use tokio::time::sleep;
 
+use super::handover::{Handover, HyperBody};
 use crate::{observed::Observed, service::Service};
 
 /// The requests of one connection.
@@ -37,9 +38,10 @@ struct Counts {
 }
 
 impl Activity {
-    /// Wraps a service so that its requests count, from their head to the last byte of their answer.
-    pub(super) fn observe(&self, service: Service) -> ObservedService {
-        ObservedService { service, activity: self.clone() }
+    /// Wraps a service so that its requests count, from their head to the last byte of their answer. Large bodies are for
+    /// `handover`, where nothing else is to be done on the connection.
+    pub(super) fn observe(&self, service: Service, handover: Handover) -> ObservedService {
+        ObservedService { service, activity: self.clone(), handover }
     }
 
     /// Completes when no request has been in progress for `limit`, give or take another `limit`: one timer, looked at
@@ -144,10 +146,11 @@ fn leaves_nothing(request: &Request<Incoming>) -> bool {
 pub(super) struct ObservedService {
     service: Service,
     activity: Activity,
+    handover: Handover,
 }
 
 impl hyper::service::Service<Request<Incoming>> for ObservedService {
-    type Response = Response<RunningBody>;
+    type Response = Response<HyperBody>;
     type Error = Infallible;
     type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
 
@@ -156,6 +159,7 @@ impl hyper::service::Service<Request<Incoming>> for ObservedService {
         let service = self.service.clone();
         let is_watched = request.version() == Version::HTTP_2;
         let may_rest = leaves_nothing(&request);
+        let handover = (may_rest && request.method() == Method::GET).then(|| self.handover.clone());
         self.activity.0.may_rest.store(false, Ordering::Relaxed);
         Box::pin(async move {
             let response = service.respond(request).await;
@@ -164,7 +168,11 @@ impl hyper::service::Service<Request<Incoming>> for ObservedService {
             if is_watched {
                 running.note_taken();
             }
-            Ok(response.map(|body| RunningBody { body, running, is_watched }))
+            let response = response.map(|body| RunningBody { body, running, is_watched });
+            Ok(match handover {
+                Some(handover) if !is_last => handover.offer(response),
+                _ => response.map(HyperBody::Here),
+            })
         })
     }
 }
@@ -174,6 +182,13 @@ pub(super) struct RunningBody {
     body: Observed,
     running: Running,
     is_watched: bool,
+}
+
+impl RunningBody {
+    /// Keeps nothing of the request but copies.
+    pub(super) fn let_go_of_request(&mut self) {
+        self.body.let_go_of_request();
+    }
 }
 
 impl http_body::Body for RunningBody {

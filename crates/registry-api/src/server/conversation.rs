@@ -1,11 +1,21 @@
 //! HTTP on one connection.
 //!
-//! A connection over HTTP/1.1 that has nothing to do is put to rest: hyper's part of it, with its buffers of 16 KiB, is
-//! taken down, and made anew when the peer sends something. What is left of an idle connection is its socket and a task of
-//! about a kilobyte.
+//! A connection over HTTP/1.1 that has nothing to do, or nothing but to send a layer, does without hyper: its part of it,
+//! with its buffers of 16 KiB, is taken down, and made anew when the peer sends something. What is left of a connection
+//! that is idle, or whose peer takes a layer slowly, is its socket, its task, and the body that is to be sent.
 
-use std::{future::poll_fn, io, pin::Pin, pin::pin, task::Poll, time::Duration};
+use std::{
+    future::poll_fn,
+    io,
+    pin::{Pin, pin},
+    sync::atomic::Ordering,
+    task::Poll,
+    time::Duration,
+};
 
+use bytes::Buf;
+use http_body::Body;
+use http_body_util::BodyExt;
 use hyper::server::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::{
@@ -16,7 +26,8 @@ use tokio::{
 
 use super::{
     Phase, ServeOptions,
-    activity::{Activity, ObservedService},
+    activity::{Activity, ObservedService, RunningBody},
+    handover::Handover,
     prefixed::Prefixed,
 };
 use crate::service::Service;
@@ -40,9 +51,10 @@ pub(super) struct Conversation<'a> {
     pub(super) phase: watch::Receiver<Phase>,
 }
 
-/// How one stretch of a connection ends.
+/// How one stretch of a connection ends, or its rest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum End {
-    /// There is nothing to do: the connection goes on when the peer sends something.
+    /// The connection goes on: with a rest until the peer sends something, with another stretch after it.
     Rest,
     /// The connection is over.
     Over,
@@ -78,7 +90,7 @@ impl Conversation<'_> {
         tokio::select! {
             is_http2 = stream.is_http2() => Some(if is_http2.ok()? { Version::Http2 } else { Version::Http1 }),
             () = sleep(limit) => None,
-            () = draining(&mut self.phase) => None,
+            () = reached(&mut self.phase, Phase::Draining) => None,
         }
     }
 
@@ -86,34 +98,39 @@ impl Conversation<'_> {
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let activity = Activity::default();
+        let (activity, handover) = (Activity::default(), Handover::default());
         let builder = http1_builder(self.options);
         loop {
-            let service = activity.observe(self.service.clone());
-            let rest = activity.rest_after(REST_AFTER, stream.has_unsent());
+            let service = activity.observe(self.service.clone(), handover.clone());
+            let has_unsent = stream.has_unsent();
+            let rest = activity.rest_after(REST_AFTER, has_unsent.clone());
+            let is_leaving = || handover.is_waiting() && !has_unsent.load(Ordering::Relaxed);
             let connection = builder.serve_connection(TokioIo::new(stream), service);
-            // In a box, so that a connection at rest keeps no room for it.
+            // In a box, so that a connection without it keeps no room for it.
             let mut connection = Box::new(connection);
-            let end = self.stretch(&mut connection, &activity, rest).await;
+            let mut end = self.stretch(&mut connection, &activity, rest, is_leaving).await;
             let parts = connection.into_parts();
             stream = parts.io.into_inner();
-            match end {
-                End::Cut => return,
-                End::Over => return end_stream(stream).await,
-                End::Rest => stream.put_back(parts.read_buf),
+            if end == End::Rest {
+                stream.put_back(parts.read_buf);
+                end = self.rest(&mut stream, handover.take()).await;
             }
-            if !stream.has_prefix() && !self.rest(&mut stream).await {
-                return end_stream(stream).await;
+            match end {
+                End::Rest => {}
+                End::Over => return end_stream(stream).await,
+                End::Cut => return,
             }
         }
     }
 
-    /// Serves until the connection ends or has nothing to do.
+    /// Serves until the connection ends, or hyper has nothing to do for it: since a while, or because what is to be done next
+    /// is done without it.
     async fn stretch<S>(
         &mut self,
         connection: &mut http1::Connection<TokioIo<Prefixed<S>>, ObservedService>,
         activity: &Activity,
         rest: impl Future<Output = ()>,
+        is_leaving: impl Fn() -> bool,
     ) -> End
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
@@ -124,6 +141,7 @@ impl Conversation<'_> {
         loop {
             let go_on = poll_fn(|context| match connection.poll_without_shutdown(context) {
                 Poll::Ready(result) => Poll::Ready(Some(result)),
+                Poll::Pending if is_leaving() => Poll::Ready(None),
                 Poll::Pending if !is_ending && rest.as_mut().poll(context).is_ready() => Poll::Ready(None),
                 Poll::Pending => Poll::Pending,
             });
@@ -133,18 +151,8 @@ impl Conversation<'_> {
                         note(result);
                         return End::Over;
                     }
-                    None => {
-                        end_soon(connection);
-                        match poll_now(connection).await {
-                            Some(Ok(())) => return End::Rest,
-                            Some(result) => {
-                                note(result);
-                                return End::Over;
-                            }
-                            // It had something to do after all, and ends with it.
-                            None => is_ending = true,
-                        }
-                    }
+                    // Hyper has written all that it had, and keeps only what it has read: that can be taken from it.
+                    None => return End::Rest,
                 },
                 () = &mut idle, if !is_ending => {
                     is_ending = true;
@@ -162,14 +170,25 @@ impl Conversation<'_> {
         }
     }
 
-    /// Waits for the peer; `false` if the connection is to end.
-    async fn rest<S: AsyncRead + Unpin>(&mut self, stream: &mut Prefixed<S>) -> bool {
+    /// Does without hyper what is to be done: sends the body of an answer, if there is one, and waits for the peer.
+    async fn rest<S>(&mut self, stream: &mut Prefixed<S>, body: Option<Box<RunningBody>>) -> End
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
+        if let Some(body) = body {
+            tokio::select! {
+                sent = send(stream, body) => if sent.is_err() { return End::Cut },
+                () = reached(&mut self.phase, Phase::Cut) => return End::Cut,
+            }
+        }
         let limit = self.options.limits.idle_timeout;
-        tokio::select! {
+        let has_more = tokio::select! {
+            biased;
+            () = reached(&mut self.phase, Phase::Draining) => false,
             has_more = stream.wait() => has_more.unwrap_or(false),
             () = sleep(limit) => false,
-            () = draining(&mut self.phase) => false,
-        }
+        };
+        if has_more { End::Rest } else { End::Over }
     }
 
     async fn speak_http2<S>(&mut self, stream: Prefixed<S>)
@@ -179,7 +198,7 @@ impl Conversation<'_> {
         let limits = &self.options.limits;
         let activity = Activity::default();
         let builder = http2_builder(self.options);
-        let service = activity.observe(self.service.clone());
+        let service = activity.observe(self.service.clone(), Handover::default());
         let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
         let mut idle = pin!(activity.idle_for(limits.idle_timeout));
         let mut stalled = pin!(activity.stalled_for(limits.stall_timeout));
@@ -219,18 +238,17 @@ where
     Pin::new(connection).graceful_shutdown();
 }
 
-/// What a connection comes to if it is asked once more, without waiting.
-async fn poll_now<S>(
-    connection: &mut http1::Connection<TokioIo<Prefixed<S>>, ObservedService>,
-) -> Option<hyper::Result<()>>
-where
-    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-{
-    poll_fn(|context| match connection.poll_without_shutdown(context) {
-        Poll::Ready(result) => Poll::Ready(Some(result)),
-        Poll::Pending => Poll::Ready(None),
-    })
-    .await
+/// Sends a body as long as it said it would be.
+async fn send<S: AsyncWrite + Unpin>(stream: &mut Prefixed<S>, mut body: Box<RunningBody>) -> io::Result<()> {
+    let mut left_bytes = body.size_hint().lower();
+    while left_bytes > 0 {
+        let Some(frame) = body.frame().await else { return Err(io::ErrorKind::UnexpectedEof.into()) };
+        let Ok(bytes) = frame?.into_data() else { continue };
+        let mut bytes = bytes.take(usize::try_from(left_bytes).unwrap_or(usize::MAX));
+        left_bytes -= bytes.remaining() as u64;
+        stream.write_all_buf(&mut bytes).await?;
+    }
+    stream.flush().await
 }
 
 async fn end_stream<S: AsyncWrite + Unpin>(mut stream: Prefixed<S>) {
@@ -246,10 +264,10 @@ async fn changed(phase: &mut watch::Receiver<Phase>) -> Phase {
     }
 }
 
-/// Completes when no more requests are to begin.
-async fn draining(phase: &mut watch::Receiver<Phase>) {
+/// Completes in that phase, and in those after it.
+async fn reached(phase: &mut watch::Receiver<Phase>, wanted: Phase) {
     // Without a sender nobody waits for this connection.
-    let _ = phase.wait_for(|phase| *phase != Phase::Serving).await;
+    let _ = phase.wait_for(|phase| *phase >= wanted).await;
 }
 
 fn http1_builder(options: &ServeOptions) -> http1::Builder {

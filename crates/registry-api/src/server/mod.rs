@@ -2,6 +2,7 @@
 
 mod activity;
 mod conversation;
+mod handover;
 mod listener;
 mod prefixed;
 mod stalling;
@@ -123,7 +124,7 @@ pub async fn serve(
 const SAVE_LIMIT: Duration = Duration::from_secs(10);
 
 /// What the connections are to do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Phase {
     Serving,
     /// Finish what runs, begin nothing.

@@ -41,16 +41,15 @@ impl<S> Prefixed<S> {
     pub(super) fn has_unsent(&self) -> Arc<AtomicBool> {
         self.has_unsent.clone()
     }
-
-    /// Whether something was put back.
-    pub(super) fn has_prefix(&self) -> bool {
-        !self.prefix.is_empty()
-    }
 }
 
 impl<S: AsyncRead + Unpin> Prefixed<S> {
     /// Waits until the peer sends something, holding no buffer meanwhile, and keeps it. `false` at the end of what it sends.
+    /// What was put back counts as sent.
     pub(super) async fn wait(&mut self) -> io::Result<bool> {
+        if !self.prefix.is_empty() {
+            return Ok(true);
+        }
         poll_fn(|context| self.poll_more(context, 1)).await
     }
 
@@ -173,9 +172,10 @@ mod tests {
         let mut stream = Prefixed::new(tokio_test_stream(b"cd"));
         assert!(stream.wait().await.unwrap());
         stream.put_back(Bytes::from_static(b"ab"));
+        assert!(stream.wait().await.unwrap());
         let mut read = String::new();
         stream.read_to_string(&mut read).await.unwrap();
         assert_eq!(read, "abcd");
-        assert!(!stream.has_prefix() && !stream.wait().await.unwrap());
+        assert!(!stream.wait().await.unwrap());
     }
 }
