@@ -14,7 +14,7 @@ Usage: benches/run [options]
 
 Options:
   --short                a form of every scenario that takes seconds: it checks every answer, its figures say little
-  --only <scenario>,…    pull, lookup, push, push-small, shared, pages, start, connections, huge, s3
+  --only <scenario>,…    pull, lookup, push, push-small, shared, pages, start, connections, huge, s3, collect
   --case <text>          only loads whose name contains this
   --alone                this registry alone: for profiling
   --rounds <n>           rounds of each load, of which the best counts (default 3)
@@ -62,6 +62,10 @@ pub(crate) struct Scale {
     /// How long slow clients read.
     pub(crate) slow: Duration,
     pub(crate) huge_bytes: u64,
+    /// Images among which some are deleted.
+    pub(crate) few_images: usize,
+    pub(crate) many_images: usize,
+    pub(crate) deleted_images: usize,
     /// Each of the many uploads at once to an object store.
     pub(crate) many_bytes: u64,
 }
@@ -76,6 +80,9 @@ const FULL: Scale = Scale {
     connections: 5000,
     slow: Duration::from_secs(15),
     huge_bytes: 20 << 30,
+    few_images: 10_000,
+    many_images: 100_000,
+    deleted_images: 1000,
     many_bytes: 1 << 30,
 };
 
@@ -89,6 +96,9 @@ const SHORT: Scale = Scale {
     connections: 100,
     slow: Duration::from_secs(3),
     huge_bytes: 64 << 20,
+    few_images: 200,
+    many_images: 1000,
+    deleted_images: 50,
     many_bytes: 16 << 20,
 };
 

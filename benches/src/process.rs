@@ -95,6 +95,12 @@ impl Process {
         self.keep_peak()
     }
 
+    /// The peak of a process that somebody else started; none if it has ended.
+    pub(crate) fn peak_of(pid: u32) -> Option<u64> {
+        let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+        kilobytes(&status, "VmHWM:").ok().map(|peak| peak * 1024)
+    }
+
     fn keep_peak(&self) -> Result<u64> {
         let now = self.memory()?.peak_bytes;
         let mut peak = self.peak_bytes.lock().unwrap_or_else(PoisonError::into_inner);

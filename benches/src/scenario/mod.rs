@@ -1,5 +1,6 @@
 //! What is measured, one module for each kind of work.
 
+mod collect;
 mod connections;
 mod huge;
 mod lookup;
@@ -37,10 +38,12 @@ pub(crate) enum Scenario {
     Huge,
     /// Pushes and pulls with the bytes in an object store.
     S3,
+    /// Collecting what was deleted, among few and among many images.
+    Collect,
 }
 
 impl Scenario {
-    pub(crate) const ALL: [Scenario; 10] = [
+    pub(crate) const ALL: [Scenario; 11] = [
         Scenario::Pull,
         Scenario::Lookup,
         Scenario::Push,
@@ -51,6 +54,7 @@ impl Scenario {
         Scenario::Connections,
         Scenario::Huge,
         Scenario::S3,
+        Scenario::Collect,
     ];
 
     pub(crate) fn name(self) -> &'static str {
@@ -65,6 +69,7 @@ impl Scenario {
             Scenario::Connections => "connections",
             Scenario::Huge => "huge",
             Scenario::S3 => "s3",
+            Scenario::Collect => "collect",
         }
     }
 
@@ -80,6 +85,7 @@ impl Scenario {
             Scenario::Connections => connections::run(bench),
             Scenario::Huge => huge::run(bench),
             Scenario::S3 => s3::run(bench),
+            Scenario::Collect => collect::run(bench),
         }
     }
 }

@@ -16,6 +16,8 @@ pub(crate) struct OurOptions<'a> {
     pub(crate) address: Option<SocketAddr>,
     /// Does not wait until it answers.
     pub(crate) is_timed: bool,
+    /// With this file; the address is changed all the same.
+    pub(crate) configuration: Option<&'a Path>,
     /// Keeps bytes there, and the database in the folder.
     pub(crate) bucket: Option<&'a Bucket>,
     /// Without the journal of the database in the bucket.
@@ -32,6 +34,7 @@ impl Server {
             &programs.ours,
             |command| {
                 command.arg("serve");
+                command.args(options.configuration);
                 command.env("REGISTRY_HTTP_ADDR", address.to_string());
                 match options.bucket {
                     None => drop(command.env("REGISTRY_STORAGE_FILESYSTEM_ROOTDIRECTORY", &data)),

@@ -1,6 +1,8 @@
 //! A registry that many have pushed to for years, made in seconds: rows are written straight into the database, whose schema
 //! the server itself has made. Bytes of blobs are not there; nothing asks for them.
 
+pub(crate) mod images;
+
 use std::{fs, path::Path};
 
 use anyhow::{Context, Result};
