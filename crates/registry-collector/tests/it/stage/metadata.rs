@@ -10,8 +10,8 @@ use registry_digest::Digest;
 use registry_metadata::{
     Blob, ClaimedUpload, CollectRules, Collected, DeletedRepository, FinishUpload, Image, ImagePage,
     ImagePosition, Kept, ManifestPosition, MetadataError, MetadataStore, NewUpload, Preview, Pull, Purpose,
-    PutManifest, QueuePosition, Reclaim, Restored, Result, StoredManifest, StoredObject, TagChange, Trashed,
-    UnknownObject, UploadStatus, Verdict,
+    PutManifest, QueuePosition, QuotaUsage, Reclaim, Restored, Result, StoredManifest, StoredObject,
+    TagChange, Trashed, UnknownObject, UploadStatus, Verdict,
 };
 use registry_types::{Descriptor, Location, Reference, RepositoryName, RepositorySet, Tag, UploadId};
 
@@ -306,5 +306,8 @@ metadata_store! {
     async fn expire_image(&self, repository: &RepositoryName, image: &Image, actor: &str) -> Result<bool>;
     async fn record_pulls(&self, pulls: &[Pull]) -> Result<()>;
     async fn claim_sweep(&self, interval: Duration) -> Result<bool>;
+    async fn begin_quotas(&self) -> Result<()>;
+    async fn recount_quotas(&self) -> Result<()>;
+    async fn quota_usage(&self) -> Result<Vec<QuotaUsage>>;
     async fn reclaimed(&self, location: &Location) -> Result<()>;
 }
