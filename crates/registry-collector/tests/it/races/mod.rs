@@ -2,12 +2,12 @@
 //!
 //! | Race | Where |
 //! |---|---|
-//! | 1–13, 15, 18 | here, by number |
+//! | 1–13, 15, 18, 21 | here, by number |
 //! | 14, pages with inserts between them | the metadata's contract, `tags_between_pages_do_no_harm`; over HTTP, `pages_stay_whole_while_tags_come_and_go` |
 //! | 16, a cache filled against its eviction; 17, a node with a stale cache | nothing is cached: membership, tags and manifests are read from the database, and the contract's races go through two connections to it |
 //! | 19, an older database over a newer store, and the reverse | `sweep::a_database_that_is_older_than_the_store_is_not_swept`; `fsck::bytes_that_are_missing_are_hidden_and_heal_when_they_are_pushed_again` |
 //! | 20, a quota counted when a commit aborts | there are no quotas yet |
-//! | 21, unlink against open on a file system | the store's contract, run over files: `an_opened_object_outlives_its_removal` |
+//! | 21, on a file system: unlink against open | the store's contract, run over files: `an_opened_object_outlives_its_removal` |
 
 mod blobs;
 mod manifests;
@@ -20,7 +20,7 @@ use registry_storage::BlobStore;
 use registry_types::RepositoryName;
 
 use crate::{
-    stage::{Fate, Stage, image, sweep},
+    stage::{Client, Fate, Stage, image, sweep},
     world::DAY,
 };
 
@@ -152,4 +152,24 @@ async fn race_18_an_upload_is_completed_after_it_was_given_up() {
         }
         nothing_but(&stage, 0).await;
     }
+}
+
+#[tokio::test]
+async fn race_21_bytes_go_while_somebody_is_about_to_read_them() {
+    let mut stage = Stage::new(options());
+    let client = stage.client();
+    let blob = client.push_blob(&a(), b"content").await.unwrap();
+    let read = async move |client: Client| client.read(&a(), &blob).await.unwrap();
+    let mut reader = stage.actor("reader", read).await;
+    reader.until("open").await;
+    client.metadata.delete_blob(&a(), &blob).await.unwrap();
+    stage.collect().await;
+    stage.world.clock.advance(stage.options.read_grace - Duration::from_millis(1));
+    stage.collect().await;
+    reader.rest().await;
+    stage.check().await.unwrap();
+    assert_eq!(stored(&stage).await, 1);
+    stage.world.clock.advance(Duration::from_millis(1));
+    stage.collect().await;
+    assert_eq!(stored(&stage).await, 0);
 }

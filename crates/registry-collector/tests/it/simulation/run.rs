@@ -14,6 +14,10 @@ use crate::stage::{Actor, Fate, Stage, arrive, sweep};
 const STEPS: usize = 800;
 const ACTORS_MAX: usize = 6;
 
+/// How often in a hundred times somebody may do more than one step, and how many.
+const FAR_PERCENT: usize = 15;
+const FAR_STEPS_MAX: usize = 40;
+
 /// How often in a hundred times a request does not go as it should.
 const TROUBLE_PERCENT: usize = 4;
 
@@ -57,9 +61,6 @@ impl Run {
             _ if self.actors.is_empty() => self.somebody_comes().await,
             9..=25 if self.actors.len() < ACTORS_MAX => self.somebody_comes().await,
             _ => self.somebody_goes_on().await,
-        }
-        if self.stage.ledger.lock().unwrap().is_suspicious {
-            self.check().await;
         }
     }
 
@@ -122,15 +123,27 @@ impl Run {
         if !self.random.percent(pace) {
             return;
         }
+        // Now and then somebody gets far while all others stand still.
+        let steps = if self.random.percent(FAR_PERCENT) { self.random.below(FAR_STEPS_MAX) } else { 1 };
+        for _ in 0..steps {
+            self.step(which).await;
+            if self.actors[which].0.is_over() {
+                self.actors.remove(which);
+                return;
+            }
+        }
+    }
+
+    async fn step(&mut self, which: usize) {
         let waits_for = self.actors[which].0.waits_for();
         let request = self.random.below(waits_for.len());
         let fate = self.fate(waits_for[request]);
         let (actor, _) = &mut self.actors[which];
         actor.step(request, fate).await;
-        let (name, is_over) = (actor.name, actor.is_over());
+        let name = actor.name;
         self.tell(format!("{name}: {} {fate:?}", waits_for[request]));
-        if is_over {
-            self.actors.remove(which);
+        if self.stage.ledger.lock().unwrap().is_suspicious {
+            self.check().await;
         }
     }
 
