@@ -51,10 +51,7 @@ impl Handover {
 }
 
 /// A body as hyper sees it.
-#[expect(
-    clippy::large_enum_variant,
-    reason = "one for each answer under way; a box would be an allocation for each"
-)]
+#[expect(clippy::large_enum_variant, reason = "the large one is the usual one")]
 pub(super) enum HyperBody {
     /// To be sent by hyper.
     Here(RunningBody),
