@@ -137,7 +137,7 @@ fn configuration(data: &Path) -> Result<String> {
         "version: 0.1
 storage: {{filesystem: {{rootdirectory: '{root}'}}, delete: {{enabled: true}}}}
 http: {{addr: '127.0.0.1:0'}}
-gc: {{enabled: false, lease: {}s, undelete_window: 0s, grace: 0s}}
+gc: {{enabled: false, lease: {}s, undelete_window: 0s, grace: 0s, rate: {{candidates: 0, deletes: 0}}}}
 ",
         LEASE.as_secs()
     ))
