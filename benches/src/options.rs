@@ -151,7 +151,7 @@ impl Options {
         self.is_short = true;
         self.rounds = 1;
         self.window = Window { warmup: Duration::from_millis(50), length: Duration::from_millis(250) };
-        self.time_max = Duration::from_secs(85);
+        self.time_max = Duration::from_secs(5 * 60);
         self.scale = SHORT;
     }
 }
