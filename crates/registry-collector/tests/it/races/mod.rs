@@ -6,7 +6,7 @@
 //! | 14, pages with inserts between them | the metadata's contract, `tags_between_pages_do_no_harm`; over HTTP, `pages_stay_whole_while_tags_come_and_go` |
 //! | 16, a cache filled against its eviction; 17, a node with a stale cache | nothing is cached: membership, tags and manifests are read from the database, and the contract's races go through two connections to it |
 //! | 19, an older database over a newer store, and the reverse | `sweep::a_database_that_is_older_than_the_store_is_not_swept`; `fsck::bytes_that_are_missing_are_hidden_and_heal_when_they_are_pushed_again` |
-//! | 20, a quota counted when a commit aborts | there are no quotas yet |
+//! | 20, a quota counted when a commit aborts | `race_20_…` of the contract of metadata, `registry-metadata/src/contract/quotas.rs` |
 //! | 21, on a file system: unlink against open | the store's contract, run over files: `an_opened_object_outlives_its_removal` |
 
 mod blobs;
