@@ -81,6 +81,38 @@ async fn a_registry_that_stops_sends_its_layers_to_the_end() {
     tokio::time::timeout(Duration::from_secs(5), stop).await.unwrap().unwrap();
 }
 
+/// The last piece of a layer may wait in a buffer when the registry is told to stop. Connections that end with their answer are
+/// served by hyper alone.
+#[tokio::test]
+async fn a_registry_that_stops_sends_the_last_piece_too() {
+    const READERS: usize = 16;
+    let serve = ServeOptions { drain: Duration::from_secs(20), ..ServeOptions::default() };
+    let registry = TestRegistry::on_disk(|builder| builder.serve_options(serve)).await;
+    let (layer, path) = pushed(&registry, 35).await;
+    let mut readers = Vec::new();
+    for index in 0..READERS {
+        let mut connection = RawConnection::open_narrow(registry.address()).await.unwrap();
+        connection
+            .send(format!("GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n"))
+            .await
+            .unwrap();
+        // Each stops at another place.
+        let mut received = Vec::new();
+        while received.len() < index * LAYER_BYTES / READERS {
+            received.extend(connection.some().await);
+        }
+        readers.push((connection, received));
+    }
+    tokio::time::sleep(A_WHILE).await;
+    let stop = tokio::spawn(registry.stop());
+    tokio::time::sleep(A_WHILE).await;
+    for (mut connection, mut received) in readers {
+        received.extend(connection.rest().await);
+        assert!(received.ends_with(&layer.bytes[1_000_000..]), "{} bytes came", received.len());
+    }
+    tokio::time::timeout(Duration::from_secs(5), stop).await.unwrap().unwrap();
+}
+
 #[tokio::test]
 async fn what_was_sent_of_a_layer_is_counted() {
     let registry = TestRegistry::on_disk(|builder| builder).await;

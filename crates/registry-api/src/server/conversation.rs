@@ -108,16 +108,17 @@ impl Conversation<'_> {
             let connection = builder.serve_connection(TokioIo::new(stream), service);
             // In a box, so that a connection without it keeps no room for it.
             let mut connection = Box::new(connection);
-            let mut end = self.stretch(&mut connection, &activity, rest, is_leaving).await;
+            match self.stretch(&mut connection, &activity, rest, is_leaving).await {
+                End::Rest => {}
+                // Hyper has sent all that it had, and ended the stream.
+                End::Over | End::Cut => return,
+            }
             let parts = connection.into_parts();
             stream = parts.io.into_inner();
-            if end == End::Rest {
-                stream.put_back(parts.read_buf);
-                end = self.rest(&mut stream, handover.take()).await;
-            }
-            match end {
+            stream.put_back(parts.read_buf);
+            match self.rest(&mut stream, handover.take()).await {
                 End::Rest => {}
-                End::Over => return end_stream(stream).await,
+                End::Over => return self.end_stream(stream).await,
                 End::Cut => return,
             }
         }
@@ -139,7 +140,9 @@ impl Conversation<'_> {
         let mut rest = pin!(rest);
         let mut is_ending = false;
         loop {
-            let go_on = poll_fn(|context| match connection.poll_without_shutdown(context) {
+            // Polled to its end, which is behind the last byte in the socket and the stream ended. Hyper can be done before
+            // that, with an answer still in its buffer, and `poll_without_shutdown` would say so.
+            let go_on = poll_fn(|context| match Pin::new(&mut *connection).poll(context) {
                 Poll::Ready(result) => Poll::Ready(Some(result)),
                 Poll::Pending if is_leaving() => Poll::Ready(None),
                 Poll::Pending if !is_ending && rest.as_mut().poll(context).is_ready() => Poll::Ready(None),
@@ -177,7 +180,10 @@ impl Conversation<'_> {
     {
         if let Some(body) = body {
             tokio::select! {
-                sent = send(stream, body) => if sent.is_err() { return End::Cut },
+                sent = send(stream, body) => if let Err(error) = sent {
+                    note_broken(&error);
+                    return End::Cut;
+                },
                 () = reached(&mut self.phase, Phase::Cut) => return End::Cut,
             }
         }
@@ -189,6 +195,14 @@ impl Conversation<'_> {
             () = sleep(limit) => false,
         };
         if has_more { End::Rest } else { End::Over }
+    }
+
+    async fn end_stream<S: AsyncWrite + Unpin>(&mut self, mut stream: Prefixed<S>) {
+        tokio::select! {
+            // The peer may have gone already.
+            _ = stream.shutdown() => {}
+            () = reached(&mut self.phase, Phase::Cut) => {}
+        }
     }
 
     async fn speak_http2<S>(&mut self, stream: Prefixed<S>)
@@ -251,9 +265,15 @@ async fn send<S: AsyncWrite + Unpin>(stream: &mut Prefixed<S>, mut body: Box<Run
     stream.flush().await
 }
 
-async fn end_stream<S: AsyncWrite + Unpin>(mut stream: Prefixed<S>) {
-    // The peer may have gone already.
-    let _: io::Result<()> = stream.shutdown().await;
+/// An answer ended before its end: for a peer that is gone that is nothing, for a file that is too short it is.
+fn note_broken(error: &io::Error) {
+    use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, NotConnected, TimedOut, WriteZero};
+    let is_peers = [BrokenPipe, ConnectionAborted, ConnectionReset, NotConnected, TimedOut, WriteZero];
+    if is_peers.contains(&error.kind()) {
+        tracing::debug!("an answer ended early: {error}");
+    } else {
+        tracing::error!("an answer broke off: {error}");
+    }
 }
 
 /// What the connections are to do now. Once nobody can tell any more they are cut.
@@ -265,7 +285,7 @@ async fn changed(phase: &mut watch::Receiver<Phase>) -> Phase {
 }
 
 /// Completes in that phase, and in those after it.
-async fn reached(phase: &mut watch::Receiver<Phase>, wanted: Phase) {
+pub(super) async fn reached(phase: &mut watch::Receiver<Phase>, wanted: Phase) {
     // Without a sender nobody waits for this connection.
     let _ = phase.wait_for(|phase| *phase >= wanted).await;
 }

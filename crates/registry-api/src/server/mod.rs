@@ -170,18 +170,29 @@ impl Connection {
         // In boxes of their own: a connection without TLS does not keep room for one with it.
         match self.options.tls.clone() {
             None => Box::pin(self.speak_http(stream, Version::Either)).await,
-            Some(tls) => match timeout(limits.head_timeout, Box::pin(tls.acceptor().accept(stream))).await {
-                Ok(Ok(stream)) => {
-                    let version = match stream.get_ref().1.alpn_protocol() {
-                        Some(b"h2") => Version::Http2,
-                        Some(_) => Version::Http1,
-                        None => Version::Either,
-                    };
-                    Box::pin(self.speak_http(stream, version)).await;
+            Some(tls) => {
+                match self.shake_hands(limits.head_timeout, Box::pin(tls.acceptor().accept(stream))).await {
+                    Some(Ok(stream)) => {
+                        let version = match stream.get_ref().1.alpn_protocol() {
+                            Some(b"h2") => Version::Http2,
+                            Some(_) => Version::Http1,
+                            None => Version::Either,
+                        };
+                        Box::pin(self.speak_http(stream, version)).await;
+                    }
+                    Some(Err(error)) => tracing::debug!("TLS handshake failed: {error}"),
+                    None => tracing::debug!("TLS handshake took too long"),
                 }
-                Ok(Err(error)) => tracing::debug!("TLS handshake failed: {error}"),
-                Err(_) => tracing::debug!("TLS handshake took too long"),
-            },
+            }
+        }
+    }
+
+    /// Waits for the handshake of a peer; not for one that is slow, and not while the registry stops.
+    async fn shake_hands<T>(&self, limit: Duration, handshake: impl Future<Output = T>) -> Option<T> {
+        let mut phase = self.phase.clone();
+        tokio::select! {
+            done = timeout(limit, handshake) => done.ok(),
+            () = conversation::reached(&mut phase, Phase::Draining) => None,
         }
     }
 
