@@ -20,7 +20,7 @@ pub struct CollectorOptions {
     pub candidates_per_second: u32,
     /// How many objects a second it deletes; zero is as many as it can. 200.
     pub deletes_per_second: u32,
-    /// How many objects it deletes at once. 8.
+    /// How many objects it deletes at once: so many rows go with one commit. 32.
     pub deletes_at_once: usize,
 }
 
@@ -31,7 +31,7 @@ impl Default for CollectorOptions {
             batch: 16,
             candidates_per_second: 1000,
             deletes_per_second: 200,
-            deletes_at_once: 8,
+            deletes_at_once: 32,
         }
     }
 }

@@ -9,7 +9,7 @@ const MIB: u64 = 1024 * 1024;
 const CHUNK_BYTES_MIN: u64 = 5 * MIB;
 const CHUNK_BYTES_DEFAULT: u64 = 16 * MIB;
 const CHUNK_BYTES_MAX: u64 = 1024 * MIB;
-const UPLOAD_MEMORY_BYTES_DEFAULT: u64 = 64 * MIB;
+const UPLOAD_MEMORY_BYTES_DEFAULT: u64 = 48 * MIB;
 const UPLOAD_MEMORY_BYTES_MAX: u64 = 1024 * 1024 * MIB;
 
 /// What all object stores have in common.
@@ -19,7 +19,7 @@ pub struct Bucket {
     pub root: String,
     /// How large a part of an upload is; 16 MiB by default. Key `chunksize`.
     pub chunk_bytes: u64,
-    /// How much of uploads may be in memory, for all together; 64 MiB by default. Key `uploadmemory`.
+    /// How much of uploads may be in memory, for all together; 48 MiB by default. Key `uploadmemory`.
     pub upload_memory_bytes: u64,
     /// The folder for what can not be in a bucket: the database, unless `metadata.sqlite.path` says otherwise.
     pub folder: PathBuf,

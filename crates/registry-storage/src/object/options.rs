@@ -9,7 +9,7 @@ pub struct ObjectOptions {
     pub prefix: String,
     /// How many bytes a part has, as long as memory is not scarce; at least 5 MiB. 16 MiB.
     pub part_bytes: usize,
-    /// How much memory all uploads together may fill with bytes that are not stored yet; at least two parts. 64 MiB.
+    /// How much memory all uploads together may fill with bytes that are not stored yet; at least two parts. 48 MiB.
     pub upload_memory_bytes: usize,
     /// Up to how many bytes an upload's tail is kept in its state, which saves three requests. 16 KiB.
     pub inline_bytes: usize,
@@ -25,7 +25,7 @@ impl Default for ObjectOptions {
         ObjectOptions {
             prefix: String::new(),
             part_bytes: 16 * MIB,
-            upload_memory_bytes: 64 * MIB,
+            upload_memory_bytes: 48 * MIB,
             inline_bytes: 16 * 1024,
             signed_url_lifetime: Duration::from_secs(20 * 60),
             access: Access::Serve,
