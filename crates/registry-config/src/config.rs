@@ -15,7 +15,7 @@ use crate::node::Node;
 use crate::problem::Problems;
 use crate::quota::Quota;
 use crate::retention::Retention;
-use crate::safety;
+use crate::safety::{self, Safety};
 use crate::storage::Storage;
 use crate::unknown;
 use crate::validation::Validation;
@@ -44,6 +44,8 @@ pub struct Config {
     pub immutable_tags: Vec<ImmutableTags>,
     /// What groups of repositories may hold. Key `quotas`.
     pub quotas: Vec<Quota>,
+    /// What is done about what is open to others. Key `safety`.
+    pub safety: Safety,
 }
 
 /// Tags that are never moved or deleted: those that one pattern of each list means. Key `tags.immutable[]`.
@@ -126,6 +128,7 @@ impl Config {
                 .map(ImmutableTags::read)
                 .collect(),
             quotas: Quota::read_all(&root.get("quotas")),
+            safety: Safety::read(&root.get("safety")),
             http,
         }
     }

@@ -1,7 +1,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use registry_types::MANIFEST_BYTES_MAX;
+use registry_types::{MANIFEST_BYTES_MAX, Network};
 
 use crate::address::TcpAddress;
 use crate::field::{Field, quoted};
@@ -38,6 +38,11 @@ pub struct Http {
     pub h2c: bool,
     /// What a peer may take.
     pub limits: Limits,
+    /// Names under which clients may reach the registry, beside that of `host`: each in lower case, without a port. Key
+    /// `hosts`.
+    pub hosts: Vec<String>,
+    /// The proxies whose forwarded headers count for limits, audit and redirects. Key `trustedproxies`.
+    pub trusted_proxies: Vec<Network>,
 }
 
 /// What is listened on.
@@ -76,6 +81,9 @@ pub struct Limits {
     /// What clients are told that the chunks of an upload should have at least; 0, the default, tells them nothing. Key
     /// `chunkminbytes`.
     pub chunk_bytes_min: u64,
+    /// How many connections one address may hold, also a loopback or private one; by default public addresses have a share
+    /// of `connections` and others no bound of their own. Key `peraddress`.
+    pub per_address: Option<usize>,
 }
 
 impl Http {
@@ -95,6 +103,8 @@ impl Http {
             http2: !http.get("http2").get("disabled").flag(false),
             h2c: http.get("h2c").get("enabled").flag(true),
             limits: Limits::read(&http.get("limits")),
+            hosts: hosts(&http.get("hosts")),
+            trusted_proxies: networks(&http.get("trustedproxies")),
             listen,
             host,
         }
@@ -132,6 +142,20 @@ fn host(field: &Field<'_>) -> Option<String> {
     field.parse("a URL such as https://registry.example.com", |text| {
         is_web_url(text).then(|| text.trim_end_matches('/').to_owned())
     })
+}
+
+fn hosts(field: &Field<'_>) -> Vec<String> {
+    let expected = "the name of a host without a port, such as registry.example.com";
+    let parse = |text: &str| {
+        let address = TcpAddress::parse(&format!("{text}:443"))?;
+        (!address.host.is_empty()).then(|| address.host.to_ascii_lowercase())
+    };
+    field.items().iter().filter_map(|item| item.parse(expected, parse)).collect()
+}
+
+fn networks(field: &Field<'_>) -> Vec<Network> {
+    let expected = "a network such as 10.0.0.0/8";
+    field.items().iter().filter_map(|item| item.parse(expected, |text| text.parse().ok())).collect()
 }
 
 /// Whether it is `http://` or `https://`, a host with perhaps a port, perhaps a path, and nothing else.
@@ -210,6 +234,10 @@ impl Limits {
             usize::try_from(bytes).unwrap_or(most)
         };
         let connections = limits.get("connections").integer(10_000, 1..=1_000_000);
+        let peraddress = limits.get("peraddress");
+        let per_address = peraddress
+            .is_set()
+            .then(|| usize::try_from(peraddress.integer(0, 1..=1_000_000)).unwrap_or(usize::MAX));
         Limits {
             header_bytes: size("headerbytes", 64 << 10, 8 << 10, 1 << 20),
             header_timeout: limits.get("headertimeout").duration(30 * SECOND, SECOND),
@@ -218,6 +246,7 @@ impl Limits {
             connections: usize::try_from(connections).unwrap_or(usize::MAX),
             manifest_bytes: size("manifestbytes", MANIFEST_BYTES_MAX, 1 << 10, MANIFEST_BYTES_MAX),
             chunk_bytes_min: size("chunkminbytes", 0, 0, 1 << 30) as u64,
+            per_address,
         }
     }
 }

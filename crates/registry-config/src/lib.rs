@@ -86,6 +86,7 @@ pub use metadata::{Metadata, Postgresql};
 pub use problem::{Problem, Problems};
 pub use quota::Quota;
 pub use retention::Retention;
+pub use safety::Safety;
 pub use secret::Secret;
 pub use storage::{Driver, Durability, Redirect, Storage, UploadPurging};
 pub use tls::{Certificate, ClientCertificateMode, ClientCertificates, Tls, TlsVersion};

@@ -6,6 +6,22 @@ use crate::field::Field;
 use crate::http::Listen;
 use crate::tls::ClientCertificateMode;
 
+/// What the registry does about what is open to everybody who reaches it. Key `safety`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Safety {
+    /// It serves, and the log says what is open and which key closes it. The default.
+    #[default]
+    Warn,
+    /// It does not start before the configuration says that this is meant.
+    Strict,
+}
+
+impl Safety {
+    pub(crate) fn read(field: &Field<'_>) -> Safety {
+        field.choice(&[("warn", Safety::Warn), ("strict", Safety::Strict)]).unwrap_or_default()
+    }
+}
+
 /// Refuses what others on the network could abuse, unless the configuration says that it is meant.
 pub(crate) fn check(config: &Config, root: &Field<'_>) {
     let Listen::Tcp(address) = &config.http.listen else { return };

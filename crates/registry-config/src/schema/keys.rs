@@ -44,6 +44,7 @@ pub(crate) const ROOT: &[Key] = &[
     key("gc", Growing(GC)),
     key("retention", Section(RETENTION)),
     key("quotas", Sections(&[scalar("prefix"), scalar("bytes"), scalar("tags")])),
+    scalar("safety"),
 ];
 
 const GC: &[Key] = &[
@@ -209,6 +210,8 @@ const HTTP: &[Key] = &[
     key("h2c", Section(&[scalar("enabled")])),
     scalar("insecure"),
     key("limits", Section(LIMITS)),
+    key("hosts", Scalars),
+    key("trustedproxies", Scalars),
 ];
 
 const TLS: &[Key] = &[
@@ -232,6 +235,7 @@ const LIMITS: &[Key] = &[
     scalar("connections"),
     scalar("manifestbytes"),
     scalar("chunkminbytes"),
+    scalar("peraddress"),
 ];
 
 const HEALTH: &[Key] = &[

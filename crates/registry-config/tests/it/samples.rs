@@ -202,7 +202,10 @@ fn a_registry_on_the_network_with_everything_set() {
             connections: 500,
             manifest_bytes: 1 << 20,
             chunk_bytes_min: 5 << 20,
+            per_address: Some(64),
         },
+        hosts: vec!["registry.example.com".into(), "10.0.0.7".into()],
+        trusted_proxies: vec!["10.0.0.0/8".parse().unwrap()],
     };
     assert_eq!(http, &expected_http);
     assert_eq!(health.files[0].file, "/run/unwell");
