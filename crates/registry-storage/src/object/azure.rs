@@ -7,6 +7,7 @@ use object_store::azure::{MicrosoftAzure, MicrosoftAzureBuilder};
 use super::{
     ObjectBlobStore, ObjectOptions, Secret,
     backend::Backend,
+    checked,
     connector::{CompleteIfAbsent, Connector, retries},
     requests::Requests,
 };
@@ -54,6 +55,19 @@ impl ObjectBlobStore {
     /// # Errors
     /// As [`open_s3`](Self::open_s3).
     pub async fn open_azure(options: &AzureOptions) -> Result<ObjectBlobStore, StorageError> {
+        checked::name("the account", &options.account)?;
+        checked::name("the container", &options.container)?;
+        if let AzureCredentials::ClientSecret { client_id, tenant_id, .. } = &options.credentials {
+            checked::name("the application's id", client_id)?;
+            checked::name("the tenant's id", tenant_id)?;
+        }
+        if let Some(endpoint) = &options.endpoint {
+            checked::endpoint("the account's URL", endpoint)?;
+        }
+        checked::guarded(Self::open_checked_azure(options)).await
+    }
+
+    async fn open_checked_azure(options: &AzureOptions) -> Result<ObjectBlobStore, StorageError> {
         let requests = Arc::new(Requests::default());
         let connector =
             Connector::new(CompleteIfAbsent::Unsupported, None, options.skip_verify, requests.clone())?;

@@ -7,6 +7,7 @@ use object_store::gcp::{GoogleCloudStorage, GoogleCloudStorageBuilder};
 use super::{
     ObjectBlobStore, ObjectOptions, Secret,
     backend::Backend,
+    checked,
     connector::{CompleteIfAbsent, Connector, retries},
     requests::Requests,
 };
@@ -48,6 +49,14 @@ impl ObjectBlobStore {
     /// # Errors
     /// As [`open_s3`](Self::open_s3).
     pub async fn open_gcs(options: &GcsOptions) -> Result<ObjectBlobStore, StorageError> {
+        checked::name("the bucket", &options.bucket)?;
+        if let Some(endpoint) = &options.endpoint {
+            checked::endpoint("the endpoint", endpoint)?;
+        }
+        checked::guarded(Self::open_checked_gcs(options)).await
+    }
+
+    async fn open_checked_gcs(options: &GcsOptions) -> Result<ObjectBlobStore, StorageError> {
         let requests = Arc::new(Requests::default());
         let connector = Connector::new(
             CompleteIfAbsent::IfGenerationMatch,

@@ -5,6 +5,7 @@ mod azure;
 mod backend;
 mod budget;
 mod buffer;
+mod checked;
 mod connector;
 mod failure;
 mod finish;

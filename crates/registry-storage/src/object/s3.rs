@@ -10,6 +10,7 @@ use object_store::{
 use super::{
     ObjectBlobStore, ObjectOptions, Secret,
     backend::Backend,
+    checked,
     connector::{CompleteIfAbsent, Connector, retries},
     requests::Requests,
 };
@@ -78,6 +79,11 @@ impl ObjectBlobStore {
     /// [`StorageError::Setup`], [`StorageError::Unreliable`], [`StorageError::ForeignStore`], and what any request may
     /// answer.
     pub async fn open_s3(options: &S3Options) -> Result<ObjectBlobStore, StorageError> {
+        check(options)?;
+        checked::guarded(Self::open_checked_s3(options)).await
+    }
+
+    async fn open_checked_s3(options: &S3Options) -> Result<ObjectBlobStore, StorageError> {
         let requests = Arc::new(Requests::default());
         let connector = Connector::new(
             CompleteIfAbsent::IfNoneMatch,
@@ -86,7 +92,9 @@ impl ObjectBlobStore {
             requests.clone(),
         )?;
         let client = |endpoint: Option<&String>| {
-            let builder = builder(options, endpoint)?.with_http_connector(connector.clone());
+            let builder = builder(options, endpoint)?;
+            check_environment(&builder)?;
+            let builder = builder.with_http_connector(connector.clone());
             builder.build().map(Arc::new).map_err(setup)
         };
         let store = client(options.endpoint.as_ref())?;
@@ -123,9 +131,15 @@ fn builder(options: &S3Options, endpoint: Option<&String>) -> Result<AmazonS3Bui
     if let Some(region) = &options.region {
         builder = builder.with_region(region);
     }
+    let endpoint = endpoint.map(|endpoint| match options.path_style {
+        true => endpoint,
+        false => with_bucket(&endpoint, &options.bucket),
+    });
     builder = match endpoint {
-        Some(endpoint) if options.path_style => builder.with_endpoint(endpoint),
-        Some(endpoint) => builder.with_endpoint(with_bucket(&endpoint, &options.bucket)),
+        // Twice: a variable for one of them would otherwise be preferred to what is configured.
+        Some(endpoint) => {
+            builder.with_endpoint(&endpoint).with_config(AmazonS3ConfigKey::S3Endpoint, endpoint)
+        }
         None => builder,
     };
     builder = match &options.encryption {
@@ -144,6 +158,59 @@ fn builder(options: &S3Options, endpoint: Option<&String>) -> Result<AmazonS3Bui
         .with_unsigned_payload(is_encrypted)
         .with_conditional_put(S3ConditionalPut::ETagMatch)
         .with_retry(retries()))
+}
+
+/// Refuses what the client would panic over.
+fn check(options: &S3Options) -> Result<(), StorageError> {
+    checked::name("the bucket", &options.bucket)?;
+    if let Some(region) = &options.region {
+        checked::name("the region", region)?;
+    }
+    if let Some(credentials) = &options.credentials {
+        checked::header("the key's id", &credentials.key_id)?;
+        if let Some(token) = &credentials.token {
+            checked::header("the session's token", token.reveal())?;
+        }
+    }
+    if let S3Encryption::Kms { key_id } = &options.encryption {
+        checked::header("the encryption key's id", key_id)?;
+    }
+    for (what, endpoint) in
+        [("endpoint", &options.endpoint), ("endpoint for redirects", &options.redirect_endpoint)]
+    {
+        let Some(endpoint) = endpoint else { continue };
+        let endpoint = with_scheme(endpoint, options.is_plain);
+        checked::endpoint(&format!("the {what}"), &endpoint)?;
+        if options.path_style {
+            continue;
+        }
+        if checked::is_address(&endpoint) {
+            let why = "a bucket's name can not stand in front of an address; it must stand in the path (forcepathstyle: true)";
+            return Err(checked::wrong(format!("the {what} is {endpoint:?}: {why}")));
+        }
+        checked::endpoint(&format!("the {what} with the bucket"), &with_bucket(&endpoint, &options.bucket))?;
+    }
+    Ok(())
+}
+
+/// The same for what was taken from the environment.
+fn check_environment(builder: &AmazonS3Builder) -> Result<(), StorageError> {
+    for key in [AmazonS3ConfigKey::AccessKeyId, AmazonS3ConfigKey::Token] {
+        if let Some(text) = builder.get_config_value(&key) {
+            checked::header("a key's id or token in the environment", &text)?;
+        }
+    }
+    for key in [AmazonS3ConfigKey::S3Endpoint, AmazonS3ConfigKey::Endpoint] {
+        if let Some(text) = builder.get_config_value(&key) {
+            checked::endpoint("the endpoint in the environment", &text)?;
+        }
+    }
+    for key in [AmazonS3ConfigKey::Region, AmazonS3ConfigKey::DefaultRegion] {
+        if let Some(text) = builder.get_config_value(&key) {
+            checked::name("the region in the environment", &text)?;
+        }
+    }
+    Ok(())
 }
 
 fn setup(error: object_store::Error) -> StorageError {
