@@ -83,7 +83,7 @@ const TABLE: &[Row] = &[
             "registry-metadata",
             "registry-auth",
         ],
-        never: &["serde_yaml_ng", "serde_yaml"],
+        never: &["saphyr-parser", "serde_yaml"],
         never_directly: &["rusqlite"],
     },
     Row {

@@ -9,7 +9,7 @@ use std::{io::Write, process::ExitCode};
 use anyhow::Context;
 use registry_core::{
     collector::Report,
-    config::{load, process_environment},
+    config::{LogLevel, load, process_environment},
     configured,
 };
 
@@ -44,7 +44,7 @@ fn main() -> ExitCode {
 fn run(arguments: &Arguments) -> anyhow::Result<Report> {
     let loaded = load(arguments.config.as_deref(), process_environment())
         .map_err(|problems| anyhow::anyhow!("the configuration can not be used:\n{problems}"))?;
-    for warning in &loaded.warnings {
+    for warning in loaded.warnings.iter().filter(|warning| warning.level() == LogLevel::Warn) {
         eprintln!("warning: {warning}");
     }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();

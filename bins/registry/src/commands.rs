@@ -8,7 +8,8 @@ use std::{
 use anyhow::{Context, bail};
 use registry_core::{
     auth::make_htpasswd_line,
-    config::{Loaded, Warning, load, process_environment},
+    config::{Loaded, LogLevel, Warning, load, process_environment},
+    configured,
 };
 use rustix::termios::{LocalModes, OptionalActions, isatty, tcgetattr, tcsetattr};
 
@@ -71,8 +72,9 @@ fn load_config(file: Option<&Path>) -> anyhow::Result<Loaded> {
     })
 }
 
+/// Says what loses something, or is open to others.
 pub(crate) fn warn(warnings: &[Warning]) {
-    for warning in warnings {
+    for warning in warnings.iter().filter(|warning| warning.level() == LogLevel::Warn) {
         eprintln!("warning: {warning}");
     }
 }
@@ -80,7 +82,16 @@ pub(crate) fn warn(warnings: &[Warning]) {
 fn check_config(file: Option<&Path>) -> anyhow::Result<()> {
     let loaded = load_config(file)?;
     warn(&loaded.warnings);
+    for note in loaded.warnings.iter().filter(|warning| warning.level() != LogLevel::Warn) {
+        eprintln!("note: {note}");
+    }
     let name = file.map_or_else(|| "the default configuration".to_owned(), |file| file.display().to_string());
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.context("can not start the runtime")?;
+    let unusable = runtime.block_on(configured::check_files(&loaded.config));
+    if !unusable.is_empty() {
+        bail!("{name} names what can not be used:\n{}", unusable.join("\n"));
+    }
     print(&format!("{name} has no problems\n"))
 }
 

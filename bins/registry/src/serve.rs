@@ -6,7 +6,7 @@ use anyhow::{Context, bail};
 use registry_core::{
     Journal, Registry,
     api::{Debug, serve_debug},
-    config::{Config, DebugServer, Driver, Loaded},
+    config::{Config, DebugServer, Driver, Loaded, LogLevel},
     configured::{self, Configured},
     metadata::JournalError,
     selfsigned::SelfSigned,
@@ -20,7 +20,10 @@ pub(crate) fn run(file: Option<&Path>, loaded: Loaded) -> anyhow::Result<()> {
     let Loaded { config, warnings } = loaded;
     logging::start(&config.log);
     for warning in &warnings {
-        tracing::warn!("{warning}");
+        match warning.level() {
+            LogLevel::Warn => tracing::warn!("{warning}"),
+            _ => tracing::info!("{warning}"),
+        }
     }
     // Before the runtime: it starts threads.
     let run_as = std::env::var(privileges::VARIABLE).ok();
@@ -97,11 +100,6 @@ fn announce(file: Option<&Path>, config: &Config, self_signed: Option<&SelfSigne
 
 async fn serve_debug_beside(debug: &DebugServer, registry: &Registry) -> anyhow::Result<()> {
     let address = &debug.address;
-    if !address.is_loopback() {
-        tracing::warn!(
-            "the debug server on {address} answers everybody who reaches it: it has no authentication"
-        );
-    }
     let listener = configured::listen_tcp(address).await;
     let listener = listener.with_context(|| format!("can not listen on {address}"))?;
     // Not in the words of the line that tools look for.

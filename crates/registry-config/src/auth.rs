@@ -92,10 +92,6 @@ fn scheme(
 
 fn htpasswd(field: &Field<'_>, anonymous: Anonymous) -> Auth {
     let realm = field.get("realm").required("a name that clients are shown");
-    let path = field.get("path").required("the path of a file made with htpasswd -B");
-    Auth::Htpasswd {
-        realm: realm.unwrap_or_default(),
-        path: path.map(PathBuf::from).unwrap_or_default(),
-        anonymous,
-    }
+    let path = field.get("path").required_path("the path of a file made with htpasswd -B");
+    Auth::Htpasswd { realm: realm.unwrap_or_default(), path: path.unwrap_or_default(), anonymous }
 }

@@ -1,12 +1,15 @@
 use std::path::PathBuf;
 
 use crate::field::Field;
+use crate::http::{host_of, is_web_url};
 use crate::secret::Secret;
 
 const MIB: u64 = 1024 * 1024;
 
 /// The least that S3 takes for a part.
 const CHUNK_BYTES_MIN: u64 = 5 * MIB;
+/// Longer than any name of a bucket, an account or a region.
+const NAME_BYTES_MAX: usize = 255;
 const CHUNK_BYTES_DEFAULT: u64 = 16 * MIB;
 const CHUNK_BYTES_MAX: u64 = 1024 * MIB;
 const UPLOAD_MEMORY_BYTES_DEFAULT: u64 = 48 * MIB;
@@ -33,7 +36,7 @@ pub struct S3 {
     pub region: Option<String>,
     /// Key `regionendpoint`, or what `accelerate`, `usedualstack` and `usefipsendpoint` come to.
     pub endpoint: Option<String>,
-    /// Key `forcepathstyle`.
+    /// Key `forcepathstyle`; by default whether the endpoint is another service's than Amazon's.
     pub path_style: bool,
     /// Keys `accesskey`, `secretkey` and `sessiontoken`.
     pub credentials: Option<S3Key>,
@@ -130,26 +133,34 @@ impl Bucket {
 
 impl S3 {
     pub(crate) fn read(field: &Field<'_>, default_root: Option<PathBuf>) -> S3 {
-        let region = nonempty(&field.get("region"));
-        let endpoint = nonempty(&field.get("regionendpoint"));
-        if region.is_none() && endpoint.is_none() {
+        let region = name(&field.get("region"), "the name of a region, such as eu-central-1");
+        let endpoint = endpoint(&field.get("regionendpoint"));
+        if !field.get("region").is_set() && !field.get("regionendpoint").is_set() {
             field.get("region").problem("is missing", "the bucket's region, or a regionendpoint");
         }
         if field.get("v4auth").is_set() && !field.get("v4auth").flag(true) {
             field.get("v4auth").problem("is off", "true: requests are signed in version 4 only");
         }
         let amazon = amazon(field, region.as_deref());
+        let style = field.get("forcepathstyle");
+        let path_style = style.flag(endpoint.as_deref().is_some_and(|endpoint| !is_amazons(endpoint)));
+        if !path_style && endpoint.as_deref().is_some_and(has_number_for_host) {
+            style.problem(
+                "is false, but the regionendpoint is an address",
+                "true: no name can stand in front of an address",
+            );
+        }
         let acl = nonempty(&field.get("objectacl"));
         if acl.is_some_and(|acl| acl != "private") {
             field.get("objectacl").remark("objects get the bucket's own access list, whatever is said here");
         }
         S3 {
-            bucket: field.get("bucket").required("the bucket's name").unwrap_or_default(),
+            bucket: bucket(&field.get("bucket")),
+            path_style,
             endpoint: endpoint.or(amazon),
             region,
-            path_style: field.get("forcepathstyle").flag(false),
             credentials: s3_key(field),
-            encryption: match (field.get("encrypt").flag(false), nonempty(&field.get("keyid"))) {
+            encryption: match (field.get("encrypt").flag(false), visible(&field.get("keyid"))) {
                 (false, _) => S3Encryption::Bucket,
                 (true, None) => S3Encryption::Managed,
                 (true, Some(key)) => S3Encryption::Kms(key),
@@ -157,11 +168,26 @@ impl S3 {
             storage_class: storage_class(&field.get("storageclass")),
             is_secure: field.get("secure").flag(true),
             skip_verify: field.get("skipverify").flag(false),
-            user_agent: nonempty(&field.get("useragent")),
-            redirect_endpoint: nonempty(&field.get("redirectendpoint")),
+            user_agent: visible(&field.get("useragent")),
+            redirect_endpoint: self::endpoint(&field.get("redirectendpoint")),
             common: Bucket::read(field, default_root),
         }
     }
+}
+
+fn has_number_for_host(endpoint: &str) -> bool {
+    let url = if endpoint.contains("://") { endpoint.to_owned() } else { format!("https://{endpoint}") };
+    host_of(&url).is_some_and(|host| host.parse::<std::net::IpAddr>().is_ok())
+}
+
+/// Whether an endpoint is Amazon's own, which has the bucket's name in the host's.
+fn is_amazons(endpoint: &str) -> bool {
+    let url = if endpoint.contains("://") { endpoint.to_owned() } else { format!("https://{endpoint}") };
+    let host = host_of(&url).unwrap_or_default().to_ascii_lowercase();
+    let host = host.trim_end_matches('.');
+    ["amazonaws.com", "amazonaws.com.cn"].iter().any(|domain| {
+        host.strip_suffix(domain).is_some_and(|before| before.is_empty() || before.ends_with('.'))
+    })
 }
 
 /// One of Amazon's other names for its service, if one is asked for.
@@ -182,8 +208,8 @@ fn amazon(field: &Field<'_>, region: Option<&str>) -> Option<String> {
 
 fn s3_key(field: &Field<'_>) -> Option<S3Key> {
     let (id, secret) = (field.get("accesskey"), field.get("secretkey"));
-    let session_token = nonempty(&field.get("sessiontoken")).map(Secret::new);
-    match (nonempty(&id), nonempty(&secret)) {
+    let session_token = visible(&field.get("sessiontoken")).map(Secret::new);
+    match (visible(&id), nonempty(&secret)) {
         (Some(access_key), Some(secret_key)) => {
             Some(S3Key { access_key, secret_key: Secret::new(secret_key), session_token })
         }
@@ -220,14 +246,14 @@ impl Gcs {
     pub(crate) fn read(field: &Field<'_>, default_root: Option<PathBuf>) -> Gcs {
         let key = field.get("credentials").entries();
         Gcs {
-            bucket: field.get("bucket").required("the bucket's name").unwrap_or_default(),
+            bucket: bucket(&field.get("bucket")),
             credentials: match nonempty(&field.get("keyfile")) {
                 Some(file) => GcsCredentials::File(file),
                 None if key.is_empty() => GcsCredentials::Ambient,
                 None => GcsCredentials::Key(Secret::new(json(&key))),
             },
-            endpoint: nonempty(&field.get("endpoint")),
-            user_agent: nonempty(&field.get("useragent")),
+            endpoint: url(&field.get("endpoint")),
+            user_agent: visible(&field.get("useragent")),
             common: Bucket::read(field, default_root),
         }
     }
@@ -256,12 +282,14 @@ fn json(entries: &[(&str, Field<'_>)]) -> String {
 
 impl Azure {
     pub(crate) fn read(field: &Field<'_>, default_root: Option<PathBuf>) -> Azure {
-        let account = field.get("accountname").required("the account's name").unwrap_or_default();
-        let realm = nonempty(&field.get("realm"));
+        let account_name = field.get("accountname");
+        let account = account_name.required("the account's name").unwrap_or_default();
+        name(&account_name, "the account's name");
+        let realm = name(&field.get("realm"), "a domain such as core.windows.net");
         let of_realm = || realm.map(|realm| format!("https://{account}.blob.{realm}"));
         Azure {
-            endpoint: nonempty(&field.get("serviceurl")).or_else(of_realm),
-            container: field.get("container").required("the container's name").unwrap_or_default(),
+            endpoint: url(&field.get("serviceurl")).or_else(of_realm),
+            container: container(&field.get("container")),
             credentials: azure_credentials(field),
             skip_verify: field.get("skipverify").flag(false),
             common: Bucket::read(field, default_root),
@@ -286,7 +314,11 @@ fn azure_credentials(field: &Field<'_>) -> AzureCredentials {
     ];
     let [client, tenant, secret] = ["clientid", "tenantid", "secret"].map(|name| {
         let field = credentials.get(name);
-        let text = nonempty(&field);
+        let text = if name == "secret" {
+            nonempty(&field)
+        } else {
+            self::name(&field, "an id of letters, digits and -")
+        };
         (field, text)
     });
     let needed = |(field, text): (Field<'_>, Option<String>), what: &str| {
@@ -314,4 +346,54 @@ fn azure_credentials(field: &Field<'_>) -> AzureCredentials {
 /// A text; an empty one counts as none, as templates of others leave them.
 fn nonempty(field: &Field<'_>) -> Option<String> {
     field.text().filter(|text| !text.is_empty())
+}
+
+/// The name of something that becomes a part of a host's name or of a path.
+fn name(field: &Field<'_>, expected: &str) -> Option<String> {
+    let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"._-$".contains(&byte);
+    let is_name =
+        |text: &str| text.len() <= NAME_BYTES_MAX && text.bytes().all(fits) && text != "." && text != "..";
+    if !field.is_set() {
+        return None;
+    }
+    field.parse(expected, |text| is_name(text).then(|| text.to_owned()))
+}
+
+fn bucket(field: &Field<'_>) -> String {
+    if !field.is_set() {
+        field.problem("is missing", "the bucket's name");
+    }
+    name(field, "the bucket's name, of letters, digits, and . _ -").unwrap_or_default()
+}
+
+fn container(field: &Field<'_>) -> String {
+    if !field.is_set() {
+        field.problem("is missing", "the container's name");
+    }
+    name(field, "the container's name, of letters, digits, and . _ -").unwrap_or_default()
+}
+
+/// A text for a header. It may be secret, so that a problem does not repeat it.
+fn visible(field: &Field<'_>) -> Option<String> {
+    let text = nonempty(field)?;
+    if text.trim().bytes().all(|byte| byte.is_ascii_graphic() || byte == b' ') {
+        return Some(text.trim().to_owned());
+    }
+    field.problem("has characters that can not stand in a header", "visible ASCII characters");
+    None
+}
+
+fn url(field: &Field<'_>) -> Option<String> {
+    let is_url = |text: &str| is_web_url(text).then(|| text.to_owned());
+    field.parse("a URL such as https://store.example.com:9000", is_url)
+}
+
+/// As [`url`], perhaps without its scheme.
+fn endpoint(field: &Field<'_>) -> Option<String> {
+    let is_endpoint = |text: &str| {
+        let has_scheme = text.contains("://");
+        let url = if has_scheme { text.to_owned() } else { format!("https://{text}") };
+        is_web_url(&url).then(|| text.to_owned())
+    };
+    field.parse("a URL such as https://store.example.com:9000", is_endpoint)
 }

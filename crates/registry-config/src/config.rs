@@ -2,6 +2,7 @@ use std::path::PathBuf;
 
 use registry_types::Pattern;
 
+use crate::absent;
 use crate::auth::Auth;
 use crate::environment;
 use crate::field::{Field, Notes};
@@ -69,8 +70,6 @@ pub struct Loaded {
 /// Where a configuration comes from.
 pub(crate) struct Source {
     pub(crate) tree: Node,
-    /// Whether there is a file, which must say its version.
-    pub(crate) is_file: bool,
     /// The folder for data if nothing names one.
     pub(crate) default_root: Option<PathBuf>,
 }
@@ -81,15 +80,14 @@ const PAGE_ENTRIES_MAX: u64 = 1_000_000;
 impl Config {
     /// Lays the environment over the tree and reads the result.
     pub(crate) fn read(source: Source, variables: Vec<(String, String)>) -> Result<Loaded, Problems> {
-        let Source { mut tree, is_file, default_root } = source;
+        let Source { mut tree, default_root } = source;
         let (mut warnings, mut problems) = (Vec::new(), Vec::new());
         environment::apply(&mut tree, variables, &mut warnings, &mut problems);
         unknown::report(&tree, &mut warnings);
         let notes = Notes::default();
         let root = Field::root(&tree, &notes);
-        if is_file || root.get("version").is_set() {
-            check_version(&root.get("version"));
-        }
+        check_version(&root.get("version"));
+        absent::refuse(&root);
         let config = Config::sections(&root, default_root);
         safety::check(&config, &root);
         let (wrong, remarks) = notes.into_parts();
@@ -149,8 +147,8 @@ pub(crate) fn patterns(field: &Field<'_>) -> Vec<Pattern> {
     field.items().iter().filter_map(|item| item.parse(expected, |text| text.parse().ok())).collect()
 }
 
+/// There is one version, so a file need not say it.
 fn check_version(version: &Field<'_>) {
-    version.required("0.1");
     version.parse("0.1", |text| (text == "0.1").then_some(()));
 }
 

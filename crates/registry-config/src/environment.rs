@@ -1,8 +1,9 @@
 //! Environment variables laid over the tree of the file.
 //!
-//! `REGISTRY_HTTP_TLS_KEY=/key.pem` sets `http.tls.key`. A value is read as YAML; a variable that names a section
-//! replaces it whole; a number is an index into a list, and the one after the last appends. Shorter names are applied
-//! before longer ones, so a replaced section can be filled by further variables.
+//! `REGISTRY_HTTP_TLS_KEY=/key.pem` sets `http.tls.key`. A value is a text as it stands, unless the key is a section or a
+//! list, whose value is YAML, or the whole value is in quotes as YAML writes them. A variable that names a section replaces
+//! it whole; a number is an index into a list, and the one after the last appends. Shorter names are applied before longer
+//! ones, so a replaced section can be filled by further variables.
 
 use std::cmp::Ordering;
 use std::rc::Rc;
@@ -107,11 +108,17 @@ fn set(tree: &mut Node, variable: &str, value: &str) -> Result<(), Refusal> {
 }
 
 fn read(value: &str, kind: Kind, steps: &[Step]) -> Result<Node, Refusal> {
+    match kind {
+        Kind::Scalar => return Ok(text(value)),
+        // Lists are in brackets, or one item below the other. All else that was meant is one item.
+        Kind::Scalars | Kind::Entry if !is_list(value) => return Ok(text(value)),
+        _ => {}
+    }
     match (yaml::parse(value), kind) {
-        (Ok(node), Kind::Scalar) if !is_text_alone(&node, value) => Ok(node),
-        // A path or a password may look like broken YAML, or like a list.
-        (_, Kind::Scalar) => Ok(Node::scalar(value)),
+        (Ok(node), Kind::Anything) if matches!(node.value, Value::Scalar(_)) => Ok(text(value)),
         (Ok(node), _) => Ok(node),
+        // A log line's field may begin with a bracket.
+        (Err(_), Kind::Entry) => Ok(text(value)),
         (Err(problems), _) => {
             let wrong = problems.into_iter().next().map(|problem| problem.wrong).unwrap_or_default();
             Err(Refusal::Wrong(Problem::new(key_of(steps), wrong, "a value in YAML")))
@@ -119,13 +126,20 @@ fn read(value: &str, kind: Kind, steps: &[Step]) -> Result<Node, Refusal> {
     }
 }
 
-/// Whether a single value was meant although YAML reads something else.
-fn is_text_alone(node: &Node, value: &str) -> bool {
-    match node.value {
-        Value::Scalar(_) => false,
-        Value::Null => value.starts_with('#'),
-        Value::Sequence(_) | Value::Mapping(_) => true,
+/// A value as it stands, or what is in quotes, if all of it is. Line breaks at its end do not count: files of secrets have
+/// them.
+fn text(value: &str) -> Node {
+    let value = value.trim_end_matches(['\r', '\n']);
+    match yaml::quoted_text(value.trim()) {
+        Some(quoted) => Node::scalar(quoted),
+        None if value.is_empty() => Node::default(),
+        None => Node::scalar(value),
     }
+}
+
+fn is_list(value: &str) -> bool {
+    let value = value.trim_start();
+    value.starts_with('[') || value.starts_with("- ")
 }
 
 fn key_of(steps: &[Step]) -> String {
@@ -144,7 +158,7 @@ fn way(tree: &Node, tokens: &[&str]) -> Result<(Vec<Step>, Kind), Refusal> {
     while let Some(token) = rest.first() {
         let mut taken = 1;
         match kind {
-            Kind::Scalar => return Err(UNKNOWN),
+            Kind::Scalar | Kind::Entry => return Err(UNKNOWN),
             Kind::Section(keys) | Kind::Choice(keys) | Kind::Growing(keys) => match find(keys, rest) {
                 Some((key, matched)) => {
                     steps.push(Step::Name(key.name.to_owned()));
@@ -164,7 +178,11 @@ fn way(tree: &Node, tokens: &[&str]) -> Result<(Vec<Step>, Kind), Refusal> {
                 steps.push(index(node, token, &steps)?);
                 kind = Kind::Section(keys);
             }
-            Kind::Map | Kind::Anything => {
+            Kind::Map => {
+                steps.push(Step::Name(name_for(node, token)));
+                kind = Kind::Entry;
+            }
+            Kind::Anything => {
                 let is_list = matches!(node.map(|node| &node.value), Some(Value::Sequence(_)));
                 steps.push(if is_list {
                     index(node, token, &steps)?
@@ -267,11 +285,12 @@ fn prepare(node: &mut Node, step: &Step, is_choice: bool) {
         (Value::Null, Step::Index(_)) => node.value = Value::Sequence(Vec::new()),
         (Value::Scalar(text), Step::Name(_)) if text.is_empty() => node.value = Value::Mapping(Vec::new()),
         (Value::Scalar(text), Step::Name(_)) if is_choice => {
-            let chosen = (text.clone(), Node { value: Value::Null, variable: node.variable.clone() });
+            let chosen =
+                (text.clone(), Node { value: Value::Null, variable: node.variable.clone(), line: node.line });
             node.value = Value::Mapping(vec![chosen]);
         }
         (Value::Scalar(_), Step::Index(_)) => {
-            let first = Node { value: node.value.clone(), variable: node.variable.clone() };
+            let first = node.clone();
             node.value = Value::Sequence(vec![first]);
         }
         _ => {}
@@ -279,6 +298,11 @@ fn prepare(node: &mut Node, step: &Step, is_choice: bool) {
 }
 
 fn nearest_variable(keys: &[Key], tokens: &[&str], rest: &[&str]) -> Option<String> {
+    if let [one] = tokens
+        && ["ADDR", "ADDRESS", "LISTEN", "PORT"].contains(one)
+    {
+        return Some(format!("{PREFIX}HTTP_ADDR"));
+    }
     let known = nearest(rest.first()?, keys.iter().map(|key| key.name))?;
     let before = &tokens[..tokens.len() - rest.len()];
     let parts: Vec<String> =

@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::ops::RangeInclusive;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::nearest::nearest;
@@ -58,8 +59,18 @@ impl<'a> Field<'a> {
     }
 
     pub(crate) fn problem(&self, wrong: impl Into<String>, expected: impl Into<String>) {
-        let variable = self.node.and_then(|node| node.variable.as_deref());
-        self.notes.problem(Problem::new(self.key.clone(), wrong, expected).given_by(variable));
+        let problem = Problem::new(self.key.clone(), wrong, expected);
+        let line = self.node.and_then(|node| node.line);
+        self.notes.problem(problem.given_by(self.variable()).at_line(line));
+    }
+
+    /// The environment variable that gave what is here.
+    pub(crate) fn variable(&self) -> Option<&str> {
+        self.node.and_then(|node| node.variable.as_deref())
+    }
+
+    pub(crate) fn warn(&self, warning: Warning) {
+        self.notes.warn(warning);
     }
 
     pub(crate) fn remark(&self, text: impl Into<String>) {
@@ -124,8 +135,12 @@ impl<'a> Field<'a> {
         }
     }
 
-    /// The single value here, understood by `parse`. `expected` says what it understands.
+    /// The single value here, without blanks at its ends, understood by `parse`. `expected` says what it understands.
     pub(crate) fn parse<T>(&self, expected: &str, parse: impl FnOnce(&str) -> Option<T>) -> Option<T> {
+        self.parse_as_written(expected, |text| parse(text.trim()))
+    }
+
+    fn parse_as_written<T>(&self, expected: &str, parse: impl FnOnce(&str) -> Option<T>) -> Option<T> {
         let Some(text) = self.scalar() else {
             if let Some(node) = self.node {
                 self.problem(format!("is {}", node.value.describe()), expected);
@@ -140,7 +155,20 @@ impl<'a> Field<'a> {
     }
 
     pub(crate) fn text(&self) -> Option<String> {
-        self.parse("a text", |text| Some(text.to_owned()))
+        self.parse_as_written("a text", |text| Some(text.to_owned()))
+    }
+
+    /// The text here as a path.
+    pub(crate) fn path(&self) -> Option<PathBuf> {
+        self.parse("a path", |text| Some(PathBuf::from(text)))
+    }
+
+    /// As [`Self::path`], with a problem if there is nothing.
+    pub(crate) fn required_path(&self, expected: &str) -> Option<PathBuf> {
+        if !self.is_set() {
+            self.problem("is missing", expected);
+        }
+        self.parse(expected, |text| Some(PathBuf::from(text)))
     }
 
     /// As [`Self::text`], with a problem if there is nothing.
@@ -148,7 +176,7 @@ impl<'a> Field<'a> {
         if !self.is_set() {
             self.problem("is missing", expected);
         }
-        self.parse(expected, |text| Some(text.to_owned()))
+        self.parse_as_written(expected, |text| Some(text.to_owned()))
     }
 
     pub(crate) fn texts(&self) -> Vec<String> {
@@ -167,7 +195,8 @@ impl<'a> Field<'a> {
         };
         let parse = |text: &str| scalar::duration(text).filter(|duration| *duration >= least);
         let Some(duration) = self.parse(&expected, parse) else { return default };
-        let is_bare_number = self.scalar().is_some_and(|text| text.bytes().all(|byte| byte.is_ascii_digit()));
+        let is_bare_number =
+            self.scalar().is_some_and(|text| text.trim().bytes().all(|byte| byte.is_ascii_digit()));
         if is_bare_number && !duration.is_zero() {
             self.remark(format!("a bare number counts nanoseconds, so this is {duration:?}"));
         }

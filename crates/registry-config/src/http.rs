@@ -115,8 +115,8 @@ fn listen(http: &Field<'_>) -> Listen {
     let is_unix = http.get("net").choice(&[("tcp", false), ("unix", true)]).unwrap_or(false);
     let addr = http.get("addr");
     if is_unix {
-        let path = addr.required("the path of a socket, as http.net is unix");
-        return Listen::Unix(PathBuf::from(path.unwrap_or_default()));
+        let path = addr.required_path("the path of a socket, as http.net is unix");
+        return Listen::Unix(path.unwrap_or_default());
     }
     let default = || TcpAddress { host: "127.0.0.1".to_owned(), port: 5000 };
     Listen::Tcp(address(&addr).unwrap_or_else(default))
@@ -129,12 +129,16 @@ pub(crate) fn address(field: &Field<'_>) -> Option<TcpAddress> {
 
 fn prefix(field: &Field<'_>) -> String {
     let is_of_path = |byte: u8| byte.is_ascii_alphanumeric() || b"/-._~".contains(&byte);
+    // Slashes at its ends are added where they are left out.
     let parse = |text: &str| {
-        let has_slashes = text.starts_with('/') && text.ends_with('/') && !text.contains("//");
-        let has_dots = text.split('/').any(|part| part == "." || part == "..");
-        (has_slashes && !has_dots && text.bytes().all(is_of_path)).then(|| text.to_owned())
+        let (from, to) = (usize::from(text.starts_with('/')), usize::from(text.ends_with('/')));
+        let inner = text.get(from..text.len() - to).unwrap_or_default();
+        let is_part = |part: &str| !matches!(part, "" | "." | "..");
+        let is_root = inner.is_empty() && text.len() == 1;
+        let fits = text.bytes().all(is_of_path) && (is_root || inner.split('/').all(is_part));
+        fits.then(|| if is_root { "/".to_owned() } else { format!("/{inner}/") })
     };
-    let expected = "a path that begins and ends with a slash, of letters, digits, and - . _ ~";
+    let expected = "a path such as /images/, of letters, digits, and - . _ ~";
     field.parse(expected, parse).unwrap_or_else(|| "/".to_owned())
 }
 

@@ -13,14 +13,15 @@
 //! assert_eq!(loaded.config.http.drain_timeout.as_secs(), 10);
 //! assert!(loaded.warnings.is_empty());
 //!
-//! let problems = registry_config::parse("version: 0.1\nhttp: {addr: ':5000'}", std::iter::empty()).unwrap_err();
+//! let problems = registry_config::parse("safety: strict\nhttp: {addr: ':5000'}", std::iter::empty()).unwrap_err();
 //! assert!(problems.to_string().contains("REGISTRY_HTTP_INSECURE=true"));
 //! # Ok::<(), registry_config::Problems>(())
 //! ```
 //!
 //! All [`Problems`] are found at once, each with its key path and, for a value from the environment, the variable's name.
-//! What has no effect is a [`Warning`]. Where ignoring something would be unsafe, it is a problem: an authentication scheme
-//! or a storage driver that this version does not have, plain HTTP on the network, a registry open to everybody.
+//! What has no effect, and what is open to others on the network, is a [`Warning`], which has a level. Where ignoring
+//! something would be unsafe, it is a problem: an authentication scheme, a storage driver, or a pull-through cache that this
+//! version does not have.
 //!
 //! What it is not: it opens no file but the configuration, resolves no name, and reads no environment of its own, except
 //! [`process_environment`]. Whether a certificate can be read is for whoever serves with it.
@@ -34,12 +35,14 @@
 //! | `environment` | variables laid over the tree |
 //! | `field`, `scalar`, `nearest` | typed reading that notes problems |
 //! | `config`, and `log`, `storage`, `metadata`, `journal`, `gc`, `quota`, `retention`, `auth`, `http`, `tls`, `address`, `health`, `validation`, `secret` | what comes out |
-//! | `safety` | what must be said explicitly |
+//! | `absent` | sections that this version refuses |
+//! | `safety` | what is open to others on the network |
 //! | `data_folder` | where data goes if nothing says so |
 //! | `problem`, `warning` | what an operator is told |
 
 #![forbid(unsafe_code)]
 
+mod absent;
 mod address;
 mod auth;
 mod cloud;

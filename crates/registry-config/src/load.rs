@@ -35,7 +35,7 @@ pub fn load_as(
         let variables: Vec<(String, String)> = environment.collect();
         let pairs = variables.iter().map(|(name, value)| (name.as_str(), value.as_str()));
         let default_root = data_folder(pairs, root);
-        return Config::read(Source { tree: Node::default(), is_file: false, default_root }, variables);
+        return Config::read(Source { tree: Node::default(), default_root }, variables);
     };
     parse(&read(file)?, environment)
 }
@@ -47,7 +47,7 @@ pub fn load_as(
 pub fn parse(yaml: &str, environment: impl Iterator<Item = (String, String)>) -> Result<Loaded, Problems> {
     let tree = yaml::parse(yaml).map_err(Problems::new)?;
     let default_root = Some(PathBuf::from(SYSTEM_FOLDER));
-    Config::read(Source { tree, is_file: true, default_root }, environment.collect())
+    Config::read(Source { tree, default_root }, environment.collect())
 }
 
 /// The environment of this process. Variables that are not Unicode are left out: no key is, and other programs' variables do
@@ -82,7 +82,20 @@ fn read(file: &Path) -> Result<String, Problems> {
     opened
         .and_then(|opened| opened.take(CONFIG_BYTES_MAX as u64 + 1).read_to_end(&mut bytes))
         .map_err(|error| problem(format!("cannot be read: {error}"), "a configuration file"))?;
-    String::from_utf8(bytes).map_err(|_| problem("is not UTF-8".to_owned(), "a text file"))
+    text(bytes).ok_or_else(|| problem("is not UTF-8".to_owned(), "a text file"))
+}
+
+/// UTF-8, or UTF-16 with a byte order mark, as shells on Windows write it.
+fn text(bytes: Vec<u8>) -> Option<String> {
+    let units = |order: fn([u8; 2]) -> u16| {
+        let (pairs, rest) = bytes[2..].as_chunks::<2>();
+        rest.is_empty().then(|| pairs.iter().map(|pair| order(*pair)).collect::<Vec<u16>>())
+    };
+    match bytes.as_slice() {
+        [0xff, 0xfe, ..] => String::from_utf16(&units(u16::from_le_bytes)?).ok(),
+        [0xfe, 0xff, ..] => String::from_utf16(&units(u16::from_be_bytes)?).ok(),
+        _ => String::from_utf8(bytes).ok(),
+    }
 }
 
 #[cfg(unix)]

@@ -53,14 +53,14 @@ impl Metadata {
 
     fn sqlite(sqlite: &Field<'_>, storage: &Storage) -> Metadata {
         let path = sqlite.get("path");
-        match (&storage.driver, path.text()) {
+        match (&storage.driver, path.path()) {
             (Driver::InMemory, None) => Metadata::SqliteMemory,
             (Driver::InMemory, Some(_)) => {
                 // As above.
                 path.problem("is given, but storage is inmemory", "no path, or storage on filesystem");
                 Metadata::SqliteMemory
             }
-            (_, Some(file)) => Metadata::SqliteFile(PathBuf::from(file)),
+            (_, Some(file)) => Metadata::SqliteFile(file),
             (driver, None) => match driver.folder() {
                 Some(folder) => Metadata::SqliteFile(folder.join(DATABASE)),
                 None => Metadata::SqliteMemory,

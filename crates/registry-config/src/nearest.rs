@@ -3,10 +3,35 @@
 /// Words longer than this are not compared.
 const WORD_BYTES_MAX: usize = 64;
 
-/// The candidate that needs the fewest edits to become `word`, if that is at most a third of its letters, and at least one.
+/// Words of other programs, with what is called so here.
+const SYNONYMS: [(&str, &str); 16] = [
+    ("address", "addr"),
+    ("port", "addr"),
+    ("listen", "addr"),
+    ("bind", "addr"),
+    ("hostname", "host"),
+    ("url", "host"),
+    ("cert", "certificate"),
+    ("crt", "certificate"),
+    ("privatekey", "key"),
+    ("ca", "clientcas"),
+    ("root", "rootdirectory"),
+    ("path", "rootdirectory"),
+    ("directory", "rootdirectory"),
+    ("endpoint", "regionendpoint"),
+    ("pathstyle", "forcepathstyle"),
+    ("file", "path"),
+];
+
+/// A candidate that is another word for `word`, or the one that needs the fewest edits to become `word`, if that is at most a third of its letters, and at least one.
 pub(crate) fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     if word.len() > WORD_BYTES_MAX {
         return None;
+    }
+    let candidates: Vec<&str> = candidates.into_iter().collect();
+    let meant = SYNONYMS.iter().filter(|(other, _)| other.eq_ignore_ascii_case(word));
+    if let Some((_, known)) = meant.clone().find(|(_, known)| candidates.contains(known)) {
+        return Some(known);
     }
     candidates
         .into_iter()
@@ -50,7 +75,10 @@ mod tests {
             ("kye", Some("key")),
             ("adr", Some("addr")),
             ("clientca", Some("clientcas")),
-            ("port", None),
+            ("port", Some("addr")),
+            ("ADDRESS", Some("addr")),
+            ("cert", Some("certificate")),
+            ("file", None),
             ("", None),
             ("something quite different", None),
         ] {

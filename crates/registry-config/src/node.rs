@@ -8,6 +8,8 @@ pub(crate) struct Node {
     pub(crate) value: Value,
     /// The environment variable that gave it; `None` for the file.
     pub(crate) variable: Option<Rc<str>>,
+    /// The line of the file, counted from 1; `None` for the environment.
+    pub(crate) line: Option<usize>,
 }
 
 /// Scalars stay the text that was written, so that `1.10` and `0755` are still that when a text is asked for.
@@ -22,11 +24,12 @@ pub(crate) enum Value {
 
 impl Node {
     pub(crate) fn scalar(text: impl Into<String>) -> Node {
-        Node { value: Value::Scalar(text.into()), variable: None }
+        Node { value: Value::Scalar(text.into()), ..Node::default() }
     }
 
+    #[cfg(test)]
     pub(crate) fn mapping(entries: Vec<(String, Node)>) -> Node {
-        Node { value: Value::Mapping(entries), variable: None }
+        Node { value: Value::Mapping(entries), ..Node::default() }
     }
 
     /// Whether it says nothing: a key without a value, an empty text, an empty section.
@@ -49,6 +52,7 @@ impl Node {
     /// Notes for this node and everything below it which variable gave it.
     pub(crate) fn set_variable(&mut self, variable: &Rc<str>) {
         self.variable = Some(Rc::clone(variable));
+        self.line = None;
         match &mut self.value {
             Value::Null | Value::Scalar(_) => {}
             Value::Sequence(items) => items.iter_mut().for_each(|item| item.set_variable(variable)),

@@ -9,6 +9,8 @@ pub struct Problem {
     pub key: String,
     /// The environment variable that gave the value; `None` when the file did or nothing was given.
     pub variable: Option<String>,
+    /// The line of the file that gave the value, counted from 1; `None` when a variable did or nothing was given.
+    pub line: Option<usize>,
     /// What is wrong.
     pub wrong: String,
     /// What would be right.
@@ -21,7 +23,17 @@ impl Problem {
         wrong: impl Into<String>,
         expected: impl Into<String>,
     ) -> Problem {
-        Problem { key: key.into(), variable: None, wrong: wrong.into(), expected: expected.into() }
+        Problem {
+            key: key.into(),
+            variable: None,
+            line: None,
+            wrong: wrong.into(),
+            expected: expected.into(),
+        }
+    }
+
+    pub(crate) fn at_line(self, line: Option<usize>) -> Problem {
+        Problem { line, ..self }
     }
 
     pub(crate) fn given_by(mut self, variable: Option<&str>) -> Problem {
@@ -33,8 +45,10 @@ impl Problem {
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(if self.key.is_empty() { "configuration" } else { &self.key })?;
-        if let Some(variable) = &self.variable {
-            write!(f, " (from {variable})")?;
+        match (&self.variable, self.line) {
+            (Some(variable), _) => write!(f, " (from {variable})")?,
+            (None, Some(line)) => write!(f, " (line {line})")?,
+            (None, None) => {}
         }
         write!(f, ": {}; expected {}", self.wrong, self.expected)
     }

@@ -24,6 +24,8 @@ pub(crate) enum Kind {
     Sections(&'static [Key]),
     /// A map with names of the operator's own.
     Map,
+    /// What lies in such a map: a text, or a list of texts.
+    Entry,
     /// Not looked into.
     Anything,
 }
@@ -33,7 +35,7 @@ pub(crate) enum Kind {
 pub(crate) enum Standing {
     /// Nothing.
     Active,
-    /// The feature is not in this version.
+    /// The feature is not in this version, and something is lost without it.
     NotActive,
     /// It has nothing to do here, for this reason.
     NotNeeded(&'static str),

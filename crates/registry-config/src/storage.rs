@@ -156,7 +156,7 @@ fn refuse(name: &str, field: &Field<'_>) {
 
 fn filesystem(field: &Field<'_>, default_root: Option<PathBuf>) -> Driver {
     let root = field.get("rootdirectory");
-    let folder = root.text().map(PathBuf::from).or(default_root);
+    let folder = root.path().or(default_root);
     if folder.is_none() {
         root.problem("is missing, and there is no home folder to put it in", "the folder for the data");
     }

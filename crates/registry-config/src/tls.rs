@@ -146,8 +146,7 @@ fn refuse_acme(letsencrypt: &Field<'_>) {
 }
 
 fn files(tls: &Field<'_>) -> Certificate {
-    let path =
-        |name: &str, expected: &str| PathBuf::from(tls.get(name).required(expected).unwrap_or_default());
+    let path = |name: &str, expected: &str| tls.get(name).required_path(expected).unwrap_or_default();
     Certificate::Files {
         certificate: path("certificate", "the path of a PEM file, beside http.tls.key"),
         key: path("key", "the path of a PEM file, beside http.tls.certificate"),
@@ -165,7 +164,7 @@ fn self_signed_certificate(field: &Field<'_>, usual: SelfSigned) -> Option<Certi
     let named = field.get("hosts").texts();
     Some(Certificate::SelfSigned {
         hosts: if named.is_empty() { hosts } else { named },
-        directory: field.get("directory").text().map(PathBuf::from).or(directory),
+        directory: field.get("directory").path().or(directory),
     })
 }
 
@@ -214,7 +213,7 @@ fn clients(tls: &Field<'_>) -> Option<ClientCertificates> {
         ("verify-client-cert-if-given", ClientCertificateMode::VerifyIfGiven),
         ("require-and-verify-client-cert", ClientCertificateMode::RequireAndVerify),
     ]);
-    let authorities: Vec<PathBuf> = tls.get("clientcas").texts().into_iter().map(PathBuf::from).collect();
+    let authorities: Vec<PathBuf> = tls.get("clientcas").items().iter().filter_map(Field::path).collect();
     if authorities.is_empty() {
         if mode.is_set() {
             // The Go registry ignores it then; whoever relies on it has an open door.

@@ -22,7 +22,7 @@ enum Others {
 
 fn look(node: &Node, key: &str, kind: Kind, warnings: &mut Vec<Warning>) {
     match kind {
-        Kind::Scalar | Kind::Scalars | Kind::Map | Kind::Anything => {}
+        Kind::Scalar | Kind::Scalars | Kind::Map | Kind::Entry | Kind::Anything => {}
         Kind::Section(keys) => section(node, key, keys, Others::Unknown, warnings),
         Kind::Choice(keys) => section(node, key, keys, Others::Nothing, warnings),
         Kind::Growing(keys) => section(node, key, keys, Others::NotActive, warnings),
@@ -63,12 +63,11 @@ fn standing(standing: Standing, path: &str, node: &Node) -> Option<Warning> {
         return None;
     }
     let key = path.to_owned();
+    let variable = variable(node);
     match standing {
         Standing::Active => None,
-        Standing::NotActive => {
-            Some(Warning::NotActive { key, variable: node.variable.as_deref().map(str::to_owned) })
-        }
-        Standing::NotNeeded(reason) => Some(Warning::NotNeeded { key, reason: reason.to_owned() }),
+        Standing::NotActive => Some(Warning::NotActive { key, variable }),
+        Standing::NotNeeded(reason) => Some(Warning::NotNeeded { key, variable, reason: reason.to_owned() }),
         Standing::Deprecated(instead) => Some(Warning::Deprecated { key, instead: instead.to_owned() }),
     }
 }
@@ -76,5 +75,15 @@ fn standing(standing: Standing, path: &str, node: &Node) -> Option<Warning> {
 fn unknown(path: String, name: &str, node: &Node, keys: &[Key]) -> Warning {
     let parent = path[..path.len() - name.len()].to_owned();
     let nearest = nearest(name, keys.iter().map(|key| key.name)).map(|known| format!("{parent}{known}"));
-    Warning::UnknownKey { key: path, variable: node.variable.as_deref().map(str::to_owned), nearest }
+    Warning::UnknownKey { key: path, variable: variable(node), nearest }
+}
+
+/// The variable that gave a value; for a section that one variable or several gave in parts, the first of them.
+fn variable(node: &Node) -> Option<String> {
+    let below = || match &node.value {
+        Value::Null | Value::Scalar(_) => None,
+        Value::Sequence(items) => items.iter().find_map(variable),
+        Value::Mapping(entries) => entries.iter().find_map(|(_, node)| variable(node)),
+    };
+    node.variable.as_deref().map(str::to_owned).or_else(below)
 }

@@ -1,5 +1,7 @@
 use std::fmt;
 
+use crate::log::LogLevel;
+
 /// Something that an operator should know about a configuration which is used all the same.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Warning {
@@ -30,6 +32,8 @@ pub enum Warning {
     NotNeeded {
         /// The key's path.
         key: String,
+        /// The environment variable that gave it.
+        variable: Option<String>,
         /// Why not.
         reason: String,
     },
@@ -47,6 +51,41 @@ pub enum Warning {
         /// How it is taken.
         text: String,
     },
+    /// What others on the network can do, and which key ends that.
+    Open {
+        /// The key's path.
+        key: String,
+        /// The environment variable that gave it.
+        variable: Option<String>,
+        /// What is open to whom, and what closes it.
+        text: String,
+    },
+    /// A part of what others would reach is left to a proxy in front.
+    LeftToProxy {
+        /// The key's path.
+        key: String,
+        /// The environment variable that gave it.
+        variable: Option<String>,
+        /// What is left to it.
+        text: String,
+    },
+}
+
+impl Warning {
+    /// How important it is: [`LogLevel::Warn`] if something that was asked for is lost, or if something is open to others;
+    /// [`LogLevel::Info`] otherwise.
+    pub fn level(&self) -> LogLevel {
+        match self {
+            Warning::NotNeeded { .. } | Warning::Deprecated { .. } | Warning::LeftToProxy { .. } => {
+                LogLevel::Info
+            }
+            Warning::UnknownKey { .. }
+            | Warning::UnknownVariable { .. }
+            | Warning::NotActive { .. }
+            | Warning::Remark { .. }
+            | Warning::Open { .. } => LogLevel::Warn,
+        }
+    }
 }
 
 impl fmt::Display for Warning {
@@ -61,9 +100,14 @@ impl fmt::Display for Warning {
             Warning::NotActive { key, variable } => {
                 write!(f, "{key}{}: not active in this version", from(variable))
             }
-            Warning::NotNeeded { key, reason } => write!(f, "{key}: not needed here, {reason}"),
+            Warning::NotNeeded { key, variable, reason } => {
+                write!(f, "{key}{}: not needed here, {reason}", from(variable))
+            }
             Warning::Deprecated { key, instead } => write!(f, "{key}: old spelling, write {instead}"),
             Warning::Remark { key, text } => write!(f, "{key}: {text}"),
+            Warning::Open { key, variable, text } | Warning::LeftToProxy { key, variable, text } => {
+                write!(f, "{key}{}: {text}", from(variable))
+            }
         }
     }
 }

@@ -1,11 +1,11 @@
 //! YAML text to a tree of nodes, under limits.
 //!
-//! This is the only file that knows the YAML library.
+//! This is the only file that knows the YAML library, of which it takes events one by one: so a limit ends the reading where
+//! it is passed, scalars stay as they were written, and each value knows its line.
 
-use std::cell::{Cell, RefCell};
-use std::fmt;
+use std::collections::BTreeMap;
 
-use serde::de::{DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use saphyr_parser::{Event, Parser, ScalarStyle, ScanError, Span, StrInput, Tag};
 
 use crate::node::{Node, Value, join};
 use crate::problem::Problem;
@@ -16,220 +16,272 @@ pub const CONFIG_BYTES_MAX: usize = 256 << 10;
 /// The most values in a configuration, counted after aliases are replaced by what they stand for.
 pub const CONFIG_NODES_MAX: usize = 10_000;
 
-/// How deep sections and lists may lie in each other.
+/// How deep sections and lists may lie in each other, counted as [`CONFIG_NODES_MAX`].
 pub const CONFIG_DEPTH_MAX: usize = 32;
 
-/// How many brackets may be open at once in the text, quoted ones included. The library reads a whole document before it
-/// gives anything away, in time that grows with the square of this.
-const BRACKETS_OPEN_MAX: usize = 512;
+/// The most bytes of all texts together, counted as [`CONFIG_NODES_MAX`].
+const TEXT_BYTES_MAX: usize = 4 * CONFIG_BYTES_MAX;
 
 /// Reads one document. An empty one is [`Value::Null`].
-///
-/// The text is read twice: first for the shape, in which the library says what is null, a list or a section; then along
-/// that shape for the scalars as they were written, which it gives only to whoever asks for a text.
 pub(crate) fn parse(text: &str) -> Result<Node, Vec<Problem>> {
     if text.len() > CONFIG_BYTES_MAX {
         let wrong = format!("{} bytes", text.len());
         return Err(vec![Problem::new("", wrong, format!("at most {CONFIG_BYTES_MAX} bytes"))]);
     }
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-    if brackets_open(text) > BRACKETS_OPEN_MAX {
-        let expected = format!("at most {CONFIG_DEPTH_MAX} levels of nesting");
-        return Err(vec![Problem::new("", "too many brackets are open", expected)]);
-    }
-    let nodes_left = Cell::new(CONFIG_NODES_MAX);
-    let shape = ShapeSeed { nodes_left: &nodes_left, depth: 0 }
-        .deserialize(serde_yaml_ng::Deserializer::from_str(text))
-        .map_err(not_yaml)?;
-    let twice = RefCell::new(Vec::new());
-    let node = NodeSeed { shape: &shape, key: "", twice: &twice }
-        .deserialize(serde_yaml_ng::Deserializer::from_str(text))
-        .map_err(not_yaml)?;
-    match twice.into_inner() {
+    check_characters(text).map_err(|problem| vec![problem])?;
+    let mut reader = Reader::new(text);
+    let node = reader.document().map_err(|problem| vec![problem])?;
+    match reader.twice {
         problems if problems.is_empty() => Ok(node),
         problems => Err(problems),
     }
 }
 
-/// The most brackets that are open anywhere.
-fn brackets_open(text: &str) -> usize {
-    let (mut open, mut most) = (0usize, 0);
-    for byte in text.bytes() {
-        match byte {
-            b'[' | b'{' => open += 1,
-            b']' | b'}' => open = open.saturating_sub(1),
-            _ => {}
-        }
-        most = most.max(open);
+/// The text in quotes, if the whole value is one: `'a #b'`, `"a"`.
+pub(crate) fn quoted_text(text: &str) -> Option<String> {
+    if !is_quoted(text) {
+        return None;
     }
-    most
-}
-
-fn not_yaml(error: serde_yaml_ng::Error) -> Vec<Problem> {
-    vec![Problem::new("", format!("cannot be read: {error}"), "one YAML document")]
-}
-
-#[derive(Debug)]
-enum Shape {
-    Null,
-    Scalar,
-    Sequence(Vec<Shape>),
-    Mapping(Vec<Shape>),
-}
-
-struct ShapeSeed<'a> {
-    nodes_left: &'a Cell<usize>,
-    depth: usize,
-}
-
-impl ShapeSeed<'_> {
-    fn below<E: serde::de::Error>(&self) -> Result<Self, E> {
-        let depth = self.depth + 1;
-        if depth > CONFIG_DEPTH_MAX {
-            return Err(E::custom(format_args!("more than {CONFIG_DEPTH_MAX} levels of nesting")));
-        }
-        Ok(ShapeSeed { nodes_left: self.nodes_left, depth })
+    match parse(text).ok()?.value {
+        Value::Scalar(inner) => Some(inner),
+        _ => None,
     }
 }
 
-impl<'de> DeserializeSeed<'de> for ShapeSeed<'_> {
-    type Value = Shape;
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Shape, D::Error> {
-        let left = self.nodes_left.get().checked_sub(1);
-        let too_many = || D::Error::custom(format_args!("more than {CONFIG_NODES_MAX} values"));
-        self.nodes_left.set(left.ok_or_else(too_many)?);
-        deserializer.deserialize_any(self)
-    }
-}
-
-impl<'de> Visitor<'de> for ShapeSeed<'_> {
-    type Value = Shape;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a value without a tag of its own")
-    }
-
-    fn visit_unit<E>(self) -> Result<Shape, E> {
-        Ok(Shape::Null)
-    }
-
-    fn visit_none<E>(self) -> Result<Shape, E> {
-        Ok(Shape::Null)
-    }
-
-    fn visit_bool<E>(self, _: bool) -> Result<Shape, E> {
-        Ok(Shape::Scalar)
-    }
-
-    fn visit_i64<E>(self, _: i64) -> Result<Shape, E> {
-        Ok(Shape::Scalar)
-    }
-
-    fn visit_u64<E>(self, _: u64) -> Result<Shape, E> {
-        Ok(Shape::Scalar)
-    }
-
-    fn visit_i128<E>(self, _: i128) -> Result<Shape, E> {
-        Ok(Shape::Scalar)
-    }
-
-    fn visit_u128<E>(self, _: u128) -> Result<Shape, E> {
-        Ok(Shape::Scalar)
-    }
-
-    fn visit_f64<E>(self, _: f64) -> Result<Shape, E> {
-        Ok(Shape::Scalar)
-    }
-
-    fn visit_str<E>(self, _: &str) -> Result<Shape, E> {
-        Ok(Shape::Scalar)
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut sequence: A) -> Result<Shape, A::Error> {
-        let mut items = Vec::new();
-        while let Some(item) = sequence.next_element_seed(self.below()?)? {
-            items.push(item);
-        }
-        Ok(Shape::Sequence(items))
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut mapping: A) -> Result<Shape, A::Error> {
-        let mut values = Vec::new();
-        while mapping.next_key::<String>()?.is_some() {
-            values.push(mapping.next_value_seed(self.below()?)?);
-        }
-        Ok(Shape::Mapping(values))
-    }
-}
-
-struct NodeSeed<'a> {
-    shape: &'a Shape,
-    key: &'a str,
-    twice: &'a RefCell<Vec<Problem>>,
-}
-
-impl<'de> DeserializeSeed<'de> for NodeSeed<'_> {
-    type Value = Node;
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Node, D::Error> {
-        match self.shape {
-            Shape::Null => deserializer.deserialize_ignored_any(IgnoredAny).map(|_| Node::default()),
-            Shape::Scalar => deserializer.deserialize_str(self),
-            Shape::Sequence(_) => deserializer.deserialize_seq(self),
-            Shape::Mapping(_) => deserializer.deserialize_map(self),
-        }
-    }
-}
-
-impl<'de> Visitor<'de> for NodeSeed<'_> {
-    type Value = Node;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the same value again")
-    }
-
-    fn visit_str<E>(self, text: &str) -> Result<Node, E> {
-        Ok(Node::scalar(text))
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut sequence: A) -> Result<Node, A::Error> {
-        let Shape::Sequence(shapes) = self.shape else {
-            return Err(A::Error::custom("a list where there was none"));
+/// Whether the quote that a text begins with ends at its end: in `'a' #'` it does not.
+fn is_quoted(text: &str) -> bool {
+    let mut characters = text.char_indices().peekable();
+    let Some((_, quote @ ('"' | '\''))) = characters.next() else { return false };
+    while let Some((at, character)) = characters.next() {
+        let escapes = match quote {
+            '"' => character == '\\',
+            _ => character == quote && characters.peek().is_some_and(|(_, next)| *next == quote),
         };
-        let mut items = Vec::new();
-        for (index, shape) in shapes.iter().enumerate() {
-            let key = format!("{}[{index}]", self.key);
-            let seed = NodeSeed { shape, key: &key, twice: self.twice };
-            items.extend(sequence.next_element_seed(seed)?);
+        if escapes {
+            characters.next();
+        } else if character == quote {
+            return at + 1 == text.len();
         }
-        // A sequence that is left before its end is an error of the library's.
-        while sequence.next_element::<IgnoredAny>()?.is_some() {}
-        Ok(Node { value: Value::Sequence(items), variable: None })
+    }
+    false
+}
+
+/// The library takes a NUL for the end of the text, and lets other control characters pass.
+fn check_characters(text: &str) -> Result<(), Problem> {
+    let is_wrong = |c: char| c.is_control() && !matches!(c, '\t' | '\n' | '\r' | '\u{85}');
+    let Some((at, wrong)) = text.char_indices().find(|(_, c)| is_wrong(*c)) else { return Ok(()) };
+    let line = text[..at].matches('\n').count() + 1;
+    let problem = Problem::new("", format!("has the control character {wrong:?}"), "a text in YAML");
+    Err(problem.at_line(Some(line)))
+}
+
+struct Reader<'a> {
+    parser: Parser<'a, StrInput<'a>>,
+    /// What aliases stand for, by the library's number for the anchor.
+    anchors: BTreeMap<usize, (Node, Weight)>,
+    total: Weight,
+    /// Keys that are given twice.
+    twice: Vec<Problem>,
+}
+
+/// How large a tree is.
+#[derive(Clone, Copy, Default)]
+struct Weight {
+    nodes: usize,
+    bytes: usize,
+    levels: usize,
+}
+
+impl<'a> Reader<'a> {
+    fn new(text: &'a str) -> Self {
+        Reader {
+            parser: Parser::new_from_str(text),
+            anchors: BTreeMap::new(),
+            total: Weight::default(),
+            twice: Vec::new(),
+        }
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut mapping: A) -> Result<Node, A::Error> {
-        let Shape::Mapping(shapes) = self.shape else {
-            return Err(A::Error::custom("a section where there was none"));
+    fn document(&mut self) -> Result<Node, Problem> {
+        let mut document = None;
+        loop {
+            let (event, span) = self.next()?;
+            match event {
+                Event::StreamStart | Event::DocumentEnd | Event::Nothing => {}
+                Event::StreamEnd => return Ok(document.unwrap_or_default()),
+                Event::DocumentStart(_) if document.is_some() => {
+                    return Err(problem("there is a second document", span));
+                }
+                Event::DocumentStart(_) => {
+                    let (event, span) = self.next()?;
+                    document = Some(self.node(event, span, "", 0)?);
+                }
+                _ => return Err(problem("a value where there can be none", span)),
+            }
+        }
+    }
+
+    fn next(&mut self) -> Result<(Event<'a>, Span), Problem> {
+        match self.parser.next_event() {
+            Some(Ok(next)) => Ok(next),
+            Some(Err(error)) => Err(not_yaml(&error)),
+            None => Ok((Event::StreamEnd, Span::default())),
+        }
+    }
+
+    /// The value that begins with `event`, `depth` levels below the document.
+    fn node(&mut self, event: Event<'a>, span: Span, key: &str, depth: usize) -> Result<Node, Problem> {
+        if let Event::Alias(id) = event {
+            return self.alias(id, span, depth);
+        }
+        let bytes = if let Event::Scalar(text, ..) = &event { text.len() } else { 0 };
+        self.count(Weight { nodes: 1, bytes, levels: 0 }, span, depth)?;
+        let (value, anchor) = match event {
+            Event::Scalar(text, style, anchor, tag) => {
+                (scalar(text.into_owned(), style, &tag, span)?, anchor)
+            }
+            Event::SequenceStart(anchor, tag) => {
+                check_tag(&tag, "seq", span)?;
+                (self.sequence(key, depth)?, anchor)
+            }
+            Event::MappingStart(anchor, tag) => {
+                check_tag(&tag, "map", span)?;
+                (self.mapping(key, depth)?, anchor)
+            }
+            _ => return Err(problem("a value is missing", span)),
         };
+        let node = Node { value, variable: None, line: Some(span.start.line()) };
+        if anchor != 0 {
+            self.anchors.insert(anchor, (node.clone(), weight(&node)));
+        }
+        Ok(node)
+    }
+
+    fn alias(&mut self, id: usize, span: Span, depth: usize) -> Result<Node, Problem> {
+        // What an alias stands for is known from its end on, so that it can not hold itself.
+        let Some((node, weight)) = self.anchors.get(&id) else {
+            return Err(problem("an alias stands for what it is part of", span));
+        };
+        let (node, weight) = (node.clone(), *weight);
+        self.count(weight, span, depth)?;
+        Ok(node)
+    }
+
+    fn count(&mut self, more: Weight, span: Span, depth: usize) -> Result<(), Problem> {
+        self.total.nodes = self.total.nodes.saturating_add(more.nodes);
+        self.total.bytes = self.total.bytes.saturating_add(more.bytes);
+        let (what, most) = match () {
+            () if depth + more.levels > CONFIG_DEPTH_MAX => ("levels of nesting", CONFIG_DEPTH_MAX),
+            () if self.total.nodes > CONFIG_NODES_MAX => ("values", CONFIG_NODES_MAX),
+            () if self.total.bytes > TEXT_BYTES_MAX => ("bytes of text", TEXT_BYTES_MAX),
+            () => return Ok(()),
+        };
+        Err(problem(&format!("more than {most} {what}"), span))
+    }
+
+    fn sequence(&mut self, key: &str, depth: usize) -> Result<Value, Problem> {
+        let mut items = Vec::new();
+        loop {
+            match self.next()? {
+                (Event::SequenceEnd, _) => return Ok(Value::Sequence(items)),
+                (event, span) => {
+                    items.push(self.node(event, span, &format!("{key}[{}]", items.len()), depth + 1)?);
+                }
+            }
+        }
+    }
+
+    fn mapping(&mut self, key: &str, depth: usize) -> Result<Value, Problem> {
         let mut entries: Vec<(String, Node)> = Vec::new();
-        let mut shapes = shapes.iter();
-        while let Some(name) = mapping.next_key::<String>()? {
-            let key = join(self.key, &name);
-            let shape = shapes.next().unwrap_or(&Shape::Null);
-            let node = mapping.next_value_seed(NodeSeed { shape, key: &key, twice: self.twice })?;
+        loop {
+            let (event, span) = self.next()?;
+            let name = match event {
+                Event::MappingEnd => return Ok(Value::Mapping(merged(entries))),
+                Event::Scalar(text, ..) => text.into_owned(),
+                Event::Alias(id) => match self.alias(id, span, depth)?.value {
+                    Value::Scalar(text) => text,
+                    _ => return Err(problem("a key that is no text", span)),
+                },
+                _ => return Err(problem("a key that is no text", span)),
+            };
+            self.count(Weight { nodes: 0, bytes: name.len(), levels: 0 }, span, depth)?;
+            let key = join(key, &name);
+            let (event, value_span) = self.next()?;
+            let node = self.node(event, value_span, &key, depth + 1)?;
             if entries.iter().any(|(other, _)| *other == name) {
-                self.twice.borrow_mut().push(Problem::new(
-                    key,
-                    "given twice",
-                    "each key once in its section",
-                ));
+                let twice = Problem::new(key, "given twice", "each key once in its section");
+                self.twice.push(twice.at_line(Some(span.start.line())));
             } else {
                 entries.push((name, node));
             }
         }
-        Ok(Node::mapping(merged(entries)))
     }
+}
+
+fn weight(node: &Node) -> Weight {
+    let below = |nodes: &mut dyn Iterator<Item = &Node>| {
+        nodes.map(weight).fold(Weight { nodes: 1, bytes: 0, levels: 0 }, |sum, more| Weight {
+            nodes: sum.nodes + more.nodes,
+            bytes: sum.bytes + more.bytes,
+            levels: sum.levels.max(more.levels + 1),
+        })
+    };
+    match &node.value {
+        Value::Null => below(&mut std::iter::empty()),
+        Value::Scalar(text) => Weight { bytes: text.len(), ..below(&mut std::iter::empty()) },
+        Value::Sequence(items) => below(&mut items.iter()),
+        Value::Mapping(entries) => {
+            let weight = below(&mut entries.iter().map(|(_, node)| node));
+            let names: usize = entries.iter().map(|(name, _)| name.len()).sum();
+            Weight { bytes: weight.bytes + names, ..weight }
+        }
+    }
+}
+
+/// Spec: YAML 1.2.2, section 10.3.2, as far as it says what is null; everything else stays a text.
+fn scalar(
+    text: String,
+    style: ScalarStyle,
+    tag: &Option<std::borrow::Cow<'_, Tag>>,
+    span: Span,
+) -> Result<Value, Problem> {
+    let is_nothing = matches!(text.as_str(), "" | "~" | "null" | "Null" | "NULL");
+    match tag.as_deref() {
+        None if style == ScalarStyle::Plain && is_nothing => Ok(Value::Null),
+        None => Ok(Value::Scalar(text)),
+        Some(tag) if tag.is_yaml_core_schema() => match tag.suffix.as_str() {
+            "null" => Ok(Value::Null),
+            "str" | "int" | "float" | "bool" => Ok(Value::Scalar(text)),
+            _ => Err(own_tag(span)),
+        },
+        Some(_) => Err(own_tag(span)),
+    }
+}
+
+fn check_tag(tag: &Option<std::borrow::Cow<'_, Tag>>, known: &str, span: Span) -> Result<(), Problem> {
+    match tag.as_deref() {
+        None => Ok(()),
+        Some(tag) if tag.is_yaml_core_schema() && tag.suffix == known => Ok(()),
+        Some(_) => Err(own_tag(span)),
+    }
+}
+
+fn own_tag(span: Span) -> Problem {
+    problem("a value with a tag of its own", span)
+}
+
+fn not_yaml(error: &ScanError) -> Problem {
+    let wrong = format!("{} in column {}", error.info(), error.marker().col() + 1);
+    unreadable(&wrong, error.marker().line())
+}
+
+fn problem(wrong: &str, span: Span) -> Problem {
+    unreadable(wrong, span.start.line())
+}
+
+fn unreadable(wrong: &str, line: usize) -> Problem {
+    Problem::new("", format!("cannot be read: {wrong}"), "one YAML document").at_line(Some(line))
 }
 
 /// Replaces YAML's merge key `<<` by the entries that it names, as far as they are not given beside it.
@@ -323,26 +375,50 @@ mod tests {
             bomb.push_str(&format!("a{level}: &a{level} [{below}]\n"));
         }
         let large = "x".repeat(CONFIG_BYTES_MAX + 1);
-        for text in [
-            deep.as_str(),
-            &nested,
-            &many,
-            &bomb,
-            &large,
-            "a: [",
-            "a: b: c",
-            "\t",
-            "a: &a [*a]",
-            "? [a]\n: b",
-        ] {
+        for text in
+            [deep.as_str(), &nested, &many, &bomb, &large, "a: [", "a: b: c", "a: &a [*a]", "? [a]\n: b"]
+        {
             let start: String = text.chars().take(30).collect();
             assert!(parse(text).is_err(), "{start}");
         }
-        for text in
-            ["a: *missing", "a: !mine x", "a: 1\n---\nb: 2", "\0", "a: \"\u{1}\"", "{", "%YAML 3.0\n---\na"]
-        {
+        for text in ["a: *missing", "a: !mine x", "a: 1\n---\nb: 2", "\0", "a: \"\u{1}\"", "{"] {
             assert!(parse(text).is_err(), "{text:?}");
         }
+    }
+
+    #[test]
+    fn problems_name_their_line() {
+        for (text, line) in [
+            ("a: 1\nb: [\nc: {", "configuration (line "),
+            ("a: 1\n\nb: 2\nb: 3", "b (line 4): given twice"),
+            ("a: 1\r\nb: 2\r\nb: 3", "b (line 3): given twice"),
+            ("a: 1\n---\nb: 2", "configuration (line 2): cannot be read: there is a second document"),
+            ("a: 1\nb: \0", "configuration (line 2): has the control character '\\0'"),
+        ] {
+            let problems = parse(text).unwrap_err();
+            assert!(problems[0].to_string().starts_with(line), "{}", problems[0]);
+        }
+        assert_eq!(tree("a:\n  b: c").get("a").unwrap().get("b").unwrap().line, Some(2));
+    }
+
+    #[test]
+    fn files_of_windows_are_read_as_others() {
+        let unix = "version: 0.1\nhttp:\n  addr: ':5000'\n  headers:\n    X-A:\n      - b\n# c\nlog: {level: info}\n";
+        let windows = format!("\u{feff}{}", unix.replace('\n', "\r\n"));
+        assert_eq!(tree(&windows), tree(unix));
+    }
+
+    #[test]
+    fn aliases_can_not_multiply_texts() {
+        let key = "k".repeat(100_000);
+        let aliases = "*a, ".repeat(1000);
+        assert!(parse(&format!("a: &a {{{key}: 1}}\nb: [{aliases}]")).is_err());
+        assert!(parse(&format!("a: &a {key}\nb: [{aliases}]")).is_err());
+        let mut deep = "x0: &x0 [1]\n".to_owned();
+        for level in 1..40 {
+            deep.push_str(&format!("x{level}: &x{level} [*x{}]\n", level - 1));
+        }
+        assert!(parse(&deep).unwrap_err()[0].wrong.contains("levels of nesting"));
     }
 
     #[test]
@@ -350,7 +426,7 @@ mod tests {
         let problems = parse("http: {addr: a, addr: b}\nlog: 1\nlog: 2").unwrap_err();
         let text: Vec<String> = problems.iter().map(ToString::to_string).collect();
         assert_eq!(text.len(), 2);
-        assert!(text[0].starts_with("http.addr: given twice"), "{text:?}");
-        assert!(text[1].starts_with("log: given twice"), "{text:?}");
+        assert!(text[0].starts_with("http.addr (line 1): given twice"), "{text:?}");
+        assert!(text[1].starts_with("log (line 3): given twice"), "{text:?}");
     }
 }

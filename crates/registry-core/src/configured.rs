@@ -177,6 +177,8 @@ pub fn data_folder(config: &Config) -> Option<PathBuf> {
     }
 }
 
+pub use crate::configured_files::check_files;
+
 /// What the registry writes to: folders, and the database's files where they lie elsewhere.
 pub fn written_paths(config: &Config) -> Vec<PathBuf> {
     let mut paths: Vec<PathBuf> = data_folder(config).into_iter().collect();
@@ -310,12 +312,9 @@ fn checks(health: &config::Health) -> Vec<Check> {
     storage.into_iter().chain(files).chain(tcp).chain(http).collect()
 }
 
+/// The configuration has checked that it is a URL of `http`.
 fn http_check(check: &config::HttpCheck) -> Option<CheckKind> {
     let uri: http::Uri = check.uri.parse().ok()?;
-    if uri.scheme_str() != Some("http") {
-        tracing::warn!("the health check of {uri} is not run: only `http:` can be checked");
-        return None;
-    }
     let (headers, timeout) = (headers(&check.headers), check.timeout);
     Some(CheckKind::Http { uri, headers, status: check.status, timeout })
 }
@@ -341,8 +340,14 @@ fn tls(config: &Config) -> Result<(Option<Arc<Tls>>, Option<SelfSigned>), OpenEr
             (made.certificate.clone(), made.key.clone(), Some(made))
         }
     };
+    let loaded = Tls::load(tls_files(config, tls, certificate, key))?;
+    Ok((Some(Arc::new(loaded)), self_signed))
+}
+
+/// The files of TLS, and how they are used.
+pub(crate) fn tls_files(config: &Config, tls: &config::Tls, certificate: PathBuf, key: PathBuf) -> TlsFiles {
     let clients = tls.clients.as_ref();
-    let loaded = Tls::load(TlsFiles {
+    TlsFiles {
         certificate,
         key,
         client_authorities: clients.map(|clients| clients.authorities.clone()).unwrap_or_default(),
@@ -357,8 +362,7 @@ fn tls(config: &Config) -> Result<(Option<Arc<Tls>>, Option<SelfSigned>), OpenEr
             TlsVersion::V1_3 => MinimumVersion::Tls13,
         },
         http2_disabled: !config.http.http2,
-    })?;
-    Ok((Some(Arc::new(loaded)), self_signed))
+    }
 }
 
 fn serve_options(config: &Config, tls: Option<Arc<Tls>>) -> ServeOptions {

@@ -43,6 +43,16 @@ pub enum OpenError {
     /// The blob store can not be opened.
     #[error("can not open the blob store")]
     Storage(#[from] StorageError),
+    /// The object store can not be opened.
+    #[error("can not open {place}: {reason}; look at {look_at}")]
+    ObjectStore {
+        /// The bucket and its endpoint.
+        place: String,
+        /// What happened, once.
+        reason: String,
+        /// The keys of the configuration that say what failed.
+        look_at: &'static str,
+    },
     /// The database can not be opened.
     #[error("can not open the database")]
     Database(#[from] registry_metadata::OpenError),
@@ -102,4 +112,20 @@ pub enum OpenError {
         /// Why it failed.
         source: io::Error,
     },
+}
+
+/// An error with its causes in one line. What a cause says that was said already is left out: some libraries repeat their
+/// causes in their own text.
+pub fn causes(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        let said = cause.to_string();
+        if !text.contains(&said) {
+            text.push_str(": ");
+            text.push_str(&said);
+        }
+        next = cause.source();
+    }
+    text
 }

@@ -34,10 +34,14 @@ mod beside;
 mod builder;
 #[cfg(any(feature = "s3", feature = "gcs", feature = "azure"))]
 mod cloud;
+#[cfg(any(feature = "s3", feature = "gcs", feature = "azure"))]
+mod cloud_failure;
 #[cfg(feature = "config")]
 pub mod configured;
 #[cfg(feature = "config")]
 mod configured_cloud;
+#[cfg(feature = "config")]
+mod configured_files;
 mod error;
 mod identity;
 mod journal;
@@ -51,7 +55,7 @@ pub mod selfsigned;
 
 pub use beside::Beside;
 pub use builder::Builder;
-pub use error::OpenError;
+pub use error::{OpenError, causes};
 pub use journal::{Journal, JournalObjects};
 pub use maintenance::{Collecting, Purge, Retaining};
 pub use registry::Registry;

@@ -164,13 +164,88 @@ fn single_values_may_look_like_yaml_of_another_kind() {
         ("#x", "#x"),
         ("[a, b]", "[a, b]"),
         ("'q'", "q"),
+        (" \"a \\\"b\\\" \" ", "a \"b\" "),
+        ("'q' #", "'q' #"),
+        ("'it's'", "'it's'"),
+        ("'a' 'b'", "'a' 'b'"),
+        ("\"a\" # \"", "\"a\" # \""),
         ("1e5", "1e5"),
         ("p#w", "p#w"),
-        ("null", "~"),
+        ("a #b", "a #b"),
+        ("&a b", "&a b"),
+        ("*", "*"),
+        ("!!str 5", "!!str 5"),
+        ("!a", "!a"),
+        ("> a", "> a"),
+        ("- a", "- a"),
+        ("a\nb", "a\nb"),
+        ("a\r\n", "a"),
+        (" a ", " a "),
+        ("null", "null"),
+        ("~", "~"),
+        ("", "~"),
     ] {
         let (tree, _, problems) = overlay("", &[("REGISTRY_HTTP_SECRET", value)]);
         assert_eq!(show(&tree), format!("{{http: {{secret: {kept}}}}}"));
         assert_eq!(problems, Vec::<String>::new());
+    }
+}
+
+proptest::proptest! {
+    #[test]
+    fn single_values_arrive_as_they_stand(value in "[^\0]{0,20}[^\0'\"\r\n]", with_quotes in proptest::prelude::any::<bool>()) {
+        for variable in ["REGISTRY_HTTP_SECRET", "REGISTRY_STORAGE_S3_SECRETKEY", "REGISTRY_AUTH_HTPASSWD_REALM"] {
+            let (tree, warnings, problems) = overlay("", &[(variable, &value)]);
+            proptest::prop_assert!(show(&tree).contains(&format!(": {value}}}")), "{:?}", tree);
+            proptest::prop_assert_eq!((warnings.len(), problems.len()), (0, 0));
+        }
+        // In quotes, as a text with quotes of its own.
+        let quoted = if with_quotes {
+            format!("'{}'", value.replace('\'', "''"))
+        } else {
+            double_quoted(&value)
+        };
+        let is_plain = !value.chars().any(|c| c.is_control() || matches!(c, '\u{85}' | '\u{2028}' | '\u{2029}'));
+        let (tree, _, _) = overlay("", &[("REGISTRY_HTTP_SECRET", &quoted)]);
+        if is_plain && !value.contains("  ") {
+            proptest::prop_assert_eq!(show(&tree), format!("{{http: {{secret: {value}}}}}"));
+        }
+    }
+
+    #[test]
+    fn values_of_a_map_arrive_as_they_stand_unless_they_are_lists(value in "[^\0\\[ '\"\r\n-][^\0\r\n]{0,20}") {
+        let (tree, _, problems) = overlay("", &[("REGISTRY_LOG_FIELDS_X", &value)]);
+        proptest::prop_assert_eq!(show(&tree), format!("{{log: {{fields: {{x: {value}}}}}}}"));
+        proptest::prop_assert_eq!(problems.len(), 0);
+    }
+}
+
+/// In double quotes.
+fn double_quoted(text: &str) -> String {
+    format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""))
+}
+
+#[test]
+fn values_of_a_map_are_texts_or_lists() {
+    for (value, kept) in [
+        ("*", "*"),
+        ("a #b", "a #b"),
+        ("default-src 'self'; img-src: *", "default-src 'self'; img-src: *"),
+        ("['*']", "[*]"),
+        ("[\"GET\", \"PUT\"]", "[GET, PUT]"),
+        ("- a\n- b", "[a, b]"),
+        ("[a", "[a"),
+        ("'[a]'", "[a]"),
+        ("", "~"),
+    ] {
+        let (tree, _, problems) = overlay("", &[("REGISTRY_HTTP_HEADERS_X", value)]);
+        assert_eq!(show(&tree), format!("{{http: {{headers: {{x: {kept}}}}}}}"));
+        assert_eq!(problems, Vec::<String>::new());
+    }
+    // What is below a section that is not looked into keeps its kind, and its single values their text.
+    for (value, kept) in [("a #b", "a #b"), ("{a: b}", "{a: b}"), ("true", "true"), ("~", "~")] {
+        let (tree, _, _) = overlay("", &[("REGISTRY_NOTIFICATIONS_X", value)]);
+        assert_eq!(show(&tree), format!("{{notifications: {{x: {kept}}}}}"));
     }
 }
 
@@ -180,6 +255,11 @@ fn unknown_names_only_warn_and_change_nothing() {
         ("REGISTRY_HTPP_ADDR", Some("REGISTRY_HTTP_ADDR")),
         ("REGISTRY_HTTP_TLS_CERTIFCATE", Some("REGISTRY_HTTP_TLS_CERTIFICATE")),
         ("REGISTRY_http_addr", Some("REGISTRY_HTTP_addr")),
+        ("REGISTRY_HTTP_ADDRESS", Some("REGISTRY_HTTP_ADDR")),
+        ("REGISTRY_HTTP_PORT", Some("REGISTRY_HTTP_ADDR")),
+        ("REGISTRY_PORT", Some("REGISTRY_HTTP_ADDR")),
+        ("REGISTRY_HTTP_TLS_CERT", Some("REGISTRY_HTTP_TLS_CERTIFICATE")),
+        ("REGISTRY_STORAGE_S3_ENDPOINT", Some("REGISTRY_STORAGE_S3_REGIONENDPOINT")),
         ("REGISTRY_HTTP_ADDR_FOO", None),
         ("REGISTRY_STORAGE_FILESYSTEM_WHATEVER", None),
         ("REGISTRY_IMAGE", None),

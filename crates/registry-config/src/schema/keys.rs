@@ -22,12 +22,15 @@ pub(crate) const ROOT: &[Key] = &[
     scalar("loglevel").standing(Deprecated("log.level")),
     key("storage", Choice(STORAGE)),
     key("auth", Choice(AUTH)),
-    not_active("middleware"),
+    key(
+        "middleware",
+        Section(&[key("registry", Anything), key("repository", Anything), not_active("storage")]),
+    ),
     key("http", Section(HTTP)),
     not_active("notifications"),
-    not_active("redis"),
+    key("redis", Anything).standing(NotNeeded("there is no cache that would lie in it")),
     key("health", Section(HEALTH)),
-    not_active("proxy"),
+    key("proxy", Anything),
     key("validation", Section(VALIDATION)),
     key("catalog", Section(&[scalar("maxentries")])),
     key(
@@ -105,7 +108,7 @@ const STORAGE: &[Key] = &[
         "redirect",
         Section(&[scalar("disable"), key("only", Scalars), key("except", Scalars), scalar("lifetime")]),
     ),
-    not_active("tag"),
+    key("tag", Anything).standing(NotNeeded("tags are looked up in the database, not listed in the store")),
 ];
 
 const METADATA: &[Key] = &[
@@ -225,7 +228,8 @@ const TLS: &[Key] = &[
     key("selfsigned", Section(&[key("hosts", Scalars), scalar("directory")])),
 ];
 
-const DEBUG: &[Key] = &[scalar("addr"), key("prometheus", Section(&[scalar("enabled"), scalar("path")]))];
+const DEBUG: &[Key] =
+    &[scalar("addr"), key("prometheus", Section(&[scalar("enabled"), scalar("path")])), scalar("insecure")];
 
 const LIMITS: &[Key] = &[
     scalar("headerbytes"),

@@ -14,14 +14,14 @@ fn leaves(keys: &'static [Key], before: &[&'static str], found: &mut Vec<(Vec<&'
                 leaves(below, &way, found);
             }
             Kind::Scalar | Kind::Scalars | Kind::Map => found.push((way, key.kind)),
-            Kind::Anything => {}
+            Kind::Entry | Kind::Anything => {}
         }
     }
 }
 
 fn wrapped(way: &[&str], leaf: Node) -> Node {
     way.iter().rev().fold(leaf, |node, name| match *name {
-        "[]" => Node { value: Value::Sequence(vec![node]), variable: None },
+        "[]" => Node { value: Value::Sequence(vec![node]), ..Node::default() },
         name => Node::mapping(vec![(name.to_owned(), node)]),
     })
 }
@@ -39,7 +39,7 @@ fn every_key_of_the_schema_is_read() {
             Kind::Map => Node::scalar("x"),
             _ => Node::mapping(vec![("x".to_owned(), Node::scalar("y"))]),
         };
-        let source = Source { tree: wrapped(&way, wrong), is_file: false, default_root: Some("/r".into()) };
+        let source = Source { tree: wrapped(&way, wrong), default_root: Some("/r".into()) };
         let key = way.join(".").replace(".[]", "[0]");
         let problems = Config::read(source, Vec::new()).expect_err(&key);
         let keys: Vec<&str> = problems.iter().map(|problem| problem.key.as_str()).collect();

@@ -141,8 +141,8 @@ const WRONG: &[(&str, &str)] = &[
     ("http: {net: unix}", "http.addr: is missing; expected the path of a socket, as http.net is unix"),
     ("http: {net: udp}", "http.net: is \"udp\"; expected one of tcp, unix"),
     (
-        "http: {prefix: images/}",
-        "http.prefix: is \"images/\"; expected a path that begins and ends with a slash, of letters, digits, and - . _ ~",
+        "http: {prefix: images//x}",
+        "http.prefix: is \"images//x\"; expected a path such as /images/, of letters, digits, and - . _ ~",
     ),
     (
         "http: {host: registry.example.com}",
@@ -221,7 +221,49 @@ const WRONG: &[(&str, &str)] = &[
     ),
     (
         "health: {http: [{uri: 'ftp://a'}]}",
-        "health.http[0].uri: is \"ftp://a\"; expected a URL, http or https",
+        "health.http[0].uri: is \"ftp://a\"; expected a URL that begins with http://; https can not be checked in this version",
+    ),
+    (
+        "health: {http: [{uri: 'https://a'}]}",
+        "health.http[0].uri: is \"https://a\"; expected a URL that begins with http://; https can not be checked in this version",
+    ),
+    (
+        "proxy: {remoteurl: 'https://registry-1.docker.io', password: hunter2}",
+        "proxy.remoteurl: a pull-through cache is not in this version; expected no section `proxy`; pull-through caches come \
+         in a later version",
+    ),
+    (
+        "middleware: {registry: [{name: x}]}",
+        "middleware.registry: middleware is not in this version; expected no such section",
+    ),
+    (
+        "middleware: {repository: [{name: x}], storage: [{name: cloudfront}]}",
+        "middleware.repository: middleware is not in this version; expected no such section",
+    ),
+    (
+        "storage: {s3: {bucket: b, region: r, regionendpoint: 'http://10.0.0.1:9000', forcepathstyle: false}}",
+        "storage.s3.forcepathstyle: is false, but the regionendpoint is an address; expected true: no name can stand in \
+         front of an address",
+    ),
+    (
+        "storage: {s3: {bucket: a/b, region: r}}",
+        "storage.s3.bucket: is \"a/b\"; expected the bucket's name, of letters, digits, and . _ -",
+    ),
+    (
+        "storage: {s3: {bucket: b, regionendpoint: 'http://a b'}}",
+        "storage.s3.regionendpoint: is \"http://a b\"; expected a URL such as https://store.example.com:9000",
+    ),
+    (
+        "storage: {s3: {bucket: b, region: r, accesskey: \"hunter2\\n3\", secretkey: s}}",
+        "storage.s3.accesskey: has characters that can not stand in a header; expected visible ASCII characters",
+    ),
+    (
+        "storage: {gcs: {bucket: b, endpoint: 'gs://b'}}",
+        "storage.gcs.endpoint: is \"gs://b\"; expected a URL such as https://store.example.com:9000",
+    ),
+    (
+        "storage: {azure: {accountname: a, container: 'c d', accountkey: k}}",
+        "storage.azure.container: is \"c d\"; expected the container's name, of letters, digits, and . _ -",
     ),
     ("health: {tcp: [{timeout: 1s}]}", "health.tcp[0].addr: is missing; expected host:port"),
     ("health: {file: {file: a}}", "health.file: is a section; expected a list"),
@@ -249,9 +291,24 @@ fn each_wrong_value_is_one_problem_with_its_key() {
         };
         match with(&yaml, &[]) {
             Ok(loaded) => panic!("{yaml}: accepted as {loaded:?}"),
-            Err(problems) => assert_eq!(problems.to_string(), *line, "{yaml}"),
+            Err(problems) => assert_eq!(without_lines(&problems), *line, "{yaml}"),
         }
     }
+}
+
+/// Without the numbers of the file's lines, of which there is one or two here.
+fn without_lines(problems: &Problems) -> String {
+    problems.to_string().replace(" (line 1)", "").replace(" (line 2)", "")
+}
+
+#[test]
+fn a_problem_names_the_line_of_its_value() {
+    let yaml = "version: 0.1\nhttp:\n  # a comment\n  addr: nonsense\n  tls:\n    certificate: c\n";
+    let text = with(yaml, &[]).unwrap_err().to_string();
+    assert!(text.contains("http.addr (line 4): is \"nonsense\""), "{text}");
+    assert!(text.contains("http.tls.key: is missing"), "{text}");
+    let text = with(yaml, &[("REGISTRY_HTTP_ADDR", "other")]).unwrap_err().to_string();
+    assert!(text.contains("http.addr (from REGISTRY_HTTP_ADDR): is \"other\""), "{text}");
 }
 
 #[test]
@@ -263,7 +320,6 @@ fn all_problems_come_at_once() {
     let problems = with(&yaml, &[("REGISTRY_HTTP_ADDR", "nowhere")]).unwrap_err();
     let keys: Vec<&str> = problems.iter().map(|problem| problem.key.as_str()).collect();
     let expected = [
-        "version",
         "log.level",
         "storage.swift",
         "http.net",
@@ -291,58 +347,243 @@ fn all_problems_come_at_once() {
 }
 
 #[test]
-fn the_version_is_0_1_and_a_file_must_say_so() {
+fn the_version_is_0_1_and_need_not_be_said() {
     for (yaml, line) in [
-        ("", "version: is missing; expected 0.1"),
-        ("log: {level: info}", "version: is missing; expected 0.1"),
         ("version: 0.2", "version: is \"0.2\"; expected 0.1"),
         ("version: 1", "version: is \"1\"; expected 0.1"),
         ("version: [0.1]", "version: is a list; expected 0.1"),
     ] {
-        assert_eq!(with(yaml, &[]).unwrap_err().to_string(), line, "{yaml:?}");
+        assert_eq!(without_lines(&with(yaml, &[]).unwrap_err()), line, "{yaml:?}");
     }
-    for yaml in ["version: 0.1", "version: '0.1'", "{\"version\": \"0.1\"}"] {
+    for yaml in ["", "log: {level: info}", "version: 0.1", "version: '0.1'", "{\"version\": \"0.1\"}"] {
         assert!(with(yaml, &[]).is_ok(), "{yaml}");
     }
     assert!(with("", &[("REGISTRY_VERSION", "0.1")]).is_ok());
 }
 
+const TLS: &str = "tls: {certificate: c, key: k}";
+const VERIFIED: &str = "tls: {certificate: c, key: k, clientcas: [ca]}";
+const ASKED: &str = "tls: {certificate: c, key: k, clientcas: [ca], clientauth: request-client-cert}";
+const USERS: &str = "auth: {htpasswd: {realm: r, path: p}}";
+
+/// What is open: keys of `http`, others, and whether everybody may change everything, and whether others can listen.
+const OPEN: &[(&str, &str, bool, bool)] = &[
+    ("addr: 127.0.0.1:5000", "", false, false),
+    ("addr: '[::1]:5000'", "", false, false),
+    ("addr: localhost:5000", "", false, false),
+    ("net: unix, addr: /run/registry.sock", "", false, false),
+    ("addr: ':5000'", "", true, true),
+    ("addr: '0.0.0.0:5000'", "", true, true),
+    ("addr: '10.0.0.1:5000'", "", true, true),
+    ("addr: 'registry:5000'", "", true, true),
+    ("addr: ':5000', insecure: true", "", true, false),
+    ("addr: ':5000'", "auth: none", false, true),
+    ("addr: ':5000'", "auth: None", false, true),
+    ("addr: ':5000'", USERS, false, true),
+    ("addr: ':5000', insecure: true", "auth: none", false, false),
+    ("addr: ':5000', insecure: true", "auth: {none: }", false, false),
+    ("addr: ':5000', insecure: true", USERS, false, false),
+    ("addr: ':5000', tls: {selfsigned: true}", USERS, false, false),
+    ("addr: ':5000', tls: {selfsigned: false}", USERS, false, true),
+    (TLS, "", false, false),
+];
+
+fn open_configurations() -> Vec<(String, bool, bool)> {
+    let more = [
+        (format!("addr: ':5000', {TLS}"), "", true, false),
+        (format!("addr: ':5000', {TLS}"), USERS, false, false),
+        (format!("addr: ':5000', {VERIFIED}"), "", false, false),
+        (format!("addr: ':5000', {ASKED}"), "", true, false),
+    ];
+    let owned = |(http, auth, all, plain): &(&str, &'static str, bool, bool)| {
+        ((*http).to_owned(), *auth, *all, *plain)
+    };
+    let yaml = |(http, auth, all, plain)| (format!("http: {{{http}}}\n{auth}"), all, plain);
+    OPEN.iter().map(owned).chain(more).map(yaml).collect()
+}
+
 #[test]
-fn what_others_on_the_network_could_abuse_is_refused_unless_it_is_said() {
-    let tls = "tls: {certificate: c, key: k}";
-    let verified = "tls: {certificate: c, key: k, clientcas: [ca]}";
-    let asked = "tls: {certificate: c, key: k, clientcas: [ca], clientauth: request-client-cert}";
-    let users = "auth: {htpasswd: {realm: r, path: p}}";
-    for (http, auth, problems) in [
-        ("addr: 127.0.0.1:5000", "", 0),
-        ("addr: '[::1]:5000'", "", 0),
-        ("addr: localhost:5000", "", 0),
-        ("net: unix, addr: /run/registry.sock", "", 0),
-        ("addr: ':5000'", "", 2),
-        ("addr: '0.0.0.0:5000'", "", 2),
-        ("addr: '10.0.0.1:5000'", "", 2),
-        ("addr: 'registry:5000'", "", 2),
-        ("addr: ':5000', insecure: true", "", 1),
-        ("addr: ':5000'", "auth: none", 1),
-        ("addr: ':5000'", "auth: None", 1),
-        ("addr: ':5000'", users, 1),
-        ("addr: ':5000', insecure: true", "auth: none", 0),
-        ("addr: ':5000', insecure: true", "auth: {none: }", 0),
-        ("addr: ':5000', insecure: true", users, 0),
-        (&format!("addr: ':5000', {tls}"), "", 1),
-        (&format!("addr: ':5000', {tls}"), users, 0),
-        ("addr: ':5000', tls: {selfsigned: true}", users, 0),
-        ("addr: ':5000', tls: {selfsigned: false}", users, 1),
-        (&format!("addr: ':5000', {verified}"), "", 0),
-        (&format!("addr: ':5000', {asked}"), "", 1),
-        ("addr: ':5000', insecure: true", "auth: {htpasswd: {}}", 2),
-    ] {
-        let yaml = format!("version: 0.1\nhttp: {{{http}}}\n{auth}");
-        let found = with(&yaml, &[]).err().map_or(0, |problems| problems.iter().count());
-        assert_eq!(found, problems, "{yaml}");
+fn what_is_open_to_others_is_said_in_one_line_with_the_keys_that_close_it() {
+    for (yaml, all, plain) in open_configurations() {
+        let loaded = with(&yaml, &[]).unwrap_or_else(|problems| panic!("{yaml}: {problems}"));
+        let said = warnings(&loaded);
+        assert_eq!(said.len(), usize::from(all || plain), "{yaml}: {said:?}");
+        let Some(line) = said.first() else { continue };
+        assert_eq!(loaded.warnings[0].level(), LogLevel::Warn);
+        assert!(line.starts_with("http.addr: ") && line.lines().count() == 1, "{line}");
+        for (word, is_said) in [
+            ("everybody who reaches", all),
+            ("auth.htpasswd", all),
+            ("`auth: none`", all),
+            ("others on the network", plain),
+            ("http.tls.certificate", plain),
+            ("`http.insecure: true`", plain),
+        ] {
+            assert_eq!(line.contains(word), is_said, "{word}: {yaml}: {line}");
+        }
     }
-    let problems = with("version: 0.1", &[("REGISTRY_HTTP_ADDR", ":5000")]).unwrap_err();
+    let loaded = with("", &[("REGISTRY_HTTP_ADDR", ":5000")]).unwrap();
+    assert!(
+        warnings(&loaded)[0]
+            .starts_with("http.addr (from REGISTRY_HTTP_ADDR): everybody who reaches :5000 can")
+    );
+}
+
+#[test]
+fn strict_refuses_what_is_open_to_others() {
+    for (yaml, all, plain) in open_configurations() {
+        let problems = with(&format!("safety: strict\n{yaml}"), &[]);
+        let found = problems.err().map_or(0, |problems| problems.iter().count());
+        assert_eq!(found, usize::from(all) + usize::from(plain), "{yaml}");
+    }
+    let variables = [("REGISTRY_HTTP_ADDR", ":5000"), ("REGISTRY_SAFETY", "strict")];
+    let problems = with("version: 0.1", &variables).unwrap_err();
     assert!(problems.iter().all(|problem| problem.variable.as_deref() == Some("REGISTRY_HTTP_ADDR")));
+    for word in ["REGISTRY_HTTP_INSECURE=true", "REGISTRY_AUTH=none"] {
+        assert!(problems.to_string().contains(word), "{problems}");
+    }
+    // What is wrong stays wrong, however open a registry may be.
+    let wrong = with("http: {addr: ':5000', insecure: true}\nauth: {htpasswd: {}}", &[]).unwrap_err();
+    assert_eq!(wrong.iter().count(), 2);
+    assert_eq!(with("safety: lax", &[]).unwrap_err().iter().next().unwrap().key, "safety");
+}
+
+#[test]
+fn with_users_and_an_https_host_tls_is_a_proxys() {
+    let yaml = format!("http: {{addr: ':5000', host: 'https://registry.example.com'}}\n{USERS}");
+    let loaded = with(&yaml, &[]).unwrap();
+    let said = warnings(&loaded);
+    assert!(said.len() == 1 && said[0].contains("TLS is left to the proxy"), "{said:?}");
+    assert_eq!(loaded.warnings[0].level(), LogLevel::Info);
+    // Without users, or with a host of plain HTTP, it is as open as ever.
+    for yaml in [
+        "http: {addr: ':5000', host: 'https://registry.example.com'}".to_owned(),
+        yaml.replace("https:", "http:"),
+    ] {
+        assert_eq!(with(&yaml, &[]).unwrap().warnings[0].level(), LogLevel::Warn, "{yaml}");
+    }
+    assert!(with(&format!("safety: strict\n{yaml}"), &[]).is_err());
+}
+
+#[test]
+fn a_debug_address_that_others_reach_is_said_or_refused() {
+    for (debug, is_open) in [
+        ("addr: ':5001'", true),
+        ("addr: '0.0.0.0:5001', prometheus: {enabled: true}", true),
+        ("addr: localhost:5001", false),
+        ("addr: ':5001', insecure: true", false),
+    ] {
+        let yaml = format!("http: {{debug: {{{debug}}}}}");
+        let loaded = with(&yaml, &[]).unwrap();
+        let said = warnings(&loaded);
+        assert_eq!(said.len(), usize::from(is_open), "{yaml}: {said:?}");
+        assert!(
+            said.iter().all(|line| line.starts_with("http.debug.addr: everybody who reaches")),
+            "{said:?}"
+        );
+        assert_eq!(with(&format!("safety: strict\n{yaml}"), &[]).is_err(), is_open, "{yaml}");
+    }
+}
+
+#[test]
+fn sections_that_are_off_are_not_refused() {
+    for yaml in [
+        "proxy:",
+        "proxy: {}",
+        "proxy: {remoteurl: '', username: '', password: ''}",
+        "proxy: {username: u}",
+        "middleware: {registry: [], repository: }",
+        "middleware: {registry: [{name: x, disabled: true}]}",
+    ] {
+        assert!(with(yaml, &[]).is_ok(), "{yaml}");
+    }
+    let problems = with("", &[("REGISTRY_PROXY_REMOTEURL", "https://registry-1.docker.io")]).unwrap_err();
+    assert!(
+        problems
+            .to_string()
+            .starts_with("proxy.remoteurl (from REGISTRY_PROXY_REMOTEURL): a pull-through cache")
+    );
+}
+
+#[test]
+fn what_loses_nothing_is_of_less_importance() {
+    let yaml = "storage: {inmemory: , cache: {blobdescriptor: redis}, tag: {concurrencylimit: 8}}
+redis: {addr: a}\nhttp: {secret: s}\nloglevel: info\nnotifications: {endpoints: [{name: a}]}\ncolour: blue";
+    let loaded = with(yaml, &[("REGISTRY_REDIS_DB", "0")]).unwrap();
+    let level = |level| {
+        let of_level = loaded.warnings.iter().filter(|warning| warning.level() == level);
+        of_level
+            .map(|warning| warning.to_string().split([':', ' ']).next().unwrap().to_owned())
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(level(LogLevel::Info), ["storage.cache", "storage.tag", "redis", "http.secret", "loglevel"]);
+    assert_eq!(level(LogLevel::Warn), ["notifications", "colour"]);
+    let by_variable = with("", &[("REGISTRY_HTTP_SECRET", "x")]).unwrap();
+    assert!(
+        warnings(&by_variable)[0].starts_with("http.secret (from REGISTRY_HTTP_SECRET): not needed here")
+    );
+}
+
+#[test]
+fn prefixes_get_the_slashes_that_they_lack() {
+    for (written, read) in [
+        ("/", "/"),
+        ("/images/", "/images/"),
+        ("/images", "/images/"),
+        ("images/", "/images/"),
+        ("images", "/images/"),
+        ("/a/b", "/a/b/"),
+    ] {
+        assert_eq!(with(&format!("http: {{prefix: {written}}}"), &[]).unwrap().config.http.prefix, read);
+    }
+    for wrong in ["//", "/a//b", "a/../b", ".", "/a b/"] {
+        assert!(with(&format!("http: {{prefix: '{wrong}'}}"), &[]).is_err(), "{wrong}");
+    }
+}
+
+#[test]
+fn other_services_than_amazons_have_the_bucket_in_the_path() {
+    for (endpoint, path_style) in [
+        ("", false),
+        ("regionendpoint: 'http://minio:9000'", true),
+        ("regionendpoint: 'http://127.0.0.1:9000'", true),
+        ("regionendpoint: 'minio:9000', secure: false", true),
+        ("regionendpoint: 'https://amazonaws.com.example.org'", true),
+        ("regionendpoint: 'https://notamazonaws.com'", true),
+        ("regionendpoint: 'http://minio:9000', forcepathstyle: false", false),
+        ("regionendpoint: 'https://s3.eu-west-1.amazonaws.com'", false),
+        ("regionendpoint: 's3.cn-north-1.amazonaws.com.cn'", false),
+        ("regionendpoint: 'https://s3.eu-west-1.amazonaws.com', forcepathstyle: true", true),
+        ("usedualstack: true", false),
+    ] {
+        let yaml = format!("storage: {{s3: {{bucket: b, region: eu-west-1, {endpoint}}}}}");
+        match with(&yaml, &[]).unwrap().config.storage.driver {
+            Driver::S3(s3) => assert_eq!(s3.path_style, path_style, "{yaml}"),
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+#[test]
+fn blanks_around_what_is_no_free_text_do_not_count() {
+    let variables = [
+        ("REGISTRY_HTTP_ADDR", " 127.0.0.1:5000\n"),
+        ("REGISTRY_STORAGE_DELETE_ENABLED", " true"),
+        ("REGISTRY_HTTP_DRAINTIMEOUT", "5s "),
+        ("REGISTRY_STORAGE_FILESYSTEM_ROOTDIRECTORY", " /srv"),
+        ("REGISTRY_AUTH", "htpasswd\n"),
+        ("REGISTRY_AUTH_HTPASSWD_PATH", " /auth/htpasswd"),
+        ("REGISTRY_AUTH_HTPASSWD_REALM", " a realm "),
+    ];
+    let config = with("", &variables).unwrap().config;
+    assert!(config.storage.delete_enabled);
+    assert_eq!(config.storage.driver.folder(), Some(std::path::Path::new("/srv")));
+    match config.auth {
+        Auth::Htpasswd { realm, path, .. } => {
+            assert_eq!((realm.as_str(), path.to_str()), (" a realm ", Some("/auth/htpasswd")));
+        }
+        other => panic!("{other:?}"),
+    }
 }
 
 #[test]
