@@ -221,7 +221,8 @@ async fn the_data_of_a_go_registry_is_not_written_over() {
     fs::create_dir_all(options.data().join("docker/registry/v2/repositories")).unwrap();
     let (status, log) = options.try_start().await.unwrap_err();
     assert_eq!(status.code(), Some(1));
-    assert!(log.contains("registry import"), "{log}");
+    assert!(log.contains("skopeo sync") && !log.contains("registry import"), "{log}");
+    assert!(!options.data().join("store").exists());
 }
 
 #[tokio::test]

@@ -2,101 +2,94 @@
 
 use std::path::PathBuf;
 
-use lexopt::prelude::*;
+use clap::{Parser, ValueEnum};
 
-/// What the user wants.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Command {
-    Help,
-    Version,
-    Collect(Arguments),
-}
-
-/// How to collect.
-#[derive(Debug, Default, PartialEq, Eq)]
+/// One garbage collection of a registry, then exit. Safe beside servers that take pushes, and beside others of its kind.
+#[derive(Debug, Default, Parser, PartialEq, Eq)]
+#[command(
+    name = "registry-gc",
+    version = registry_core::api::version(),
+    disable_version_flag = true,
+    after_help = "Exits with 0 if all that was due was dealt with, and with 1 if something failed; the next run tries it again."
+)]
 pub(crate) struct Arguments {
-    pub(crate) config: Option<PathBuf>,
+    /// The configuration of the server; REGISTRY_… variables count as there
+    #[arg(value_name = "config.yml", conflicts_with = "config")]
+    argument: Option<PathBuf>,
+    /// The same, as an option
+    #[arg(long, value_name = "config.yml")]
+    config: Option<PathBuf>,
+    /// Only say what would go
+    #[arg(short, long = "dry-run")]
     pub(crate) is_dry_run: bool,
+    /// The form of the report on standard output
+    #[arg(long, value_enum, default_value_t)]
     pub(crate) report: Format,
+    /// Print the version
+    #[arg(short = 'v', short_alias = 'V', long, action = clap::ArgAction::Version)]
+    version: Option<bool>,
 }
 
 /// The form of the report.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Format {
     #[default]
     Text,
     Json,
 }
 
-pub(crate) const HELP: &str = "\
-One garbage collection of a registry, then exit. Safe beside servers that take pushes, and beside others of its kind.
-
-Usage: registry-gc [options]
-
-Options:
-  --config <config.yml>   the configuration of the server; REGISTRY_… variables count as there
-  --dry-run               only say what would go
-  --report <text|json>    the form of the report on standard output
-  -h, --help              this text
-  -v, --version           the version
-
-Exits with 0 if all that was due was dealt with, and with 1 if something failed; the next run tries it again.
-";
-
 /// Names the configuration file, if the command line does not.
 const CONFIGURATION_PATH: &str = "REGISTRY_CONFIGURATION_PATH";
 
-/// Reads the process's arguments.
-pub(crate) fn parse() -> Result<Command, lexopt::Error> {
-    let command = parse_from(lexopt::Parser::from_env())?;
-    Ok(match command {
-        Command::Collect(Arguments { config: None, is_dry_run, report }) => {
-            let config = std::env::var_os(CONFIGURATION_PATH).map(PathBuf::from);
-            Command::Collect(Arguments { config, is_dry_run, report })
-        }
-        command => command,
-    })
-}
-
-fn parse_from(mut parser: lexopt::Parser) -> Result<Command, lexopt::Error> {
-    let mut arguments = Arguments::default();
-    while let Some(argument) = parser.next()? {
-        match argument {
-            Long("config") => arguments.config = Some(parser.value()?.into()),
-            Long("dry-run") => arguments.is_dry_run = true,
-            Long("report") => {
-                arguments.report = match parser.value()?.to_str() {
-                    Some("text") => Format::Text,
-                    Some("json") => Format::Json,
-                    _ => return Err("the report is `text` or `json`".into()),
-                }
-            }
-            Short('h') | Long("help") => return Ok(Command::Help),
-            Short('v') | Short('V') | Long("version") => return Ok(Command::Version),
-            other => return Err(other.unexpected()),
-        }
+impl Arguments {
+    /// The configuration file: the command line's, then a variable's.
+    pub(crate) fn file(&self) -> Option<PathBuf> {
+        let named = self.argument.clone().or_else(|| self.config.clone());
+        named.or_else(|| std::env::var_os(CONFIGURATION_PATH).map(PathBuf::from))
     }
-    Ok(Command::Collect(arguments))
 }
 
 #[cfg(test)]
 mod tests {
+    use clap::CommandFactory;
+
     use super::*;
 
-    fn parse(arguments: &[&str]) -> Result<Command, String> {
-        parse_from(lexopt::Parser::from_args(arguments)).map_err(|error| error.to_string())
+    fn parse(arguments: &[&str]) -> Result<Arguments, clap::Error> {
+        Arguments::try_parse_from(std::iter::once(&"registry-gc").chain(arguments))
     }
 
     #[test]
     fn options_are_understood() {
-        assert_eq!(parse(&[]), Ok(Command::Collect(Arguments::default())));
-        assert_eq!(parse(&["--help"]), Ok(Command::Help));
-        assert_eq!(parse(&["-v"]), Ok(Command::Version));
-        let all = parse(&["--config", "a.yml", "--dry-run", "--report=json"]);
-        let expected = Arguments { config: Some("a.yml".into()), is_dry_run: true, report: Format::Json };
-        assert_eq!(all, Ok(Command::Collect(expected)));
-        for (wrong, named) in [("--report=xml", "json"), ("--force", "--force"), ("a.yml", "a.yml")] {
-            assert!(parse(&[wrong]).unwrap_err().contains(named));
+        Arguments::command().debug_assert();
+        assert_eq!(parse(&[]).unwrap(), Arguments::default());
+        let all = parse(&["--config", "a.yml", "--dry-run", "--report=json"]).unwrap();
+        let expected = Arguments {
+            config: Some("a.yml".into()),
+            is_dry_run: true,
+            report: Format::Json,
+            ..Arguments::default()
+        };
+        assert_eq!(all, expected);
+        for arguments in [&["a.yml"][..], &["--config", "a.yml"], &["--config=a.yml"]] {
+            assert_eq!(parse(arguments).unwrap().file(), Some("a.yml".into()), "{arguments:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_understood_is_named() {
+        for (arguments, named) in [
+            (&["--report=xml"][..], "json"),
+            (&["--force"], "--force"),
+            (&["a.yml", "b.yml"], "b.yml"),
+            (&["--dry-rum"], "'--dry-run'"),
+        ] {
+            let error = parse(arguments).unwrap_err();
+            assert_eq!(error.exit_code(), 2, "{arguments:?}");
+            assert!(error.to_string().contains(named), "{error}");
+        }
+        for arguments in [["--help"], ["-h"], ["-v"], ["--version"]] {
+            assert_eq!(parse(&arguments).unwrap_err().exit_code(), 0, "{arguments:?}");
         }
     }
 }

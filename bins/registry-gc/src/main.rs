@@ -7,22 +7,23 @@ mod cli;
 use std::{io::Write, process::ExitCode};
 
 use anyhow::Context;
+use clap::Parser;
 use registry_core::{
     collector::Report,
     config::{LogLevel, load, process_environment},
     configured,
+    rights::{RUN_AS, User},
 };
 
-use crate::cli::{Arguments, Command, Format};
+use crate::cli::{Arguments, Format};
 
 fn main() -> ExitCode {
-    let arguments = match cli::parse() {
-        Ok(Command::Collect(arguments)) => arguments,
-        Ok(Command::Help) => return print(cli::HELP),
-        Ok(Command::Version) => return print(concat!("registry-gc ", env!("CARGO_PKG_VERSION"), "\n")),
-        Err(error) => {
-            eprintln!("registry-gc: {error}\nTry `registry-gc --help`.");
-            return ExitCode::from(2);
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(stopped) => {
+            // A closed standard output is no failure.
+            let _ = stopped.print();
+            return u8::try_from(stopped.exit_code()).map_or(ExitCode::FAILURE, ExitCode::from);
         }
     };
     match run(&arguments) {
@@ -42,10 +43,18 @@ fn main() -> ExitCode {
 }
 
 fn run(arguments: &Arguments) -> anyhow::Result<Report> {
-    let loaded = load(arguments.config.as_deref(), process_environment())
-        .map_err(|problems| anyhow::anyhow!("the configuration can not be used:\n{problems}"))?;
+    let file = arguments.file();
+    let loaded = load(file.as_deref(), process_environment()).map_err(|problems| {
+        let file = file.map(|file| format!(" {}", file.display())).unwrap_or_default();
+        anyhow::anyhow!("the configuration{file} can not be used:\n{problems}")
+    })?;
     for warning in loaded.warnings.iter().filter(|warning| warning.level() == LogLevel::Warn) {
         eprintln!("warning: {warning}");
+    }
+    // Before there are threads. What this leaves in the store is then the server's.
+    let wanted = User::wanted(std::env::var(RUN_AS).ok().as_deref())?;
+    if let Some(user) = User::of_command(wanted, &loaded.config) {
+        user.become_it()?;
     }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     runtime.context("can not start the runtime")?.block_on(async {

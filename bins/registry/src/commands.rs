@@ -8,68 +8,103 @@ use std::{
 use anyhow::{Context, bail};
 use registry_core::{
     auth::make_htpasswd_line,
-    config::{Loaded, LogLevel, Warning, load, process_environment},
+    config::{Config, Loaded, LogLevel, Warning, load, log_of, process_environment},
     configured,
+    rights::{RUN_AS, User},
 };
 use rustix::termios::{LocalModes, OptionalActions, isatty, tcgetattr, tcsetattr};
 
 use crate::{
-    cli::{Command, HELP},
-    content, fsck, garbage, journal, migrate, quota, retention, serve,
+    cli::{Command, ConfigFile, Content, Retention},
+    content, fsck, garbage, health, journal, logging, migrate, quota, retention, serve,
 };
 
 /// Names the configuration file, if the command line does not.
 const CONFIGURATION_PATH: &str = "REGISTRY_CONFIGURATION_PATH";
 
-/// Where the file of a configuration is looked for: the command line, then a variable.
 pub(crate) fn run(command: Command) -> anyhow::Result<()> {
     match command {
-        Command::Help => print(HELP),
-        Command::Version => print(&format!("registry {}\n", env!("CARGO_PKG_VERSION"))),
-        Command::Serve { config } => {
-            let file = config_file(config);
-            serve::run(file.as_deref(), load_config(file.as_deref())?)
-        }
-        Command::CheckConfig { config } => check_config(config_file(config).as_deref()),
-        Command::GarbageCollect { config, how } => {
-            let file = config_file(config);
-            garbage::collect(load_config(file.as_deref())?, how)
-        }
-        Command::Fsck { config, how } => {
-            let file = config_file(config);
-            fsck::run(&load_config(file.as_deref())?, how)
-        }
-        Command::Content { config, what } => {
-            let file = config_file(config);
-            content::run(&load_config(file.as_deref())?, what)
-        }
-        Command::Retention { config, what } => {
-            let file = config_file(config);
-            retention::run(&load_config(file.as_deref())?, what)
-        }
-        Command::ImportRetention(what) => retention::translate(&what),
-        Command::Quota { config, how } => quota::run(&load_config(config_file(config).as_deref())?, how),
+        Command::Serve { file } => serve(config_file(file).as_deref()),
+        Command::CheckConfig { file } => check_config(config_file(file).as_deref()),
+        Command::Health(how) => health::run(how),
         Command::HashPassword { user, cost } => hash_password(&user, cost),
-        Command::Journal { action, config } => {
-            let loaded = load_config(config_file(config).as_deref())?;
-            print(&journal::run(action, &loaded.config)?)
+        Command::GarbageCollect { file, how } => garbage::collect(load_beside(file)?, how),
+        Command::Fsck { file, how } => fsck::run(&load_beside(file)?, how),
+        Command::Quota { file, how } => quota::run(&load_beside(file)?, how),
+        Command::Undelete(undelete) => change(undelete.file.clone(), undelete.what()),
+        Command::Tag(command) => {
+            let (file, what) = command.what();
+            change(file, what)
         }
-        Command::Migrate { from, config } => {
-            migrate::run(from.as_deref(), &load_config(config_file(config).as_deref())?)
+        Command::Repository(command) => {
+            let (file, what) = command.what();
+            change(file, what)
         }
+        Command::Retention(Retention::Import(what)) => retention::translate(&what),
+        Command::Retention(Retention::Preview(which)) => {
+            retention::run(&load_beside(which.file.clone())?, &which, retention::What::Preview)
+        }
+        Command::Retention(Retention::Apply(which)) => {
+            retention::run(&load_beside(which.file.clone())?, &which, retention::What::Apply)
+        }
+        Command::Journal(action) => {
+            let (file, action) = journal::Action::of(action);
+            print(&journal::run(action, &load_beside(file)?.config)?)
+        }
+        Command::Migrate { from, file } => migrate::run(from.as_deref(), &load_beside(file)?),
     }
 }
 
-fn config_file(argument: Option<PathBuf>) -> Option<PathBuf> {
-    argument.or_else(|| std::env::var_os(CONFIGURATION_PATH).map(PathBuf::from))
+fn change(file: ConfigFile, what: Content) -> anyhow::Result<()> {
+    content::run(&load_beside(file)?, what)
 }
 
-fn load_config(file: Option<&Path>) -> anyhow::Result<Loaded> {
+/// Where the file of a configuration is looked for: the command line, then a variable.
+pub(crate) fn config_file(file: ConfigFile) -> Option<PathBuf> {
+    file.named().or_else(|| std::env::var_os(CONFIGURATION_PATH).map(PathBuf::from))
+}
+
+fn serve(file: Option<&Path>) -> anyhow::Result<()> {
+    let loaded = load(file, process_environment()).map_err(|problems| {
+        // Its log is read where its log always is.
+        logging::start(&log_of(file, process_environment()));
+        for warning in problems.warnings() {
+            tracing::warn!("{warning}");
+        }
+        anyhow::anyhow!("{} can not be used:\n{problems}", named(file))
+    })?;
+    serve::run(file, loaded)
+}
+
+/// Loads the configuration for a command that works beside the process that serves, and becomes the user who does.
+fn load_beside(file: ConfigFile) -> anyhow::Result<Loaded> {
+    let loaded = load_config(config_file(file).as_deref())?;
+    become_user(&loaded.config)?;
+    Ok(loaded)
+}
+
+/// Before there are threads: they would stay root's.
+pub(crate) fn become_user(config: &Config) -> anyhow::Result<()> {
+    let wanted = User::wanted(std::env::var(RUN_AS).ok().as_deref())?;
+    if let Some(user) = User::of_command(wanted, config) {
+        user.become_it()?;
+    }
+    Ok(())
+}
+
+pub(crate) fn load_config(file: Option<&Path>) -> anyhow::Result<Loaded> {
     load(file, process_environment()).map_err(|problems| {
         // What is wrong is often a key that was misspelt.
         warn(problems.warnings());
-        anyhow::anyhow!("the configuration can not be used:\n{problems}")
+        anyhow::anyhow!("{} can not be used:\n{problems}", named(file))
     })
+}
+
+fn named(file: Option<&Path>) -> String {
+    match file {
+        Some(file) => format!("the configuration {}", file.display()),
+        None => "the configuration (no file, the environment's variables)".to_owned(),
+    }
 }
 
 /// Says what loses something, or is open to others.

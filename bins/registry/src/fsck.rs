@@ -21,7 +21,7 @@ pub(crate) fn run(loaded: &Loaded, how: Fsck) -> anyhow::Result<()> {
         let fsck = configured::open_beside(&loaded.config).await?.fsck(options);
         anyhow::Ok(fsck.run().await?)
     })?;
-    if how.is_json {
+    if how.report.is_json() {
         print(&format!("{}\n", report.to_json()))?;
     } else {
         print(&format!("{report}\n"))?;

@@ -7,18 +7,36 @@ use registry_core::{
     metadata::{JournalReport, drop_journal, survey_journal, verify_journal},
 };
 
-use crate::cli::JournalAction;
+use crate::cli::{ConfigFile, Journal};
+
+/// What is to be done with it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Action {
+    Status,
+    Verify,
+    Drop,
+}
+
+impl Action {
+    pub(crate) fn of(command: Journal) -> (ConfigFile, Action) {
+        match command {
+            Journal::Status { file } => (file, Action::Status),
+            Journal::Verify { file } => (file, Action::Verify),
+            Journal::Drop { file } => (file, Action::Drop),
+        }
+    }
+}
 
 /// Does it, and says in words what came of it.
-pub(crate) fn run(action: JournalAction, config: &Config) -> anyhow::Result<String> {
+pub(crate) fn run(action: Action, config: &Config) -> anyhow::Result<String> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
     runtime.block_on(async {
         let builder = configured::configure_stores(config)?;
         let (path, store) = builder.open_journal_store().await?;
         match action {
-            JournalAction::Status => Ok(status(&survey_journal(&path, store).await?)),
-            JournalAction::Verify => verified(&verify_journal(&path, store).await?),
-            JournalAction::Drop => {
+            Action::Status => Ok(status(&survey_journal(&path, store).await?)),
+            Action::Verify => verified(&verify_journal(&path, store).await?),
+            Action::Drop => {
                 drop_journal(&path, store).await?;
                 Ok(format!("the journal is gone; {} goes on without one\n", path.display()))
             }

@@ -1,6 +1,10 @@
 //! The log on standard error, in the Go registry's formats: `time="…" level=info msg="…" key=value`, or JSON.
 
-use std::{collections::BTreeMap, fmt, io};
+use std::{
+    collections::BTreeMap,
+    fmt, io,
+    sync::atomic::{AtomicBool, Ordering},
+};
 
 use registry_core::config::{Log, LogFormatter, LogLevel};
 use serde_json::{Map, Value};
@@ -15,6 +19,13 @@ use tracing_subscriber::{
     registry::LookupSpan,
 };
 
+static HAS_STARTED: AtomicBool = AtomicBool::new(false);
+
+/// Whether errors are for the log.
+pub(crate) fn has_started() -> bool {
+    HAS_STARTED.load(Ordering::Relaxed)
+}
+
 /// Starts logging. Later calls do nothing.
 pub(crate) fn start(log: &Log) {
     let level = match log.level {
@@ -28,6 +39,7 @@ pub(crate) fn start(log: &Log) {
         tracing_subscriber::fmt().with_max_level(level).with_writer(io::stderr).event_format(format).finish();
     // Fails only if logging has started already.
     let _ = tracing::subscriber::set_global_default(subscriber);
+    HAS_STARTED.store(true, Ordering::Relaxed);
 }
 
 struct Format {

@@ -7,10 +7,11 @@ mod commands;
 mod content;
 mod fsck;
 mod garbage;
+mod health;
 mod journal;
 mod logging;
 mod migrate;
-mod privileges;
+mod notify;
 mod quota;
 mod retention;
 mod serve;
@@ -18,15 +19,23 @@ mod serve;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    let result = match cli::parse() {
-        Ok(command) => commands::run(command),
-        Err(error) => {
-            eprintln!("registry: {error}\nTry `registry --help`.");
-            return ExitCode::from(2);
+    let command = match cli::parse() {
+        Ok(command) => command,
+        Err(stopped) => {
+            // A closed standard output is no failure: `registry --help | head`.
+            let _ = stopped.print();
+            return u8::try_from(stopped.exit_code()).map_or(ExitCode::FAILURE, ExitCode::from);
         }
     };
-    match result {
+    match commands::run(command) {
         Ok(()) => ExitCode::SUCCESS,
+        Err(error) if logging::has_started() => {
+            // One line for each that the error has, so that each can be read.
+            for line in format!("{error:#}").lines() {
+                tracing::error!("{line}");
+            }
+            ExitCode::FAILURE
+        }
         Err(error) => {
             eprintln!("registry: {error:#}");
             ExitCode::FAILURE

@@ -25,7 +25,7 @@ pub(crate) fn run(loaded: &Loaded, how: Quota) -> anyhow::Result<()> {
         }
         anyhow::Ok(metadata.quota_usage().await?)
     })?;
-    print(&if how.is_json { json(&usages) } else { text(&usages) })
+    print(&if how.report.is_json() { json(&usages) } else { text(&usages) })
 }
 
 fn json(usages: &[QuotaUsage]) -> String {

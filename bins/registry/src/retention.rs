@@ -1,6 +1,6 @@
 //! `registry retention …`: which images policies let go, and letting them go.
 
-use std::{fmt::Write, fs};
+use std::{fmt::Write, fs::File, io::Read};
 
 use anyhow::{Context, bail};
 use registry_core::{
@@ -16,17 +16,21 @@ use registry_core::{
 use serde_json::json;
 
 use crate::{
-    cli::{Import, Retention},
+    cli::{Import, Which},
     commands::{print, warn},
     content::time,
 };
 
-pub(crate) fn run(loaded: &Loaded, what: Retention) -> anyhow::Result<()> {
+/// What is to be done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum What {
+    Preview,
+    Apply,
+}
+
+pub(crate) fn run(loaded: &Loaded, which: &Which, what: What) -> anyhow::Result<()> {
     let retention = &loaded.config.retention;
-    let (is_preview, only, is_json) = match what {
-        Retention::Preview { only, is_json } => (true, only, is_json),
-        Retention::Apply { only, is_json } => (false, only, is_json),
-    };
+    let (is_preview, only, is_json) = (what == What::Preview, which.only.as_ref(), which.report.is_json());
     // That a preview is needed need not be said by one.
     let is_approval =
         |warning: &&Warning| matches!(warning, Warning::Remark { key, .. } if key == "retention.approved");
@@ -49,8 +53,8 @@ pub(crate) fn run(loaded: &Loaded, what: Retention) -> anyhow::Result<()> {
         output.begin(&retention.fingerprint())?;
         let mut see = |judged: Judged<'_>| output.image(&judged);
         let report = match is_preview {
-            true => retention.preview(only.as_ref(), &mut see).await?,
-            false => retention.apply(only.as_ref(), &mut see).await?,
+            true => retention.preview(only, &mut see).await?,
+            false => retention.apply(only, &mut see).await?,
         };
         let counts = serde_json::to_value(&report).context("a report is JSON")?;
         output.end(&report.to_string(), &counts, is_preview.then(|| retention.fingerprint()))?;
@@ -162,15 +166,21 @@ fn as_json(judged: &Judged<'_>) -> serde_json::Value {
 
 /// Prints another registry's policies as ours.
 pub(crate) fn translate(what: &Import) -> anyhow::Result<()> {
-    let file = what.file.display();
-    let size = fs::metadata(&what.file).with_context(|| format!("can not read {file}"))?.len();
-    if size > IMPORT_BYTES_MAX as u64 {
+    let is_input = what.file.as_os_str() == "-";
+    let file = if is_input { "standard input".to_owned() } else { what.file.display().to_string() };
+    let mut json = String::new();
+    let read = if is_input {
+        std::io::stdin().lock().take(IMPORT_BYTES_MAX as u64 + 1).read_to_string(&mut json)
+    } else {
+        File::open(&what.file).and_then(|it| it.take(IMPORT_BYTES_MAX as u64 + 1).read_to_string(&mut json))
+    };
+    read.with_context(|| format!("can not read {file}"))?;
+    if json.len() > IMPORT_BYTES_MAX {
         bail!("{file} has more than {IMPORT_BYTES_MAX} bytes");
     }
-    let json = fs::read_to_string(&what.file).with_context(|| format!("can not read {file}"))?;
     let all = || "**".parse().context("everything is a pattern");
     let repositories = what.repositories.clone().map_or_else(all, Ok)?;
-    let imported = import(what.source, &json, &repositories)
+    let imported = import(what.source, json.trim_start_matches('\u{feff}'), &repositories)
         .map_err(|error| anyhow::anyhow!("{file} can not be translated:\n{error}"))?;
     print(&imported.to_string())
 }

@@ -5,20 +5,28 @@ use std::path::Path;
 use anyhow::{Context, bail};
 use registry_core::{
     Journal, Registry,
-    api::{Debug, serve_debug},
-    config::{Config, DebugServer, Driver, Loaded, LogLevel},
-    configured::{self, Configured},
+    api::{self, Debug, Listener, serve_debug},
+    config::{Auth, Config, DebugServer, Driver, Loaded, LogLevel},
+    configured::{self, Configured, Reloadable},
+    early::Early,
     metadata::JournalError,
+    rights::{RUN_AS, User},
     selfsigned::SelfSigned,
 };
+use rustix::process::{getegid, geteuid};
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::{logging, privileges};
+use crate::{logging, notify};
 
 /// Serves until the process is told to stop.
 pub(crate) fn run(file: Option<&Path>, loaded: Loaded) -> anyhow::Result<()> {
     let Loaded { config, warnings } = loaded;
     logging::start(&config.log);
+    tracing::info!("registry {}", api::version());
+    match file {
+        Some(file) => tracing::info!("configured by {}", file.display()),
+        None => tracing::info!("no configuration file: defaults, and the environment's variables"),
+    }
     for warning in &warnings {
         match warning.level() {
             LogLevel::Warn => tracing::warn!("{warning}"),
@@ -26,31 +34,55 @@ pub(crate) fn run(file: Option<&Path>, loaded: Loaded) -> anyhow::Result<()> {
         }
     }
     // Before the runtime: it starts threads.
-    let run_as = std::env::var(privileges::VARIABLE).ok();
-    let data_folder = configured::data_folder(&config);
-    privileges::drop_to(run_as.as_deref(), data_folder.as_deref(), &configured::written_paths(&config))?;
+    let early = give_up_rights(&config)?;
     raise_file_limit();
     tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
         .context("can not start the runtime")?
-        .block_on(serve(file, &config))
+        .block_on(serve(&config, early))
 }
 
-async fn serve(file: Option<&Path>, config: &Config) -> anyhow::Result<()> {
-    let Configured { builder, self_signed, first_user } = configured::configure(config).await?;
-    if let Some((user, password)) = first_user {
-        tracing::warn!("made the password file, with the user {user} and the password {password}");
+/// Opens what only root may open and becomes the user that the process is to be, if it is root's.
+fn give_up_rights(config: &Config) -> anyhow::Result<Early> {
+    let Some(user) = User::wanted(std::env::var(RUN_AS).ok().as_deref())? else {
+        let (uid, gid) = (geteuid().as_raw(), getegid().as_raw());
+        tracing::info!("runs as user {uid} and group {gid}");
+        return Ok(Early::default());
+    };
+    user.take_over(config)?;
+    let early = Early::open(config)?;
+    user.become_it()?;
+    let User { uid, gid } = user;
+    tracing::info!("runs as user {uid} and group {gid} ({RUN_AS}): it gave up root's rights");
+    early.look_again();
+    Ok(early)
+}
+
+async fn serve(config: &Config, mut early: Early) -> anyhow::Result<()> {
+    let configured = configured::configure_with(config, &mut early).await?;
+    let Configured { builder, self_signed, first_user, reloadable } = configured;
+    if let Some((user, file)) = first_user {
+        let file = std::path::absolute(&file).unwrap_or(file);
+        tracing::warn!(
+            "made the password file, with the user {user}, whose password is in {}: read it there, then delete it",
+            file.display()
+        );
     }
     let registry = builder.open().await?;
     // Signals count from here on, also while the first connections come.
     let stop = stop_signal()?;
-    let listener = configured::listen(config).await?;
-    announce(file, config, self_signed.as_ref());
+    reload_at_signal(reloadable)?;
+    let listener = configured::listen_with(config, &mut early).await?;
+    announce(config, self_signed.as_ref());
     if let Some(debug) = &config.http.debug {
-        serve_debug_beside(debug, &registry).await?;
+        serve_debug_beside(debug, &mut early, &registry).await?;
     }
-    tracing::info!("listening on {}", listener.address()?);
+    let scheme = if config.http.tls.is_some() { ", tls" } else { "" };
+    tracing::info!("listening on {}{scheme}", listener.address()?);
+    if let Some(next) = next_step(config, &listener) {
+        tracing::info!("{next}");
+    }
     let journal = registry.journal().cloned();
     if let Some(status) = journal.as_ref().and_then(Journal::status) {
         let (stored, snapshot) = (status.stored, status.snapshot.unwrap_or(0));
@@ -58,6 +90,7 @@ async fn serve(file: Option<&Path>, config: &Config) -> anyhow::Result<()> {
             "the database is journalled: {stored} commits in the store, a snapshot as of commit {snapshot}"
         );
     }
+    notify::tell(notify::READY);
     registry.serve(listener, stop).await;
     // It ends with every stop; but for another reason it is why this stops.
     if let Some(fault) = journal.and_then(|journal| journal.status()).and_then(|status| status.fault)
@@ -69,12 +102,29 @@ async fn serve(file: Option<&Path>, config: &Config) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// What somebody who has just started it types next, and how it is stopped.
+fn next_step(config: &Config, listener: &Listener) -> Option<String> {
+    let host = match &config.http.host {
+        Some(url) => url.split_once("://").map_or(url.as_str(), |(_, host)| host).to_owned(),
+        None => {
+            let address = listener.tcp_address()?;
+            let ip = address.ip().to_canonical();
+            match ip.is_unspecified() || ip.is_loopback() {
+                true => format!("localhost:{}", address.port()),
+                false => address.to_string(),
+            }
+        }
+    };
+    let login = match &config.auth {
+        Auth::Htpasswd { .. } => format!("log in with `docker login {host}`; "),
+        Auth::Absent | Auth::None => String::new(),
+    };
+    let verb = if config.storage.read_only { "pull" } else { "push" };
+    Some(format!("{login}{verb} with `docker {verb} {host}/<name>`; Ctrl-C or SIGTERM stops it"))
+}
+
 /// What somebody who has just started it wants to know.
-fn announce(file: Option<&Path>, config: &Config, self_signed: Option<&SelfSigned>) {
-    match file {
-        Some(file) => tracing::info!("configured by {}", file.display()),
-        None => tracing::info!("no configuration file: defaults, and the environment's variables"),
-    }
+fn announce(config: &Config, self_signed: Option<&SelfSigned>) {
     match &config.storage.driver {
         Driver::Filesystem { root, .. } => {
             let shown = std::path::absolute(root).unwrap_or_else(|_| root.clone());
@@ -98,10 +148,12 @@ fn announce(file: Option<&Path>, config: &Config, self_signed: Option<&SelfSigne
     }
 }
 
-async fn serve_debug_beside(debug: &DebugServer, registry: &Registry) -> anyhow::Result<()> {
-    let address = &debug.address;
-    let listener = configured::listen_tcp(address).await;
-    let listener = listener.with_context(|| format!("can not listen on {address}"))?;
+async fn serve_debug_beside(
+    debug: &DebugServer,
+    early: &mut Early,
+    registry: &Registry,
+) -> anyhow::Result<()> {
+    let listener = configured::listen_debug_with(debug, early).await?;
     // Not in the words of the line that tools look for.
     tracing::info!("health and metrics at http://{}", listener.address()?);
     let debug = Debug { app: registry.app().clone(), metrics_path: debug.metrics_path.clone() };
@@ -116,12 +168,29 @@ fn stop_signal() -> anyhow::Result<impl Future<Output = ()>> {
     Ok(async move {
         tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} }
         tracing::info!("stopping: running requests may finish");
+        notify::tell(notify::STOPPING);
         tokio::spawn(async move {
             tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} }
             tracing::warn!("stopped at once");
             std::process::exit(1);
         });
     })
+}
+
+/// At SIGHUP, reads again what can be. It never ends the process: log rotation sends it to whatever runs.
+fn reload_at_signal(reloadable: Reloadable) -> anyhow::Result<()> {
+    let mut hang_up = signal(SignalKind::hangup()).context("can not listen to SIGHUP")?;
+    tokio::spawn(async move {
+        while hang_up.recv().await.is_some() {
+            tracing::info!(
+                "SIGHUP: reads certificate and password file again; other settings count from the next start on"
+            );
+            let reloadable = reloadable.clone();
+            // It logs what came of it.
+            let _ = tokio::task::spawn_blocking(move || reloadable.reload()).await;
+        }
+    });
+    Ok(())
 }
 
 /// As many open files as the system lets us have: each connection and each upload is one.

@@ -54,7 +54,8 @@ pub async fn serve_debug(listener: Listener, debug: Debug) {
 
 impl Debug {
     async fn answer(&self, request: &Request<Incoming>) -> Response<Full<Bytes>> {
-        if request.method() != Method::GET {
+        // Of an answer to HEAD, hyper sends the head alone.
+        if !matches!(*request.method(), Method::GET | Method::HEAD) {
             return text(StatusCode::NOT_FOUND, "text/plain", "404 page not found\n".to_owned());
         }
         match request.uri().path() {

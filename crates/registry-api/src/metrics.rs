@@ -9,11 +9,12 @@ use prometheus_client::{
         family::Family,
         gauge::Gauge,
         histogram::{Histogram, exponential_buckets},
+        info::Info,
     },
     registry::Registry,
 };
 
-use crate::route::Route;
+use crate::{COMMIT, VERSION, process::Process, route::Route};
 
 /// The kinds of endpoints that are counted apart: the Go registry's, and ours.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -202,6 +203,9 @@ impl Metrics {
         registry.register("registry_storage_action_seconds", "Calls of the blob store", self.storage.clone());
         registry.register("registry_database_action_seconds", "Calls of the database", self.database.clone());
         self.journal.register(registry);
+        let build = Info::new(vec![("version", VERSION), ("revision", COMMIT.unwrap_or(""))]);
+        registry.register("registry_build", "Which version runs", build);
+        registry.register_collector(Box::new(Process));
         self.register_collecting();
     }
 
@@ -396,6 +400,13 @@ mod tests {
             r#"registry_http_request_duration_seconds_bucket{le="0.005",handler="blob",method="get"} 1"#,
             r#"registry_http_response_size_bytes_count{handler="blob"} 1"#,
             r#"registry_storage_action_seconds_count{driver="filesystem",action="open"} 1"#,
+            concat!("registry_build_info{version=\"", env!("CARGO_PKG_VERSION"), '"'),
+            "process_cpu_seconds_total ",
+            "process_start_time_seconds ",
+            "process_virtual_memory_bytes ",
+            "process_resident_memory_bytes ",
+            "process_open_fds ",
+            "process_max_fds ",
         ] {
             assert!(text.contains(line), "{line} is not in\n{text}");
         }

@@ -30,8 +30,9 @@ use file::Users;
 use remembered::{Key, Remembered};
 use watched::Watched;
 
-/// The name and the password of a user that was made up for a file that was not there.
-pub type FirstUser = (String, String);
+/// The name of a user that was made up for a file that was not there, and the file that holds its password: one line
+/// `user:password`, for the owner of the file alone.
+pub type FirstUser = (String, PathBuf);
 
 /// Where the users are, and what checking them may cost. [`HtpasswdOptions::new`] has defaults for all but the first two.
 #[derive(Clone, Debug)]
@@ -97,9 +98,17 @@ impl Htpasswd {
     /// [`HtpasswdError::Missing`] if it does not exist; it cannot be read, or a line is no line of such a file; the realm
     /// cannot be sent to clients.
     pub async fn open(options: HtpasswdOptions) -> Result<Htpasswd, HtpasswdError> {
-        let challenge = challenge(&options.realm)?;
         let path = options.path.clone();
-        let watched = blocking(&options.path, move || Watched::open(path, options.reload_interval)).await?;
+        blocking(&path, move || Htpasswd::open_blocking(options)).await
+    }
+
+    /// As [`open`](Self::open), on this thread: for a process that may read the file only before it has a runtime.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub fn open_blocking(options: HtpasswdOptions) -> Result<Htpasswd, HtpasswdError> {
+        let challenge = challenge(&options.realm)?;
+        let watched = Watched::open(options.path, options.reload_interval)?;
         let remembered = Remembered::new(options.remember, options.remembered_max)
             .map_err(|source| HtpasswdError::Randomness { source })?;
         Ok(Htpasswd {
@@ -112,7 +121,7 @@ impl Htpasswd {
     }
 
     /// Reads the file. If it does not exist, but its folder does, makes it, for the user `docker` with a random password,
-    /// which is returned so that it can be shown once.
+    /// which is written to a file beside it whose path is returned.
     ///
     /// # Errors
     /// As [`Self::open`], and if the file cannot be made.
@@ -127,6 +136,16 @@ impl Htpasswd {
     /// The file.
     pub fn path(&self) -> &Path {
         self.shared.watched.path()
+    }
+
+    /// Logs it if the file can not be read any more, since the process gave up rights: its next version will not count.
+    pub fn look_again(&self) {
+        self.shared.watched.look_again();
+    }
+
+    /// Reads the file now if it has changed. Blocks.
+    pub fn reload(&self) {
+        self.shared.watched.look();
     }
 
     async fn check(&self, user: String, password: Vec<u8>) -> Result<UserName, AuthenticationError> {

@@ -27,6 +27,7 @@
 //! | `authenticator` | the trait, and [`NoAuthentication`] |
 //! | `authorizer` | the trait, [`AllowAll`] and [`Authenticated`] |
 //! | `htpasswd` | [`Htpasswd`], users in a file with bcrypt hashes, and making such lines |
+//! | `unreadable` | why a file can not be read |
 
 #![forbid(unsafe_code)]
 
@@ -36,6 +37,7 @@ mod authorizer;
 mod caller;
 mod credentials;
 mod htpasswd;
+mod unreadable;
 
 pub use access::{Access, Action};
 pub use authenticator::{AuthenticationError, Authenticator, NoAuthentication};
@@ -46,3 +48,4 @@ pub use htpasswd::{
     BCRYPT_COST_MAX, FirstUser, HTPASSWD_BYTES_MAX, Htpasswd, HtpasswdError, HtpasswdOptions,
     PASSWORD_BYTES_MAX, make_htpasswd_line,
 };
+pub use unreadable::why_unreadable;

@@ -103,7 +103,10 @@ impl Collector {
         }
         match mark::advance(&*self.metadata, &*self.store).await {
             Ok(()) | Err(MarkError::NotKept) => {}
-            Err(error) => tracing::warn!("{error}"),
+            Err(error) => {
+                let error: &dyn std::error::Error = &error;
+                tracing::warn!(error, "could not note in the store how far the database is");
+            }
         }
     }
 

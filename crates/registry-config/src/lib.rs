@@ -37,6 +37,7 @@
 //! | `config`, and `log`, `storage`, `metadata`, `journal`, `gc`, `quota`, `retention`, `auth`, `http`, `tls`, `address`, `health`, `validation`, `secret` | what comes out |
 //! | `absent` | sections that this version refuses |
 //! | `safety` | what is open to others on the network |
+//! | `log_of` | how to log what is wrong |
 //! | `data_folder` | where data goes if nothing says so |
 //! | `problem`, `warning` | what an operator is told |
 
@@ -56,6 +57,7 @@ mod http;
 mod journal;
 mod load;
 mod log;
+mod log_of;
 mod metadata;
 mod nearest;
 mod node;
@@ -85,6 +87,7 @@ pub use http::{DebugServer, Http, Limits, Listen};
 pub use journal::Journal;
 pub use load::{fuzz, load, load_as, parse, process_environment};
 pub use log::{Log, LogFormatter, LogLevel};
+pub use log_of::log_of;
 pub use metadata::{Metadata, Postgresql};
 pub use problem::{Problem, Problems};
 pub use quota::Quota;

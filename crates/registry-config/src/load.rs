@@ -73,7 +73,7 @@ pub fn fuzz(bytes: &[u8]) {
     drop(load_as(None, variables.into_iter(), true));
 }
 
-fn read(file: &Path) -> Result<String, Problems> {
+pub(crate) fn read(file: &Path) -> Result<String, Problems> {
     let problem = |wrong: String, expected: &str| {
         Problems::new(vec![Problem::new(file.display().to_string(), wrong, expected)])
     };

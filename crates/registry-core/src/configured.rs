@@ -16,13 +16,35 @@ use registry_metadata::{CollectRules, ImmutableTags, JournalOptions, Options, Qu
 use registry_storage::Durability;
 
 use crate::{
-    Beside, Builder, Collecting, OpenError, Purge, Registry, Retaining, configured_cloud, selfsigned,
-    selfsigned::SelfSigned,
+    Beside, Builder, Collecting, OpenError, Purge, Registry, Retaining, configured_cloud, early::Early,
+    selfsigned, selfsigned::SelfSigned,
 };
+
+/// What can be read again while a registry serves.
+#[derive(Clone, Debug, Default)]
+pub struct Reloadable {
+    tls: Option<Arc<Tls>>,
+    users: Option<Arc<Htpasswd>>,
+}
+
+impl Reloadable {
+    /// Reads certificate, key, authorities and password file again, and logs what came of it. What can not be used stays as
+    /// it was. Blocks.
+    pub fn reload(&self) {
+        if let Some(tls) = &self.tls {
+            tls.reload();
+        }
+        if let Some(users) = &self.users {
+            users.reload();
+        }
+    }
+}
 
 /// What a configuration comes to, beside the registry itself.
 #[derive(Debug)]
 pub struct Configured {
+    /// What can be read again.
+    pub reloadable: Reloadable,
     /// The builder, ready to be opened.
     pub builder: Builder,
     /// The certificate that was found or made, if the configuration asks for one.
@@ -36,14 +58,23 @@ pub struct Configured {
 /// # Errors
 /// [`OpenError`], for everything that can not be seen from the configuration alone.
 pub async fn configure(config: &Config) -> Result<Configured, OpenError> {
+    configure_with(config, &mut Early::default()).await
+}
+
+/// As [`configure`], with what was opened before.
+///
+/// # Errors
+/// As [`configure`].
+pub async fn configure_with(config: &Config, early: &mut Early) -> Result<Configured, OpenError> {
     let mut builder = configure_stores(config)?;
     for check in checks(&config.health) {
         builder = builder.check(check);
     }
-    let (builder, first_user) = authentication(builder, &config.auth).await?;
-    let (tls, self_signed) = tls(config)?;
+    let (builder, users, first_user) = authentication(builder, &config.auth, early.users.take()).await?;
+    let (tls, self_signed) = tls(config, early.tls.take())?;
+    let reloadable = Reloadable { tls: tls.clone(), users };
     let builder = builder.serve_options(serve_options(config, tls));
-    Ok(Configured { builder, self_signed, first_user })
+    Ok(Configured { builder, self_signed, first_user, reloadable })
 }
 
 /// The part of [`configure`] that says where bytes, database and journal are, and what is done with them now and then: for
@@ -138,11 +169,37 @@ pub(crate) fn postgres_options(
 /// # Errors
 /// If that is not possible.
 pub async fn listen(config: &Config) -> Result<Listener, OpenError> {
-    let result = match &config.http.listen {
-        Listen::Tcp(address) => listen_tcp(address).await,
-        Listen::Unix(path) => Listener::unix(path),
+    listen_with(config, &mut Early::default()).await
+}
+
+/// As [`listen`], with what was opened before.
+///
+/// # Errors
+/// As [`listen`].
+pub async fn listen_with(config: &Config, early: &mut Early) -> Result<Listener, OpenError> {
+    let result = match (&config.http.listen, early.main.take()) {
+        (_, Some(bound)) => bound.listen(),
+        (Listen::Tcp(address), None) => listen_tcp(address).await,
+        (Listen::Unix(path), None) => Listener::unix(path),
     };
-    result.map_err(|source| OpenError::Listen { address: listen_address(config), source })
+    let address = listen_address(config);
+    result.map_err(|source| OpenError::Listen { address, variable: "REGISTRY_HTTP_ADDR", source })
+}
+
+/// Listens where a debug server is to be, with what was opened before.
+///
+/// # Errors
+/// If that is not possible.
+pub async fn listen_debug_with(
+    debug: &config::DebugServer,
+    early: &mut Early,
+) -> Result<Listener, OpenError> {
+    let result = match early.debug.take() {
+        Some(bound) => bound.listen(),
+        None => listen_tcp(&debug.address).await,
+    };
+    let address = debug.address.to_string();
+    result.map_err(|source| OpenError::Listen { address, variable: "REGISTRY_HTTP_DEBUG_ADDR", source })
 }
 
 /// Where a configuration says to listen, as text.
@@ -179,24 +236,42 @@ pub fn data_folder(config: &Config) -> Option<PathBuf> {
 
 pub use crate::configured_files::check_files;
 
-/// What the registry writes to: folders, and the database's files where they lie elsewhere.
-pub fn written_paths(config: &Config) -> Vec<PathBuf> {
-    let mut paths: Vec<PathBuf> = data_folder(config).into_iter().collect();
+/// The folder of the store, if it is one.
+pub fn store_root(config: &Config) -> Option<PathBuf> {
+    match &config.storage.driver {
+        Driver::Filesystem { root, .. } => Some(root.clone()),
+        Driver::S3(_) | Driver::Gcs(_) | Driver::Azure(_) | Driver::InMemory => None,
+    }
+}
+
+/// Something that the registry writes to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// The folder for data itself, which may hold files of others too.
+    Folder(PathBuf),
+    /// A file of the registry's, or a folder with all that is in it.
+    Tree(PathBuf),
+}
+
+/// What the registry writes to: the folder for data, what it makes there, and what was told to lie elsewhere.
+pub fn written_places(config: &Config) -> Vec<Place> {
+    let mut places: Vec<Place> = data_folder(config).into_iter().map(Place::Folder).collect();
+    places.extend(store_root(config).map(|root| Place::Tree(root.join("store"))));
     if let config::Metadata::SqliteFile(database) = &config.metadata {
         // Its log and its index of the log lie beside it.
         let beside = |suffix: &str| {
             let mut path = database.clone().into_os_string();
             path.push(suffix);
-            PathBuf::from(path)
+            Place::Tree(PathBuf::from(path))
         };
-        paths.extend(["", "-wal", "-shm", ".serving"].map(beside));
+        places.extend(["", "-wal", "-shm", ".serving"].map(beside));
     }
     if let Some(Certificate::SelfSigned { directory, .. }) =
         config.http.tls.as_ref().map(|tls| &tls.certificate)
     {
-        paths.extend(directory.clone());
+        places.extend(directory.clone().map(Place::Tree));
     }
-    paths
+    places
 }
 
 fn settings(config: &Config) -> Settings {
@@ -319,19 +394,30 @@ fn http_check(check: &config::HttpCheck) -> Option<CheckKind> {
     Some(CheckKind::Http { uri, headers, status: check.status, timeout })
 }
 
-async fn authentication(builder: Builder, auth: &Auth) -> Result<(Builder, Option<FirstUser>), OpenError> {
-    let Auth::Htpasswd { realm, path, anonymous } = auth else { return Ok((builder, None)) };
-    let opened = Htpasswd::open_or_create(HtpasswdOptions::new(realm, path)).await?;
+async fn authentication(
+    builder: Builder,
+    auth: &Auth,
+    early: Option<Htpasswd>,
+) -> Result<(Builder, Option<Arc<Htpasswd>>, Option<FirstUser>), OpenError> {
+    let Auth::Htpasswd { realm, path, anonymous } = auth else { return Ok((builder, None, None)) };
+    let (users, first_user) = match early {
+        Some(users) => (users, None),
+        None => Htpasswd::open_or_create(HtpasswdOptions::new(realm, path)).await?,
+    };
     let anonymous = match anonymous {
         config::Anonymous::None => AnonymousAccess::None,
         config::Anonymous::Pull => AnonymousAccess::Pull,
     };
-    let builder = builder.authenticator(Arc::new(opened.0)).authorizer(Arc::new(Authenticated { anonymous }));
-    Ok((builder, opened.1))
+    let users = Arc::new(users);
+    let builder = builder.authenticator(users.clone()).authorizer(Arc::new(Authenticated { anonymous }));
+    Ok((builder, Some(users), first_user))
 }
 
-fn tls(config: &Config) -> Result<(Option<Arc<Tls>>, Option<SelfSigned>), OpenError> {
+fn tls(config: &Config, early: Option<Tls>) -> Result<(Option<Arc<Tls>>, Option<SelfSigned>), OpenError> {
     let Some(tls) = &config.http.tls else { return Ok((None, None)) };
+    if let Some(loaded) = early {
+        return Ok((Some(Arc::new(loaded)), None));
+    }
     let (certificate, key, self_signed) = match &tls.certificate {
         Certificate::Files { certificate, key } => (certificate.clone(), key.clone(), None),
         Certificate::SelfSigned { hosts, directory } => {

@@ -96,11 +96,17 @@ pub enum OpenError {
     #[cfg(feature = "selfsigned")]
     #[error("can not make a certificate")]
     SelfSigned(#[from] crate::selfsigned::SelfSignedError),
+    /// Root's rights can not be given up.
+    #[cfg(feature = "config")]
+    #[error("can not become another user than root")]
+    Rights(#[source] crate::rights::RightsError),
     /// The address can not be listened on.
-    #[error("can not listen on {address}")]
+    #[error("can not listen on {address}{}", way_out(address, variable, source))]
     Listen {
         /// Where.
         address: String,
+        /// The variable that names another address.
+        variable: &'static str,
         /// Why.
         source: io::Error,
     },
@@ -128,4 +134,44 @@ pub fn causes(error: &(dyn std::error::Error + 'static)) -> String {
         next = cause.source();
     }
     text
+}
+
+/// What to do about an address that can not be listened on.
+fn way_out(address: &str, variable: &str, source: &io::Error) -> String {
+    let Some((host, port)) = address.rsplit_once(':') else { return String::new() };
+    let next = port.parse::<u16>().ok().and_then(|port| port.checked_add(1));
+    match (source.kind(), next) {
+        (io::ErrorKind::AddrInUse, Some(next)) => {
+            format!(", where another program listens; {variable}={host}:{next} picks another port")
+        }
+        (io::ErrorKind::PermissionDenied, _) => {
+            format!(
+                ", which takes root or the capability NET_BIND_SERVICE; {variable}={host}:5000 takes neither"
+            )
+        }
+        _ => String::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_that_is_taken_has_a_way_out() {
+        let error = |address: &str, kind: io::ErrorKind| {
+            let source = kind.into();
+            OpenError::Listen { address: address.to_owned(), variable: "REGISTRY_HTTP_ADDR", source }
+                .to_string()
+        };
+        for (address, kind, said) in [
+            ("127.0.0.1:5000", io::ErrorKind::AddrInUse, "REGISTRY_HTTP_ADDR=127.0.0.1:5001"),
+            (":5000", io::ErrorKind::AddrInUse, "REGISTRY_HTTP_ADDR=:5001"),
+            ("[::1]:443", io::ErrorKind::PermissionDenied, "REGISTRY_HTTP_ADDR=[::1]:5000"),
+        ] {
+            assert!(error(address, kind).contains(said), "{}", error(address, kind));
+        }
+        assert_eq!(error("/run/socket", io::ErrorKind::AddrInUse), "can not listen on /run/socket");
+        assert_eq!(error("127.0.0.1:65535", io::ErrorKind::AddrInUse), "can not listen on 127.0.0.1:65535");
+    }
 }

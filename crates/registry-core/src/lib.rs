@@ -25,6 +25,8 @@
 //! | `journal` | the database's journal in the store |
 //! | `maintenance` | what is done now and then: abandoned uploads, garbage, retention, pulls |
 //! | `configured` (feature `config`) | a registry as a configuration file describes it |
+//! | `early` (feature `config`) | what is opened while the process is still root's |
+//! | `rights` (feature `config`) | becoming another user than root |
 //! | `migrate` (features `config`, `postgres`) | from SQLite to PostgreSQL |
 //! | `selfsigned` (feature `selfsigned`) | a certificate for those who have none |
 
@@ -42,6 +44,7 @@ pub mod configured;
 mod configured_cloud;
 #[cfg(feature = "config")]
 mod configured_files;
+pub mod early;
 mod error;
 mod identity;
 mod journal;
@@ -50,6 +53,8 @@ mod maintenance;
 pub mod migrate;
 mod places;
 mod registry;
+#[cfg(feature = "config")]
+pub mod rights;
 #[cfg(feature = "selfsigned")]
 pub mod selfsigned;
 

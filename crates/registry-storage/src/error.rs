@@ -97,7 +97,9 @@ pub enum StorageError {
     },
     /// The root holds the data of a Go registry that was not imported.
     #[error(
-        "{} holds the data of another registry (docker/registry/v2); take it over with `registry import`",
+        "{} holds the data of another registry (docker/registry/v2), which this version can not take over. Nothing in it \
+         was changed. Serve from another, empty folder, and copy the images from registry to registry while both run, \
+         for example with `skopeo sync --all --src docker --dest docker <old host>/<repository> <new host>`",
         .root.display()
     )]
     ForeignStore {

@@ -1,14 +1,14 @@
 //! Commands that bring content back, or take it away.
 
-use std::path::PathBuf;
+use std::str::FromStr;
 
-use lexopt::prelude::*;
+use clap::{Args, Subcommand};
 use registry_core::{
     digest::Digest,
     types::{Reference, RepositoryName, Tag},
 };
 
-use super::Command;
+use super::ConfigFile;
 
 /// What is to be done with content.
 #[derive(Debug, PartialEq, Eq)]
@@ -21,132 +21,126 @@ pub(crate) enum Content {
 }
 
 /// A repository, or something in it.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Target {
     pub(crate) repository: RepositoryName,
     pub(crate) reference: Option<Reference>,
 }
 
-pub(super) fn undelete(arguments: &mut lexopt::Parser) -> Result<Command, lexopt::Error> {
-    let (mut config, mut name, mut is_list) = (None, None, false);
-    while let Some(argument) = arguments.next()? {
-        match argument {
-            Long("list") => is_list = true,
-            Value(value) if name.is_none() => name = Some(value.string()?),
-            Long("config") => config = Some(PathBuf::from(arguments.value()?)),
-            Short('h') | Long("help") => return Ok(Command::Help),
-            other => return Err(other.unexpected()),
-        }
-    }
-    let what = match (is_list, name) {
-        (true, name) => {
-            let repository = name.map(|name| parse::<RepositoryName>(&name)).transpose()?;
-            Content::ListDeleted { repository }
-        }
-        (false, Some(name)) => Content::Undelete(target(&name)?),
-        (false, None) => return Err("undelete needs a repository, or `--list`".into()),
-    };
-    Ok(Command::Content { config, what })
+/// A tag in a repository.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct NamedTag {
+    repository: RepositoryName,
+    tag: Tag,
 }
 
-pub(super) fn tag(arguments: &mut lexopt::Parser) -> Result<Command, lexopt::Error> {
-    let (mut config, mut words, mut to) = (None, Vec::new(), None);
-    while let Some(argument) = arguments.next()? {
-        match argument {
-            Long("to") => to = Some(parse::<Digest>(&arguments.value()?.string()?)?),
-            Value(value) if words.len() < 2 => words.push(value.string()?),
-            Long("config") => config = Some(PathBuf::from(arguments.value()?)),
-            Short('h') | Long("help") => return Ok(Command::Help),
-            other => return Err(other.unexpected()),
-        }
-    }
-    let words: Vec<&str> = words.iter().map(String::as_str).collect();
-    let [verb, name] = words[..] else { return Err("tag needs `history` or `revert`, and a tag".into()) };
-    let Target { repository, reference: Some(Reference::Tag(tag)) } = target(name)? else {
-        return Err(format!("`{name}` is no tag: it is written `repository:tag`").into());
-    };
-    let what = match (verb, to) {
-        ("history", None) => Content::TagHistory { repository, tag },
-        ("revert", to) => Content::TagRevert { repository, tag, to },
-        _ => return Err(format!("there is no command `tag {verb}` of this form").into()),
-    };
-    Ok(Command::Content { config, what })
+#[derive(Args, Debug, PartialEq, Eq)]
+pub(crate) struct Undelete {
+    /// What to bring back: <repository>, <repository>:<tag> or <repository>@<digest>
+    #[arg(value_name = "target", required_unless_present = "list")]
+    target: Option<Target>,
+    /// List what can be brought back, in this repository or whole repositories
+    #[arg(long)]
+    list: bool,
+    #[command(flatten)]
+    pub(crate) file: ConfigFile,
 }
 
-pub(super) fn repository(arguments: &mut lexopt::Parser) -> Result<Command, lexopt::Error> {
-    let (mut config, mut words) = (None, Vec::new());
-    while let Some(argument) = arguments.next()? {
-        match argument {
-            Value(value) if words.len() < 2 => words.push(value.string()?),
-            Long("config") => config = Some(PathBuf::from(arguments.value()?)),
-            Short('h') | Long("help") => return Ok(Command::Help),
-            other => return Err(other.unexpected()),
+impl Undelete {
+    pub(crate) fn what(self) -> Content {
+        match (self.list, self.target) {
+            (false, Some(target)) => Content::Undelete(target),
+            // A tag or a digest behind the name narrows nothing down.
+            (_, target) => Content::ListDeleted { repository: target.map(|target| target.repository) },
         }
     }
-    let words: Vec<&str> = words.iter().map(String::as_str).collect();
-    match words[..] {
-        ["delete", name] => {
-            Ok(Command::Content { config, what: Content::DeleteRepository { name: parse(name)? } })
+}
+
+#[derive(Debug, PartialEq, Eq, Subcommand)]
+pub(crate) enum TagCommand {
+    /// What the tag led to, who changed it and when
+    History {
+        /// The tag, with its repository
+        #[arg(value_name = "repository:tag")]
+        tag: NamedTag,
+        #[command(flatten)]
+        file: ConfigFile,
+    },
+    /// Have it lead to what it led to before, or to another manifest
+    Revert {
+        /// The tag, with its repository
+        #[arg(value_name = "repository:tag")]
+        tag: NamedTag,
+        /// The manifest
+        #[arg(long, value_name = "digest")]
+        to: Option<Digest>,
+        #[command(flatten)]
+        file: ConfigFile,
+    },
+}
+
+impl TagCommand {
+    pub(crate) fn what(self) -> (ConfigFile, Content) {
+        match self {
+            TagCommand::History { tag: NamedTag { repository, tag }, file } => {
+                (file, Content::TagHistory { repository, tag })
+            }
+            TagCommand::Revert { tag: NamedTag { repository, tag }, to, file } => {
+                (file, Content::TagRevert { repository, tag, to })
+            }
         }
-        _ => Err("repository needs `delete` and a name".into()),
+    }
+}
+
+#[derive(Debug, PartialEq, Eq, Subcommand)]
+pub(crate) enum RepositoryCommand {
+    /// Delete a repository with all that is in it
+    Delete {
+        /// Its name
+        #[arg(value_name = "name")]
+        name: RepositoryName,
+        #[command(flatten)]
+        file: ConfigFile,
+    },
+}
+
+impl RepositoryCommand {
+    pub(crate) fn what(self) -> (ConfigFile, Content) {
+        let RepositoryCommand::Delete { name, file } = self;
+        (file, Content::DeleteRepository { name })
     }
 }
 
 /// `repository`, `repository:tag` or `repository@digest`. A repository has no colon: there is no host before it.
-fn target(text: &str) -> Result<Target, lexopt::Error> {
-    if let Some((repository, digest)) = text.split_once('@') {
-        let reference = Some(Reference::Digest(parse(digest)?));
-        return Ok(Target { repository: parse(repository)?, reference });
-    }
-    match text.split_once(':') {
-        Some((repository, tag)) => {
-            let reference = Some(Reference::Tag(parse(tag)?));
-            Ok(Target { repository: parse(repository)?, reference })
+impl FromStr for Target {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Target, String> {
+        if let Some((repository, digest)) = text.split_once('@') {
+            let reference = Some(Reference::Digest(parse(digest)?));
+            return Ok(Target { repository: parse(repository)?, reference });
         }
-        None => Ok(Target { repository: parse(text)?, reference: None }),
+        match text.split_once(':') {
+            Some((repository, tag)) => {
+                let reference = Some(Reference::Tag(parse(tag)?));
+                Ok(Target { repository: parse(repository)?, reference })
+            }
+            None => Ok(Target { repository: parse(text)?, reference: None }),
+        }
     }
 }
 
-pub(super) fn parse<T: std::str::FromStr<Err: std::error::Error>>(text: &str) -> Result<T, lexopt::Error> {
-    text.parse().map_err(|error: T::Err| format!("`{text}`: {error}").into())
+impl FromStr for NamedTag {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<NamedTag, String> {
+        match text.parse()? {
+            Target { repository, reference: Some(Reference::Tag(tag)) } => Ok(NamedTag { repository, tag }),
+            _ => Err("is no tag: it is written `repository:tag`".to_owned()),
+        }
+    }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn parsed(
-        parse: fn(&mut lexopt::Parser) -> Result<Command, lexopt::Error>,
-        arguments: &[&str],
-    ) -> Result<Content, String> {
-        let mut parser = lexopt::Parser::from_args(arguments);
-        match parse(&mut parser).map_err(|error| error.to_string())? {
-            Command::Content { what, .. } => Ok(what),
-            other => Err(format!("{other:?}")),
-        }
-    }
-
-    #[test]
-    fn targets_are_repositories_tags_and_digests() {
-        let digest = format!("sha256:{}", "a".repeat(64));
-        let cases = [
-            ("team/app".to_owned(), None),
-            ("team/app:v1".to_owned(), Some(Reference::Tag("v1".parse().unwrap()))),
-            (format!("team/app@{digest}"), Some(Reference::Digest(digest.parse().unwrap()))),
-        ];
-        for (text, reference) in cases {
-            let expected = Target { repository: "team/app".parse().unwrap(), reference };
-            assert_eq!(parsed(undelete, &[&text]), Ok(Content::Undelete(expected)));
-        }
-    }
-
-    #[test]
-    fn what_is_not_understood_is_named() {
-        assert!(parsed(undelete, &[]).unwrap_err().contains("--list"));
-        assert!(parsed(undelete, &["Team"]).unwrap_err().contains("Team"));
-        assert!(parsed(tag, &["history", "app"]).unwrap_err().contains("app"));
-        assert!(parsed(tag, &["forget", "app:v1"]).unwrap_err().contains("forget"));
-        assert!(parsed(tag, &["history", "app:v1", "--to", "x"]).unwrap_err().contains('x'));
-        assert!(parsed(repository, &["delete"]).unwrap_err().contains("name"));
-    }
+fn parse<T: FromStr<Err: std::fmt::Display>>(text: &str) -> Result<T, String> {
+    text.parse().map_err(|error: T::Err| format!("`{text}`: {error}"))
 }

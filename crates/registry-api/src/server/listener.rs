@@ -2,7 +2,7 @@
 
 use std::{
     io,
-    net::{IpAddr, Ipv6Addr, SocketAddr},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs},
     os::unix::fs::FileTypeExt,
     path::Path,
     pin::Pin,
@@ -33,11 +33,7 @@ impl Listener {
     /// Listens on a TCP port of all addresses, IPv4 and IPv6 whatever the system's default is; of IPv4 alone, where there is
     /// no IPv6.
     pub async fn tcp_everywhere(port: u16) -> io::Result<Listener> {
-        match both_families(port) {
-            Ok(listener) => Ok(Listener::Tcp(listener)),
-            Err(error) if error.kind() == io::ErrorKind::AddrInUse => Err(error),
-            Err(_) => Listener::tcp(&format!("0.0.0.0:{port}")).await,
-        }
+        Bound::everywhere(port)?.listen()
     }
 
     /// Listens on a Unix socket. A socket that a dead process left behind is removed first; one that answers is not.
@@ -75,7 +71,8 @@ impl Listener {
                 let (stream, address) = listener.accept().await?;
                 // An answer's last part must not wait for an acknowledgement of the part before.
                 stream.set_nodelay(true)?;
-                Ok((Stream::Tcp(SendFile::new(stream)), Some(address.ip())))
+                // On a socket of both families, IPv4 addresses come as part of IPv6's.
+                Ok((Stream::Tcp(SendFile::new(stream)), Some(address.ip().to_canonical())))
             }
             Listener::Unix(listener) => {
                 let (stream, _) = listener.accept().await?;
@@ -85,15 +82,50 @@ impl Listener {
     }
 }
 
-fn both_families(port: u16) -> io::Result<TcpListener> {
-    /// How many connections may wait to be accepted.
-    const WAITING_MAX: u32 = 1024;
+/// A TCP address that is taken, and on which no connections come yet: a port below 1024 can be taken by a process that gives
+/// up the right to it before it serves.
+#[derive(Debug)]
+pub struct Bound(TcpSocket);
 
-    let socket = TcpSocket::new_v6()?;
-    rustix::net::sockopt::set_ipv6_v6only(&socket, false)?;
-    socket.set_reuseaddr(true)?;
-    socket.bind(SocketAddr::from((Ipv6Addr::UNSPECIFIED, port)))?;
-    socket.listen(WAITING_MAX)
+impl Bound {
+    /// Takes the first address that a host and port stand for and that can be taken. Looks a name up on this thread.
+    pub fn at(address: &str) -> io::Result<Bound> {
+        let mut failed = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
+        for address in address.to_socket_addrs()? {
+            match Bound::bind(address, None) {
+                Ok(bound) => return Ok(bound),
+                Err(error) => failed = error,
+            }
+        }
+        Err(failed)
+    }
+
+    /// Takes a port of all addresses, IPv4 and IPv6 whatever the system's default is; of IPv4 alone, where there is no IPv6.
+    pub fn everywhere(port: u16) -> io::Result<Bound> {
+        match Bound::bind(SocketAddr::from((Ipv6Addr::UNSPECIFIED, port)), Some(false)) {
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse => Err(error),
+            Err(_) => Bound::bind(SocketAddr::from((Ipv4Addr::UNSPECIFIED, port)), None),
+            bound => bound,
+        }
+    }
+
+    /// Takes connections from now on. Must be called in a runtime.
+    pub fn listen(self) -> io::Result<Listener> {
+        /// How many connections may wait to be accepted.
+        const WAITING_MAX: u32 = 1024;
+
+        self.0.listen(WAITING_MAX).map(Listener::Tcp)
+    }
+
+    fn bind(address: SocketAddr, is_v6_only: Option<bool>) -> io::Result<Bound> {
+        let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+        if let Some(is_v6_only) = is_v6_only {
+            rustix::net::sockopt::set_ipv6_v6only(&socket, is_v6_only)?;
+        }
+        socket.set_reuseaddr(true)?;
+        socket.bind(address)?;
+        Ok(Bound(socket))
+    }
 }
 
 /// A connection.

@@ -26,7 +26,7 @@ use crate::{
 };
 
 pub use self::{
-    listener::Listener,
+    listener::{Bound, Listener},
     tls::{ClientAuth, MinimumVersion, Tls, TlsError, TlsFiles},
 };
 

@@ -1,15 +1,18 @@
 //! TLS with certificate files that may be renewed while the server runs.
 
+mod pem;
+
 use std::{
     fs, io,
     os::unix::fs::MetadataExt,
-    path::{Path, PathBuf},
+    path::PathBuf,
     sync::Arc,
     time::{Duration, Instant, SystemTime},
 };
 
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
+use registry_auth::why_unreadable;
 use rustls::{
     DigitallySignedStruct, DistinguishedName, RootCertStore, ServerConfig, SignatureScheme,
     SupportedProtocolVersion,
@@ -21,7 +24,7 @@ use rustls::{
     },
     version::{TLS12, TLS13},
 };
-use rustls_pki_types::{CertificateDer, PrivateKeyDer, UnixTime, pem::PemObject};
+use rustls_pki_types::{CertificateDer, UnixTime};
 use tokio_rustls::TlsAcceptor;
 
 /// How often the files are looked at, at most.
@@ -72,26 +75,36 @@ pub enum MinimumVersion {
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
     /// A file can not be read.
-    #[error("{}: {source}", path.display())]
+    #[error("can not read {}{}", path.display(), why_unreadable(path, source))]
     File {
         /// Which.
         path: PathBuf,
         /// Why.
         source: io::Error,
     },
-    /// A file holds no PEM of the kind that was expected.
-    #[error("{} holds no {expected} in PEM form: {source}", path.display())]
+    /// A file holds no certificate or no key that could be used.
+    #[error("{} holds no {expected}: {found}", path.display())]
     Pem {
         /// Which file.
         path: PathBuf,
         /// What was expected.
         expected: &'static str,
-        /// Why.
-        source: rustls_pki_types::pem::Error,
+        /// What is there instead, and what to do about it.
+        found: String,
     },
     /// Certificate, key or authorities do not fit each other.
-    #[error("certificate and key can not be used: {source}")]
+    #[error("certificate {} and key {} can not be used together", certificate.display(), key.display())]
     Unusable {
+        /// The certificate's file.
+        certificate: PathBuf,
+        /// The key's file.
+        key: PathBuf,
+        /// Why.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// What clients are to show can not be verified.
+    #[error("the certificates of clients can not be verified")]
+    Clients {
         /// Why.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
@@ -130,17 +143,43 @@ impl Tls {
         Ok(Tls { files, current, looked: Mutex::new(Look { at: Instant::now(), stamps }) })
     }
 
+    /// Logs it if a file can not be read any more, since the process gave up rights: its next version will not count. What
+    /// was seen until now is no change.
+    pub fn look_again(&self) {
+        let mut looked = self.looked.lock();
+        looked.stamps = stamps(&self.files);
+        for path in self.files.paths() {
+            if let Err(source) = fs::File::open(path) {
+                let error = TlsError::File { path: path.clone(), source };
+                tracing::warn!(
+                    error = &error as &dyn std::error::Error,
+                    "a later version of {} will not count",
+                    path.display()
+                );
+            }
+        }
+    }
+
+    /// Reads the files now, changed or not. If they can not be used that is logged, and the certificate before stays.
+    pub fn reload(&self) {
+        self.looked.lock().stamps = stamps(&self.files);
+        match server_config(&self.files) {
+            Ok(config) => {
+                self.current.store(Arc::new(config));
+                tracing::info!("loaded the certificate {}", self.files.certificate.display());
+            }
+            Err(error) => tracing::error!(
+                error = &error as &dyn std::error::Error,
+                "kept the certificate that was in use"
+            ),
+        }
+    }
+
     /// For the next connection. Looks whether the files have changed, at most once a second; a changed file that can not
     /// be used is logged, and the certificate before it stays.
     pub(crate) fn acceptor(&self) -> TlsAcceptor {
         if self.has_changed() {
-            match server_config(&self.files) {
-                Ok(config) => {
-                    self.current.store(Arc::new(config));
-                    tracing::info!("loaded the changed certificate {}", self.files.certificate.display());
-                }
-                Err(error) => tracing::error!("kept the certificate that was in use: {error}"),
-            }
+            self.reload();
         }
         TlsAcceptor::from(self.current.load_full())
     }
@@ -158,17 +197,26 @@ impl Tls {
     }
 }
 
+impl TlsFiles {
+    fn paths(&self) -> impl Iterator<Item = &PathBuf> {
+        [&self.certificate, &self.key].into_iter().chain(&self.client_authorities)
+    }
+}
+
 fn stamps(files: &TlsFiles) -> Vec<Option<Stamp>> {
-    let paths = [&files.certificate, &files.key].into_iter().chain(&files.client_authorities);
     let stamp = |path: &PathBuf| {
         let metadata = fs::metadata(path).ok()?;
         Some((metadata.modified().ok()?, metadata.len(), metadata.ino()))
     };
-    paths.map(stamp).collect()
+    files.paths().map(stamp).collect()
 }
 
 fn server_config(files: &TlsFiles) -> Result<ServerConfig, TlsError> {
-    let unusable = |source: rustls::Error| TlsError::Unusable { source: source.into() };
+    let unusable = |source: rustls::Error| TlsError::Unusable {
+        certificate: files.certificate.clone(),
+        key: files.key.clone(),
+        source: source.into(),
+    };
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let versions: &[&SupportedProtocolVersion] = match files.minimum_version {
         MinimumVersion::Tls12 => &[&TLS13, &TLS12],
@@ -177,16 +225,12 @@ fn server_config(files: &TlsFiles) -> Result<ServerConfig, TlsError> {
     let builder = ServerConfig::builder_with_provider(provider.clone())
         .with_protocol_versions(versions)
         .map_err(unusable)?;
-    let builder = match client_verifier(files, provider)? {
+    let builder = match client_verifier(files, provider.clone())? {
         None => builder.with_no_client_auth(),
         Some(verifier) => builder.with_client_cert_verifier(verifier),
     };
-    let key = PrivateKeyDer::from_pem_slice(&read(&files.key)?).map_err(|source| TlsError::Pem {
-        path: files.key.clone(),
-        expected: "private key",
-        source,
-    })?;
-    let mut config = builder.with_single_cert(certificates(&files.certificate)?, key).map_err(unusable)?;
+    let (certificates, key) = (pem::certificates(&files.certificate)?, pem::key(&files.key, &provider)?);
+    let mut config = builder.with_single_cert(certificates, key).map_err(unusable)?;
     config.alpn_protocols = if files.http2_disabled {
         vec![b"http/1.1".to_vec()]
     } else {
@@ -204,8 +248,8 @@ fn client_verifier(
     }
     let mut roots = RootCertStore::empty();
     for path in &files.client_authorities {
-        for certificate in certificates(path)? {
-            roots.add(certificate).map_err(|source| TlsError::Unusable { source: source.into() })?;
+        for certificate in pem::certificates(path)? {
+            roots.add(certificate).map_err(|source| TlsError::Clients { source: source.into() })?;
         }
     }
     let builder = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider);
@@ -213,7 +257,7 @@ fn client_verifier(
         ClientAuth::Required | ClientAuth::RequiredUnverified => builder,
         ClientAuth::IfGiven | ClientAuth::IfGivenUnverified => builder.allow_unauthenticated(),
     };
-    let verifier = builder.build().map_err(|source| TlsError::Unusable { source: source.into() })?;
+    let verifier = builder.build().map_err(|source| TlsError::Clients { source: source.into() })?;
     Ok(Some(match files.client_auth {
         ClientAuth::Required | ClientAuth::IfGiven => verifier,
         ClientAuth::RequiredUnverified | ClientAuth::IfGivenUnverified => Arc::new(AnyAuthority(verifier)),
@@ -263,18 +307,4 @@ impl ClientCertVerifier for AnyAuthority {
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         self.0.supported_verify_schemes()
     }
-}
-
-fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
-    let pem_error = |source| TlsError::Pem { path: path.to_owned(), expected: "certificate", source };
-    let all: Vec<_> =
-        CertificateDer::pem_slice_iter(&read(path)?).collect::<Result<_, _>>().map_err(pem_error)?;
-    if all.is_empty() {
-        return Err(pem_error(rustls_pki_types::pem::Error::NoItemsFound));
-    }
-    Ok(all)
-}
-
-fn read(path: &Path) -> Result<Vec<u8>, TlsError> {
-    fs::read(path).map_err(|source| TlsError::File { path: path.to_owned(), source })
 }

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use super::file::{BCRYPT_COST_MAX, HTPASSWD_BYTES_MAX};
 use super::make::PASSWORD_BYTES_MAX;
 use crate::caller::ParseUserNameError;
+use crate::unreadable::why_unreadable;
 
 /// Why a password file cannot be used, or a line for one not be made.
 #[derive(Debug, thiserror::Error)]
@@ -15,7 +16,7 @@ pub enum HtpasswdError {
         path: PathBuf,
     },
     /// It cannot be read.
-    #[error("cannot read the password file {}", path.display())]
+    #[error("cannot read the password file {}{}", path.display(), why_unreadable(path, source))]
     Read {
         /// The file.
         path: PathBuf,
@@ -53,7 +54,7 @@ pub enum HtpasswdError {
         line: usize,
     },
     /// What stands before the colon is no user's name.
-    #[error("line {line} of the password file {}: {source}", path.display())]
+    #[error("line {line} of the password file {} does not begin with a user's name", path.display())]
     User {
         /// The file.
         path: PathBuf,
@@ -69,7 +70,7 @@ pub enum HtpasswdError {
         realm: String,
     },
     /// A line cannot be made for that name.
-    #[error("no line can be made: {source}")]
+    #[error("no line can be made for that name")]
     UserName {
         /// Why not.
         source: ParseUserNameError,

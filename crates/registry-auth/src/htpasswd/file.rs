@@ -49,6 +49,8 @@ impl Users {
     /// as in the Go registry.
     pub(super) fn parse(bytes: &[u8], path: &Path) -> Result<Users, HtpasswdError> {
         let mut users = Users::default();
+        // Some editors begin every file with a byte order mark.
+        let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
         for (index, bytes) in bytes.split(|byte| *byte == b'\n').enumerate() {
             let (path, line) = (path.to_path_buf(), index + 1);
             let Ok(text) = std::str::from_utf8(bytes) else {

@@ -2,7 +2,7 @@
 
 use std::fs::OpenOptions;
 use std::io::{ErrorKind, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -37,7 +37,8 @@ pub fn make_htpasswd_line(user: &str, password: &str, cost: u32) -> Result<Strin
     Ok(format!("{name}:{}", parts.format_for_version(bcrypt::Version::TwoY)))
 }
 
-/// Makes a file with one user, whose name and password are returned; `None` if there is a file already.
+/// Makes a file with one user, and beside it a file with that user's name and password, both for their owner alone; `None` if
+/// there is a file already.
 pub(super) fn create_if_missing(path: &Path) -> Result<Option<super::FirstUser>, HtpasswdError> {
     if path.try_exists().unwrap_or(true) {
         return Ok(None);
@@ -46,12 +47,34 @@ pub(super) fn create_if_missing(path: &Path) -> Result<Option<super::FirstUser>,
     getrandom::fill(&mut random).map_err(|source| HtpasswdError::Randomness { source })?;
     let password = URL_SAFE_NO_PAD.encode(random);
     let line = make_htpasswd_line(FIRST_USER, &password, FIRST_COST)?;
-    match write(path, &line) {
-        Ok(()) => Ok(Some((FIRST_USER.to_owned(), password))),
+    // The password first: without it, the other file would be of no use to anybody.
+    let beside = first_password_file(path);
+    let mut aside = beside.clone().into_os_string();
+    aside.push(format!(".{}", std::process::id()));
+    let aside = PathBuf::from(aside);
+    let create = |path: &Path, source| HtpasswdError::Create { path: path.to_path_buf(), source };
+    let _ = std::fs::remove_file(&aside);
+    write(&aside, &format!("{FIRST_USER}:{password}")).map_err(|source| create(&aside, source))?;
+    let made = write(path, &line);
+    if made.is_err() {
+        let _ = std::fs::remove_file(&aside);
+    }
+    match made {
+        Ok(()) => {
+            std::fs::rename(&aside, &beside).map_err(|source| create(&beside, source))?;
+            Ok(Some((FIRST_USER.to_owned(), beside)))
+        }
         // Another process was faster; its password counts.
         Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(None),
-        Err(source) => Err(HtpasswdError::Create { path: path.to_path_buf(), source }),
+        Err(source) => Err(create(path, source)),
     }
+}
+
+/// `htpasswd.first-user`, beside `htpasswd`.
+fn first_password_file(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".first-user");
+    PathBuf::from(name)
 }
 
 fn write(path: &Path, line: &str) -> std::io::Result<()> {

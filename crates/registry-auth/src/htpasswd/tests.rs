@@ -143,7 +143,7 @@ fn files_are_read_as_the_go_registry_reads_them() {
 fn lines_that_are_no_lines_of_such_a_file_are_named() {
     let error = |content: &[u8]| file::Users::parse(content, Path::new("/f")).unwrap_err().to_string();
     assert_eq!(error(b"a:b\nada"), "line 2 of the password file /f is not `user:hash`");
-    assert_eq!(error(b"\n:hash"), "line 2 of the password file /f: a user's name is empty");
+    assert_eq!(error(b"\n:hash"), "line 2 of the password file /f does not begin with a user's name");
     assert_eq!(error(b"\xff:hash"), "line 1 of the password file /f is not UTF-8");
 }
 
@@ -199,19 +199,31 @@ async fn a_missing_file_is_an_error_or_made() {
     assert_eq!(error.to_string(), format!("there is no password file {}", path.display()));
 
     let (users, first) = Htpasswd::open_or_create(options()).await.unwrap();
-    let (user, password) = first.unwrap();
-    assert_eq!((user.as_str(), password.len()), ("docker", 43));
-    assert!(is_let_in(&users, &user, &password).await);
+    let (user, beside) = first.unwrap();
+    assert_eq!(beside, folder.path().join("users.first-user"));
+    let line = fs::read_to_string(&beside).unwrap();
+    let (named, password) = line.trim_end().split_once(':').unwrap();
+    assert_eq!((user.as_str(), named, password.len()), ("docker", "docker", 43));
+    assert!(is_let_in(&users, &user, password).await);
     #[cfg(unix)]
-    assert_eq!(std::os::unix::fs::MetadataExt::mode(&fs::metadata(&path).unwrap()) & 0o777, 0o600);
+    for path in [&path, &beside] {
+        assert_eq!(std::os::unix::fs::MetadataExt::mode(&fs::metadata(path).unwrap()) & 0o777, 0o600);
+    }
     let (again, first) = Htpasswd::open_or_create(options()).await.unwrap();
     assert_eq!(first, None);
-    assert!(is_let_in(&again, &user, &password).await);
+    assert!(is_let_in(&again, &user, password).await);
 
     let nowhere = HtpasswdOptions::new("r", folder.path().join("no/users"));
     assert!(matches!(Htpasswd::open_or_create(nowhere).await, Err(HtpasswdError::Create { .. })));
     let a_folder = HtpasswdOptions::new("r", folder.path());
     assert!(matches!(Htpasswd::open(a_folder).await, Err(HtpasswdError::Read { .. })));
+}
+
+#[tokio::test]
+async fn files_of_other_systems_editors_are_read() {
+    let content = format!("\u{feff}{}\r\n# a comment\r\n", line("ada", "pw").trim_end());
+    let users = Fixture::new(&content).open().await;
+    assert!(is_let_in(&users, "ada", "pw").await);
 }
 
 #[tokio::test]

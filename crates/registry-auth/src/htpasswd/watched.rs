@@ -27,6 +27,8 @@ struct State {
     is_looking: bool,
     /// The version that `users` or `complaint` is about; `None` if the same one must be read again.
     seen: Option<Version>,
+    /// The version that `users` was read from.
+    read: Version,
     /// What was last logged about a file that cannot be used.
     complaint: Option<String>,
 }
@@ -47,6 +49,7 @@ impl Watched {
         let state = State {
             next_look: Instant::now() + interval,
             is_looking: false,
+            read: seen.clone(),
             seen: settled(seen),
             complaint: None,
         };
@@ -72,8 +75,7 @@ impl Watched {
     /// Reads the file again if it is another version. Blocks.
     pub(super) fn look(&self) {
         let seen = self.state.lock().seen.clone();
-        let is_same =
-            seen.is_some() && std::fs::metadata(&self.path).ok().map(|found| version(&found)) == seen;
+        let is_same = seen.is_some() && found(&self.path) == seen;
         let outcome = (!is_same).then(|| read(&self.path));
         let mut state = self.state.lock();
         state.is_looking = false;
@@ -81,10 +83,13 @@ impl Watched {
         match outcome {
             None => {}
             Some(Ok((users, seen))) => {
+                state.read = seen.clone();
                 state.seen = settled(seen);
                 state.complaint = None;
                 self.replace(users);
             }
+            // It was read before the process gave up the right to: nothing is missed as long as it is the same file.
+            Some(Err(error)) if is_forbidden(&error) && found(&self.path).as_ref() == Some(&state.read) => {}
             Some(Err(error)) => {
                 state.seen = None;
                 let complaint = chain(&error);
@@ -93,6 +98,17 @@ impl Watched {
                     state.complaint = Some(complaint);
                 }
             }
+        }
+    }
+
+    /// Says so if the file can not be read now.
+    pub(super) fn look_again(&self) {
+        if let Err(error) = read(&self.path)
+            && is_forbidden(&error)
+        {
+            let text = chain(&error);
+            tracing::warn!("a later version of the password file will not count: {text}");
+            self.state.lock().complaint = Some(text);
         }
     }
 
@@ -120,6 +136,14 @@ fn read(path: &Path) -> Result<(Users, Version), HtpasswdError> {
         return Err(HtpasswdError::TooLarge { path: path.to_path_buf() });
     }
     Ok((Users::parse(&bytes, path)?, seen))
+}
+
+fn is_forbidden(error: &HtpasswdError) -> bool {
+    matches!(error, HtpasswdError::Read { source, .. } if source.kind() == ErrorKind::PermissionDenied)
+}
+
+fn found(path: &Path) -> Option<Version> {
+    std::fs::metadata(path).ok().map(|metadata| version(&metadata))
 }
 
 fn version(metadata: &Metadata) -> Version {

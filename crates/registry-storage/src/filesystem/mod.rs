@@ -61,6 +61,15 @@ impl FilesystemStore {
         Ok(FilesystemStore { root: Arc::new(Root::open(options)?) })
     }
 
+    /// Whether the folder at `root` may become or be a store's, before anything in it is changed. One that is not there may.
+    ///
+    /// # Errors
+    /// [`StorageError::ForeignStore`] if it holds the data of another registry; [`StorageError::Root`] if it can not be
+    /// looked at.
+    pub fn look(root: &std::path::Path) -> Result<(), StorageError> {
+        Root::look(root)
+    }
+
     /// Runs `operation` on a blocking thread.
     async fn run<T: Send + 'static>(
         &self,

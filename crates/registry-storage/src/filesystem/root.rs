@@ -169,15 +169,33 @@ impl Root {
     }
 
     pub(super) fn read_mark(&self) -> Result<Option<i64>, StorageError> {
-        let failed = |error| StorageError::io("read the store's mark", error);
+        let path = self.path.join(layout::MARK);
+        let failed = |error: io::Error| {
+            let named = io::Error::new(error.kind(), format!("{}: {error}", path.display()));
+            StorageError::io("read the store's mark", named)
+        };
         let flags = OFlags::RDONLY | OFlags::CLOEXEC;
         let file = match openat(self.directories.root(), layout::MARK, flags, Mode::empty()) {
             Err(Errno::NOENT) => return Ok(None),
+            // Left by a command that another user ran. What it says is lost; the next mark replaces it.
+            Err(Errno::ACCESS) if self.owns(layout::OURS) => {
+                tracing::warn!(
+                    "{} can not be read: it belongs to another user, and is replaced",
+                    path.display()
+                );
+                return Ok(None);
+            }
             opened => File::from(opened.map_err(|errno| failed(errno.into()))?),
         };
         let mut text = String::new();
         file.take(IDENTITY_BYTES_MAX).read_to_string(&mut text).map_err(failed)?;
         text.trim().parse().map(Some).map_err(|_| failed(io::ErrorKind::InvalidData.into()))
+    }
+
+    /// Whether a directory below the root is this process's user's, so that files in it can be replaced whoever made them.
+    fn owns(&self, path: &str) -> bool {
+        let owner = self.stat(path).ok().flatten().map(|stat| stat.st_uid);
+        owner == Some(rustix::process::geteuid().as_raw())
     }
 
     /// Writes the mark aside, under a name that nobody else uses at the same time, and then puts it in place.
@@ -216,11 +234,7 @@ impl Root {
 
     /// What is at `path` below the root.
     pub(super) fn stat(&self, path: &str) -> Result<Option<Stat>, Errno> {
-        match statat(self.directories.root(), path, AtFlags::empty()) {
-            Ok(stat) => Ok(Some(stat)),
-            Err(Errno::NOENT | Errno::NOTDIR) => Ok(None),
-            Err(errno) => Err(errno),
-        }
+        stat_below(self.directories.root(), path)
     }
 
     fn check_writable(&self) -> Result<(), StorageError> {
@@ -233,13 +247,19 @@ impl Root {
     }
 
     fn check_not_foreign(&self) -> Result<(), StorageError> {
-        let is_there = |path| self.stat(path).map(|stat| stat.is_some());
-        let is_foreign = || Ok(is_there(layout::FOREIGN)? && !is_there(layout::IDENTITY)?);
-        let is_foreign = is_foreign().map_err(|errno: Errno| root_error(&self.path, errno.into()))?;
-        if is_foreign && self.access != Access::Adopt {
-            return Err(StorageError::ForeignStore { root: self.path.clone() });
+        if self.access == Access::Adopt {
+            return Ok(());
         }
-        Ok(())
+        check_not_foreign(&self.path, self.directories.root())
+    }
+
+    /// Looks at a root without opening it as one.
+    pub(super) fn look(path: &Path) -> Result<(), StorageError> {
+        match File::open(path) {
+            Ok(directory) => check_not_foreign(path, &directory),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            Err(error) => Err(root_error(path, error)),
+        }
     }
 
     /// Makes sure of all the directories that are there with one flush, so that later uploads need none for that.
@@ -265,6 +285,23 @@ impl Root {
         let note = file.set_len(0).and_then(|()| writeln!(file, "{}", std::process::id()));
         note.map_err(failed)?;
         Ok(file)
+    }
+}
+
+fn stat_below(directory: &File, path: &str) -> Result<Option<Stat>, Errno> {
+    match statat(directory, path, AtFlags::empty()) {
+        Ok(stat) => Ok(Some(stat)),
+        Err(Errno::NOENT | Errno::NOTDIR) => Ok(None),
+        Err(errno) => Err(errno),
+    }
+}
+
+fn check_not_foreign(path: &Path, directory: &File) -> Result<(), StorageError> {
+    let is_there = |path| stat_below(directory, path).map(|stat| stat.is_some());
+    let is_foreign = || Ok(is_there(layout::FOREIGN)? && !is_there(layout::IDENTITY)?);
+    match is_foreign().map_err(|errno: Errno| root_error(path, errno.into()))? {
+        true => Err(StorageError::ForeignStore { root: path.to_path_buf() }),
+        false => Ok(()),
     }
 }
 
