@@ -5,7 +5,7 @@ use std::path::Path;
 use anyhow::{Context, bail};
 use registry_core::{
     Journal, Registry,
-    api::{self, Debug, Listener, serve_debug},
+    api::{self, Listener, serve_debug},
     config::{Auth, Config, DebugServer, Driver, Loaded, LogLevel},
     configured::{self, Configured, Reloadable},
     early::Early,
@@ -40,7 +40,7 @@ pub(crate) fn run(file: Option<&Path>, loaded: Loaded) -> anyhow::Result<()> {
         .enable_all()
         .build()
         .context("can not start the runtime")?
-        .block_on(serve(&config, early))
+        .block_on(serve(file.is_some(), &config, early))
 }
 
 /// Opens what only root may open and becomes the user that the process is to be, if it is root's.
@@ -59,8 +59,8 @@ fn give_up_rights(config: &Config) -> anyhow::Result<Early> {
     Ok(early)
 }
 
-async fn serve(config: &Config, mut early: Early) -> anyhow::Result<()> {
-    let configured = configured::configure_with(config, &mut early).await?;
+async fn serve(has_file: bool, config: &Config, mut early: Early) -> anyhow::Result<()> {
+    let configured = configured::configure_with(config, has_file, &mut early).await?;
     let Configured { builder, self_signed, first_user, reloadable } = configured;
     if let Some((user, file)) = first_user {
         let file = std::path::absolute(&file).unwrap_or(file);
@@ -76,7 +76,7 @@ async fn serve(config: &Config, mut early: Early) -> anyhow::Result<()> {
     let listener = configured::listen_with(config, &mut early).await?;
     announce(config, self_signed.as_ref());
     if let Some(debug) = &config.http.debug {
-        serve_debug_beside(debug, &mut early, &registry).await?;
+        serve_debug_beside(debug, config, &mut early, &registry, has_file).await?;
     }
     let scheme = if config.http.tls.is_some() { ", tls" } else { "" };
     tracing::info!("listening on {}{scheme}", listener.address()?);
@@ -150,14 +150,15 @@ fn announce(config: &Config, self_signed: Option<&SelfSigned>) {
 
 async fn serve_debug_beside(
     debug: &DebugServer,
+    config: &Config,
     early: &mut Early,
     registry: &Registry,
+    has_file: bool,
 ) -> anyhow::Result<()> {
     let listener = configured::listen_debug_with(debug, early).await?;
     // Not in the words of the line that tools look for.
     tracing::info!("health and metrics at http://{}", listener.address()?);
-    let debug = Debug { app: registry.app().clone(), metrics_path: debug.metrics_path.clone() };
-    tokio::spawn(serve_debug(listener, debug));
+    tokio::spawn(serve_debug(listener, configured::debug(config, debug, registry, has_file)));
     Ok(())
 }
 

@@ -2,15 +2,15 @@
 
 use std::sync::Arc;
 
-use registry_auth::{Authenticator, Authorizer, Caller};
+use registry_auth::{Access, Action, Authenticator, Authorizer, Caller, Decision};
 use registry_metadata::MetadataStore;
 use registry_storage::{BlobStore, StorageError};
-use registry_types::Location;
+use registry_types::{Location, RepositoryName};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::{
-    access_log::AccessLog, error::ApiError, health::Health, links::Links, metrics::Metrics, pulls::Pulls,
-    settings::Settings,
+    access_log::AccessLog, error::ApiError, health::Health, hosts::Hosts, links::Links, metrics::Metrics,
+    pulls::Pulls, settings::Settings,
 };
 
 /// The parts of a registry, wired together. Everything that a node remembers for longer than a request is behind
@@ -27,6 +27,8 @@ pub struct App {
     pub authorizer: Arc<dyn Authorizer>,
     /// What the operator chose.
     pub settings: Settings,
+    /// Under which hosts it is served.
+    pub hosts: Hosts,
     /// What is counted.
     pub metrics: Arc<Metrics>,
     /// Whether requests are served at all.
@@ -80,11 +82,26 @@ pub(crate) struct Call<'a> {
     pub(crate) headers: &'a http::HeaderMap,
     pub(crate) links: Links,
     pub(crate) is_head: bool,
-    /// The other end of the connection: the client, or a proxy before it.
-    pub(crate) peer: Option<std::net::IpAddr>,
+    /// The client's address, as far as trusted proxies tell it.
+    pub(crate) client: Option<std::net::IpAddr>,
 }
 
 impl Call<'_> {
+    /// Whether the caller may push to a repository. Only then may a look make a promise, which is a write: it keeps what was
+    /// looked at for a lease, so that a push can rely on it.
+    pub(crate) async fn may_push(&self, repository: &RepositoryName) -> bool {
+        let actions = &[Action::Pull, Action::Push];
+        let access = Access::Repository { name: repository.clone(), actions };
+        let decision = self.app.authorizer.decide(&self.caller, &access);
+        !self.app.settings.read_only && decision.await == Decision::Allow
+    }
+
+    /// Whether the caller may pull from a repository.
+    pub(crate) async fn may_pull(&self, repository: &RepositoryName) -> bool {
+        let access = Access::Repository { name: repository.clone(), actions: &[Action::Pull] };
+        self.app.authorizer.decide(&self.caller, &access).await == Decision::Allow
+    }
+
     /// The user's name, for histories.
     pub(crate) fn actor(&self) -> Option<&str> {
         match &self.caller {

@@ -1,20 +1,37 @@
 //! The debug server: health and metrics, on an address of its own, without authentication.
 
-use std::{convert::Infallible, sync::Arc, time::Duration};
+use std::{convert::Infallible, pin::pin, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode};
 use http_body_util::Full;
-use hyper::{body::Incoming, service::service_fn};
+use hyper::{
+    body::Incoming,
+    server::conn::http1,
+    service::{HttpService, service_fn},
+};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::sync::Semaphore;
+use tokio::{
+    sync::Semaphore,
+    time::{sleep, timeout},
+};
 
-use crate::{app::App, server::Listener};
+use crate::{
+    app::App,
+    hosts::Hosts,
+    server::{Listener, Stalling},
+};
 
 /// Connections at once.
 const CONNECTIONS_MAX: usize = 64;
 
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long a peer may take nothing of an answer, and how long the last one of a connection may take.
+const STALL_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long a connection may last: a program that asks every minute makes a new one now and then.
+const CONNECTION_LIMIT: Duration = Duration::from_secs(300);
 
 /// What the debug server shows.
 #[derive(Clone, Debug)]
@@ -23,6 +40,10 @@ pub struct Debug {
     pub app: Arc<App>,
     /// Where the metrics lie; none for no metrics.
     pub metrics_path: Option<String>,
+    /// Under which hosts it is served, as for a registry without users.
+    pub hosts: Arc<Hosts>,
+    /// Whether others than this machine reach it. Then health names what fails, and why it does is in the log alone.
+    pub is_beyond_loopback: bool,
 }
 
 /// Serves `/debug/health` and the metrics until the future is dropped.
@@ -31,7 +52,7 @@ pub async fn serve_debug(listener: Listener, debug: Debug) {
     loop {
         let slot = slots.clone().acquire_owned().await.expect("the semaphore is never closed");
         let Ok((stream, _)) = listener.accept().await else {
-            tokio::time::sleep(Duration::from_millis(50)).await;
+            sleep(Duration::from_millis(50)).await;
             continue;
         };
         let debug = debug.clone();
@@ -40,11 +61,12 @@ pub async fn serve_debug(listener: Listener, debug: Debug) {
                 let debug = debug.clone();
                 async move { Ok::<_, Infallible>(debug.answer(&request).await) }
             });
-            let connection = hyper::server::conn::http1::Builder::new()
+            let connection = http1::Builder::new()
                 .timer(TokioTimer::new())
                 .header_read_timeout(HEAD_TIMEOUT)
-                .serve_connection(TokioIo::new(stream), service);
-            if let Err(error) = connection.await {
+                .title_case_headers(true)
+                .serve_connection(TokioIo::new(Stalling::new(stream, STALL_TIMEOUT)), service);
+            if let Err(error) = for_a_while(connection).await {
                 tracing::debug!("a connection to the debug server ended with an error: {error}");
             }
             drop(slot);
@@ -52,15 +74,36 @@ pub async fn serve_debug(listener: Listener, debug: Debug) {
     }
 }
 
+/// Serves a connection until it has had its time: a peer that takes a byte now and then does not keep its slot.
+async fn for_a_while<S, I>(connection: http1::Connection<I, S>) -> hyper::Result<()>
+where
+    S: HttpService<Incoming, ResBody = Full<Bytes>>,
+    S::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    I: hyper::rt::Read + hyper::rt::Write + Unpin,
+{
+    let mut connection = pin!(connection);
+    tokio::select! {
+        ended = connection.as_mut() => return ended,
+        () = sleep(CONNECTION_LIMIT) => connection.as_mut().graceful_shutdown(),
+    }
+    timeout(STALL_TIMEOUT, connection).await.unwrap_or(Ok(()))
+}
+
 impl Debug {
     async fn answer(&self, request: &Request<Incoming>) -> Response<Full<Bytes>> {
+        if let Err(refusal) = self.hosts.check(request.uri().authority(), request.headers()) {
+            return text(StatusCode::MISDIRECTED_REQUEST, "text/plain", format!("{refusal}\n"));
+        }
         // Of an answer to HEAD, hyper sends the head alone.
         if !matches!(*request.method(), Method::GET | Method::HEAD) {
             return text(StatusCode::NOT_FOUND, "text/plain", "404 page not found\n".to_owned());
         }
         match request.uri().path() {
             "/debug/health" => {
-                let failures = self.app.health.look(&self.app).await;
+                let mut failures = self.app.health.look(&self.app).await;
+                if self.is_beyond_loopback {
+                    failures.values_mut().for_each(|reason| *reason = "fails; the log says why".to_owned());
+                }
                 let status =
                     if failures.is_empty() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
                 let json = serde_json::to_string(&failures).expect("texts are representable in JSON");
@@ -76,6 +119,9 @@ impl Debug {
 }
 
 fn text(status: StatusCode, content_type: &'static str, text: String) -> Response<Full<Bytes>> {
-    let response = Response::builder().status(status).header(http::header::CONTENT_TYPE, content_type);
+    let response = Response::builder()
+        .status(status)
+        .header(http::header::CONTENT_TYPE, content_type)
+        .header(http::header::X_CONTENT_TYPE_OPTIONS, "nosniff");
     response.body(Full::new(Bytes::from(text))).expect("status and content type are constants")
 }

@@ -1,14 +1,14 @@
 //! The one place where what went wrong becomes what the wire says: nothing else names both a status and an error code.
 
 use http::{HeaderMap, HeaderValue, StatusCode, header};
-use registry_auth::AuthenticationError;
+use registry_auth::{Access, AuthenticationError};
 use registry_digest::Digest;
 use registry_metadata::{MetadataError, QuotaExceeded};
 use registry_storage::StorageError;
 use registry_types::{
-    ErrorBody, ErrorCode, ErrorEntry, ManifestError, Reference, RepositoryName, Tag, UploadId,
+    ErrorBody, ErrorCode, ErrorEntry, ManifestError, MediaType, Reference, RepositoryName, Tag, UploadId,
 };
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::{
     body::Body,
@@ -25,27 +25,33 @@ const RETRY_AFTER_SECS: HeaderValue = HeaderValue::from_static("1");
 pub(crate) enum ApiError {
     #[error(transparent)]
     Route(#[from] RouteError),
-    #[error("authentication required")]
-    Unauthenticated { challenge: Option<HeaderValue> },
-    #[error("wrong user name or password")]
-    WrongCredentials { challenge: Option<HeaderValue> },
-    #[error("the Authorization header is malformed: {reason}")]
+    #[error("{}", words(ErrorCode::Unauthorized))]
+    Unauthenticated { challenge: Option<HeaderValue>, access: Option<Access> },
+    #[error("{}: wrong user name or password", words(ErrorCode::Unauthorized))]
+    WrongCredentials { challenge: Option<HeaderValue>, access: Option<Access> },
+    #[error("{}: the Authorization header is malformed: {reason}", words(ErrorCode::Unauthorized))]
     MalformedCredentials { reason: String },
-    #[error("access denied")]
+    #[error("{}", words(ErrorCode::Denied))]
     Denied,
-    #[error("deletion is off; `storage.delete.enabled: true` in the configuration allows it")]
+    #[error(
+        "{} Deletion is off; `storage.delete.enabled: true` in the configuration allows it",
+        words(ErrorCode::Unsupported)
+    )]
     DeleteDisabled,
-    #[error("the registry is read-only for maintenance")]
+    #[error("{} The registry is read-only for maintenance", words(ErrorCode::Unsupported))]
     ReadOnly,
-    #[error("the registry is not healthy; /debug/health on the debug address says why")]
+    #[error(
+        "{}: the registry is not healthy; /debug/health on the debug address says why",
+        words(ErrorCode::Unavailable)
+    )]
     Unhealthy,
-    #[error("repository `{name}` is not known here")]
+    #[error("{}", words(ErrorCode::NameUnknown))]
     RepositoryUnknown { name: RepositoryName },
-    #[error("blob {digest} is not known in this repository")]
+    #[error("{}: {digest} is not in this repository", words(ErrorCode::BlobUnknown))]
     BlobUnknown { digest: Digest },
-    #[error("manifest `{reference}` is not known in this repository")]
-    ManifestUnknown { reference: Reference },
-    #[error("upload {id} is not known in this repository")]
+    #[error("{}: `{reference}` is not in this repository", words(ErrorCode::ManifestUnknown))]
+    ManifestUnknown { repository: Option<RepositoryName>, reference: Reference },
+    #[error("{}: there is no upload {id} in this repository", words(ErrorCode::BlobUploadUnknown))]
     UploadUnknown { id: UploadId },
     #[error("another request is writing to upload {id}")]
     UploadBusy { id: UploadId },
@@ -55,13 +61,21 @@ pub(crate) enum ApiError {
     ChunkOutOfOrder { expected_offset: u64, got_offset: u64, headers: Box<HeaderMap> },
     #[error(transparent)]
     ContentRange(#[from] ContentRangeError),
-    #[error("{declared_bytes} bytes were declared and {received_bytes} received")]
+    #[error(
+        "{}: {declared_bytes} bytes were declared and {received_bytes} received",
+        words(ErrorCode::SizeInvalid)
+    )]
     LengthMismatch { declared_bytes: u64, received_bytes: u64 },
-    #[error("the content has the digest {actual}, not {expected}")]
+    #[error("{}: it has the digest {actual}, not {expected}", words(ErrorCode::DigestInvalid))]
     DigestMismatch { expected: Digest, actual: Digest },
-    #[error(transparent)]
+    #[error("{}: {_0}", words(ErrorCode::ManifestInvalid))]
     Manifest(#[from] ManifestError),
-    #[error("a manifest has at most {limit_bytes} bytes")]
+    #[error(
+        "{}: it has the media type {expected}, which must be its Content-Type",
+        words(ErrorCode::ManifestInvalid)
+    )]
+    ManifestContentType { expected: MediaType },
+    #[error("{}: a manifest has at most {limit_bytes} bytes", words(ErrorCode::ManifestInvalid))]
     ManifestTooLarge { limit_bytes: usize },
     #[error("layer URL `{url}` is not allowed here; `validation.manifests.urls` says which are")]
     LayerUrl { url: String },
@@ -73,19 +87,32 @@ pub(crate) enum ApiError {
     TagImmutable { tag: Tag, digest: Digest },
     #[error(transparent)]
     QuotaExceeded(#[from] QuotaExceeded),
-    #[error("the object has {size_bytes} bytes; none of the ranges asked for lies within it")]
+    #[error(
+        "{}: the object has {size_bytes} bytes, and none of the ranges lies within it",
+        words(ErrorCode::RangeInvalid)
+    )]
     RangeNotSatisfiable { size_bytes: u64 },
     #[error("the resource is not as the request's conditions want it")]
     PreconditionFailed,
     #[error("a request names its host exactly once")]
     Host,
+    #[error(
+        "`{host}` is not known to be a host of this registry: add the name to `http.hosts` in its configuration, or set \
+         REGISTRY_HTTP_HOSTS={host}"
+    )]
+    HostUnknown { host: String },
+    #[error(
+        "a web page of {origin} may change nothing here: it is not a page of this registry under a host that is known \
+         (`http.hosts`), nor one that `Access-Control-Allow-Origin` in `http.headers` names"
+    )]
+    ForeignPage { origin: String },
     #[error("the request's body broke off: {reason}")]
     BodyBroken { reason: String },
     #[error("no byte of the body came for {idle_secs} s")]
     BodyIdle { idle_secs: u64 },
     #[error("the registry has no space left; nothing of this request was kept")]
     NoSpace,
-    #[error("{operation} is not available right now")]
+    #[error("{}: {operation} is not available right now", words(ErrorCode::Unavailable))]
     Unavailable {
         operation: &'static str,
         #[source]
@@ -107,11 +134,12 @@ impl ApiError {
         let mut headers = HeaderMap::new();
         let (status, code, detail) = match self {
             ApiError::Route(error) => return route_error(error, message),
-            ApiError::Unauthenticated { challenge } | ApiError::WrongCredentials { challenge } => {
+            ApiError::Unauthenticated { challenge, access }
+            | ApiError::WrongCredentials { challenge, access } => {
                 if let Some(challenge) = challenge {
                     headers.insert(header::WWW_AUTHENTICATE, challenge);
                 }
-                (StatusCode::UNAUTHORIZED, ErrorCode::Unauthorized, None)
+                (StatusCode::UNAUTHORIZED, ErrorCode::Unauthorized, Some(needed(access.as_ref())))
             }
             ApiError::MalformedCredentials { .. } => (StatusCode::BAD_REQUEST, ErrorCode::Unauthorized, None),
             ApiError::Denied => (StatusCode::FORBIDDEN, ErrorCode::Denied, None),
@@ -126,13 +154,15 @@ impl ApiError {
                 (StatusCode::NOT_FOUND, ErrorCode::NameUnknown, Some(json!({ "name": name })))
             }
             ApiError::BlobUnknown { digest } => {
-                (StatusCode::NOT_FOUND, ErrorCode::BlobUnknown, Some(json!({ "digest": digest })))
+                (StatusCode::NOT_FOUND, ErrorCode::BlobUnknown, Some(json!(digest)))
             }
-            ApiError::ManifestUnknown { reference } => (
-                StatusCode::NOT_FOUND,
-                ErrorCode::ManifestUnknown,
-                Some(json!({ "reference": reference.to_string() })),
-            ),
+            ApiError::ManifestUnknown { repository, reference } => {
+                let detail = match reference {
+                    Reference::Tag(tag) => json!({ "Tag": tag }),
+                    Reference::Digest(digest) => json!({ "Name": repository, "Revision": digest }),
+                };
+                (StatusCode::NOT_FOUND, ErrorCode::ManifestUnknown, Some(detail))
+            }
             ApiError::UploadUnknown { .. } => (StatusCode::NOT_FOUND, ErrorCode::BlobUploadUnknown, None),
             // The other request may still succeed; the client should look at the session before it goes on.
             ApiError::UploadBusy { .. } => (StatusCode::CONFLICT, ErrorCode::BlobUploadInvalid, None),
@@ -145,9 +175,13 @@ impl ApiError {
             ApiError::DigestMismatch { expected, actual } => (
                 StatusCode::BAD_REQUEST,
                 ErrorCode::DigestInvalid,
-                Some(json!({ "expected": expected, "actual": actual })),
+                Some(
+                    json!({ "Digest": expected, "Reason": message, "expected": expected, "actual": actual }),
+                ),
             ),
-            ApiError::Manifest(_) => (StatusCode::BAD_REQUEST, ErrorCode::ManifestInvalid, None),
+            ApiError::Manifest(_) | ApiError::ManifestContentType { .. } => {
+                (StatusCode::BAD_REQUEST, ErrorCode::ManifestInvalid, None)
+            }
             ApiError::ManifestTooLarge { .. } => {
                 (StatusCode::PAYLOAD_TOO_LARGE, ErrorCode::ManifestInvalid, None)
             }
@@ -173,6 +207,9 @@ impl ApiError {
                 (StatusCode::RANGE_NOT_SATISFIABLE, ErrorCode::RangeInvalid, None)
             }
             ApiError::PreconditionFailed => (StatusCode::PRECONDITION_FAILED, ErrorCode::Denied, None),
+            // Spec: RFC 9110, section 15.5.20: this server has nothing to say for that host.
+            ApiError::HostUnknown { .. } => (StatusCode::MISDIRECTED_REQUEST, ErrorCode::Denied, None),
+            ApiError::ForeignPage { .. } => (StatusCode::FORBIDDEN, ErrorCode::Denied, None),
             ApiError::Host => (StatusCode::BAD_REQUEST, ErrorCode::Unsupported, None),
             ApiError::BodyBroken { .. } => (StatusCode::BAD_REQUEST, ErrorCode::SizeInvalid, None),
             ApiError::BodyIdle { .. } => {
@@ -191,8 +228,30 @@ impl ApiError {
     }
 }
 
+/// What a request needs, in the Go registry's form: some clients show why they were refused only if it is there.
+fn needed(access: Option<&Access>) -> Value {
+    let entry = |kind: &str, name: &str, action: &str| json!({ "Type": kind, "Class": "", "Name": name, "Action": action });
+    match access {
+        None | Some(Access::Base) => Value::Null,
+        Some(Access::Catalog) => json!([entry("registry", "catalog", "*")]),
+        Some(Access::Repository { name, actions }) => {
+            actions.iter().map(|action| entry("repository", name.as_ref(), action.as_str())).collect()
+        }
+    }
+}
+
 fn route_error(error: RouteError, message: String) -> Response<Body> {
     let mut headers = HeaderMap::new();
+    let message = match &error {
+        RouteError::Method { .. } => format!("{} {message}", words(ErrorCode::Unsupported)),
+        RouteError::Name(_) | RouteError::Escaped => format!("{}: {message}", words(ErrorCode::NameInvalid)),
+        RouteError::Digest(_) | RouteError::DigestMissing => {
+            format!("{}: {message}", words(ErrorCode::DigestInvalid))
+        }
+        RouteError::PageSize { .. } => format!("{}: {message}", words(ErrorCode::PaginationNumberInvalid)),
+        RouteError::Upload { .. } => format!("{}: {message}", words(ErrorCode::BlobUploadUnknown)),
+        _ => message,
+    };
     let (status, code) = match error {
         RouteError::Unknown { .. } => (StatusCode::NOT_FOUND, ErrorCode::Unsupported),
         RouteError::Method { allow } => {
@@ -203,7 +262,7 @@ fn route_error(error: RouteError, message: String) -> Response<Body> {
             set(&mut headers, header::LOCATION, path);
             (StatusCode::MOVED_PERMANENTLY, ErrorCode::Unsupported)
         }
-        RouteError::Name(_) => (StatusCode::BAD_REQUEST, ErrorCode::NameInvalid),
+        RouteError::Name(_) | RouteError::Escaped => (StatusCode::BAD_REQUEST, ErrorCode::NameInvalid),
         RouteError::Digest(_) | RouteError::DigestMissing => {
             (StatusCode::BAD_REQUEST, ErrorCode::DigestInvalid)
         }
@@ -221,8 +280,11 @@ fn route_error(error: RouteError, message: String) -> Response<Body> {
 fn missing_references(digests: &[Digest]) -> Response<Body> {
     let entry = |digest: &Digest| ErrorEntry {
         code: ErrorCode::ManifestBlobUnknown,
-        message: format!("the manifest refers to {digest}, which this repository lacks"),
-        detail: Some(json!({ "digest": digest })),
+        message: format!(
+            "{}: the manifest refers to {digest}, which this repository lacks",
+            words(ErrorCode::BlobUnknown)
+        ),
+        detail: Some(json!(digest)),
     };
     render(StatusCode::BAD_REQUEST, digests.iter().map(entry).collect(), HeaderMap::new())
 }
@@ -259,9 +321,11 @@ impl From<MetadataError> for ApiError {
             MetadataError::RepositoryUnknown { name } => ApiError::RepositoryUnknown { name },
             MetadataError::BlobUnknown { digest } => ApiError::BlobUnknown { digest },
             MetadataError::ManifestUnknown { digest } => {
-                ApiError::ManifestUnknown { reference: Reference::Digest(digest) }
+                ApiError::ManifestUnknown { repository: None, reference: Reference::Digest(digest) }
             }
-            MetadataError::TagUnknown { tag } => ApiError::ManifestUnknown { reference: Reference::Tag(tag) },
+            MetadataError::TagUnknown { tag } => {
+                ApiError::ManifestUnknown { repository: None, reference: Reference::Tag(tag) }
+            }
             MetadataError::UploadUnknown { id } => ApiError::UploadUnknown { id },
             MetadataError::UploadBusy { id } | MetadataError::UploadStale { id } => {
                 ApiError::UploadBusy { id }
@@ -282,9 +346,13 @@ impl From<MetadataError> for ApiError {
 
 impl ApiError {
     /// What an authenticator's refusal means, with the challenge that fits the request.
-    pub(crate) fn authentication(error: AuthenticationError, challenge: Option<HeaderValue>) -> ApiError {
+    pub(crate) fn authentication(
+        error: AuthenticationError,
+        challenge: Option<HeaderValue>,
+        access: Option<&Access>,
+    ) -> ApiError {
         match error {
-            AuthenticationError::Invalid => ApiError::WrongCredentials { challenge },
+            AuthenticationError::Invalid => ApiError::WrongCredentials { challenge, access: access.cloned() },
             AuthenticationError::Malformed { reason } => {
                 ApiError::MalformedCredentials { reason: reason.to_string() }
             }
@@ -301,6 +369,11 @@ impl ApiError {
             _ => None,
         }
     }
+}
+
+/// What people look for, and programs compare. What we add stands behind it.
+fn words(code: ErrorCode) -> &'static str {
+    code.default_message()
 }
 
 /// `error: cause: cause`, for a line of the log.

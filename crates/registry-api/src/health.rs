@@ -69,6 +69,8 @@ pub enum CheckKind {
 pub struct Health {
     is_failing: AtomicBool,
     failures: Mutex<BTreeMap<String, String>>,
+    /// Whether the last look at store and database failed.
+    is_storage_lost: AtomicBool,
 }
 
 impl Health {
@@ -80,7 +82,12 @@ impl Health {
     /// What fails: name and reason, from the checks that run now and then and from a look at store and database.
     pub async fn look(&self, app: &App) -> BTreeMap<String, String> {
         let mut failures = self.failures.lock().clone();
-        if let Err(reason) = look_at_storage(app).await {
+        let looked = look_at_storage(app).await;
+        let was_lost = self.is_storage_lost.swap(looked.is_err(), Ordering::Relaxed);
+        if let Err(reason) = looked {
+            if !was_lost {
+                tracing::error!("a look at store and database failed: {reason}");
+            }
             failures.insert("storage".to_owned(), reason);
         }
         failures

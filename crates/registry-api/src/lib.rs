@@ -26,6 +26,7 @@
 //! | `session`, `receive`, `content_range` | an upload while bytes arrive |
 //! | `body`, `file_body`, `range`, `conditional`, `accept` | answers, whole and in part |
 //! | `links`, `page`, `response` | headers that several answers share |
+//! | `forwarded`, `hosts` | what proxies say of a request; which hosts are ours, and which web pages may change something |
 //! | `error` | the one table from what went wrong to status and code |
 //! | `server`, `debug` | listening, TLS, limits, the graceful stop; health and metrics |
 //! | `pulls` | when manifests were pulled, for retention |
@@ -44,8 +45,10 @@ mod content_range;
 mod debug;
 mod error;
 mod file_body;
+mod forwarded;
 mod handlers;
 mod health;
+mod hosts;
 mod links;
 mod metered;
 mod metrics;
@@ -69,6 +72,7 @@ pub use app::{App, RunningUploads};
 pub use body::Body;
 pub use debug::{Debug, serve_debug};
 pub use health::{Check, CheckKind, Health};
+pub use hosts::Hosts;
 pub use metered::{MeteredMetadata, MeteredStore};
 pub use metrics::{JournalFigures, Metrics};
 pub use observed::Observed;
@@ -79,7 +83,7 @@ pub use server::{
     Bound, ClientAuth, Limits, Listener, MinimumVersion, ServeOptions, Tls, TlsError, TlsFiles, serve,
 };
 pub use service::{Peer, Service};
-pub use settings::{RedirectPolicy, ReferencePolicy, RequiredChildren, Settings, UrlPolicy};
+pub use settings::{RedirectPolicy, ReferencePolicy, RequiredChildren, Settings, UnknownHosts, UrlPolicy};
 
 /// The version of this crate, which is that of the registry.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");

@@ -1,43 +1,64 @@
-//! How the registry is called from outside: what `Location` headers begin with.
+//! How the registry is called from outside: what the URLs of an answer begin with.
+
+use std::net::IpAddr;
 
 use http::{HeaderMap, header, uri::Authority};
 
-use crate::settings::Settings;
+use crate::{
+    forwarded::{Outside, valid_host},
+    settings::Settings,
+};
 
-/// What stands before `/v2/` in the URLs of an answer: nothing but the prefix for relative URLs, otherwise scheme and
-/// host too.
+/// What stands before `/v2/` in the URLs of an answer: nothing but a path for relative URLs, otherwise scheme and host too.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Links {
     base: String,
-    prefix: String,
+    path: String,
+}
+
+/// What a request asks and whom, as far as it matters for the URLs of its answer.
+pub(crate) struct Target<'a> {
+    pub(crate) headers: &'a HeaderMap,
+    /// The host of the request's target, if it names one.
+    pub(crate) authority: Option<&'a Authority>,
+    /// The other end of the connection.
+    pub(crate) peer: Option<IpAddr>,
+    /// Whether the connection is encrypted.
+    pub(crate) tls: bool,
 }
 
 impl Links {
-    /// From, in this order: the configured external URL, relative URLs if configured, `Forwarded` (RFC 7239, first
-    /// element), `X-Forwarded-Proto` and `X-Forwarded-Host` (first item), the request itself. What a client forges
-    /// there comes back to that client alone.
-    pub(crate) fn new(
-        settings: &Settings,
-        headers: &HeaderMap,
-        authority: Option<&Authority>,
-        tls: bool,
-    ) -> Links {
-        let prefix = settings.prefix.trim_end_matches('/').to_owned();
+    /// From, in this order: the configured external URL, relative URLs if configured, what a proxy says, the request itself.
+    pub(crate) fn new(settings: &Settings, from: &Target<'_>) -> Links {
+        let prefix = settings.prefix.trim_end_matches('/');
         if let Some(external) = &settings.host {
-            return Links { base: format!("{}{prefix}", external.trim_end_matches('/')), prefix };
+            return Links::below(external.trim_end_matches('/'), prefix);
         }
+        let path = prefix.to_owned();
         if settings.relative_urls {
-            return Links { base: prefix.clone(), prefix };
+            return Links { base: path.clone(), path };
         }
-        let (forwarded_scheme, forwarded_host) = forwarded(headers);
-        let host = forwarded_host
-            .or_else(|| text(headers, header::HOST.as_str()).and_then(valid_host))
-            .or_else(|| authority.map(Authority::to_string));
-        let scheme = forwarded_scheme.unwrap_or(if tls { "https" } else { "http" });
-        Links {
-            base: host.map_or_else(|| prefix.clone(), |host| format!("{scheme}://{host}{prefix}")),
-            prefix,
+        let outside = Outside::of(from.headers, from.peer, &settings.trusted_proxies);
+        let named = from.headers.get(header::HOST).and_then(|value| value.to_str().ok());
+        let host = outside.host.or_else(|| named.and_then(valid_host));
+        let host = host.or_else(|| valid_host(from.authority?.as_str()));
+        let Some(mut host) = host else { return Links { base: path.clone(), path } };
+        if let Some(port) = outside.port
+            && !has_port(&host)
+        {
+            host = format!("{host}:{port}");
         }
+        let scheme = outside.scheme.unwrap_or(if from.tls { "https" } else { "http" });
+        Links { base: format!("{scheme}://{host}{path}"), path }
+    }
+
+    /// Below an external URL, whose path stands before the prefix unless it ends with it: a proxy takes it away or not.
+    fn below(external: &str, prefix: &str) -> Links {
+        let authority_at = external.find("://").map_or(0, |at| at + 3);
+        let external_path =
+            external[authority_at..].find('/').map_or("", |at| &external[authority_at + at..]);
+        let prefix = if external_path.ends_with(prefix) { "" } else { prefix };
+        Links { base: format!("{external}{prefix}"), path: format!("{external_path}{prefix}") }
     }
 
     /// A URL below `/v2/`.
@@ -47,34 +68,23 @@ impl Links {
 
     /// A path below `/v2/`, for `Link` headers, which clients resolve against what they asked for.
     pub(crate) fn path(&self, path: impl std::fmt::Display) -> String {
-        format!("{}/v2/{path}", self.prefix)
+        format!("{}/v2/{path}", self.path)
+    }
+
+    /// The path of an endpoint, given that without prefix.
+    pub(crate) fn moved(&self, endpoint: &str) -> String {
+        format!("{}{endpoint}", self.path)
+    }
+
+    /// What clients call the registry: what stands before the name of a repository.
+    pub(crate) fn name(&self) -> Option<&str> {
+        let (_, rest) = self.base.split_once("://")?;
+        rest.split('/').next()
     }
 }
 
-fn forwarded(headers: &HeaderMap) -> (Option<&'static str>, Option<String>) {
-    if let Some(element) = text(headers, "forwarded").and_then(|value| value.split(',').next()) {
-        let field = |name: &str| {
-            let pairs = element.split(';').filter_map(|pair| pair.trim().split_once('='));
-            let mut values = pairs.filter(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value);
-            values.next().map(|value| value.trim_matches('"'))
-        };
-        return (field("proto").and_then(scheme), field("host").and_then(valid_host));
-    }
-    let first = |name| text(headers, name).and_then(|value| value.split(',').next()).map(str::trim);
-    (first("x-forwarded-proto").and_then(scheme), first("x-forwarded-host").and_then(valid_host))
-}
-
-fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
-    headers.get(name).and_then(|value| value.to_str().ok())
-}
-
-fn scheme(text: &str) -> Option<&'static str> {
-    ["http", "https"].into_iter().find(|known| text.eq_ignore_ascii_case(known))
-}
-
-fn valid_host(text: &str) -> Option<String> {
-    let authority: Authority = text.parse().ok()?;
-    (!authority.as_str().contains('@')).then(|| authority.to_string())
+fn has_port(host: &str) -> bool {
+    host.rsplit_once(':').is_some_and(|(_, port)| !port.contains(']'))
 }
 
 #[cfg(test)]
@@ -82,56 +92,110 @@ mod tests {
     use super::*;
     use http::{HeaderName, HeaderValue};
 
-    fn base(settings: Settings, pairs: &[(&str, &str)], tls: bool) -> String {
+    fn links(settings: &Settings, pairs: &[(&str, &str)], peer: &str, tls: bool) -> Links {
         let headers = pairs.iter().map(|(name, value)| {
             (name.parse::<HeaderName>().unwrap(), HeaderValue::from_str(value).unwrap())
         });
-        Links::new(&settings, &headers.collect(), None, tls).base
+        let headers = headers.collect();
+        Links::new(settings, &Target { headers: &headers, authority: None, peer: peer.parse().ok(), tls })
     }
 
     #[test]
     fn the_first_that_says_something_counts() {
-        let defaults = Settings::default;
         let host = ("host", "registry.example:5000");
-        type Case<'a> = (Settings, &'a [(&'a str, &'a str)], bool, &'a str);
-        let cases: [Case<'_>; 10] = [
-            (defaults(), &[host], false, "http://registry.example:5000"),
-            (defaults(), &[host], true, "https://registry.example:5000"),
-            (defaults(), &[host, ("x-forwarded-proto", "https")], false, "https://registry.example:5000"),
+        let bare = ("host", "registry.example");
+        type Case<'a> = (&'a [(&'a str, &'a str)], bool, &'a str);
+        let cases: [Case<'_>; 15] = [
+            (&[host], false, "http://registry.example:5000"),
+            (&[host], true, "https://registry.example:5000"),
+            (&[host, ("x-forwarded-proto", "https")], false, "https://registry.example:5000"),
             (
-                defaults(),
-                &[host, ("x-forwarded-proto", "https, http"), ("x-forwarded-host", "hub.example, b")],
+                &[host, ("x-forwarded-proto", "https"), ("x-forwarded-host", "a.example, b")],
                 false,
-                "https://hub.example",
+                "https://a.example",
             ),
             (
-                defaults(),
-                &[host, ("forwarded", "for=1.2.3.4;proto=https;host=\"hub.example\", for=x")],
+                &[host, ("forwarded", "for=1.2.3.4;proto=https;host=\"a.example\"")],
                 false,
-                "https://hub.example",
+                "https://a.example",
             ),
-            (defaults(), &[host, ("x-forwarded-proto", "gopher")], false, "http://registry.example:5000"),
-            (defaults(), &[("host", "user@evil")], false, ""),
-            (defaults(), &[], false, ""),
-            (Settings { relative_urls: true, ..defaults() }, &[host], false, ""),
             (
-                Settings { host: Some("https://out.example/".into()), prefix: "/reg/".into(), ..defaults() },
-                &[host, ("x-forwarded-host", "hub.example")],
+                &[host, ("forwarded", "for=1.2.3.4"), ("x-forwarded-proto", "https")],
                 false,
-                "https://out.example/reg",
+                "https://registry.example:5000",
             ),
+            (
+                &[bare, ("x-forwarded-port", "8443"), ("x-forwarded-proto", "https")],
+                false,
+                "https://registry.example:8443",
+            ),
+            (&[host, ("x-forwarded-port", "8443")], false, "http://registry.example:5000"),
+            (
+                &[bare, ("x-forwarded-port", "443"), ("x-forwarded-proto", "https")],
+                false,
+                "https://registry.example",
+            ),
+            (&[("host", "[2001:db8::1]"), ("x-forwarded-port", "8443")], true, "https://[2001:db8::1]:8443"),
+            (&[host, ("x-forwarded-proto", "gopher")], false, "http://registry.example:5000"),
+            (&[host, ("x-forwarded-host", "user:pass@evil.example")], false, "http://registry.example:5000"),
+            (&[("host", "user@evil")], false, ""),
+            (&[("host", "user:pass@evil.example:80")], false, ""),
+            (&[], false, ""),
         ];
-        for (settings, headers, tls, expected) in cases {
-            assert_eq!(base(settings, headers, tls), expected, "{headers:?}");
+        for (headers, tls, expected) in cases {
+            let links = links(&Settings::default(), headers, "127.0.0.1", tls);
+            assert_eq!(links.base, expected, "{headers:?}");
+        }
+        let public = [host, ("x-forwarded-host", "a.example"), ("x-forwarded-proto", "https")];
+        assert_eq!(
+            links(&Settings::default(), &public, "192.0.2.1", false).base,
+            "http://registry.example:5000"
+        );
+    }
+
+    #[test]
+    fn a_host_of_the_target_has_no_user_either() {
+        for (target, expected) in
+            [("user:pass@evil.example", ""), ("registry.example", "http://registry.example")]
+        {
+            let (authority, headers) = (target.parse().unwrap(), HeaderMap::new());
+            let from = Target { headers: &headers, authority: Some(&authority), peer: None, tls: false };
+            assert_eq!(Links::new(&Settings::default(), &from).base, expected);
+        }
+    }
+
+    #[test]
+    fn the_path_of_the_external_url_is_in_every_url() {
+        let cases = [
+            ("https://x.example", "/", "https://x.example/v2/a", "/v2/a"),
+            ("https://x.example/", "/", "https://x.example/v2/a", "/v2/a"),
+            ("https://x.example/sub", "/", "https://x.example/sub/v2/a", "/sub/v2/a"),
+            (
+                "https://x.example:8443/sub/deep/",
+                "/",
+                "https://x.example:8443/sub/deep/v2/a",
+                "/sub/deep/v2/a",
+            ),
+            ("https://x.example", "/pre/", "https://x.example/pre/v2/a", "/pre/v2/a"),
+            ("https://x.example/sub", "/pre/", "https://x.example/sub/pre/v2/a", "/sub/pre/v2/a"),
+            // Said twice, as the Go registry wants it.
+            ("https://x.example/pre", "/pre/", "https://x.example/pre/v2/a", "/pre/v2/a"),
+            ("https://x.example/sub/pre/", "/pre/", "https://x.example/sub/pre/v2/a", "/sub/pre/v2/a"),
+        ];
+        for (host, prefix, url, path) in cases {
+            for relative_urls in [false, true] {
+                let (host, prefix) = (Some(host.to_owned()), prefix.to_owned());
+                let settings = Settings { host, prefix, relative_urls, ..Settings::default() };
+                let links = links(&settings, &[("x-forwarded-host", "other.example")], "127.0.0.1", false);
+                assert_eq!((links.url("a"), links.path("a")), (url.to_owned(), path.to_owned()));
+                assert_eq!(links.moved("/v2/a"), path);
+            }
         }
     }
 
     #[test]
     fn relative_urls_keep_the_prefix() {
         let settings = Settings { relative_urls: true, prefix: "/reg/".into(), ..Settings::default() };
-        assert_eq!(
-            Links::new(&settings, &HeaderMap::new(), None, false).url("a/blobs/x"),
-            "/reg/v2/a/blobs/x"
-        );
+        assert_eq!(links(&settings, &[], "127.0.0.1", false).url("a/blobs/x"), "/reg/v2/a/blobs/x");
     }
 }

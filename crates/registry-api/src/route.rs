@@ -20,7 +20,7 @@ pub const PUSH_TAGS_MAX: usize = 64;
 /// Spec: distribution-spec main, "Endpoints"; the names in the comments are its table's.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Route {
-    /// `/`: says that the server lives. Load balancers rely on it.
+    /// `/`: says that the server lives, to load balancers, and what it is, to people.
     Alive,
     /// `/v2/` (end-1).
     Version,
@@ -172,9 +172,14 @@ pub enum RouteError {
     /// The path is right but for its last slash.
     #[error("the path is `{path}`")]
     Moved {
-        /// The right path.
+        /// The right path, with the query.
         path: String,
     },
+    /// Something else than the last part of the path is escaped. A proxy with rules for paths may not see through that.
+    #[error(
+        "escapes such as `%2F` may stand in the last part of a path alone: names of repositories need none"
+    )]
+    Escaped,
     /// The repository's name is malformed.
     #[error(transparent)]
     Name(#[from] ParseNameError),
@@ -222,6 +227,10 @@ impl Route {
         let path = uri.path();
         if path == "/" {
             return Ok(Route::Alive);
+        }
+        if let Some(path) = without_last_slash(path) {
+            let query = uri.query().map_or_else(String::new, |query| format!("?{query}"));
+            return Err(RouteError::Moved { path: format!("{path}{query}") });
         }
         let query = Query::parse(uri.query().unwrap_or_default());
         match path.strip_prefix("/v2") {
@@ -316,34 +325,37 @@ impl Page {
     }
 }
 
+/// The path of an endpoint that has a slash too many, as the Go registry has it; two endpoints end with one.
+fn without_last_slash(path: &str) -> Option<&str> {
+    let is_below = path.starts_with("/v2/") && path != "/v2/" && !path.ends_with("/blobs/uploads/");
+    if is_below && !path.ends_with("//") { path.strip_suffix('/') } else { None }
+}
+
 /// An endpoint below a repository; `path` is what follows `/v2/`.
 fn in_repository(method: &Method, path: &str, query: &Query) -> Result<Route, RouteError> {
-    let decoded = decode_percent(path).ok_or_else(|| unknown(path))?;
-    let mut from_right = decoded.rsplitn(4, '/');
-    let (last, second, third) = (from_right.next(), from_right.next(), from_right.next());
-    let (Some(last), Some(second)) = (last, second) else { return Err(unknown(path)) };
-    let name = |suffix_bytes: usize| {
-        let name_bytes = decoded.len().checked_sub(suffix_bytes);
-        name_bytes.map_or("", |end| &decoded[..end]).parse::<RepositoryName>()
-    };
+    let (before, last) = path.rsplit_once('/').ok_or_else(|| unknown(path))?;
+    if before.contains('%') {
+        return Err(RouteError::Escaped);
+    }
+    let last = decode_percent(last).ok_or_else(|| unknown(path))?;
+    let last = last.as_str();
+    let mut from_right = before.rsplitn(3, '/');
+    let (second, third) = (from_right.next().unwrap_or_default(), from_right.next());
+    let name = |suffix: &str| before.strip_suffix(suffix).unwrap_or_default().parse::<RepositoryName>();
 
     match (third, second, last) {
-        (Some("blobs"), "uploads", "") => start_upload(method, name("/blobs/uploads/".len())?, query),
-        (_, "blobs", "uploads") => start_upload(method, name("/blobs/uploads".len())?, query),
-        (Some("blobs"), "uploads", id) => {
-            upload(method, name("/blobs/uploads/".len() + id.len())?, id, query)
-        }
-        (_, "blobs", digest) => blob(method, name("/blobs/".len() + digest.len())?, digest),
-        (_, "manifests", reference) => {
-            manifest(method, name("/manifests/".len() + reference.len())?, reference, query)
-        }
+        (Some("blobs"), "uploads", "") => start_upload(method, name("/blobs/uploads")?, query),
+        (_, "blobs", "uploads") => start_upload(method, name("/blobs")?, query),
+        (Some("blobs"), "uploads", id) => upload(method, name("/blobs/uploads")?, id, query),
+        (_, "blobs", digest) => blob(method, name("/blobs")?, digest),
+        (_, "manifests", reference) => manifest(method, name("/manifests")?, reference, query),
         (_, "tags", "list") => {
             allow(method, "GET, HEAD", &[Method::GET])?;
-            Ok(Route::Tags { repository: name("/tags/list".len())?, page: Page::parse(query)? })
+            Ok(Route::Tags { repository: name("/tags")?, page: Page::parse(query)? })
         }
         (_, "referrers", digest) => {
             allow(method, "GET, HEAD", &[Method::GET])?;
-            referrers(name("/referrers/".len() + digest.len())?, digest, query)
+            referrers(name("/referrers")?, digest, query)
         }
         _ => Err(unknown(path)),
     }

@@ -2,7 +2,7 @@
 
 use std::{convert::Infallible, net::IpAddr, pin::Pin, sync::Arc, time::Instant};
 
-use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, header, request::Parts};
 use hyper::body::Incoming;
 use registry_auth::{Access, Caller, Decision};
 
@@ -11,14 +11,20 @@ use crate::{
     app::{App, Call},
     body::Body,
     error::ApiError,
+    forwarded,
     handlers::{blob, catalog, manifest, referrers, tags, upload},
-    links::Links,
+    links::{Links, Target},
     metrics::Handler,
     observed::Observed,
     request_id::RequestId,
     response::{DOCKER_API_VERSION, Response, X_REQUEST_ID, bytes_response, empty_response},
     route::{Route, RouteError},
 };
+
+const CONTENT_SECURITY_POLICY: HeaderValue =
+    HeaderValue::from_static("sandbox; default-src 'none'; frame-ancestors 'none'");
+const CROSS_ORIGIN_RESOURCE_POLICY: HeaderName = HeaderName::from_static("cross-origin-resource-policy");
+const SAME_ORIGIN: HeaderValue = HeaderValue::from_static("same-origin");
 
 /// The API as a hyper service, one for each connection.
 #[derive(Clone, Debug)]
@@ -42,18 +48,25 @@ impl Service {
         Service { app, peer }
     }
 
+    /// The address of the other end.
+    pub(crate) fn peer(&self) -> Option<IpAddr> {
+        self.peer.address
+    }
+
     /// Answers one request. Never fails: what goes wrong is an answer, too. Dropping the future abandons the request,
     /// except that a running upload saves what has arrived.
     pub async fn respond(&self, request: Request<Incoming>) -> Response<Observed> {
         let started = Instant::now();
         let request_id = RequestId::of(request.headers());
-        let mut entry = Entry::begin(&request, self.peer.address, request_id);
+        let trusted = &self.app.settings.trusted_proxies;
+        let client = forwarded::client(request.headers(), self.peer.address, trusted);
+        let mut entry = Entry::begin(&request, client, request_id);
         let (parts, body) = request.into_parts();
         let route = self.parse(&parts.method, &parts.uri);
         let handler = route.as_ref().map_or(Handler::None, Handler::of);
         let in_flight = self.app.metrics.begin(handler);
 
-        let Answer { mut response, user, error } = self.answer(&parts, route, body).await;
+        let Answer { mut response, user, error } = self.answer(&parts, client, route, body).await;
         if let Some(error) = error {
             tracing::error!(
                 request.id = %entry.request_id, http.route = handler.name(),
@@ -76,7 +89,7 @@ impl Service {
             return Ok(Route::parse(method, uri)?);
         }
         if uri.path().strip_prefix(prefix) == Some("/v2") {
-            return Err(RouteError::Moved { path: format!("{prefix}/v2/") }.into());
+            return Err(RouteError::Moved { path: "/v2/".to_owned() }.into());
         }
         let unknown = || RouteError::Unknown { path: uri.path().chars().take(128).collect() };
         let below = uri.path_and_query().and_then(|path| path.as_str().strip_prefix(prefix));
@@ -87,22 +100,28 @@ impl Service {
 
     async fn answer(
         &self,
-        parts: &http::request::Parts,
+        parts: &Parts,
+        client: Option<IpAddr>,
         route: Result<Route, ApiError>,
         body: Incoming,
     ) -> Answer {
-        if let (Ok(Route::Alive), true) = (&route, self.app.health.is_serving()) {
-            return Answer { response: alive(), user: None, error: None };
-        }
+        let app = &self.app;
         let mut user = None;
+        let is_refused = app.hosts.check(parts.uri.authority(), &parts.headers);
+        let is_refused = is_refused.and_then(|()| app.hosts.check_page(parts, &app.settings.headers));
         let result = match route {
+            _ if is_refused.is_err() => is_refused.map(|()| alive(None)),
             _ if !self.app.health.is_serving() => Err(ApiError::Unhealthy),
             // Before any authentication: a browser's preflight can not have any.
             Err(ApiError::Route(RouteError::Method { allow })) if parts.method == Method::OPTIONS => {
                 Ok(options(allow))
             }
+            Ok(Route::Alive) => Ok(alive(self.links(parts).name())),
             _ if has_ambiguous_host(parts) => Err(ApiError::Host),
-            Ok(route) => self.handle(parts, &route, body, &mut user).await,
+            Ok(route) => self.handle(parts, client, &route, body, &mut user).await,
+            Err(ApiError::Route(RouteError::Moved { path })) => {
+                Err(RouteError::Moved { path: self.links(parts).moved(&path) }.into())
+            }
             Err(error) => Err(error),
         };
         let (mut response, error) = match result {
@@ -115,13 +134,14 @@ impl Service {
         if parts.method == Method::HEAD {
             *response.body_mut() = Body::empty();
         }
-        self.add_headers(response.headers_mut());
+        self.add_headers(response.headers_mut(), user.is_some());
         Answer { response, user, error }
     }
 
     async fn handle(
         &self,
-        parts: &http::request::Parts,
+        parts: &Parts,
+        client: Option<IpAddr>,
         route: &Route,
         body: Incoming,
         user: &mut Option<String>,
@@ -142,9 +162,9 @@ impl Service {
             app,
             caller,
             headers: &parts.headers,
-            links: Links::new(&app.settings, &parts.headers, parts.uri.authority(), self.peer.tls),
+            links: self.links(parts),
             is_head: parts.method == Method::HEAD,
-            peer: self.peer.address,
+            client,
         };
         dispatch(&call, route, body).await
     }
@@ -153,7 +173,7 @@ impl Service {
         let result = self.app.authenticator.authenticate(headers.get(header::AUTHORIZATION)).await;
         result.map_err(|error| {
             let challenge = access.and_then(|access| self.app.authenticator.challenge(access));
-            ApiError::authentication(error, challenge)
+            ApiError::authentication(error, challenge, access)
         })
     }
 
@@ -163,10 +183,13 @@ impl Service {
             Decision::Allow => return Ok(()),
             Decision::Deny { visible } => visible,
         };
+        let challenge = self.app.authenticator.challenge(access);
         match (caller, access) {
-            (Caller::Anonymous, _) => {
-                Err(ApiError::Unauthenticated { challenge: self.app.authenticator.challenge(access) })
+            (Caller::Anonymous, _) if challenge.is_some() => {
+                Err(ApiError::Unauthenticated { challenge, access: Some(access.clone()) })
             }
+            // No credentials would help, so none are asked for.
+            (Caller::Anonymous, _) => Err(ApiError::Denied),
             (Caller::User(_), Access::Repository { name, .. }) if !visible => {
                 Err(ApiError::RepositoryUnknown { name: name.clone() })
             }
@@ -174,9 +197,25 @@ impl Service {
         }
     }
 
-    fn add_headers(&self, headers: &mut HeaderMap) {
+    fn links(&self, parts: &Parts) -> Links {
+        let target = Target {
+            headers: &parts.headers,
+            authority: parts.uri.authority(),
+            peer: self.peer.address,
+            tls: self.peer.tls,
+        };
+        Links::new(&self.app.settings, &target)
+    }
+
+    /// What is pushed is not ours: a browser that is led to it must not run it, nor show it as part of another site.
+    fn add_headers(&self, headers: &mut HeaderMap, has_user: bool) {
         headers.insert(DOCKER_API_VERSION, HeaderValue::from_static("registry/2.0"));
         headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+        headers.insert(header::CONTENT_SECURITY_POLICY, CONTENT_SECURITY_POLICY);
+        headers.insert(CROSS_ORIGIN_RESOURCE_POLICY, SAME_ORIGIN);
+        if has_user {
+            make_private(headers);
+        }
         for name in self.app.settings.headers.keys() {
             headers.remove(name);
         }
@@ -198,7 +237,7 @@ impl hyper::service::Service<Request<Incoming>> for Service {
 /// Every endpoint on one page. What the caller may do has been decided.
 async fn dispatch(call: &Call<'_>, route: &Route, body: Incoming) -> Result<Response<Body>, ApiError> {
     match route {
-        Route::Alive => Ok(alive()),
+        Route::Alive => Ok(alive(call.links.name())),
         Route::Version => Ok(bytes_response(StatusCode::OK, "application/json", "{}")),
         Route::Catalog { page } => catalog::list(call, page).await,
         Route::Tags { repository, page } => tags::list(call, repository, page).await,
@@ -232,6 +271,16 @@ fn deletion(call: &Call<'_>) -> Result<(), ApiError> {
     if call.app.settings.delete_enabled { Ok(()) } else { Err(ApiError::DeleteDisabled) }
 }
 
+/// What was shown to a user is not for the caches that users share.
+fn make_private(headers: &mut HeaderMap) {
+    let private = match headers.get(header::CACHE_CONTROL) {
+        None => HeaderValue::from_static("private"),
+        Some(value) if *value == blob::CACHE_CONTROL => blob::CACHE_CONTROL_PRIVATE,
+        Some(_) => return,
+    };
+    headers.insert(header::CACHE_CONTROL, private);
+}
+
 fn options(allow: &'static str) -> Response<Body> {
     let mut response = empty_response(StatusCode::NO_CONTENT);
     response.headers_mut().insert(header::ALLOW, HeaderValue::from_static(allow));
@@ -239,13 +288,19 @@ fn options(allow: &'static str) -> Response<Body> {
 }
 
 /// Spec: RFC 9112, section 3.2: a request of HTTP/1.1 names its host once.
-fn has_ambiguous_host(parts: &http::request::Parts) -> bool {
+fn has_ambiguous_host(parts: &Parts) -> bool {
     parts.version == http::Version::HTTP_11 && parts.headers.get_all(header::HOST).iter().count() != 1
 }
 
-/// For load balancers: no authentication, no body.
-fn alive() -> Response<Body> {
-    let mut response = empty_response(StatusCode::OK);
+/// For load balancers, without authentication; and a sentence for people, who come here first.
+fn alive(name: Option<&str>) -> Response<Body> {
+    let name = name.unwrap_or("<this host>");
+    let text = format!(
+        "This is a container registry, and it runs.\n\n\
+         Push an image:  docker tag hello-world {name}/hello-world && docker push {name}/hello-world\n\
+         Pull it again:  docker pull {name}/hello-world\n"
+    );
+    let mut response = bytes_response(StatusCode::OK, "text/plain; charset=utf-8", text);
     response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
     response
 }

@@ -12,8 +12,14 @@ pub struct Settings {
     pub delete_enabled: bool,
     /// Refuses every request that would change something.
     pub read_only: bool,
-    /// The URL under which clients reach the registry; overrides what requests say.
+    /// The URL under which clients reach the registry, perhaps with a path; overrides what requests say.
     pub host: Option<String>,
+    /// Further hosts that are this registry's own, without ports.
+    pub hosts: Vec<String>,
+    /// What becomes of requests for other hosts, while there are no users: with users, being reached is not enough.
+    pub unknown_hosts: UnknownHosts,
+    /// The proxies whose word counts for a client's address.
+    pub trusted_proxies: Vec<Network>,
     /// What the path of every endpoint but `/` begins with, both slashes included; `/` for nothing.
     pub prefix: String,
     /// `Location` headers hold a path alone.
@@ -34,7 +40,7 @@ pub struct Settings {
     pub layer_urls: UrlPolicy,
     /// How long a request's body may pause.
     pub body_idle: Duration,
-    /// Whether each request is written to the access log.
+    /// Whether each request is written to the access log, which is standard output. Off by default.
     pub access_log: bool,
     /// Which clients are sent to the store for the bytes of blobs.
     pub redirects: RedirectPolicy,
@@ -46,6 +52,9 @@ impl Default for Settings {
             delete_enabled: false,
             read_only: false,
             host: None,
+            hosts: Vec::new(),
+            unknown_hosts: UnknownHosts::default(),
+            trusted_proxies: Vec::new(),
             prefix: "/".to_owned(),
             relative_urls: false,
             headers: HeaderMap::new(),
@@ -56,10 +65,23 @@ impl Default for Settings {
             references: ReferencePolicy::default(),
             layer_urls: UrlPolicy::default(),
             body_idle: Duration::from_secs(60),
-            access_log: true,
+            access_log: false,
             redirects: RedirectPolicy::default(),
         }
     }
+}
+
+/// What becomes of requests for a host that the registry does not know to be its own: one that is no address, not `localhost`
+/// or below it, and not configured. A web page can make such a name lead to the registry, and do what its clients can.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum UnknownHosts {
+    /// They are answered.
+    Serve,
+    /// They are answered, and the log names the host once.
+    #[default]
+    Warn,
+    /// They are refused, reads too.
+    Refuse,
 }
 
 /// Which clients are sent to the store for the bytes of blobs, where the store can sign URLs: those that can reach it.

@@ -3,10 +3,10 @@
 use std::{path::PathBuf, sync::Arc};
 
 use registry_api::{
-    AccessLog, App, Check, Health, MeteredMetadata, MeteredStore, Metrics, Pulls, RunningUploads,
-    ServeOptions, Settings,
+    AccessLog, App, Check, Health, Hosts, MeteredMetadata, MeteredStore, Metrics, Pulls, RunningUploads,
+    ServeOptions, Settings, UnknownHosts,
 };
-use registry_auth::{AllowAll, Authenticator, Authorizer, NoAuthentication};
+use registry_auth::{AllowAll, AnonymousAccess, Authenticated, Authenticator, Authorizer, NoAuthentication};
 #[cfg(feature = "postgres")]
 use registry_metadata::PostgresOptions;
 use registry_metadata::{JournalOptions, JournalStore, MetadataStore, Options};
@@ -22,8 +22,9 @@ use crate::{
 #[derive(Debug)]
 pub struct Builder {
     places: Places,
-    authenticator: Arc<dyn Authenticator>,
-    authorizer: Arc<dyn Authorizer>,
+    authenticator: Option<Arc<dyn Authenticator>>,
+    authorizer: Option<Arc<dyn Authorizer>>,
+    is_meant_open: bool,
     settings: Settings,
     serve: ServeOptions,
     checks: Vec<Check>,
@@ -36,9 +37,10 @@ impl Default for Builder {
     fn default() -> Self {
         Builder {
             places: Places::default(),
-            authenticator: Arc::new(NoAuthentication),
-            authorizer: Arc::new(AllowAll),
-            settings: Settings { access_log: false, ..Settings::default() },
+            authenticator: None,
+            authorizer: None,
+            is_meant_open: false,
+            settings: Settings::default(),
             serve: ServeOptions::default(),
             checks: Vec::new(),
             purge: Some(Purge::default()),
@@ -123,12 +125,20 @@ impl Builder {
 
     /// Finds out who is asking. By default everybody is anonymous.
     pub fn authenticator(self, authenticator: Arc<dyn Authenticator>) -> Self {
-        Builder { authenticator, ..self }
+        Builder { authenticator: Some(authenticator), ..self }
     }
 
-    /// Decides what they may do. By default anything.
+    /// Decides what they may do. By default users may do anything and the anonymous nothing; without an
+    /// [`authenticator`](Self::authenticator), where there are no users, anybody may do anything.
     pub fn authorizer(self, authorizer: Arc<dyn Authorizer>) -> Self {
-        Builder { authorizer, ..self }
+        Builder { authorizer: Some(authorizer), ..self }
+    }
+
+    /// Says that it is meant if anybody who reaches the registry may do anything. Without this, and without an
+    /// [`authenticator`](Self::authenticator) or [`authorizer`](Self::authorizer), [`Registry::serve`] writes a warning if it
+    /// listens on another address than loopback.
+    pub fn open_to_everybody(self) -> Self {
+        Builder { is_meant_open: true, ..self }
     }
 
     /// How the API behaves.
@@ -187,12 +197,24 @@ impl Builder {
         } else {
             AccessLog::off()
         };
+        // Without users, being reached is all that a request needs: then it matters by which name.
+        let unknown_hosts = match self.authenticator {
+            Some(_) => UnknownHosts::Serve,
+            None => self.settings.unknown_hosts,
+        };
+        let hosts = Hosts::new(&self.settings, unknown_hosts);
+        let is_open = self.authenticator.is_none() && self.authorizer.is_none() && !self.is_meant_open;
+        let authorizer = self.authorizer.unwrap_or_else(|| match self.authenticator {
+            Some(_) => Arc::new(Authenticated { anonymous: AnonymousAccess::None }),
+            None => Arc::new(AllowAll),
+        });
         let app = App {
             store: Arc::new(MeteredStore::new(opened.store, metrics.clone(), opened.driver)),
             metadata: Arc::new(MeteredMetadata::new(opened.metadata, metrics.clone(), opened.database)),
-            authenticator: self.authenticator,
-            authorizer: self.authorizer,
+            authenticator: self.authenticator.unwrap_or_else(|| Arc::new(NoAuthentication)),
+            authorizer,
             settings: self.settings,
+            hosts,
             metrics,
             health: Arc::new(Health::default()),
             access_log,
@@ -201,7 +223,7 @@ impl Builder {
         };
         let background =
             Background { purge: self.purge, collecting: self.collecting, retaining: self.retaining };
-        Ok(Registry::new(Arc::new(app), self.serve, self.checks, background, opened.journal))
+        Ok(Registry::new(Arc::new(app), self.serve, self.checks, background, opened.journal, is_open))
     }
 
     /// The place of the database and of its journal, for a look at them beside the registry that serves.

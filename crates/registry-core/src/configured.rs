@@ -4,8 +4,8 @@ use std::{io, path::PathBuf, sync::Arc, time::Duration};
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 use registry_api::{
-    Check, CheckKind, ClientAuth, Limits, Listener, MinimumVersion, RedirectPolicy, ReferencePolicy, Regex,
-    RequiredChildren, ServeOptions, Settings, Tls, TlsFiles, UrlPolicy,
+    Check, CheckKind, ClientAuth, Debug, Hosts, Limits, Listener, MinimumVersion, RedirectPolicy,
+    ReferencePolicy, Regex, RequiredChildren, ServeOptions, Settings, Tls, TlsFiles, UnknownHosts, UrlPolicy,
 };
 use registry_auth::{AnonymousAccess, Authenticated, FirstUser, Htpasswd, HtpasswdOptions};
 use registry_collector::{CollectorOptions, SweepOptions};
@@ -53,20 +53,31 @@ pub struct Configured {
     pub first_user: Option<FirstUser>,
 }
 
-/// Makes a builder of a configuration: reads certificates and password files, makes folders, opens no store yet.
+/// Makes a builder of a configuration, of which `has_file` says whether somebody wrote a file: reads certificates and password files, makes folders, opens no store yet.
 ///
 /// # Errors
 /// [`OpenError`], for everything that can not be seen from the configuration alone.
-pub async fn configure(config: &Config) -> Result<Configured, OpenError> {
-    configure_with(config, &mut Early::default()).await
+pub async fn configure(config: &Config, has_file: bool) -> Result<Configured, OpenError> {
+    configure_with(config, has_file, &mut Early::default()).await
 }
 
 /// As [`configure`], with what was opened before.
 ///
 /// # Errors
 /// As [`configure`].
-pub async fn configure_with(config: &Config, early: &mut Early) -> Result<Configured, OpenError> {
-    let mut builder = configure_stores(config)?;
+pub async fn configure_with(
+    config: &Config,
+    has_file: bool,
+    early: &mut Early,
+) -> Result<Configured, OpenError> {
+    let address = match &config.http.listen {
+        Listen::Tcp(address) => Some(address),
+        Listen::Unix(_) => None,
+    };
+    let unknown_hosts = unknown_hosts_on(config, address, has_file);
+    let mut builder = configure_stores(config)?.settings(Settings { unknown_hosts, ..settings(config) });
+    // What is open has been said already, in the words of the configuration.
+    builder = builder.open_to_everybody();
     for check in checks(&config.health) {
         builder = builder.check(check);
     }
@@ -280,6 +291,9 @@ fn settings(config: &Config) -> Settings {
         delete_enabled: config.storage.delete_enabled,
         read_only: config.storage.read_only,
         host: http.host.clone(),
+        hosts: http.hosts.clone(),
+        unknown_hosts: unknown_hosts(config),
+        trusted_proxies: http.trusted_proxies.clone(),
         prefix: http.prefix.clone(),
         relative_urls: http.relative_urls,
         headers: headers(&http.headers),
@@ -306,6 +320,33 @@ fn settings(config: &Config) -> Settings {
             only: config.storage.redirect.only.clone(),
             except: config.storage.redirect.except.clone(),
         },
+    }
+}
+
+/// What becomes of requests for hosts that are not known. Proxies and companies give registries names that the configuration does
+/// not tell, so by default such requests are answered.
+fn unknown_hosts(config: &Config) -> UnknownHosts {
+    match config.safety {
+        config::Safety::Warn => UnknownHosts::Warn,
+        config::Safety::Strict => UnknownHosts::Refuse,
+    }
+}
+
+/// The same for a server on `listen` that asks for no users. Without a file, and on loopback, it is somebody's own: nobody has
+/// given it a name, so a request with one is a web page's.
+fn unknown_hosts_on(config: &Config, address: Option<&config::TcpAddress>, has_file: bool) -> UnknownHosts {
+    let is_own = !has_file && address.is_some_and(config::TcpAddress::is_loopback);
+    if is_own { UnknownHosts::Refuse } else { unknown_hosts(config) }
+}
+
+/// The health and metrics of a registry, as a configuration wants them shown on an address of their own.
+pub fn debug(config: &Config, server: &config::DebugServer, registry: &Registry, has_file: bool) -> Debug {
+    let unknown = unknown_hosts_on(config, Some(&server.address), has_file);
+    Debug {
+        app: registry.app().clone(),
+        metrics_path: server.metrics_path.clone(),
+        hosts: Arc::new(Hosts::new(&registry.app().settings, unknown)),
+        is_beyond_loopback: !server.address.is_loopback(),
     }
 }
 

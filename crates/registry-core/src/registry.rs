@@ -15,6 +15,8 @@ pub struct Registry {
     checks: Vec<Check>,
     background: Background,
     journal: Option<Journal>,
+    /// Whether anybody may do anything, and nothing says that this is meant.
+    is_open: bool,
 }
 
 /// What is done now and then while it is served.
@@ -37,8 +39,9 @@ impl Registry {
         checks: Vec<Check>,
         background: Background,
         journal: Option<Journal>,
+        is_open: bool,
     ) -> Registry {
-        Registry { app, options, checks, background, journal }
+        Registry { app, options, checks, background, journal, is_open }
     }
 
     /// The parts, for those who serve them in a way of their own.
@@ -56,6 +59,7 @@ impl Registry {
     ///
     /// Dropping the future stops listening and the background work at once; what was acknowledged is kept.
     pub async fn serve(self, listener: Listener, shutdown: impl Future<Output = ()>) {
+        self.warn_if_open(&listener);
         let app = self.app;
         let mut background = self.background.start(&app);
         for check in self.checks {
@@ -75,6 +79,19 @@ impl Registry {
         background.shutdown().await;
         maintenance::flush_pulls(&app).await;
         journal.settle().await;
+    }
+}
+
+impl Registry {
+    fn warn_if_open(&self, listener: &Listener) {
+        let Some(address) = listener.tcp_address() else { return };
+        let knows_clients = self.options.tls.as_ref().is_some_and(|tls| tls.knows_clients());
+        if self.is_open && !knows_clients && !address.ip().to_canonical().is_loopback() {
+            tracing::warn!(
+                "everybody who reaches {address} can read and change everything: there is neither an authenticator nor an \
+                 authoriser; `Builder::open_to_everybody` says that this is meant"
+            );
+        }
     }
 }
 

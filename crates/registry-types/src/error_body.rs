@@ -45,8 +45,7 @@ mod tests {
     #[test]
     fn the_wire_form_is_that_of_the_specification() {
         let mut entry = ErrorEntry::new(ErrorCode::BlobUnknown);
-        let without_detail =
-            r#"{"errors":[{"code":"BLOB_UNKNOWN","message":"blob unknown to this repository"}]}"#;
+        let without_detail = r#"{"errors":[{"code":"BLOB_UNKNOWN","message":"blob unknown to registry"}]}"#;
         assert_eq!(serde_json::to_string(&ErrorBody::one(entry.clone())).unwrap(), without_detail);
         entry.message = "no".into();
         entry.detail = Some("sha256:abc".into());

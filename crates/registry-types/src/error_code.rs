@@ -52,26 +52,26 @@ pub enum ErrorCode {
 
 /// Every code with its wire form and its message.
 const TABLE: [(ErrorCode, &str, &str); 20] = [
-    (ErrorCode::BlobUnknown, "BLOB_UNKNOWN", "blob unknown to this repository"),
+    (ErrorCode::BlobUnknown, "BLOB_UNKNOWN", "blob unknown to registry"),
     (ErrorCode::BlobUploadInvalid, "BLOB_UPLOAD_INVALID", "blob upload invalid"),
-    (ErrorCode::BlobUploadUnknown, "BLOB_UPLOAD_UNKNOWN", "blob upload unknown"),
-    (ErrorCode::DigestInvalid, "DIGEST_INVALID", "digest invalid or not that of the content"),
-    (ErrorCode::ManifestBlobUnknown, "MANIFEST_BLOB_UNKNOWN", "manifest refers to unknown content"),
+    (ErrorCode::BlobUploadUnknown, "BLOB_UPLOAD_UNKNOWN", "blob upload unknown to registry"),
+    (ErrorCode::DigestInvalid, "DIGEST_INVALID", "provided digest did not match uploaded content"),
+    (ErrorCode::ManifestBlobUnknown, "MANIFEST_BLOB_UNKNOWN", "blob unknown to registry"),
     (ErrorCode::ManifestInvalid, "MANIFEST_INVALID", "manifest invalid"),
-    (ErrorCode::ManifestUnknown, "MANIFEST_UNKNOWN", "manifest unknown to this repository"),
-    (ErrorCode::NameInvalid, "NAME_INVALID", "repository name invalid"),
-    (ErrorCode::NameUnknown, "NAME_UNKNOWN", "repository name unknown"),
-    (ErrorCode::SizeInvalid, "SIZE_INVALID", "length differs from that of the content"),
+    (ErrorCode::ManifestUnknown, "MANIFEST_UNKNOWN", "manifest unknown"),
+    (ErrorCode::NameInvalid, "NAME_INVALID", "invalid repository name"),
+    (ErrorCode::NameUnknown, "NAME_UNKNOWN", "repository name not known to registry"),
+    (ErrorCode::SizeInvalid, "SIZE_INVALID", "provided length did not match content length"),
     (ErrorCode::Unauthorized, "UNAUTHORIZED", "authentication required"),
-    (ErrorCode::Denied, "DENIED", "access to the resource denied"),
-    (ErrorCode::Unsupported, "UNSUPPORTED", "operation unsupported"),
+    (ErrorCode::Denied, "DENIED", "requested access to the resource is denied"),
+    (ErrorCode::Unsupported, "UNSUPPORTED", "The operation is unsupported."),
     (ErrorCode::TooManyRequests, "TOOMANYREQUESTS", "too many requests"),
     (ErrorCode::Unknown, "UNKNOWN", "unknown error"),
     (ErrorCode::Unavailable, "UNAVAILABLE", "service unavailable"),
-    (ErrorCode::RangeInvalid, "RANGE_INVALID", "range invalid"),
-    (ErrorCode::TagInvalid, "TAG_INVALID", "tag invalid"),
-    (ErrorCode::PaginationNumberInvalid, "PAGINATION_NUMBER_INVALID", "number of entries invalid"),
-    (ErrorCode::ManifestUnverified, "MANIFEST_UNVERIFIED", "manifest signature invalid"),
+    (ErrorCode::RangeInvalid, "RANGE_INVALID", "invalid content range"),
+    (ErrorCode::TagInvalid, "TAG_INVALID", "manifest tag did not match URI"),
+    (ErrorCode::PaginationNumberInvalid, "PAGINATION_NUMBER_INVALID", "invalid number of results requested"),
+    (ErrorCode::ManifestUnverified, "MANIFEST_UNVERIFIED", "manifest failed signature verification"),
 ];
 
 impl ErrorCode {
@@ -86,7 +86,7 @@ impl ErrorCode {
         TABLE[self as usize].1
     }
 
-    /// A message for a person, when there is nothing more precise to say.
+    /// A message for a person, in the words of the Go registry: people look for them, and programs compare them.
     pub fn default_message(self) -> &'static str {
         TABLE[self as usize].2
     }

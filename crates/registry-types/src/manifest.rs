@@ -77,7 +77,7 @@ impl Manifest {
         let media_type = document.media_type(content_type)?;
         let kind = document::supported(&media_type)?;
         document.check_form(kind)?;
-        let content = document.check_content(&media_type)?;
+        let content = document.check_content()?;
         Ok(Manifest {
             kind,
             config: content.config,

@@ -4,7 +4,7 @@ mod sink;
 
 use std::{cell::RefCell, fmt::Write as _, net::IpAddr, sync::Arc, time::Duration};
 
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, Uri, header};
+use http::{HeaderValue, Method, Request, StatusCode, Uri, header};
 use time::{OffsetDateTime, format_description::BorrowedFormatItem, macros::format_description};
 
 use self::sink::Sink;
@@ -61,12 +61,12 @@ pub(crate) struct Entry {
 }
 
 impl Entry {
-    pub(crate) fn begin<B>(request: &Request<B>, peer: Option<IpAddr>, request_id: RequestId) -> Entry {
+    pub(crate) fn begin<B>(request: &Request<B>, client: Option<IpAddr>, request_id: RequestId) -> Entry {
         let headers = request.headers();
         Entry {
             request_id,
             request_bytes: receive::declared_length(headers).unwrap_or(0),
-            remote: remote(headers, peer),
+            remote: client,
             user: None,
             method: request.method().clone(),
             uri: request.uri().clone(),
@@ -110,7 +110,7 @@ impl Entry {
             None => line.push('-'),
         }
         line.push_str(" - ");
-        line.push_str(self.user.as_deref().unwrap_or("-"));
+        push_user(line, self.user.as_deref());
         line.push_str(" [");
         push_now(line);
         line.push_str("] \"");
@@ -124,14 +124,6 @@ impl Entry {
         let took_us = took.as_micros();
         _ = writeln!(line, "\" {}.{:03} {}", took_us / 1000, took_us % 1000, self.request_id);
     }
-}
-
-/// The client as a proxy reports it, otherwise the peer.
-pub(crate) fn remote(headers: &HeaderMap, peer: Option<IpAddr>) -> Option<IpAddr> {
-    const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
-    const REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
-    let first = |name: HeaderName| headers.get(name)?.to_str().ok()?.split(',').next()?.trim().parse().ok();
-    first(FORWARDED_FOR).or_else(|| first(REAL_IP)).or(peer)
 }
 
 /// The time, which is put into words once a second.
@@ -156,6 +148,14 @@ fn push_header(line: &mut String, value: Option<&HeaderValue>) {
     }
 }
 
+/// Without what separates the fields of a line.
+fn push_user(line: &mut String, user: Option<&str>) {
+    match user {
+        None => line.push('-'),
+        Some(user) => push_escaped(line, &user.replace(char::is_whitespace, "?")),
+    }
+}
+
 /// Keeps a line one line, and its quotes its own.
 fn push_escaped(line: &mut String, text: &str) {
     const SHOWN_CHARS_MAX: usize = 512;
@@ -177,10 +177,9 @@ mod tests {
             .uri("/v2/a/manifests/x?tag=1")
             .header("user-agent", "docker \"quoted\"")
             .header("x-request-id", "some-id")
-            .header("x-forwarded-for", "192.0.2.7, 10.0.0.1")
             .body(())
             .unwrap();
-        let mut entry = Entry::begin(&request, None, RequestId::of(request.headers()));
+        let mut entry = Entry::begin(&request, "192.0.2.7".parse().ok(), RequestId::of(request.headers()));
         entry.set_outcome(Some("ann".into()), StatusCode::CREATED);
         entry.let_go_of_request();
         let mut line = String::new();
@@ -191,5 +190,20 @@ mod tests {
             "{line}"
         );
         assert!(line.ends_with(" 5.012 some-id\n"), "{line}");
+    }
+
+    #[test]
+    fn a_user_is_one_field_of_one_line() {
+        for (user, shown) in [
+            (None, "-"),
+            (Some("ann"), "ann"),
+            (Some("ann \"x\" [y]"), "ann??x??[y]"),
+            (Some("ann\n192.0.2.1 - bob"), "ann?192.0.2.1?-?bob"),
+            (Some("a\tb\u{1b}[2J\\"), "a?b?[2J?"),
+        ] {
+            let mut line = String::new();
+            push_user(&mut line, user);
+            assert_eq!(line, shown);
+        }
     }
 }

@@ -11,7 +11,6 @@ use registry_types::RepositoryName;
 
 use super::partial;
 use crate::{
-    access_log,
     app::{App, Call},
     body::{Body, Piece},
     conditional::{self, Condition},
@@ -23,7 +22,13 @@ use crate::{
 const CONTENT_TYPE: &str = "application/octet-stream";
 
 /// Clients and proxies may keep it for a year: what a digest names never changes.
-const CACHE_CONTROL: HeaderValue = HeaderValue::from_static("max-age=31536000");
+pub(crate) const CACHE_CONTROL: HeaderValue = HeaderValue::from_static("max-age=31536000");
+
+/// The same for what a user got: not in a cache that others share.
+pub(crate) const CACHE_CONTROL_PRIVATE: HeaderValue = HeaderValue::from_static("private, max-age=31536000");
+
+/// A browser that is led to a blob saves it, whatever it holds.
+const ATTACHMENT: HeaderValue = HeaderValue::from_static("attachment");
 
 /// `GET`, `HEAD`.
 pub(crate) async fn get(
@@ -31,14 +36,15 @@ pub(crate) async fn get(
     repository: &RepositoryName,
     digest: Digest,
 ) -> Result<Response<Body>, ApiError> {
-    let purpose = if call.is_head { Purpose::Promise } else { Purpose::Read };
+    let promises = call.is_head && call.may_push(repository).await;
+    let purpose = if promises { Purpose::Promise } else { Purpose::Read };
     let blob = call.app.metadata.blob(repository, &digest, purpose).await?;
     let blob = blob.ok_or(ApiError::BlobUnknown { digest })?;
 
     let mut response = match conditional::evaluate(call.headers, &digest) {
         Condition::NotModified => empty_response(StatusCode::NOT_MODIFIED),
         Condition::Failed => return Err(ApiError::PreconditionFailed),
-        Condition::Proceed if call.is_head => head(call.app, &blob, digest).await?,
+        Condition::Proceed if call.is_head => head(call.app, &blob, digest, promises).await?,
         Condition::Proceed => match redirect(call, &blob, &digest).await {
             Some(response) => return Ok(response),
             None => body(call, &blob, digest).await?,
@@ -46,6 +52,7 @@ pub(crate) async fn get(
     };
     set_digest(response.headers_mut(), &digest);
     response.headers_mut().insert(header::CACHE_CONTROL, CACHE_CONTROL);
+    response.headers_mut().insert(header::CONTENT_DISPOSITION, ATTACHMENT);
     Ok(response)
 }
 
@@ -59,9 +66,14 @@ pub(crate) async fn delete(
     Ok(empty_response(StatusCode::ACCEPTED))
 }
 
-/// Says "it is here" only after a look, where a look is cheap: a client that believes it does not push again.
-async fn head(app: &App, blob: &Blob, digest: Digest) -> Result<Response<Body>, ApiError> {
-    if is_lost(app, blob).await? {
+/// Says "it is here" only after a look, where a look is cheap: a client that believes it does not push again. Writes down that
+/// it is not only for those who might push it.
+async fn head(app: &App, blob: &Blob, digest: Digest, promises: bool) -> Result<Response<Body>, ApiError> {
+    let is_lost = match promises {
+        true => is_lost(app, blob).await?,
+        false => app.store.is_missing(&blob.location, blob.size_bytes).await?,
+    };
+    if is_lost {
         return Err(ApiError::BlobUnknown { digest });
     }
     Ok(partial::head(CONTENT_TYPE, blob.size_bytes))
@@ -79,8 +91,7 @@ pub(crate) async fn is_lost(app: &App, blob: &Blob) -> Result<bool, ApiError> {
 /// Sends the client to the store, where the store can sign URLs and the operator lets it. The Go registry does so for
 /// `HEAD` as well; here that is answered from the database, which is what promises that the blob stays.
 async fn redirect(call: &Call<'_>, blob: &Blob, digest: &Digest) -> Option<Response<Body>> {
-    let applies = || call.app.settings.redirects.applies_to(access_log::remote(call.headers, call.peer));
-    if !call.app.store.signs_urls() || !applies() {
+    if !call.app.store.signs_urls() || !call.app.settings.redirects.applies_to(call.client) {
         return None;
     }
     let url = match call.app.store.redirect(&blob.location).await {

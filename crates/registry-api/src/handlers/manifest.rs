@@ -71,7 +71,7 @@ pub(crate) async fn put(
     let bytes = read(settings, call.headers, body).await?;
     let _slot = slot(&bytes).await;
     let digest = verify(reference, &bytes)?;
-    let manifest = Manifest::parse(content_type(call.headers)?.as_ref(), bytes)?;
+    let manifest = parse(content_type(call.headers), bytes)?;
     check_layer_urls(settings, &manifest)?;
 
     let tags = match reference {
@@ -112,7 +112,8 @@ async fn find(
     repository: &RepositoryName,
     reference: &Reference,
 ) -> Result<StoredManifest, ApiError> {
-    let purpose = if call.is_head { Purpose::Promise } else { Purpose::Read };
+    let promises = call.is_head && call.may_push(repository).await;
+    let purpose = if promises { Purpose::Promise } else { Purpose::Read };
     let stored = lookup(call.app, repository, reference, purpose).await?;
     let is_index = stored.media_type.kind() == Some(ManifestKind::Index);
     if !is_index || matches!(reference, Reference::Digest(_)) {
@@ -137,7 +138,9 @@ async fn lookup(
     purpose: Purpose,
 ) -> Result<StoredManifest, ApiError> {
     let stored = app.metadata.manifest(repository, reference, purpose).await?;
-    stored.ok_or_else(|| ApiError::ManifestUnknown { reference: reference.clone() })
+    let unknown =
+        || ApiError::ManifestUnknown { repository: Some(repository.clone()), reference: reference.clone() };
+    stored.ok_or_else(unknown)
 }
 
 /// What the Go registry serves to clients from before manifest lists: the image for linux on amd64.
@@ -187,12 +190,36 @@ fn verify(reference: &Reference, bytes: &[u8]) -> Result<Digest, ApiError> {
 }
 
 /// The request's media type. Spec: clients should send it; parameters are ignored.
-fn content_type(headers: &HeaderMap) -> Result<Option<MediaType>, ApiError> {
-    let Some(value) = headers.get(header::CONTENT_TYPE) else { return Ok(None) };
-    let text = String::from_utf8_lossy(value.as_bytes());
-    let unsupported =
-        |_| ManifestError::UnsupportedMediaType { media_type: Some(text.chars().take(128).collect()) };
-    Ok(Some(text.parse().map_err(unsupported)?))
+fn content_type(headers: &HeaderMap) -> Option<String> {
+    let value = headers.get(header::CONTENT_TYPE)?;
+    Some(String::from_utf8_lossy(value.as_bytes()).into_owned())
+}
+
+/// Reads a manifest as what it was sent as. One that was sent as something else than a manifest, or as nothing, is told what it
+/// should have been sent as, if that can be seen.
+fn parse(content_type: Option<String>, bytes: Bytes) -> Result<Manifest, ApiError> {
+    let shown = content_type.as_deref().map(|text| text.chars().take(128).collect());
+    let unsupported = || ManifestError::UnsupportedMediaType { media_type: shown };
+    let sent_as = content_type.as_deref().map(str::parse::<MediaType>).transpose();
+    let parsed = match &sent_as {
+        Ok(sent_as) => Manifest::parse(sent_as.as_ref(), bytes.clone()),
+        Err(_) => Err(unsupported()),
+    };
+    parsed.map_err(|error| match error {
+        ManifestError::UnsupportedMediaType { .. } => match meant(&bytes) {
+            Some(expected) => ApiError::ManifestContentType { expected },
+            None => error.into(),
+        },
+        error => error.into(),
+    })
+}
+
+/// The media type that a document names, or that its fields are those of.
+fn meant(bytes: &Bytes) -> Option<MediaType> {
+    let reads = |sent_as: Option<&MediaType>| Manifest::parse(sent_as, bytes.clone());
+    let parsed = reads(None).or_else(|_| reads(Some(&MediaType::OCI_MANIFEST)));
+    let parsed = parsed.or_else(|_| reads(Some(&MediaType::OCI_INDEX))).ok()?;
+    Some(parsed.media_type().clone())
 }
 
 /// A layer that lies elsewhere must say where, and only where the operator allows.

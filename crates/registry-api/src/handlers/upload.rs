@@ -5,10 +5,9 @@ use std::sync::Arc;
 
 use http::{HeaderMap, StatusCode, header};
 use hyper::body::Incoming;
-use registry_auth::{Access, Action, Decision};
 use registry_digest::{Algorithm, Digest};
-use registry_metadata::NewUpload;
-use registry_types::{Location, RepositoryName, UploadId};
+use registry_metadata::{NewUpload, Purpose};
+use registry_types::{Location, RepositoryName, RepositorySet, UploadId};
 
 use super::blob;
 use crate::{
@@ -25,8 +24,8 @@ use crate::{
     session::Session,
 };
 
-/// How many repositories that hold a blob are looked at for one that the caller may pull.
-const MOUNT_SOURCES_MAX: usize = 16;
+/// How many repositories are looked at for a blob whose source the client does not name.
+const MOUNT_SOURCES_MAX: usize = 32;
 
 /// `POST uploads/`.
 pub(crate) async fn start(
@@ -72,7 +71,7 @@ pub(crate) async fn append(
     detached(call.app, async move {
         let mut session = Session::claim(app, &repository, id).await?;
         chunk.must_begin_at(session.offset(), &links, &repository, &id)?;
-        session.receive(body, chunk.length_bytes).await?;
+        session.receive(body, chunk.length_bytes()).await?;
         let offset = session.save().await?;
         Ok(session_response(StatusCode::ACCEPTED, &links, &repository, &id, offset))
     })
@@ -92,7 +91,7 @@ pub(crate) async fn finish(
     detached(call.app, async move {
         let mut session = Session::claim(app, &repository, id).await?;
         chunk.must_begin_at(session.offset(), &links, &repository, &id)?;
-        session.receive(body, chunk.length_bytes).await?;
+        session.receive(body, chunk.length_bytes()).await?;
         session.finish(&digest).await?;
         Ok(created(&links, &repository, &digest))
     })
@@ -128,25 +127,20 @@ async fn detached<T: Send + 'static>(
 
 /// What a request says of the bytes that it brings.
 struct Chunk {
-    start: Option<u64>,
-    length_bytes: Option<u64>,
+    range: Option<ContentRange>,
+    declared_bytes: Option<u64>,
 }
 
 impl Chunk {
     fn of(headers: &HeaderMap) -> Result<Chunk, ApiError> {
-        let range = ContentRange::of(headers)?;
-        let declared_bytes = receive::declared_length(headers);
-        match (range, declared_bytes) {
-            (Some(range), Some(received_bytes)) if range.length != received_bytes => {
-                Err(ApiError::LengthMismatch { declared_bytes: range.length, received_bytes })
-            }
-            _ => Ok(Chunk {
-                start: range.map(|range| range.start),
-                length_bytes: range.map(|range| range.length).or(declared_bytes),
-            }),
-        }
+        Ok(Chunk { range: ContentRange::of(headers)?, declared_bytes: receive::declared_length(headers) })
     }
 
+    fn length_bytes(&self) -> Option<u64> {
+        self.range.map(|range| range.length).or(self.declared_bytes)
+    }
+
+    /// The place goes before the length: a client that is told where the upload is can go on, whatever else it got wrong.
     fn must_begin_at(
         &self,
         expected_offset: u64,
@@ -154,10 +148,13 @@ impl Chunk {
         repository: &RepositoryName,
         id: &UploadId,
     ) -> Result<(), ApiError> {
-        match self.start {
-            Some(got_offset) if got_offset != expected_offset => {
+        match (self.range, self.declared_bytes) {
+            (Some(range), _) if range.start != expected_offset => {
                 let headers = Box::new(session_headers(links, repository, id, expected_offset));
-                Err(ApiError::ChunkOutOfOrder { expected_offset, got_offset, headers })
+                Err(ApiError::ChunkOutOfOrder { expected_offset, got_offset: range.start, headers })
+            }
+            (Some(range), Some(received_bytes)) if range.length != received_bytes => {
+                Err(ApiError::LengthMismatch { declared_bytes: range.length, received_bytes })
             }
             _ => Ok(()),
         }
@@ -193,7 +190,8 @@ async fn new_session(
     Ok(id)
 }
 
-/// Makes a blob of another repository one of this as well, if the caller may pull it there.
+/// Makes a blob of another repository one of this as well, if the caller may pull it there. Nothing is looked up but what the
+/// caller may see: how long the answer takes tells nothing of what others have.
 async fn mount(
     call: &Call<'_>,
     to: &RepositoryName,
@@ -201,23 +199,34 @@ async fn mount(
     from: Option<&RepositoryName>,
 ) -> Result<bool, ApiError> {
     let metadata = &call.app.metadata;
-    // What would be promised must be there.
-    match metadata.object(digest).await? {
-        Some(object) if !blob::is_lost(call.app, &object).await? => {}
-        _ => return Ok(false),
-    }
     let sources = match from {
         Some(from) => vec![from.clone()],
-        None => metadata.repositories_with_blob(digest, MOUNT_SOURCES_MAX).await?,
+        None => sources(call, digest).await?,
     };
     for from in sources {
-        let access = Access::Repository { name: from.clone(), actions: &[Action::Pull] };
-        let may_pull = matches!(call.app.authorizer.decide(&call.caller, &access).await, Decision::Allow);
-        if may_pull && metadata.mount_blob(&from, to, digest).await? {
+        if !call.may_pull(&from).await {
+            continue;
+        }
+        // What would be promised must be there.
+        let Some(blob) = metadata.blob(&from, digest, Purpose::Read).await? else { continue };
+        if blob::is_lost(call.app, &blob).await? {
+            return Ok(false);
+        }
+        if metadata.mount_blob(&from, to, digest).await? {
             return Ok(true);
         }
     }
     Ok(false)
+}
+
+/// Where a blob may lie that the client names no source for. Somebody who may see everything finds every one; of others the
+/// first repositories that they may see are asked.
+async fn sources(call: &Call<'_>, digest: &Digest) -> Result<Vec<RepositoryName>, ApiError> {
+    let metadata = &call.app.metadata;
+    Ok(match call.app.authorizer.visible(&call.caller).await {
+        RepositorySet::All => metadata.repositories_with_blob(digest, MOUNT_SOURCES_MAX).await?,
+        visible => metadata.repositories(&visible, None, MOUNT_SOURCES_MAX).await?,
+    })
 }
 
 fn created(links: &Links, repository: &RepositoryName, digest: &Digest) -> Response<Body> {

@@ -295,6 +295,8 @@ fn http1_builder(options: &ServeOptions) -> http1::Builder {
     builder
         .timer(TokioTimer::new())
         .header_read_timeout(options.limits.head_timeout)
+        // As the Go registry spells them: scripts look for `Docker-Content-Digest`.
+        .title_case_headers(true)
         .max_buf_size(options.limits.head_bytes_max.max(8 * 1024));
     builder
 }

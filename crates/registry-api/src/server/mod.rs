@@ -3,6 +3,7 @@
 mod activity;
 mod conversation;
 mod handover;
+mod handshake;
 mod listener;
 mod prefixed;
 mod stalling;
@@ -16,10 +17,8 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-use self::{
-    conversation::{Conversation, Version},
-    stalling::Stalling,
-};
+use self::conversation::{Conversation, Version};
+pub(crate) use self::stalling::Stalling;
 use crate::{
     app::App,
     service::{Peer, Service},
@@ -180,7 +179,7 @@ impl Connection {
                         };
                         Box::pin(self.speak_http(stream, version)).await;
                     }
-                    Some(Err(error)) => tracing::debug!("TLS handshake failed: {error}"),
+                    Some(Err(error)) => handshake::note_failed(&error, self.service.peer()),
                     None => tracing::debug!("TLS handshake took too long"),
                 }
             }

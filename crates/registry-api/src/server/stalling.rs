@@ -13,7 +13,7 @@ use tokio::{
 };
 
 /// Writes fail once they have made no progress for a while. What a peer does not take costs memory and a connection.
-pub(super) struct Stalling<S> {
+pub(crate) struct Stalling<S> {
     stream: S,
     limit: Duration,
     /// Made when a write waits for the first time, which on a fast line is never.
@@ -22,7 +22,7 @@ pub(super) struct Stalling<S> {
 }
 
 impl<S> Stalling<S> {
-    pub(super) fn new(stream: S, limit: Duration) -> Self {
+    pub(crate) fn new(stream: S, limit: Duration) -> Self {
         Stalling { stream, limit, deadline: None, is_waiting: false }
     }
 

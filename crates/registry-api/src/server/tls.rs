@@ -175,6 +175,11 @@ impl Tls {
         }
     }
 
+    /// Whether every client must show a certificate that one of the authorities signed.
+    pub fn knows_clients(&self) -> bool {
+        !self.files.client_authorities.is_empty() && self.files.client_auth == ClientAuth::Required
+    }
+
     /// For the next connection. Looks whether the files have changed, at most once a second; a changed file that can not
     /// be used is logged, and the certificate before it stays.
     pub(crate) fn acceptor(&self) -> TlsAcceptor {

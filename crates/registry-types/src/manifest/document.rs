@@ -110,17 +110,15 @@ impl<'a> Document<'a> {
         }
     }
 
-    pub(super) fn check_content(self, media_type: &MediaType) -> Result<Content, ManifestError> {
+    pub(super) fn check_content(self) -> Result<Content, ManifestError> {
         let config = self.config.map(|config| check_descriptor(config, "config")).transpose()?;
         let descriptors = match (self.layers, self.manifests) {
             (Some(layers), _) => check_descriptors(layers, "layers")?,
             (None, Some(manifests)) => check_descriptors(manifests, "manifests")?,
             (None, None) => Vec::new(),
         };
-        let subject = match self.subject {
-            Some(subject) if !is_docker(media_type) => Some(check_descriptor(subject, "subject")?),
-            _ => None,
-        };
+        // Docker's formats know no subject. Clients that attach to their images all the same mean what OCI means by it.
+        let subject = self.subject.map(|subject| check_descriptor(subject, "subject")).transpose()?;
         let artifact_type = self.artifact_type.map(|text| text.0).filter(|text| !text.is_empty());
         Ok(Content {
             config,
