@@ -5,18 +5,26 @@ use std::{fs, os::unix::fs::PermissionsExt, time::Instant};
 use bytes::Bytes;
 use futures_util::StreamExt;
 use registry_testing::{
-    Content, Image, Protocol, Server, ServerOptions, UploadSession, eventually, run_binary,
+    Content, Image, Program, Protocol, Server, ServerOptions, UploadSession, eventually, run_binary,
     run_binary_with_input, within,
 };
 use tokio::sync::oneshot;
 
 #[test]
 fn help_is_for_newcomers() {
-    for arguments in [&["--help"][..], &["-h"], &["help"], &[], &["serve", "--help"]] {
+    let general = &["serve", "check-config", "hash-password", "docker push"][..];
+    for (arguments, words) in [
+        (&["--help"][..], general),
+        (&["-h"], general),
+        (&["help"], general),
+        (&[], general),
+        (&["serve", "--help"], &["127.0.0.1:5000", "--config"]),
+        (&["fsck", "--help"], &["--repair", "[config.yml]"]),
+    ] {
         let output = run_binary(arguments, &[]);
         assert!(output.status.success(), "{arguments:?}");
         let text = String::from_utf8(output.stdout).unwrap();
-        for word in ["serve", "check-config", "hash-password", "docker push"] {
+        for word in words {
             assert!(text.contains(word), "{arguments:?}: {text}");
         }
     }
@@ -35,10 +43,10 @@ fn the_version_is_one_line() {
 #[test]
 fn what_is_not_understood_is_said() {
     for (arguments, code, said) in [
-        (&["sevre"][..], 2, "sevre"),
+        (&["sevre"][..], 2, "'serve'"),
         (&["--frobnicate"], 2, "frobnicate"),
         (&["serve", "a.yml", "b.yml"], 2, "b.yml"),
-        (&["hash-password"], 2, "name"),
+        (&["hash-password"], 2, "<user>"),
         (&["serve", "/absent.yml"], 1, "/absent.yml"),
         (&["check-config", "/absent.yml"], 1, "/absent.yml"),
     ] {
@@ -191,6 +199,61 @@ async fn logs_are_json_where_collectors_want_it() {
 }
 
 #[tokio::test]
+async fn failures_at_the_start_are_json_where_logs_are() {
+    let json = ServerOptions::new().variable("REGISTRY_LOG_FORMATTER", "json");
+    let with_problems =
+        json.clone().variable("REGISTRY_HTTP_ADDR", "nonsense").variable("REGISTRY_LOG_LEVEL", "loud");
+    let without_certificate = json
+        .clone()
+        .variable("REGISTRY_HTTP_TLS_CERTIFICATE", "/absent.crt")
+        .variable("REGISTRY_HTTP_TLS_KEY", "/absent.key");
+    for (options, said) in [(with_problems, "http.addr"), (without_certificate, "/absent.")] {
+        let (status, log) = options.try_start().await.unwrap_err();
+        assert_eq!(status.code(), Some(1));
+        assert!(log.contains(said), "{log}");
+        for line in log.lines() {
+            let line: serde_json::Value =
+                serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"));
+            assert!(line["msg"].is_string(), "{line}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_start_says_what_runs_and_what_to_type_next() {
+    let mut server = ServerOptions::new().start().await;
+    let (_, port) = server.address().rsplit_once(':').unwrap();
+    server.log().wait_for(&format!("docker push localhost:{port}/<name>")).await;
+    let log = server.log().text();
+    for said in [&format!("registry {}", env!("CARGO_PKG_VERSION"))[..], "runs as user ", "Ctrl-C"] {
+        assert!(log.contains(said), "{said} is not in\n{log}");
+    }
+    // SIGHUP ends nothing.
+    server.hang_up();
+    server.log().wait_for("SIGHUP").await;
+    server.client().get("/v2/").expect(200).await;
+    assert!(server.is_running());
+}
+
+#[tokio::test]
+async fn health_is_asked_where_the_configuration_says() {
+    let mut server = ServerOptions::new().start().await;
+    let at = server.options().clone().variable("REGISTRY_HTTP_ADDR", server.address());
+    let url = format!("http://{}/v2/", server.address());
+    for arguments in [&["health"][..], &["health", "--url", &url]] {
+        let output = at.run(Program::Registry, arguments).await;
+        assert!(output.status.success(), "{arguments:?}: {output:?}");
+        assert!(String::from_utf8(output.stdout).unwrap().contains(&url));
+    }
+    let absent = format!("http://{}/absent/", server.address());
+    assert_eq!(at.run(Program::Registry, &["health", "--url", &absent]).await.status.code(), Some(1));
+    server.kill().await;
+    let output = at.run(Program::Registry, &["health"]).await;
+    assert_eq!(output.status.code(), Some(1));
+    assert!(String::from_utf8(output.stderr).unwrap().contains(&url));
+}
+
+#[tokio::test]
 async fn two_processes_do_not_serve_one_folder() {
     let options = ServerOptions::new();
     let server = options.start().await;
@@ -255,6 +318,9 @@ async fn an_address_in_use_is_said() {
     let (status, log) = other.try_start().await.unwrap_err();
     assert_eq!(status.code(), Some(1));
     assert!(log.contains(server.address()), "{log}");
+    let (host, port) = server.address().rsplit_once(':').unwrap();
+    let way_out = format!("REGISTRY_HTTP_ADDR={host}:{}", port.parse::<u16>().unwrap() + 1);
+    assert!(log.contains(&way_out), "{log}");
 }
 
 #[tokio::test]

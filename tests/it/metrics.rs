@@ -32,9 +32,18 @@ async fn metrics_have_the_names_that_dashboards_know() {
         "registry_http_in_flight_requests{",
         "registry_storage_action_seconds_bucket{",
         "registry_database_action_seconds_bucket{",
+        "registry_build_info{",
+        "process_start_time_seconds ",
+        "process_resident_memory_bytes ",
+        "process_cpu_seconds_total ",
+        "process_open_fds ",
+        "process_max_fds ",
+        "process_virtual_memory_bytes ",
     ] {
         assert!(metrics.contains(name), "{name} is not in\n{metrics}");
     }
+    let head = debug.head("/metrics").expect(200).await;
+    assert!(head.body.is_empty() && head.must_have("content-length") != "0", "{head:?}");
     for (handler, code, method) in [
         ("manifest", "201", "put"),
         ("manifest", "200", "get"),

@@ -2,6 +2,7 @@
 
 use std::{
     fs,
+    os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     time::{Duration, Instant},
 };
@@ -159,15 +160,18 @@ async fn a_missing_password_file_is_made_with_a_first_user() {
     let options = ServerOptions::new();
     let passwords = options.folder().join("passwords");
     let server = options.config(&auth_config(&passwords, "")).start().await;
+    let beside = passwords.with_extension("first-user");
     let log = server.log().text();
-    let (_, after) = log.split_once("the user ").unwrap_or_else(|| panic!("{log}"));
-    let (user, after) = after.split_once(" and the password ").unwrap();
-    let password = after.split(['"', '\n', ' ']).next().unwrap();
+    assert!(log.contains(&beside.display().to_string()), "{log}");
+    assert_eq!(fs::metadata(&beside).unwrap().permissions().mode() & 0o777, 0o600);
+    let line = fs::read_to_string(&beside).unwrap();
+    let (user, password) = line.trim_end().split_once(':').unwrap();
+    assert!(!log.contains(password), "{log}");
     server.client().login(user, password).get("/v2/").expect(200).await;
     assert!(!fs::read_to_string(&passwords).unwrap().contains(password));
     let server = server.restart().await;
     server.client().login(user, password).get("/v2/").expect(200).await;
-    assert!(!server.log().text().contains("the password"), "{}", server.log().text());
+    assert!(!server.log().text().contains("made the password file"), "{}", server.log().text());
 }
 
 #[tokio::test]

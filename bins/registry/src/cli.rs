@@ -120,6 +120,7 @@ pub(crate) enum Command {
 
 /// Where the configuration is: as an argument of its own, or behind `--config`.
 #[derive(Args, Clone, Debug, Default, PartialEq, Eq)]
+#[group(skip)]
 pub(crate) struct ConfigFile {
     /// The configuration file
     #[arg(value_name = "config.yml", conflicts_with = "config")]
@@ -138,6 +139,7 @@ impl ConfigFile {
 
 /// How `health` asks.
 #[derive(Args, Debug, PartialEq, Eq)]
+#[group(skip)]
 pub(crate) struct Health {
     /// Ask here, whatever the configuration says; certificates are not verified
     #[arg(long, value_name = "url", conflicts_with_all = ["argument", "config"])]
@@ -148,6 +150,7 @@ pub(crate) struct Health {
 
 /// How `fsck` looks.
 #[derive(Args, Clone, Copy, Debug, PartialEq, Eq)]
+#[group(skip)]
 pub(crate) struct Fsck {
     /// Read all bytes and hash them
     #[arg(long = "deep")]
@@ -171,6 +174,7 @@ pub(crate) struct Fsck {
 
 /// How `quota` reports.
 #[derive(Args, Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[group(skip)]
 pub(crate) struct Quota {
     /// Count again first
     #[arg(long = "recount")]
@@ -216,6 +220,7 @@ pub(crate) enum Journal {
 
 /// How `garbage-collect` works: the Go registry's flags, which it also takes with `=true` and `=false`.
 #[derive(Args, Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[group(skip)]
 pub(crate) struct GarbageCollect {
     /// Only say what would go
     #[arg(short, long, num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value = "false",

@@ -100,5 +100,20 @@ pub fn version() -> &'static str {
     &TEXT
 }
 
+/// The version of this crate, which is that of the registry.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// The commit that was built, if the build was told (`BUILD_COMMIT`).
+pub const COMMIT: Option<&str> = option_env!("BUILD_COMMIT");
+
+/// Version and commit as they are shown: `0.1.0`, or `0.1.0 (commit 0123abcd)`.
+pub fn version() -> &'static str {
+    static TEXT: std::sync::LazyLock<String> = std::sync::LazyLock::new(|| match COMMIT {
+        Some(commit) => format!("{VERSION} (commit {commit})"),
+        None => VERSION.to_owned(),
+    });
+    &TEXT
+}
+
 /// The commit of the distribution-spec whose text the comments cite.
 pub const SPEC_REVISION: &str = "97274622c111";

@@ -53,7 +53,8 @@ pub struct Configured {
     pub first_user: Option<FirstUser>,
 }
 
-/// Makes a builder of a configuration, of which `has_file` says whether somebody wrote a file: reads certificates and password files, makes folders, opens no store yet.
+/// Makes a builder of a configuration: reads certificates and password files, makes folders, opens no store yet. `has_file`
+/// says whether the configuration has a file: a registry without one, and without users, answers known hosts alone.
 ///
 /// # Errors
 /// [`OpenError`], for everything that can not be seen from the configuration alone.

@@ -80,7 +80,7 @@ fn tls(config: &Config, found: &mut Vec<String>) {
         return;
     }
     if let Err(error) = Tls::load(tls_files(config, tls, certificate.clone(), key.clone())) {
-        found.push(format!("http.tls: {error}"));
+        found.push(format!("http.tls: {}", crate::causes(&error)));
     }
 }
 

@@ -44,6 +44,7 @@ pub mod configured;
 mod configured_cloud;
 #[cfg(feature = "config")]
 mod configured_files;
+#[cfg(feature = "config")]
 pub mod early;
 mod error;
 mod identity;

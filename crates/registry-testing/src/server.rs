@@ -267,6 +267,16 @@ impl Server {
         self.signal(Signal::TERM);
     }
 
+    /// Sends it SIGHUP.
+    pub fn hang_up(&self) {
+        self.signal(Signal::HUP);
+    }
+
+    /// The number of its process.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Kills it (SIGKILL), and waits until it is gone.
     pub async fn kill(&mut self) {
         self.signal(Signal::KILL);

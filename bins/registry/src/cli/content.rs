@@ -35,6 +35,7 @@ pub(crate) struct NamedTag {
 }
 
 #[derive(Args, Debug, PartialEq, Eq)]
+#[group(skip)]
 pub(crate) struct Undelete {
     /// What to bring back: <repository>, <repository>:<tag> or <repository>@<digest>
     #[arg(value_name = "target", required_unless_present = "list")]

@@ -20,6 +20,7 @@ pub(crate) enum Retention {
 
 /// About which repositories, and how it is told.
 #[derive(Args, Debug, PartialEq, Eq)]
+#[group(skip)]
 pub(crate) struct Which {
     /// In these repositories only
     #[arg(long = "repository", value_name = "pattern")]
@@ -33,6 +34,7 @@ pub(crate) struct Which {
 
 /// Policies of another registry, to be translated.
 #[derive(Args, Debug, PartialEq, Eq)]
+#[group(skip)]
 pub(crate) struct Import {
     /// Whose policies they are: ecr, gar, harbor or gitlab
     #[arg(long = "from", value_name = "registry")]
