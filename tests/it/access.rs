@@ -149,9 +149,10 @@ async fn the_catalog_holds_what_the_caller_may_see() {
 async fn a_blob_that_the_caller_may_not_pull_is_not_mounted() {
     let registry = TestRegistry::with(by_prefix).await;
     let (ann, bob) = (named(&registry, "ann"), named(&registry, "bob"));
-    let (secret, shared) = (Content::random(1, 1000), Content::random(2, 1000));
+    let (secret, base) = (Content::random(1, 1000), Image::random(2));
     bob.push_blob("bob/secret", &secret).await.unwrap();
-    named(&registry, "public").push_blob("public/base", &shared).await.unwrap();
+    named(&registry, "public").push("public/base", "latest", &base).await.unwrap();
+    let shared = base.blobs[0].clone();
     let absent = Content::random(3, 10);
     for query in [
         format!("mount={}&from=bob/secret", secret.digest),

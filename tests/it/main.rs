@@ -19,6 +19,7 @@ mod cli;
 mod collecting;
 mod crash;
 mod dependencies;
+mod embedding;
 mod healing;
 mod journal;
 mod lists;
@@ -36,6 +37,8 @@ mod retention;
 mod secured;
 mod soak;
 mod uploads;
+mod web_pages;
+mod wire;
 
 /// A number from one of the variables above, if it is set.
 fn number(variable: &str) -> Option<u64> {

@@ -363,6 +363,7 @@ async fn a_digest_mismatch_leaves_nothing() {
         let error = response.errors().remove(0);
         assert_eq!(error.code, ErrorCode::DigestInvalid);
         let detail = error.detail.unwrap();
+        assert_eq!(detail["Digest"], other.digest.to_string());
         assert_eq!(detail["expected"], other.digest.to_string());
         assert_eq!(detail["actual"], blob.digest.to_string());
     }

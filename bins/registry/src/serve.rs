@@ -40,7 +40,7 @@ pub(crate) fn run(file: Option<&Path>, loaded: Loaded) -> anyhow::Result<()> {
         .enable_all()
         .build()
         .context("can not start the runtime")?
-        .block_on(serve(file.is_some(), &config, early))
+        .block_on(serve(&config, early, file.is_some()))
 }
 
 /// Opens what only root may open and becomes the user that the process is to be, if it is root's.
@@ -59,8 +59,8 @@ fn give_up_rights(config: &Config) -> anyhow::Result<Early> {
     Ok(early)
 }
 
-async fn serve(has_file: bool, config: &Config, mut early: Early) -> anyhow::Result<()> {
-    let configured = configured::configure_with(config, has_file, &mut early).await?;
+async fn serve(config: &Config, mut early: Early, has_file: bool) -> anyhow::Result<()> {
+    let configured = configured::configure_with(config, &mut early, has_file).await?;
     let Configured { builder, self_signed, first_user, reloadable } = configured;
     if let Some((user, file)) = first_user {
         let file = std::path::absolute(&file).unwrap_or(file);

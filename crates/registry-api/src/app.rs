@@ -9,8 +9,15 @@ use registry_types::{Location, RepositoryName};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::{
-    access_log::AccessLog, error::ApiError, health::Health, hosts::Hosts, links::Links, metrics::Metrics,
-    pulls::Pulls, settings::Settings,
+    access_log::AccessLog,
+    budget::{Budget, Share},
+    error::ApiError,
+    health::Health,
+    hosts::Hosts,
+    links::Links,
+    metrics::Metrics,
+    pulls::Pulls,
+    settings::Settings,
 };
 
 /// The parts of a registry, wired together. Everything that a node remembers for longer than a request is behind
@@ -39,6 +46,8 @@ pub struct App {
     pub uploads: RunningUploads,
     /// Which manifests were pulled lately.
     pub pulls: Pulls,
+    /// What peers can make this node hold at once.
+    pub budget: Budget,
 }
 
 /// The uploads that are being written to, so that a stop can wait until each has saved what arrived.
@@ -82,6 +91,8 @@ pub(crate) struct Call<'a> {
     pub(crate) headers: &'a http::HeaderMap,
     pub(crate) links: Links,
     pub(crate) is_head: bool,
+    /// What the connection may use of the node's budget.
+    pub(crate) share: &'a Share,
     /// The client's address, as far as trusted proxies tell it.
     pub(crate) client: Option<std::net::IpAddr>,
 }

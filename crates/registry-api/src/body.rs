@@ -11,16 +11,29 @@ use bytes::Bytes;
 use futures_util::{Stream, StreamExt, stream::BoxStream};
 use http_body::{Frame, SizeHint};
 
-use crate::file_body::FileBody;
+use crate::{
+    budget::{OpenFile, Reservation},
+    file_body::FileBody,
+};
 
-/// The most that is handed to the connection at once, so that what was handed over is not far from what was sent.
-const FRAME_BYTES_MAX: usize = 1024 * 1024;
+/// The most that is handed at once to a connection that copies it, or waits with it for the peer: small enough that a slow peer
+/// takes it all before it is given up for slow.
+const FRAME_BYTES_MAX: usize = 64 * 1024;
+
+/// The most that is handed at once to a connection that sends files, so that what was handed over is not far from what was
+/// sent.
+const FILE_FRAME_BYTES_MAX: usize = 1024 * 1024;
 
 /// The body of an answer.
 pub struct Body {
     pieces: VecDeque<Piece>,
     /// What is left to send, if it is known.
     remaining_bytes: Option<u64>,
+    /// Whether the kernel sends what lies in files.
+    sends_files: bool,
+    /// What was taken of the budget for as long as this is sent.
+    memory: Option<Reservation>,
+    _file: Option<OpenFile>,
 }
 
 /// A part of a body.
@@ -34,35 +47,43 @@ pub(crate) enum Piece {
 impl Body {
     /// A body without bytes.
     pub fn empty() -> Body {
-        Body { pieces: VecDeque::new(), remaining_bytes: Some(0) }
+        Body::new(VecDeque::new(), Some(0))
     }
 
     /// A body that is at hand.
     pub fn full(bytes: Bytes) -> Body {
         let remaining_bytes = Some(bytes.len() as u64);
-        Body { pieces: VecDeque::from([Piece::Bytes(bytes)]), remaining_bytes }
+        Body::new(VecDeque::from([Piece::Bytes(bytes)]), remaining_bytes)
     }
 
     /// A body whose length is not known before its end.
     pub(crate) fn unsized_stream(stream: BoxStream<'static, io::Result<Bytes>>) -> Body {
-        Body { pieces: VecDeque::from([Piece::Stream(stream)]), remaining_bytes: None }
+        Body::new(VecDeque::from([Piece::Stream(stream)]), None)
     }
 
-    /// Lets the kernel send what lies in files, for connections whose bytes nobody looks at on their way. A file that can not
-    /// be mapped, for want of addresses, is read as before.
+    fn new(pieces: VecDeque<Piece>, remaining_bytes: Option<u64>) -> Body {
+        Body { pieces, remaining_bytes, sends_files: false, memory: None, _file: None }
+    }
+
+    /// Lets the kernel send what lies in files, for connections whose bytes nobody looks at on their way. A file is mapped
+    /// when its turn comes; one that can not be mapped, since there are too many mappings already, is read.
     pub(crate) fn send_files(&mut self) {
-        for piece in &mut self.pieces {
-            if let Piece::File(file) = piece
-                && let Some(mapped) = file.mapped()
-            {
-                *piece = Piece::Bytes(mapped);
-            }
+        self.sends_files = true;
+        if self.pieces.iter().all(|piece| !matches!(piece, Piece::Stream(_))) {
+            // A mapping takes none; and if it can not be had, such a connection has one small buffer at a time.
+            self.memory = None;
         }
+    }
+
+    /// Keeps what was taken of the budget until the body is gone.
+    pub(crate) fn keep(&mut self, memory: Option<Reservation>, file: Option<OpenFile>) {
+        self.memory = memory;
+        self._file = file;
     }
 
     /// One piece after the other, `length_bytes` in all.
     pub(crate) fn pieces(pieces: impl Into<VecDeque<Piece>>, length_bytes: u64) -> Body {
-        Body { pieces: pieces.into(), remaining_bytes: Some(length_bytes) }
+        Body::new(pieces.into(), Some(length_bytes))
     }
 }
 
@@ -74,11 +95,18 @@ impl http_body::Body for Body {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<io::Result<Frame<Bytes>>>> {
+        let sends_files = self.sends_files;
+        let frame_bytes_max = if sends_files { FILE_FRAME_BYTES_MAX } else { FRAME_BYTES_MAX };
         loop {
             let Some(piece) = self.pieces.front_mut() else { return Poll::Ready(None) };
+            if let (Piece::File(file), true) = (&mut *piece, sends_files)
+                && let Some(mapped) = file.mapped()
+            {
+                *piece = Piece::Bytes(mapped);
+            }
             let next = match piece {
                 Piece::Bytes(bytes) if bytes.is_empty() => None,
-                Piece::Bytes(bytes) => Some(Ok(bytes.split_to(bytes.len().min(FRAME_BYTES_MAX)))),
+                Piece::Bytes(bytes) => Some(Ok(bytes.split_to(bytes.len().min(frame_bytes_max)))),
                 Piece::File(file) => ready!(Pin::new(file).poll_next(context)),
                 Piece::Stream(stream) => ready!(stream.poll_next_unpin(context)),
             };

@@ -20,6 +20,9 @@ use crate::{
 /// When to come again after a 503: what fails for a moment is often over by then.
 const RETRY_AFTER_SECS: HeaderValue = HeaderValue::from_static("1");
 
+/// How many missing references are named one by one.
+const MISSING_MAX: usize = 100;
+
 /// What may go wrong with a request.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ApiError {
@@ -94,7 +97,7 @@ pub(crate) enum ApiError {
     RangeNotSatisfiable { size_bytes: u64 },
     #[error("the resource is not as the request's conditions want it")]
     PreconditionFailed,
-    #[error("a request names its host exactly once")]
+    #[error("a request names its host exactly once, and not by an empty name")]
     Host,
     #[error(
         "`{host}` is not known to be a host of this registry: add the name to `http.hosts` in its configuration, or set \
@@ -106,10 +109,16 @@ pub(crate) enum ApiError {
          (`http.hosts`), nor one that `Access-Control-Allow-Origin` in `http.headers` names"
     )]
     ForeignPage { origin: String },
+    #[error("the only transfer coding that is taken is `chunked`, once")]
+    TransferEncoding,
     #[error("the request's body broke off: {reason}")]
     BodyBroken { reason: String },
     #[error("no byte of the body came for {idle_secs} s")]
     BodyIdle { idle_secs: u64 },
+    #[error("a body brings at least {bytes} bytes in {secs} s")]
+    BodySlow { bytes: u64, secs: u64 },
+    #[error("the registry has no {resource} left right now")]
+    Busy { resource: &'static str },
     #[error("the registry has no space left; nothing of this request was kept")]
     NoSpace,
     #[error("{}: {operation} is not available right now", words(ErrorCode::Unavailable))]
@@ -146,7 +155,7 @@ impl ApiError {
             ApiError::DeleteDisabled | ApiError::ReadOnly => {
                 (StatusCode::METHOD_NOT_ALLOWED, ErrorCode::Unsupported, None)
             }
-            ApiError::Unhealthy => {
+            ApiError::Unhealthy | ApiError::Busy { .. } => {
                 headers.insert(header::RETRY_AFTER, RETRY_AFTER_SECS);
                 (StatusCode::SERVICE_UNAVAILABLE, ErrorCode::Unavailable, None)
             }
@@ -210,9 +219,14 @@ impl ApiError {
             // Spec: RFC 9110, section 15.5.20: this server has nothing to say for that host.
             ApiError::HostUnknown { .. } => (StatusCode::MISDIRECTED_REQUEST, ErrorCode::Denied, None),
             ApiError::ForeignPage { .. } => (StatusCode::FORBIDDEN, ErrorCode::Denied, None),
+            ApiError::TransferEncoding => {
+                // Where the body ends is anybody's guess.
+                headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+                (StatusCode::BAD_REQUEST, ErrorCode::Unsupported, None)
+            }
             ApiError::Host => (StatusCode::BAD_REQUEST, ErrorCode::Unsupported, None),
             ApiError::BodyBroken { .. } => (StatusCode::BAD_REQUEST, ErrorCode::SizeInvalid, None),
-            ApiError::BodyIdle { .. } => {
+            ApiError::BodyIdle { .. } | ApiError::BodySlow { .. } => {
                 headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
                 (StatusCode::REQUEST_TIMEOUT, ErrorCode::BlobUploadInvalid, None)
             }
@@ -276,7 +290,8 @@ fn route_error(error: RouteError, message: String) -> Response<Body> {
     render(status, vec![ErrorEntry { code, message, detail: None }], headers)
 }
 
-/// One error for each missing digest, as the Go registry has it, so that clients which show them show all.
+/// One error for each missing digest, as the Go registry has it, so that clients which show them show all; up to as many as
+/// anybody reads.
 fn missing_references(digests: &[Digest]) -> Response<Body> {
     let entry = |digest: &Digest| ErrorEntry {
         code: ErrorCode::ManifestBlobUnknown,
@@ -286,7 +301,12 @@ fn missing_references(digests: &[Digest]) -> Response<Body> {
         ),
         detail: Some(json!(digest)),
     };
-    render(StatusCode::BAD_REQUEST, digests.iter().map(entry).collect(), HeaderMap::new())
+    let mut entries: Vec<ErrorEntry> = digests.iter().take(MISSING_MAX).map(entry).collect();
+    if let Some(more) = digests.len().checked_sub(MISSING_MAX).filter(|more| *more > 0) {
+        let message = format!("{more} more digests that the manifest refers to are not in this repository");
+        entries.push(ErrorEntry { code: ErrorCode::ManifestBlobUnknown, message, detail: None });
+    }
+    render(StatusCode::BAD_REQUEST, entries, HeaderMap::new())
 }
 
 fn render(status: StatusCode, errors: Vec<ErrorEntry>, headers: HeaderMap) -> Response<Body> {

@@ -16,12 +16,20 @@ use futures_util::Stream;
 use parking_lot::Mutex;
 use tokio::task::JoinHandle;
 
+use crate::budget::{Reservation, Share};
+
 /// How much is read at once: large enough that system calls do not count, small enough for the processor's cache, and for
 /// many readers that are slow.
 const READ_BYTES: usize = 64 * 1024;
 
+/// How much is read at once when memory is scarce, out of what each answer takes of the budget before it begins.
+pub(crate) const SCARCE_READ_BYTES: usize = 4 * 1024;
+
 /// From this size on, the kernel sends a file where it can.
-const MAPPED_BYTES_MIN: u64 = 64 * 1024;
+pub(crate) const MAPPED_BYTES_MIN: u64 = 64 * 1024;
+
+/// From this size on it sends one of several parts of a file.
+pub(crate) const MAPPED_PART_BYTES_MIN: u64 = 1024 * 1024;
 
 /// How many idle buffers are kept for the next reader.
 const IDLE_BUFFERS_MAX: usize = 32;
@@ -32,25 +40,35 @@ static IDLE_BUFFERS: Mutex<Vec<Vec<u8>>> = Mutex::new(Vec::new());
 pub(crate) struct FileBody {
     file: Arc<File>,
     range: Range<u64>,
+    share: Share,
+    /// From which size on it may be mapped; none once that was tried.
+    mapped_bytes_min: Option<u64>,
     /// A read that had to wait for the disk, on a thread made for that.
     waiting: Option<JoinHandle<io::Result<Buffer>>>,
 }
 
 impl FileBody {
-    pub(crate) fn new(file: Arc<File>, range: Range<u64>) -> FileBody {
-        FileBody { file, range, waiting: None }
+    pub(crate) fn new(file: Arc<File>, range: Range<u64>, mapped_bytes_min: u64, share: Share) -> FileBody {
+        FileBody { file, range, share, mapped_bytes_min: Some(mapped_bytes_min), waiting: None }
     }
 
     /// The bytes as a mapping that the connection sends without reading it; none for a small part, which is copied faster
-    /// than it is mapped.
-    pub(crate) fn mapped(&self) -> Option<Bytes> {
-        let length_bytes = self.range.end - self.range.start;
-        let is_worth_it = length_bytes >= MAPPED_BYTES_MIN && self.waiting.is_none();
-        is_worth_it.then(|| registry_sendfile::map(&self.file, self.range.clone()).ok()).flatten()
+    /// than it is mapped. Objects of a store are written once, under names that are never used again, before anything can
+    /// open them, which is what is promised here.
+    pub(crate) fn mapped(&mut self) -> Option<Bytes> {
+        let mapped_bytes_min = self.mapped_bytes_min.take()?;
+        if self.range.end - self.range.start < mapped_bytes_min {
+            return None;
+        }
+        let file = registry_sendfile::Immutable::promise(self.file.clone()).ok()?;
+        registry_sendfile::map(&file, self.range.clone()).ok()
     }
 
-    fn next_length(&self) -> usize {
-        usize::try_from(self.range.end - self.range.start).map_or(READ_BYTES, |left| left.min(READ_BYTES))
+    fn next_buffer(&self) -> (Buffer, usize) {
+        let left = usize::try_from(self.range.end - self.range.start).unwrap_or(usize::MAX);
+        let buffer = Buffer::take(&self.share, left);
+        let length = left.min(buffer.bytes.len());
+        (buffer, length)
     }
 
     fn advance(&mut self, buffer: Buffer) -> Bytes {
@@ -67,8 +85,7 @@ impl Stream for FileBody {
             return Poll::Ready(None);
         }
         if self.waiting.is_none() {
-            let mut buffer = Buffer::take();
-            let length = self.next_length();
+            let (mut buffer, length) = self.next_buffer();
             match read_cached(&self.file, &mut buffer.bytes[..length], self.range.start) {
                 Some(filled) => {
                     buffer.filled = filled;
@@ -109,12 +126,21 @@ fn read_cached(_file: &File, _bytes: &mut [u8], _offset: u64) -> Option<usize> {
 struct Buffer {
     bytes: Vec<u8>,
     filled: usize,
+    _reservation: Option<Reservation>,
 }
 
 impl Buffer {
-    fn take() -> Buffer {
-        let idle = IDLE_BUFFERS.lock().pop();
-        Buffer { bytes: idle.unwrap_or_else(|| vec![0; READ_BYTES]), filled: 0 }
+    /// A large one if there is memory for it, and a use.
+    fn take(share: &Share, wanted: usize) -> Buffer {
+        let reservation = (wanted > SCARCE_READ_BYTES).then(|| share.spare_memory(READ_BYTES)).flatten();
+        let bytes = match &reservation {
+            None => vec![0; SCARCE_READ_BYTES],
+            Some(_) => {
+                let idle = IDLE_BUFFERS.lock().pop();
+                idle.unwrap_or_else(|| vec![0; READ_BYTES])
+            }
+        };
+        Buffer { bytes, filled: 0, _reservation: reservation }
     }
 }
 
@@ -126,6 +152,9 @@ impl AsRef<[u8]> for Buffer {
 
 impl Drop for Buffer {
     fn drop(&mut self) {
+        if self.bytes.len() < READ_BYTES {
+            return;
+        }
         let mut idle = IDLE_BUFFERS.lock();
         if idle.len() < IDLE_BUFFERS_MAX {
             idle.push(std::mem::take(&mut self.bytes));
@@ -145,17 +174,25 @@ mod tests {
         Arc::new(file)
     }
 
+    fn body_of(bytes: &[u8], range: Range<u64>, memory_bytes: usize) -> FileBody {
+        let share = crate::budget::Budget::new(memory_bytes, 1).share();
+        FileBody::new(file_of(bytes), range, MAPPED_BYTES_MIN, share)
+    }
+
     #[tokio::test]
-    async fn a_range_is_read_whole() {
+    async fn a_range_is_read_whole_however_scarce_memory_is() {
         let bytes: Vec<u8> = (0..300_000u32).map(|n| (n % 251) as u8).collect();
-        let body = FileBody::new(file_of(&bytes), 5..299_999);
-        let pieces: Vec<Bytes> = body.try_collect().await.unwrap();
-        assert_eq!(pieces.concat(), &bytes[5..299_999]);
+        for (memory_bytes, pieces_min) in [(64 * READ_BYTES, 5), (0, 70)] {
+            let body = body_of(&bytes, 5..299_999, memory_bytes);
+            let pieces: Vec<Bytes> = body.try_collect().await.unwrap();
+            assert_eq!(pieces.concat(), &bytes[5..299_999]);
+            assert!(pieces.len() >= pieces_min, "{}", pieces.len());
+        }
     }
 
     #[tokio::test]
     async fn a_file_that_is_too_short_is_an_error() {
-        let body = FileBody::new(file_of(b"short"), 0..10);
+        let body = body_of(b"short", 0..10, 0);
         let result: io::Result<Vec<Bytes>> = body.try_collect().await;
         assert_eq!(result.unwrap_err().kind(), io::ErrorKind::UnexpectedEof);
     }

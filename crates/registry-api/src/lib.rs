@@ -25,6 +25,7 @@
 //! | `handlers` | one file for each kind of thing: blob, upload, manifest, tags, catalog, referrers |
 //! | `session`, `receive`, `content_range` | an upload while bytes arrive |
 //! | `body`, `file_body`, `range`, `conditional`, `accept` | answers, whole and in part |
+//! | `budget`, `descriptors`, `shared`, `release` | what peers can make a node hold at once |
 //! | `links`, `page`, `response` | headers that several answers share |
 //! | `forwarded`, `hosts` | what proxies say of a request; which hosts are ours, and which web pages may change something |
 //! | `error` | the one table from what went wrong to status and code |
@@ -40,9 +41,11 @@ mod accept;
 mod access_log;
 mod app;
 mod body;
+mod budget;
 mod conditional;
 mod content_range;
 mod debug;
+mod descriptors;
 mod error;
 mod file_body;
 mod forwarded;
@@ -59,6 +62,7 @@ mod pulls;
 mod query;
 pub mod range;
 mod receive;
+mod release;
 mod request_id;
 mod response;
 mod route;
@@ -66,10 +70,12 @@ mod server;
 mod service;
 mod session;
 mod settings;
+mod shared;
 
 pub use access_log::AccessLog;
 pub use app::{App, RunningUploads};
 pub use body::Body;
+pub use budget::{Budget, MEMORY_BYTES};
 pub use debug::{Debug, serve_debug};
 pub use health::{Check, CheckKind, Health};
 pub use hosts::Hosts;
@@ -84,21 +90,6 @@ pub use server::{
 };
 pub use service::{Peer, Service};
 pub use settings::{RedirectPolicy, ReferencePolicy, RequiredChildren, Settings, UnknownHosts, UrlPolicy};
-
-/// The version of this crate, which is that of the registry.
-pub const VERSION: &str = env!("CARGO_PKG_VERSION");
-
-/// The commit that was built, if the build was told (`BUILD_COMMIT`).
-pub const COMMIT: Option<&str> = option_env!("BUILD_COMMIT");
-
-/// Version and commit as they are shown: `0.1.0`, or `0.1.0 (commit 0123abcd)`.
-pub fn version() -> &'static str {
-    static TEXT: std::sync::LazyLock<String> = std::sync::LazyLock::new(|| match COMMIT {
-        Some(commit) => format!("{VERSION} (commit {commit})"),
-        None => VERSION.to_owned(),
-    });
-    &TEXT
-}
 
 /// The version of this crate, which is that of the registry.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");

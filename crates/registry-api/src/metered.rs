@@ -9,10 +9,10 @@ use std::{
 use async_trait::async_trait;
 use registry_digest::{Algorithm, Digest};
 use registry_metadata::{
-    Blob, ClaimedUpload, CollectRules, Collected, DeletedRepository, FinishUpload, Image, ImagePage,
-    ImagePosition, ManifestPosition, MetadataStore, NewUpload, Preview, Pull, Purpose, PutManifest,
-    QueuePosition, QuotaUsage, Reclaim, Restored, Result as MetadataResult, StoredManifest, StoredObject,
-    TagChange, Trashed, UnknownObject, UploadStatus,
+    Blob, ClaimedUpload, CollectRules, Collected, DeletedRepository, FinishUpload, FoundManifest, Image,
+    ImagePage, ImagePosition, ManifestPosition, MetadataStore, NewUpload, Preview, Pull, Purpose,
+    PutManifest, QueuePosition, QuotaUsage, Reclaim, Restored, Result as MetadataResult, StoredManifest,
+    StoredObject, TagChange, Trashed, UnknownObject, UploadStatus,
 };
 use registry_storage::{BlobStore, Body, ObjectInfo, StorageError, StoreIdentity, Upload, UploadState};
 use registry_types::{Descriptor, Location, Reference, RepositoryName, RepositorySet, Tag, UploadId};
@@ -165,6 +165,13 @@ measured! {
         fn blob(&self, repository: &RepositoryName, digest: &Digest, purpose: Purpose) -> MetadataResult<Option<Blob>>;
         fn manifest(&self, repository: &RepositoryName, reference: &Reference, purpose: Purpose)
             -> MetadataResult<Option<StoredManifest>>;
+        fn manifest_within(
+            &self,
+            repository: &RepositoryName,
+            reference: &Reference,
+            purpose: Purpose,
+            bytes_max: usize,
+        ) -> MetadataResult<Option<FoundManifest>>;
         fn tags(&self, repository: &RepositoryName, after: Option<&str>, limit: usize) -> MetadataResult<Vec<Tag>>;
         fn repositories(&self, visible: &RepositorySet, after: Option<&str>, limit: usize)
             -> MetadataResult<Vec<RepositoryName>>;

@@ -4,7 +4,11 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use registry_digest::Digest;
 use serde::Serialize;
 
-use crate::body::Body;
+use crate::{
+    body::Body,
+    budget::{Reservation, Share},
+    error::ApiError,
+};
 
 pub(crate) use http::Response;
 
@@ -31,6 +35,27 @@ pub(crate) fn empty_response(status: StatusCode) -> Response<Body> {
 pub(crate) fn json_response(status: StatusCode, value: &impl Serialize) -> Response<Body> {
     let bytes = serde_json::to_vec(value).expect("our own answers are representable in JSON");
     bytes_response(status, "application/json", bytes)
+}
+
+/// As [`json_response`], whose body counts until it is sent.
+pub(crate) fn held_json_response(
+    memory: Reservation,
+    content_type: &str,
+    value: &impl Serialize,
+) -> Result<Response<Body>, ApiError> {
+    let bytes = serde_json::to_vec(value).expect("our own answers are representable in JSON");
+    Ok(bytes_response(StatusCode::OK, content_type, memory.hold(bytes.into())?))
+}
+
+/// Memory for a page of so many entries while it is read and written down. A page that turns out larger is counted as it is
+/// once it is there.
+pub(crate) fn page_memory(
+    share: &Share,
+    entries: usize,
+    entry_bytes: usize,
+) -> Result<Reservation, ApiError> {
+    const BYTES_MAX: usize = 1024 * 1024;
+    share.memory(entries.saturating_mul(entry_bytes).min(BYTES_MAX))
 }
 
 /// An answer whose body is at hand.

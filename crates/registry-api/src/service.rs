@@ -10,12 +10,14 @@ use crate::{
     access_log::Entry,
     app::{App, Call},
     body::Body,
+    budget::Share,
     error::ApiError,
     forwarded,
     handlers::{blob, catalog, manifest, referrers, tags, upload},
     links::{Links, Target},
     metrics::Handler,
     observed::Observed,
+    receive::RequestBody,
     request_id::RequestId,
     response::{DOCKER_API_VERSION, Response, X_REQUEST_ID, bytes_response, empty_response},
     route::{Route, RouteError},
@@ -31,6 +33,7 @@ const SAME_ORIGIN: HeaderValue = HeaderValue::from_static("same-origin");
 pub struct Service {
     app: Arc<App>,
     peer: Peer,
+    share: Share,
 }
 
 /// The other end of a connection.
@@ -45,7 +48,8 @@ pub struct Peer {
 impl Service {
     /// Serves `app` to one peer.
     pub fn new(app: Arc<App>, peer: Peer) -> Service {
-        Service { app, peer }
+        let share = app.budget.share();
+        Service { app, peer, share }
     }
 
     /// The address of the other end.
@@ -66,7 +70,9 @@ impl Service {
         let handler = route.as_ref().map_or(Handler::None, Handler::of);
         let in_flight = self.app.metrics.begin(handler);
 
+        let (body, unread) = RequestBody::new(body);
         let Answer { mut response, user, error } = self.answer(&parts, client, route, body).await;
+        unread.settle(&parts, response.headers_mut()).await;
         if let Some(error) = error {
             tracing::error!(
                 request.id = %entry.request_id, http.route = handler.name(),
@@ -103,7 +109,7 @@ impl Service {
         parts: &Parts,
         client: Option<IpAddr>,
         route: Result<Route, ApiError>,
-        body: Incoming,
+        body: RequestBody,
     ) -> Answer {
         let app = &self.app;
         let mut user = None;
@@ -118,6 +124,7 @@ impl Service {
             }
             Ok(Route::Alive) => Ok(alive(self.links(parts).name())),
             _ if has_ambiguous_host(parts) => Err(ApiError::Host),
+            _ if has_ambiguous_body(parts) => Err(ApiError::TransferEncoding),
             Ok(route) => self.handle(parts, client, &route, body, &mut user).await,
             Err(ApiError::Route(RouteError::Moved { path })) => {
                 Err(RouteError::Moved { path: self.links(parts).moved(&path) }.into())
@@ -143,7 +150,7 @@ impl Service {
         parts: &Parts,
         client: Option<IpAddr>,
         route: &Route,
-        body: Incoming,
+        body: RequestBody,
         user: &mut Option<String>,
     ) -> Result<Response<Body>, ApiError> {
         let app = &self.app;
@@ -165,6 +172,7 @@ impl Service {
             links: self.links(parts),
             is_head: parts.method == Method::HEAD,
             client,
+            share: &self.share,
         };
         dispatch(&call, route, body).await
     }
@@ -235,7 +243,7 @@ impl hyper::service::Service<Request<Incoming>> for Service {
 }
 
 /// Every endpoint on one page. What the caller may do has been decided.
-async fn dispatch(call: &Call<'_>, route: &Route, body: Incoming) -> Result<Response<Body>, ApiError> {
+async fn dispatch(call: &Call<'_>, route: &Route, body: RequestBody) -> Result<Response<Body>, ApiError> {
     match route {
         Route::Alive => Ok(alive(call.links.name())),
         Route::Version => Ok(bytes_response(StatusCode::OK, "application/json", "{}")),
@@ -287,9 +295,20 @@ fn options(allow: &'static str) -> Response<Body> {
     response
 }
 
-/// Spec: RFC 9112, section 3.2: a request of HTTP/1.1 names its host once.
+/// Spec: RFC 9112, section 3.2: a request of HTTP/1.1 names its host once. An empty name is one that something in front may
+/// read otherwise.
 fn has_ambiguous_host(parts: &Parts) -> bool {
-    parts.version == http::Version::HTTP_11 && parts.headers.get_all(header::HOST).iter().count() != 1
+    let mut hosts = parts.headers.get_all(header::HOST).iter();
+    let is_named = hosts.next().is_some_and(|host| !host.is_empty());
+    parts.version == http::Version::HTTP_11 && (!is_named || hosts.next().is_some())
+}
+
+/// Spec: RFC 9112, section 6.1: a body is chunked once, and what is chunked has no other coding here. Hyper takes a coding
+/// that is repeated.
+fn has_ambiguous_body(parts: &Parts) -> bool {
+    let mut codings = parts.headers.get_all(header::TRANSFER_ENCODING).iter();
+    let is_chunked = |value: &HeaderValue| value.as_bytes().trim_ascii().eq_ignore_ascii_case(b"chunked");
+    codings.next().is_some_and(|coding| !is_chunked(coding)) || codings.next().is_some()
 }
 
 /// For load balancers, without authentication; and a sentence for people, who come here first.

@@ -2,13 +2,12 @@
 
 use std::sync::Arc;
 
-use hyper::body::Incoming;
 use registry_digest::Digest;
 use registry_metadata::{Blob, ClaimedUpload, FinishUpload, MetadataError};
 use registry_storage::{StorageError, Upload, UploadState};
 use registry_types::{Location, RepositoryName, UploadId};
 
-use crate::{app::App, error::ApiError, receive};
+use crate::{app::App, error::ApiError, receive::RequestBody};
 
 /// The one request that may write to an upload. Dropping it frees the session, which then stands where it was last saved.
 pub(crate) struct Session {
@@ -62,14 +61,14 @@ impl Session {
     /// shorter than declared, the session stays where it was last saved.
     pub(crate) async fn receive(
         &mut self,
-        mut body: Incoming,
+        mut body: RequestBody,
         declared_bytes: Option<u64>,
     ) -> Result<(), ApiError> {
         let mut received_bytes = 0;
         let idle = self.claim.app.settings.body_idle;
         let save_every_bytes = self.claim.app.store.checkpoint_every_bytes();
         loop {
-            match receive::next_frame(&mut body, idle).await {
+            match body.next(idle).await {
                 Ok(Some(bytes)) => {
                     received_bytes += bytes.len() as u64;
                     if let Some(declared_bytes) = declared_bytes.filter(|declared| received_bytes > *declared)

@@ -3,8 +3,8 @@
 use std::{path::PathBuf, sync::Arc};
 
 use registry_api::{
-    AccessLog, App, Check, Health, Hosts, MeteredMetadata, MeteredStore, Metrics, Pulls, RunningUploads,
-    ServeOptions, Settings, UnknownHosts,
+    AccessLog, App, Budget, Check, Health, Hosts, MeteredMetadata, MeteredStore, Metrics, Pulls,
+    RunningUploads, ServeOptions, Settings, UnknownHosts,
 };
 use registry_auth::{AllowAll, AnonymousAccess, Authenticated, Authenticator, Authorizer, NoAuthentication};
 #[cfg(feature = "postgres")]
@@ -220,6 +220,7 @@ impl Builder {
             access_log,
             uploads: RunningUploads::default(),
             pulls: Pulls::default(),
+            budget: Budget::default(),
         };
         let background =
             Background { purge: self.purge, collecting: self.collecting, retaining: self.retaining };

@@ -53,23 +53,23 @@ pub struct Configured {
     pub first_user: Option<FirstUser>,
 }
 
-/// Makes a builder of a configuration: reads certificates and password files, makes folders, opens no store yet. `has_file`
-/// says whether the configuration has a file: a registry without one, and without users, answers known hosts alone.
+/// Makes a builder of a configuration: reads certificates and password files, makes folders, opens no store yet.
 ///
 /// # Errors
 /// [`OpenError`], for everything that can not be seen from the configuration alone.
-pub async fn configure(config: &Config, has_file: bool) -> Result<Configured, OpenError> {
-    configure_with(config, has_file, &mut Early::default()).await
+pub async fn configure(config: &Config) -> Result<Configured, OpenError> {
+    configure_with(config, &mut Early::default(), true).await
 }
 
-/// As [`configure`], with what was opened before.
+/// As [`configure`], with what was opened before. `has_file` says whether somebody wrote a file: without one, a server on
+/// loopback answers no host that it does not know.
 ///
 /// # Errors
 /// As [`configure`].
 pub async fn configure_with(
     config: &Config,
-    has_file: bool,
     early: &mut Early,
+    has_file: bool,
 ) -> Result<Configured, OpenError> {
     let address = match &config.http.listen {
         Listen::Tcp(address) => Some(address),
@@ -501,6 +501,8 @@ fn serve_options(config: &Config, tls: Option<Arc<Tls>>) -> ServeOptions {
         tls,
         limits: Limits {
             connections_max: limits.connections,
+            connections_per_address: limits.per_address,
+            proxies: http.trusted_proxies.clone(),
             head_timeout: limits.header_timeout,
             idle_timeout: limits.idle_timeout,
             stall_timeout: limits.body_idle_timeout,

@@ -125,7 +125,8 @@ pub use options::{ImmutableTags, Options};
 pub use postgres::{PoolOptions, PostgresOptions, PostgresStore, transfer};
 pub use quota::{ByteSize, Quota, QuotaExceeded, QuotaKind, QuotaUsage, Usage};
 pub use record::{
-    Blob, ClaimedUpload, FinishUpload, NewUpload, Purpose, PutManifest, Reclaim, StoredManifest, UploadStatus,
+    Blob, ClaimedUpload, FinishUpload, FoundManifest, NewUpload, Purpose, PutManifest, Reclaim,
+    StoredManifest, UploadStatus,
 };
 pub use restoring::{DeletedRepository, Restored, TagChange, Trashed};
 pub use retention::{Hold, Image, ImagePage, ImagePosition, PULLS_APART, Pull};

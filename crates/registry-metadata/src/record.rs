@@ -37,6 +37,28 @@ pub struct StoredManifest {
     pub bytes: Bytes,
 }
 
+/// A manifest that was looked for, perhaps without its bytes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FoundManifest {
+    /// The digest it was pushed by, or that its tag leads to.
+    pub digest: Digest,
+    /// Its media type.
+    pub media_type: MediaType,
+    /// How many bytes it has.
+    pub size_bytes: u64,
+    /// Exactly what was pushed; none if that is more than was asked for.
+    pub bytes: Option<Bytes>,
+}
+
+impl FoundManifest {
+    /// Without the bytes, if there are more than `bytes_max`.
+    pub fn within(stored: StoredManifest, bytes_max: usize) -> FoundManifest {
+        let StoredManifest { digest, media_type, bytes } = stored;
+        let size_bytes = bytes.len() as u64;
+        FoundManifest { digest, media_type, size_bytes, bytes: Some(bytes).filter(|b| b.len() <= bytes_max) }
+    }
+}
+
 /// An upload session to begin.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NewUpload {

@@ -5,10 +5,10 @@ use registry_digest::Digest;
 use registry_types::{Descriptor, Location, Reference, RepositoryName, RepositorySet, Tag, UploadId};
 
 use crate::{
-    Blob, ClaimedUpload, CollectRules, Collected, DeletedRepository, FinishUpload, Image, ImagePage,
-    ImagePosition, ManifestPosition, NewUpload, Preview, Pull, Purpose, PutManifest, QueuePosition,
-    QuotaUsage, Reclaim, Restored, Result, StoredManifest, StoredObject, TagChange, Trashed, UnknownObject,
-    UploadStatus,
+    Blob, ClaimedUpload, CollectRules, Collected, DeletedRepository, FinishUpload, FoundManifest, Image,
+    ImagePage, ImagePosition, ManifestPosition, NewUpload, Preview, Pull, Purpose, PutManifest,
+    QueuePosition, QuotaUsage, Reclaim, Restored, Result, StoredManifest, StoredObject, TagChange, Trashed,
+    UnknownObject, UploadStatus,
 };
 
 /// The most manifests that an error names as those which reference something.
@@ -61,6 +61,19 @@ pub trait MetadataStore: fmt::Debug + Send + Sync + 'static {
         reference: &Reference,
         purpose: Purpose,
     ) -> Result<Option<StoredManifest>>;
+
+    /// As [`manifest`](Self::manifest), but bytes stay where they are if there are more than `bytes_max`: their size is
+    /// known before they are in memory.
+    async fn manifest_within(
+        &self,
+        repository: &RepositoryName,
+        reference: &Reference,
+        purpose: Purpose,
+        bytes_max: usize,
+    ) -> Result<Option<FoundManifest>> {
+        let found = self.manifest(repository, reference, purpose).await?;
+        Ok(found.map(|stored| FoundManifest::within(stored, bytes_max)))
+    }
 
     /// The tags of a repository in the order of their bytes, strictly after `after`, at most `limit`.
     ///

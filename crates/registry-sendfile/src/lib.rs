@@ -6,7 +6,7 @@
 //! read them (a library that copies after all) gets the right bytes, only slower.
 //!
 //! It is *not* for connections that look at the bytes, as TLS and HTTP/2 do: they would wait for the disk on a thread that
-//! others need. And it is only for files that are never changed or cut short while a mapping lives: see [`map`].
+//! others need. And it is only for files that are never changed or cut short: see [`Immutable`].
 //!
 //! ```no_run
 //! # async fn run() -> std::io::Result<()> {
@@ -15,7 +15,8 @@
 //!
 //! let listener = TcpListener::bind("127.0.0.1:0").await?;
 //! let (stream, _) = listener.accept().await?;
-//! let layer = registry_sendfile::map(&Arc::new(File::open("layer")?), 0..1024)?;
+//! let layer = registry_sendfile::Immutable::promise(Arc::new(File::open("layer")?))?;
+//! let layer = registry_sendfile::map(&layer, 0..1024)?;
 //! registry_sendfile::SendFile::new(stream).write_all(&layer).await?;
 //! # Ok(()) }
 //! ```
@@ -23,10 +24,13 @@
 //! | Module | What |
 //! |---|---|
 //! | `mapping` | parts of files as bytes, and which bytes are which part; the unsafe code |
+//! | `memory` | the allocator's memory back to the system; unsafe too |
 //! | `stream` | the connection that sends files |
 
 mod mapping;
+mod memory;
 mod stream;
 
-pub use mapping::map;
+pub use mapping::{Immutable, map, mappings, mappings_max};
+pub use memory::release_memory;
 pub use stream::{SendFile, Socket};

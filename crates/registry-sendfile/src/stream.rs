@@ -202,12 +202,16 @@ mod tests {
         net::TcpListener,
     };
 
+    fn immutable(file: &tempfile::NamedTempFile) -> crate::Immutable {
+        crate::Immutable::promise(Arc::new(File::open(file.path()).unwrap())).unwrap()
+    }
+
     #[tokio::test]
     async fn heads_and_files_arrive_in_order() {
         let text: Vec<u8> = (0..5_000_000u32).map(|n| (n % 251) as u8).collect();
-        let mut file = tempfile::tempfile().unwrap();
+        let mut file = tempfile::NamedTempFile::new().unwrap();
         file.write_all(&text).unwrap();
-        let mapped = crate::map(&Arc::new(file), 10..4_999_990).unwrap();
+        let mapped = crate::map(&immutable(&file), 10..4_999_990).unwrap();
 
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let mut client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
@@ -231,11 +235,10 @@ mod tests {
 
     #[tokio::test]
     async fn a_file_that_was_cut_short_is_an_error() {
-        let mut file = tempfile::tempfile().unwrap();
+        let mut file = tempfile::NamedTempFile::new().unwrap();
         file.write_all(&[7; 10_000]).unwrap();
-        let file = Arc::new(file);
-        let mapped = crate::map(&file, 0..10_000).unwrap();
-        file.set_len(0).unwrap();
+        let mapped = crate::map(&immutable(&file), 0..10_000).unwrap();
+        file.as_file().set_len(0).unwrap();
 
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let _client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();

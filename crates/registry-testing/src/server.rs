@@ -250,6 +250,15 @@ impl Server {
         fs::read_dir(format!("/proc/{}/fd", self.child.id())).expect("/proc can be read").count()
     }
 
+    /// How many pieces its address space is mapped in.
+    ///
+    /// # Panics
+    /// Elsewhere than on Linux.
+    pub fn mappings(&self) -> usize {
+        let maps = fs::read_to_string(format!("/proc/{}/maps", self.child.id())).expect("/proc can be read");
+        maps.lines().count()
+    }
+
     /// Lets it have so many files open at most, whatever it has open now; as many as before, if none is given.
     ///
     /// # Panics

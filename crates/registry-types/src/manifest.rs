@@ -1,5 +1,6 @@
 mod depth;
 mod document;
+mod entries;
 mod error;
 mod raw;
 #[cfg(test)]
@@ -24,6 +25,9 @@ pub const MANIFEST_DESCRIPTORS_MAX: usize = 10_000;
 
 /// How many fields the document may have; the specifications know nine.
 pub const MANIFEST_FIELDS_MAX: usize = 256;
+
+/// How many entries all maps of the document may have together, beyond the first eight of each.
+pub const MANIFEST_ENTRIES_MAX: usize = 10_000;
 
 /// How deep lists and objects may lie in each other.
 pub const MANIFEST_DEPTH_MAX: usize = 100;

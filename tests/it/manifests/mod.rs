@@ -20,7 +20,7 @@ pub(super) async fn refused_for_want_of(
     let errors = response.errors();
     assert!(errors.iter().all(|error| error.code == ErrorCode::ManifestBlobUnknown), "{}", response.text());
     let digest = |error: &registry_core::types::ErrorEntry| {
-        error.detail.as_ref().and_then(|detail| detail["digest"].as_str().map(str::to_owned)).unwrap()
+        error.detail.as_ref().and_then(|detail| detail.as_str().map(str::to_owned)).unwrap()
     };
     let mut named: Vec<String> = errors.iter().map(digest).collect();
     let mut expected: Vec<String> = missing.iter().map(|content| content.digest.to_string()).collect();

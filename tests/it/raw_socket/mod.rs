@@ -1,8 +1,11 @@
 //! Slow, broken and hostile clients, byte by byte.
 
 mod bodies;
+mod budget;
 mod heads;
+mod http2;
 mod layers;
+mod refusals;
 mod scarcity;
 mod smuggling;
 mod vanishing;

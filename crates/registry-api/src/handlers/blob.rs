@@ -2,12 +2,13 @@
 
 use std::{ops::Range, sync::Arc};
 
-use futures_util::{StreamExt, TryStreamExt};
+use bytes::Bytes;
+use futures_util::{StreamExt, TryFutureExt, TryStreamExt, stream::BoxStream};
 use http::{HeaderValue, StatusCode, header};
 use registry_digest::Digest;
 use registry_metadata::{Blob, Purpose};
 use registry_storage::StorageError;
-use registry_types::RepositoryName;
+use registry_types::{Location, RepositoryName};
 
 use super::partial;
 use crate::{
@@ -15,7 +16,7 @@ use crate::{
     body::{Body, Piece},
     conditional::{self, Condition},
     error::ApiError,
-    file_body::FileBody,
+    file_body::{FileBody, MAPPED_BYTES_MIN, MAPPED_PART_BYTES_MIN, SCARCE_READ_BYTES},
     response::{Response, empty_response, set, set_digest},
 };
 
@@ -29,6 +30,9 @@ pub(crate) const CACHE_CONTROL_PRIVATE: HeaderValue = HeaderValue::from_static("
 
 /// A browser that is led to a blob saves it, whatever it holds.
 const ATTACHMENT: HeaderValue = HeaderValue::from_static("attachment");
+
+/// What a stream out of an object store holds at once, about.
+const STREAM_BYTES: usize = 64 * 1024;
 
 /// `GET`, `HEAD`.
 pub(crate) async fn get(
@@ -114,8 +118,17 @@ async fn redirect(call: &Call<'_>, blob: &Blob, digest: &Digest) -> Option<Respo
 
 async fn body(call: &Call<'_>, blob: &Blob, digest: Digest) -> Result<Response<Body>, ApiError> {
     let plan = partial::plan(call.headers, &digest, blob.size_bytes)?;
-    match open(call.app, blob, plan.ranges()).await {
-        Ok(pieces) => Ok(plan.response(CONTENT_TYPE, pieces)),
+    let mut memory = call.share.memory(SCARCE_READ_BYTES)?;
+    let file = call.share.file()?;
+    match open(call, blob, plan.ranges()).await {
+        Ok(pieces) => {
+            if pieces.iter().any(|piece| matches!(piece, Piece::Stream(_))) {
+                memory.grow_by(STREAM_BYTES - SCARCE_READ_BYTES)?;
+            }
+            let mut response = plan.response(CONTENT_TYPE, pieces);
+            response.body_mut().keep(Some(memory), Some(file));
+            Ok(response)
+        }
         Err(error @ (StorageError::Missing { .. } | StorageError::Truncated { .. })) => {
             call.app.hide(&blob.location, &error).await?;
             Err(ApiError::BlobUnknown { digest })
@@ -124,14 +137,19 @@ async fn body(call: &Call<'_>, blob: &Blob, digest: Digest) -> Result<Response<B
     }
 }
 
-/// Opens the ranges in their order; a file once for all of them.
-async fn open(app: &App, blob: &Blob, ranges: &[Range<u64>]) -> Result<Vec<Piece>, StorageError> {
+/// Opens the ranges in their order: a file once for all of them, a stream of each when its turn comes.
+async fn open(call: &Call<'_>, blob: &Blob, ranges: &[Range<u64>]) -> Result<Vec<Piece>, StorageError> {
+    let (app, share) = (call.app, call.share);
+    let mapped_bytes_min = if ranges.len() > 1 { MAPPED_PART_BYTES_MIN } else { MAPPED_BYTES_MIN };
+    let file_piece = |file, range| Piece::File(FileBody::new(file, range, mapped_bytes_min, share.clone()));
+    let mut is_streamed = false;
     let mut pieces = Vec::with_capacity(ranges.len());
     let mut opened = None;
     for range in ranges {
         pieces.push(match &opened {
-            _ if range.is_empty() => Piece::Bytes(bytes::Bytes::new()),
-            Some(file) => Piece::File(FileBody::new(Arc::clone(file), range.clone())),
+            _ if range.is_empty() => Piece::Bytes(Bytes::new()),
+            Some(file) => file_piece(Arc::clone(file), range.clone()),
+            None if is_streamed => Piece::Stream(later(app, &blob.location, range.clone())),
             None => match app.store.open(&blob.location, range.clone()).await? {
                 registry_storage::Body::File { file, range } => {
                     let length_bytes = file.metadata().map_or(0, |metadata| metadata.len());
@@ -143,13 +161,28 @@ async fn open(app: &App, blob: &Blob, ranges: &[Range<u64>]) -> Result<Vec<Piece
                         });
                     }
                     opened = Some(Arc::clone(&file));
-                    Piece::File(FileBody::new(file, range))
+                    file_piece(file, range)
                 }
                 registry_storage::Body::Stream(stream) => {
+                    is_streamed = true;
                     Piece::Stream(stream.map_err(std::io::Error::other).boxed())
                 }
             },
         });
     }
     Ok(pieces)
+}
+
+/// A range that is opened when its first byte is asked for.
+fn later(
+    app: &Arc<App>,
+    location: &Location,
+    range: Range<u64>,
+) -> BoxStream<'static, std::io::Result<Bytes>> {
+    let (app, location) = (Arc::clone(app), location.clone());
+    let opened = async move {
+        let body = app.store.open(&location, range).await.map_err(std::io::Error::other)?;
+        Ok::<_, std::io::Error>(body.into_stream().map_err(std::io::Error::other))
+    };
+    opened.try_flatten_stream().boxed()
 }

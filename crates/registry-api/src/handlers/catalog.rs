@@ -1,6 +1,5 @@
 //! The repositories that the caller may see: Docker's `_catalog`.
 
-use http::StatusCode;
 use registry_types::RepositoryName;
 use serde::Serialize;
 
@@ -9,12 +8,15 @@ use crate::{
     body::Body,
     error::ApiError,
     page,
-    response::{Response, json_response},
+    response::{Response, held_json_response, page_memory},
     route::Page,
 };
 
 /// How many entries a page has if the client does not say, as in the Go registry.
 const ENTRIES_DEFAULT: usize = 100;
+
+/// What an entry takes at most while a page is made: the longest name, twice.
+const ENTRY_BYTES: usize = 2 * 256;
 
 #[derive(Serialize)]
 struct Catalog<'a> {
@@ -24,12 +26,13 @@ struct Catalog<'a> {
 /// `GET`.
 pub(crate) async fn list(call: &Call<'_>, page: &Page) -> Result<Response<Body>, ApiError> {
     let limit = page.n.unwrap_or(ENTRIES_DEFAULT).min(call.app.settings.catalog_entries_max);
+    let memory = page_memory(call.share, limit, ENTRY_BYTES)?;
     let visible = call.app.authorizer.visible(&call.caller).await;
     let metadata = &call.app.metadata;
     let mut names = metadata.repositories(&visible, page.last.as_deref(), limit.saturating_add(1)).await?;
     let has_more = names.len() > limit;
     names.truncate(limit);
-    let mut response = json_response(StatusCode::OK, &Catalog { repositories: &names });
+    let mut response = held_json_response(memory, "application/json", &Catalog { repositories: &names })?;
     if let (true, Some(last)) = (has_more, names.last()) {
         let path = call.links.path("_catalog");
         page::link_to_next(

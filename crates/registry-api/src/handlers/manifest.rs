@@ -1,33 +1,48 @@
 //! Manifests: get, look for, push, delete. Spec: distribution-spec, "Pulling manifests", "Pushing Manifests",
 //! "Deleting tags", "Deleting Manifests".
 
+use std::{sync::Arc, time::Duration};
+
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, StatusCode, header};
-use hyper::body::Incoming;
 use registry_digest::{Algorithm, Digest};
-use registry_metadata::{Purpose, PutManifest, StoredManifest};
+use registry_metadata::{FoundManifest, Purpose, PutManifest};
 use registry_types::{
     Descriptor, Manifest, ManifestError, ManifestKind, MediaType, Reference, RepositoryName, Tag,
 };
-use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::{
+    sync::{Semaphore, SemaphorePermit},
+    time::timeout,
+};
 
 use super::partial;
 use crate::{
     accept::Accept,
     app::{App, Call},
     body::{Body, Piece},
+    budget::Reservation,
     conditional::{self, Condition},
     error::ApiError,
-    receive,
+    receive::{self, RequestBody},
     response::{DOCKER_CONTENT_DIGEST, OCI_SUBJECT, OCI_TAG, Response, empty_response, set, set_digest},
     settings::{ReferencePolicy, RequiredChildren, Settings},
 };
 
-/// How many large manifests are parsed at once: the worst of them take some thirty times their size for a moment.
-const LARGE_AT_ONCE_MAX: usize = 4;
+/// How many large manifests are parsed at once: the worst of them take many times their size for a moment.
+const LARGE_AT_ONCE_MAX: usize = 2;
 
 /// From this size on, a manifest is large. Images have manifests of a few kB.
 const LARGE_BYTES: usize = 256 * 1024;
+
+/// Manifests up to this size are read with the answer that says where they are. Larger ones are counted, and shared, before
+/// they are read.
+const INLINE_BYTES: usize = 16 * 1024;
+
+/// How much more memory is taken at first, and at least each time, for a manifest whose length was not said.
+const STEP_BYTES: usize = 16 * 1024;
+
+/// How long a manifest may take to arrive, whose memory is counted meanwhile.
+const ARRIVAL_MAX: Duration = Duration::from_secs(2 * 60);
 
 static LARGE: Semaphore = Semaphore::const_new(LARGE_AT_ONCE_MAX);
 
@@ -39,14 +54,15 @@ pub(crate) async fn get(
 ) -> Result<Response<Body>, ApiError> {
     let stored = find(call, repository, reference).await?;
     let content_type = stored.media_type.to_string();
-    let size_bytes = stored.bytes.len() as u64;
+    let size_bytes = stored.size_bytes;
     let mut response = match conditional::evaluate(call.headers, &stored.digest) {
         Condition::NotModified => empty_response(StatusCode::NOT_MODIFIED),
         Condition::Failed => return Err(ApiError::PreconditionFailed),
         Condition::Proceed if call.is_head => partial::head(&content_type, size_bytes),
         Condition::Proceed => {
             let plan = partial::plan(call.headers, &stored.digest, size_bytes)?;
-            let pieces = plan.ranges().iter().map(|range| Piece::Bytes(slice(&stored.bytes, range)));
+            let bytes = bytes_of(call, repository, &stored).await?;
+            let pieces = plan.ranges().iter().map(|range| Piece::Bytes(slice(&bytes, range)));
             let pieces = pieces.collect();
             plan.response(&content_type, pieces)
         }
@@ -65,14 +81,12 @@ pub(crate) async fn put(
     repository: &RepositoryName,
     reference: &Reference,
     query_tags: &[Tag],
-    body: Incoming,
+    body: RequestBody,
 ) -> Result<Response<Body>, ApiError> {
     let settings = &call.app.settings;
-    let bytes = read(settings, call.headers, body).await?;
-    let _slot = slot(&bytes).await;
-    let digest = verify(reference, &bytes)?;
-    let manifest = parse(content_type(call.headers), bytes)?;
-    check_layer_urls(settings, &manifest)?;
+    let (bytes, _memory) = read(call, body).await?;
+    let _slot = slot(bytes.len()).await;
+    let (digest, manifest) = inspect(call.app, reference, content_type(call.headers), bytes).await?;
 
     let tags = match reference {
         Reference::Tag(tag) => std::slice::from_ref(tag),
@@ -111,10 +125,10 @@ async fn find(
     call: &Call<'_>,
     repository: &RepositoryName,
     reference: &Reference,
-) -> Result<StoredManifest, ApiError> {
+) -> Result<FoundManifest, ApiError> {
     let promises = call.is_head && call.may_push(repository).await;
     let purpose = if promises { Purpose::Promise } else { Purpose::Read };
-    let stored = lookup(call.app, repository, reference, purpose).await?;
+    let stored = lookup(call.app, repository, reference, purpose, INLINE_BYTES).await?;
     let is_index = stored.media_type.kind() == Some(ManifestKind::Index);
     if !is_index || matches!(reference, Reference::Digest(_)) {
         return Ok(stored);
@@ -123,9 +137,9 @@ async fn find(
     if !accept.is_for_images_only() {
         return Ok(stored);
     }
-    match default_image(&stored) {
+    match default_image(&stored, bytes_of(call, repository, &stored).await?).await {
         Some(image) if accept.names(&image.media_type) => {
-            lookup(call.app, repository, &Reference::Digest(image.digest), purpose).await
+            lookup(call.app, repository, &Reference::Digest(image.digest), purpose, INLINE_BYTES).await
         }
         _ => Ok(stored),
     }
@@ -136,16 +150,43 @@ async fn lookup(
     repository: &RepositoryName,
     reference: &Reference,
     purpose: Purpose,
-) -> Result<StoredManifest, ApiError> {
-    let stored = app.metadata.manifest(repository, reference, purpose).await?;
+    bytes_max: usize,
+) -> Result<FoundManifest, ApiError> {
+    let stored = app.metadata.manifest_within(repository, reference, purpose, bytes_max).await?;
     let unknown =
         || ApiError::ManifestUnknown { repository: Some(repository.clone()), reference: reference.clone() };
     stored.ok_or_else(unknown)
 }
 
+/// The bytes of a manifest, for as long as which they are counted.
+async fn bytes_of(
+    call: &Call<'_>,
+    repository: &RepositoryName,
+    found: &FoundManifest,
+) -> Result<Bytes, ApiError> {
+    let size = usize::try_from(found.size_bytes).unwrap_or(usize::MAX);
+    if let Some(bytes) = &found.bytes {
+        return call.share.memory(size)?.hold(bytes.clone());
+    }
+    let load = async {
+        let memory = call.share.memory(size)?;
+        let reference = Reference::Digest(found.digest);
+        let loaded = lookup(call.app, repository, &reference, Purpose::Read, size).await?;
+        memory.hold(
+            loaded
+                .bytes
+                .ok_or(ApiError::ManifestUnknown { repository: Some(repository.clone()), reference })?,
+        )
+    };
+    call.share.manifests().get(&found.digest, load).await
+}
+
 /// What the Go registry serves to clients from before manifest lists: the image for linux on amd64.
-fn default_image(index: &StoredManifest) -> Option<Descriptor> {
-    let manifest = Manifest::parse(Some(&index.media_type), index.bytes.clone()).ok()?;
+async fn default_image(index: &FoundManifest, bytes: Bytes) -> Option<Descriptor> {
+    let _slot = slot(bytes.len()).await;
+    let media_type = index.media_type.clone();
+    let size = bytes.len();
+    let manifest = apart(size, move || Manifest::parse(Some(&media_type), bytes)).await.ok()?.ok()?;
     let is_default = |child: &&Descriptor| {
         child
             .platform
@@ -155,26 +196,73 @@ fn default_image(index: &StoredManifest) -> Option<Descriptor> {
     manifest.child_manifests().find(is_default).cloned()
 }
 
-/// Reads a manifest, at most as long as one may be.
-async fn read(settings: &Settings, headers: &HeaderMap, mut body: Incoming) -> Result<Bytes, ApiError> {
+/// Reads a manifest, at most as long as one may be. Its memory is taken before it arrives: all of it if its length was said,
+/// otherwise as it grows.
+async fn read(call: &Call<'_>, mut body: RequestBody) -> Result<(Bytes, Reservation), ApiError> {
+    let settings = &call.app.settings;
     let limit_bytes = settings.manifest_bytes_max;
-    let too_large = ApiError::ManifestTooLarge { limit_bytes };
-    if receive::declared_length(headers).is_some_and(|length| length > limit_bytes as u64) {
-        return Err(too_large);
+    let too_large = || ApiError::ManifestTooLarge { limit_bytes };
+    let declared = receive::declared_length(call.headers);
+    let declared = declared.map(|length| usize::try_from(length).unwrap_or(usize::MAX));
+    if declared.is_some_and(|length| length > limit_bytes) {
+        return Err(too_large());
     }
-    let mut bytes = BytesMut::new();
-    while let Some(frame) = receive::next_frame(&mut body, settings.body_idle).await? {
-        if bytes.len() + frame.len() > limit_bytes {
-            return Err(too_large);
+    let capacity = declared.unwrap_or(STEP_BYTES.min(limit_bytes));
+    let mut memory = call.share.memory(capacity)?;
+    let mut bytes = BytesMut::with_capacity(capacity);
+    let gather = async {
+        while let Some(frame) = body.next(settings.body_idle).await? {
+            let length = bytes.len() + frame.len();
+            if length > limit_bytes {
+                return Err(too_large());
+            }
+            if length > bytes.capacity() {
+                let capacity = (bytes.capacity() * 2).max(length).min(limit_bytes);
+                memory.grow_by(capacity - bytes.capacity())?;
+                bytes.reserve(capacity - bytes.len());
+            }
+            bytes.extend_from_slice(&frame);
         }
-        bytes.extend_from_slice(&frame);
-    }
-    Ok(bytes.freeze())
+        Ok(())
+    };
+    let slow =
+        || ApiError::BodySlow { bytes: declared.unwrap_or(limit_bytes) as u64, secs: ARRIVAL_MAX.as_secs() };
+    timeout(ARRIVAL_MAX, gather).await.map_err(|_| slow())??;
+    Ok((bytes.freeze(), memory))
 }
 
 /// A slot for a large manifest that has arrived, to be kept until it is dealt with.
-async fn slot(bytes: &Bytes) -> Option<SemaphorePermit<'static>> {
-    if bytes.len() < LARGE_BYTES { None } else { LARGE.acquire().await.ok() }
+async fn slot(size: usize) -> Option<SemaphorePermit<'static>> {
+    if size < LARGE_BYTES { None } else { LARGE.acquire().await.ok() }
+}
+
+/// Does what takes long for a manifest of this size on a thread that no other request waits for.
+async fn apart<T: Send + 'static>(
+    size: usize,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, ApiError> {
+    if size < LARGE_BYTES {
+        return Ok(work());
+    }
+    let done = tokio::task::spawn_blocking(work).await;
+    done.map_err(|error| ApiError::Internal { operation: "reading a manifest", source: error.into() })
+}
+
+/// The digest and the content of a manifest that was pushed.
+async fn inspect(
+    app: &Arc<App>,
+    reference: &Reference,
+    content_type: Option<String>,
+    bytes: Bytes,
+) -> Result<(Digest, Manifest), ApiError> {
+    let (app, reference, size) = (app.clone(), reference.clone(), bytes.len());
+    let work = move || {
+        let digest = verify(&reference, &bytes)?;
+        let manifest = parse(content_type, bytes)?;
+        check_layer_urls(&app.settings, &manifest)?;
+        Ok((digest, manifest))
+    };
+    apart(size, work).await?
 }
 
 /// The digest of pushed bytes, which must be the one they are pushed by.

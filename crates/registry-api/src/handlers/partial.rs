@@ -31,7 +31,8 @@ enum Kind {
 /// Decides by the request's `Range` and `If-Range`.
 pub(crate) fn plan(headers: &HeaderMap, digest: &Digest, size_bytes: u64) -> Result<Plan, ApiError> {
     let asked = headers.get(header::RANGE).and_then(|value| value.to_str().ok());
-    let asked = asked.filter(|_| conditional::range_applies(headers, digest));
+    // Some clients ask for a range always. Of nothing all is sent, as the Go registry does: an error would be of use to none.
+    let asked = asked.filter(|_| size_bytes > 0 && conditional::range_applies(headers, digest));
     let (ranges, kind) = match asked.map_or(Ranges::Whole, |asked| range::parse(asked, size_bytes)) {
         Ranges::Whole => (std::iter::once(0..size_bytes).collect(), Kind::Whole),
         Ranges::One(range) => (vec![range], Kind::One),

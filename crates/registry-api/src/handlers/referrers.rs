@@ -1,6 +1,6 @@
 //! The manifests that refer to another by `subject`. Spec: distribution-spec, "Listing Referrers".
 
-use http::{HeaderValue, StatusCode};
+use http::HeaderValue;
 use registry_digest::Digest;
 use registry_types::{Descriptor, RepositoryName};
 use serde::Serialize;
@@ -10,7 +10,7 @@ use crate::{
     body::Body,
     error::ApiError,
     page,
-    response::{OCI_FILTERS_APPLIED, Response, bytes_response},
+    response::{OCI_FILTERS_APPLIED, Response, held_json_response},
 };
 
 /// The most descriptors of a page. Large, because some clients look at the first page only.
@@ -40,10 +40,11 @@ pub(crate) async fn list(
     artifact_type: Option<&str>,
     last: Option<Digest>,
 ) -> Result<Response<Body>, ApiError> {
+    // What one read may bring beyond the page, and the page twice: as descriptors and as text.
+    let memory = call.share.memory(2 * PAGE_BYTES_MAX)?;
     let page = read(call, repository, &subject, artifact_type, last).await?;
     let index = Index { schema_version: 2, media_type: OCI_INDEX, manifests: &page.descriptors };
-    let bytes = serde_json::to_vec(&index).expect("descriptors are representable in JSON");
-    let mut response = bytes_response(StatusCode::OK, OCI_INDEX, bytes);
+    let mut response = held_json_response(memory, OCI_INDEX, &index)?;
     if artifact_type.is_some() {
         response.headers_mut().insert(OCI_FILTERS_APPLIED, HeaderValue::from_static("artifactType"));
     }

@@ -1,24 +1,27 @@
 //! The tags of a repository. Spec: distribution-spec, "Listing Tags".
 
-use std::{io, sync::Arc};
+use std::io;
 
 use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt, stream};
-use http::{HeaderValue, StatusCode, header};
+use http::{HeaderValue, header};
 use registry_types::{RepositoryName, Tag};
 use serde::Serialize;
 
 use crate::{
-    app::{App, Call},
+    app::Call,
     body::Body,
     error::ApiError,
     page,
-    response::{Response, json_response},
+    response::{Response, held_json_response, page_memory},
     route::Page,
 };
 
 /// How many tags are read at once for a client that asks for all of them.
 const STREAMED_AT_ONCE: usize = 500;
+
+/// What an entry takes at most while a page is made: the longest tag, twice.
+const ENTRY_BYTES: usize = 2 * 128;
 
 #[derive(Serialize)]
 struct TagList<'a> {
@@ -32,13 +35,15 @@ pub(crate) async fn list(
     repository: &RepositoryName,
     page: &Page,
 ) -> Result<Response<Body>, ApiError> {
-    let Some(asked) = page.n else { return all(call.app, repository, page.last.clone()).await };
+    let Some(asked) = page.n else { return all(call, repository, page.last.clone()).await };
     let limit = asked.min(call.app.settings.tags_entries_max);
+    let memory = page_memory(call.share, limit, ENTRY_BYTES)?;
     // One more than is shown, to know whether there is a next page.
     let mut tags = call.app.metadata.tags(repository, page.last.as_deref(), limit.saturating_add(1)).await?;
     let has_more = tags.len() > limit;
     tags.truncate(limit);
-    let mut response = json_response(StatusCode::OK, &TagList { name: repository, tags: &tags });
+    let mut response =
+        held_json_response(memory, "application/json", &TagList { name: repository, tags: &tags })?;
     if let (true, Some(last)) = (has_more, tags.last()) {
         let path = call.links.path(format_args!("{repository}/tags/list"));
         page::link_to_next(
@@ -53,10 +58,12 @@ pub(crate) async fn list(
 /// All tags, for clients that ask for no page: they take what they get for everything. Written as it is read, so that a
 /// hundred thousand tags need no more memory than five hundred.
 async fn all(
-    app: &Arc<App>,
+    call: &Call<'_>,
     repository: &RepositoryName,
     last: Option<String>,
 ) -> Result<Response<Body>, ApiError> {
+    let app = call.app;
+    let memory = page_memory(call.share, STREAMED_AT_ONCE, ENTRY_BYTES)?;
     // The first part is read before the answer begins, so that an unknown repository is still a 404.
     let first = app.metadata.tags(repository, last.as_deref(), STREAMED_AT_ONCE).await?;
     let head = format!("{{\"name\":\"{repository}\",\"tags\":[");
@@ -76,7 +83,9 @@ async fn all(
     let body = stream::iter([Ok(Bytes::from(head))])
         .chain(parts.into_stream())
         .chain(stream::iter([Ok(Bytes::from_static(b"]}"))]));
-    let mut response = Response::new(Body::unsized_stream(body.boxed()));
+    let mut body = Body::unsized_stream(body.boxed());
+    body.keep(Some(memory), None);
+    let mut response = Response::new(body);
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     Ok(response)
 }

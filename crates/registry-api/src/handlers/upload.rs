@@ -4,7 +4,6 @@
 use std::sync::Arc;
 
 use http::{HeaderMap, StatusCode, header};
-use hyper::body::Incoming;
 use registry_digest::{Algorithm, Digest};
 use registry_metadata::{NewUpload, Purpose};
 use registry_types::{Location, RepositoryName, RepositorySet, UploadId};
@@ -16,7 +15,7 @@ use crate::{
     content_range::ContentRange,
     error::ApiError,
     links::Links,
-    receive,
+    receive::{self, RequestBody},
     response::{
         DOCKER_CONTENT_DIGEST, DOCKER_UPLOAD_UUID, OCI_CHUNK_MIN_LENGTH, Response, empty_response, set,
     },
@@ -32,7 +31,7 @@ pub(crate) async fn start(
     call: &Call<'_>,
     repository: &RepositoryName,
     start: &StartUpload,
-    body: Incoming,
+    body: RequestBody,
 ) -> Result<Response<Body>, ApiError> {
     match start {
         StartUpload::Session { algorithm } => open_session(call, repository, *algorithm).await,
@@ -64,7 +63,7 @@ pub(crate) async fn append(
     call: &Call<'_>,
     repository: &RepositoryName,
     id: UploadId,
-    body: Incoming,
+    body: RequestBody,
 ) -> Result<Response<Body>, ApiError> {
     let chunk = Chunk::of(call.headers)?;
     let (app, links, repository) = (call.app.clone(), call.links.clone(), repository.clone());
@@ -84,7 +83,7 @@ pub(crate) async fn finish(
     repository: &RepositoryName,
     id: UploadId,
     digest: Digest,
-    body: Incoming,
+    body: RequestBody,
 ) -> Result<Response<Body>, ApiError> {
     let chunk = Chunk::of(call.headers)?;
     let (app, links, repository) = (call.app.clone(), call.links.clone(), repository.clone());

@@ -8,7 +8,7 @@ use std::{
         Arc,
         atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
     time::{Duration, Instant},
 };
 
@@ -33,6 +33,8 @@ struct Counts {
     /// Whether nothing is left of the last request once its answer is sent: it had no body that might not have been read
     /// to its end, and another request may follow on the connection.
     may_rest: AtomicBool,
+    /// Whether the last answer was sent before its request was read to its end, and says that the connection ends.
+    has_unread: AtomicBool,
     /// When something of each HTTP/2 answer was last asked for.
     taken: Mutex<BTreeMap<u64, Instant>>,
 }
@@ -109,6 +111,11 @@ impl Activity {
         }
     }
 
+    /// Whether the last request may not have been read to its end.
+    pub(super) fn has_unread(&self) -> bool {
+        self.0.has_unread.load(Ordering::Relaxed)
+    }
+
     fn begin(&self) -> Running {
         let number = self.0.begun.fetch_add(1, Ordering::Relaxed);
         self.0.running.fetch_add(1, Ordering::Relaxed);
@@ -159,16 +166,18 @@ impl hyper::service::Service<Request<Incoming>> for ObservedService {
         let service = self.service.clone();
         let is_watched = request.version() == Version::HTTP_2;
         let may_rest = leaves_nothing(&request);
+        let has_body = !http_body::Body::is_end_stream(request.body());
         let handover = (may_rest && request.method() == Method::GET).then(|| self.handover.clone());
         self.activity.0.may_rest.store(false, Ordering::Relaxed);
         Box::pin(async move {
             let response = service.respond(request).await;
             let is_last = response.headers().contains_key(header::CONNECTION);
             running.counts.may_rest.store(may_rest && !is_last, Ordering::Relaxed);
+            running.counts.has_unread.store(has_body && is_last, Ordering::Relaxed);
             if is_watched {
                 running.note_taken();
             }
-            let response = response.map(|body| RunningBody { body, running, is_watched });
+            let response = response.map(|body| RunningBody { body, running: Arc::new(running), is_watched });
             Ok(match handover {
                 Some(handover) if !is_last => handover.offer(response),
                 _ => response.map(HyperBody::Here),
@@ -180,8 +189,21 @@ impl hyper::service::Service<Request<Incoming>> for ObservedService {
 /// A body whose request is in progress until it is dropped.
 pub(super) struct RunningBody {
     body: Observed,
-    running: Running,
+    /// Shared with the frames of an HTTP/2 answer, which wait for the peer when the body has none left.
+    running: Arc<Running>,
     is_watched: bool,
+}
+
+/// Bytes of an HTTP/2 answer: while they wait for a window, their request is in progress.
+struct Waiting {
+    bytes: Bytes,
+    _running: Arc<Running>,
+}
+
+impl AsRef<[u8]> for Waiting {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
 }
 
 impl RunningBody {
@@ -199,10 +221,14 @@ impl http_body::Body for RunningBody {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<std::io::Result<Frame<Bytes>>>> {
-        if self.is_watched {
-            self.running.note_taken();
+        if !self.is_watched {
+            return Pin::new(&mut self.body).poll_frame(context);
         }
-        Pin::new(&mut self.body).poll_frame(context)
+        self.running.note_taken();
+        let frame = ready!(Pin::new(&mut self.body).poll_frame(context));
+        let running = &self.running;
+        let watched = |bytes| Bytes::from_owner(Waiting { bytes, _running: running.clone() });
+        Poll::Ready(frame.map(|frame| frame.map(|frame| frame.map_data(watched))))
     }
 
     fn is_end_stream(&self) -> bool {

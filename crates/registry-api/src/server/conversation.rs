@@ -28,6 +28,7 @@ use super::{
     Phase, ServeOptions,
     activity::{Activity, ObservedService, RunningBody},
     handover::Handover,
+    linger::linger,
     prefixed::Prefixed,
 };
 use crate::service::Service;
@@ -58,6 +59,8 @@ enum End {
     Rest,
     /// The connection is over.
     Over,
+    /// The connection is over, but its peer may still send what belongs to a request that was answered.
+    Unread,
     /// To be cut off.
     Cut,
 }
@@ -112,13 +115,17 @@ impl Conversation<'_> {
                 End::Rest => {}
                 // Hyper has sent all that it had, and ended the stream.
                 End::Over | End::Cut => return,
+                End::Unread => {
+                    let stream = connection.into_parts().io.into_inner();
+                    return self.linger(stream).await;
+                }
             }
             let parts = connection.into_parts();
             stream = parts.io.into_inner();
             stream.put_back(parts.read_buf);
             match self.rest(&mut stream, handover.take()).await {
                 End::Rest => {}
-                End::Over => return self.end_stream(stream).await,
+                End::Over | End::Unread => return self.end_stream(stream).await,
                 End::Cut => return,
             }
         }
@@ -151,8 +158,11 @@ impl Conversation<'_> {
             tokio::select! {
                 result = go_on => match result {
                     Some(result) => {
+                        // Hyper answers what it can not read, and the rest of that may be on its way.
+                        let is_unreadable = result.as_ref().is_err_and(hyper::Error::is_parse);
                         note(result);
-                        return End::Over;
+                        let has_unread = is_unreadable || activity.has_unread();
+                        return if has_unread { End::Unread } else { End::Over };
                     }
                     // Hyper has written all that it had, and keeps only what it has read: that can be taken from it.
                     None => return End::Rest,
@@ -195,6 +205,13 @@ impl Conversation<'_> {
             () = sleep(limit) => false,
         };
         if has_more { End::Rest } else { End::Over }
+    }
+
+    async fn linger(&mut self, stream: impl AsyncRead + AsyncWrite + Unpin) {
+        tokio::select! {
+            () = linger(stream) => {}
+            () = reached(&mut self.phase, Phase::Cut) => {}
+        }
     }
 
     async fn end_stream<S: AsyncWrite + Unpin>(&mut self, mut stream: Prefixed<S>) {

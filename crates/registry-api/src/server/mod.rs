@@ -1,15 +1,18 @@
 //! Listening, connections, limits, and the graceful stop.
 
 mod activity;
+mod addresses;
 mod conversation;
 mod handover;
 mod handshake;
+mod linger;
 mod listener;
+mod plain;
 mod prefixed;
 mod stalling;
 mod tls;
 
-use std::{io, pin::pin, sync::Arc, time::Duration};
+use std::{io, net::IpAddr, pin::pin, sync::Arc, time::Duration};
 
 use tokio::{
     io::{AsyncRead, AsyncWrite},
@@ -17,10 +20,17 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-use self::conversation::{Conversation, Version};
+use registry_types::Network;
+
 pub(crate) use self::stalling::Stalling;
+use self::{
+    addresses::Addresses,
+    conversation::{Conversation, Version},
+    prefixed::Prefixed,
+};
 use crate::{
     app::App,
+    descriptors::Descriptors,
     service::{Peer, Service},
 };
 
@@ -32,8 +42,14 @@ pub use self::{
 /// Limits on what peers can make the server hold. Every one has a default that fits the open internet.
 #[derive(Clone, Debug)]
 pub struct Limits {
-    /// Connections at once; more wait in the system's queue.
+    /// Connections at once; more wait in the system's queue. Fewer, if the process may not have so many files open: half of
+    /// what is left beside 256.
     pub connections_max: usize,
+    /// How many of them one address may hold, or one /64 network of IPv6. Without a number a public address may hold a
+    /// quarter of all, and a loopback or private one, which everybody may be behind, as many as there are.
+    pub connections_per_address: Option<usize>,
+    /// Proxies, of which each may hold as many connections as there are.
+    pub proxies: Vec<Network>,
     /// How long a TLS handshake, or the head of an HTTP/1.1 request on an open connection, may take.
     pub head_timeout: Duration,
     /// How long a connection may have no request in progress.
@@ -50,11 +66,13 @@ impl Default for Limits {
     fn default() -> Self {
         Limits {
             connections_max: 10_000,
+            connections_per_address: None,
+            proxies: Vec::new(),
             head_timeout: Duration::from_secs(60),
             idle_timeout: Duration::from_secs(120),
             stall_timeout: Duration::from_secs(60),
             head_bytes_max: 64 * 1024,
-            streams_max: 128,
+            streams_max: 32,
         }
     }
 }
@@ -83,7 +101,9 @@ pub async fn serve(
     shutdown: impl Future<Output = ()>,
 ) {
     let mut shutdown = pin!(shutdown);
-    let slots = Arc::new(Semaphore::new(options.limits.connections_max.min(Semaphore::MAX_PERMITS)));
+    let connections_max = connections_max(&options.limits);
+    let slots = Arc::new(Semaphore::new(connections_max));
+    let addresses = Addresses::default();
     // One receiver for each connection: the sender knows when the last has gone.
     let (phase, _) = watch::channel(Phase::Serving);
     loop {
@@ -97,6 +117,18 @@ pub async fn serve(
         };
         match accepted {
             Ok((stream, address)) => {
+                let counted = match address
+                    .map(|address| (address, share_of(address, connections_max, &options.limits)))
+                {
+                    Some((address, Some(limit))) => match addresses.count(address, limit) {
+                        None => {
+                            tracing::debug!("closed a connection of {address}, which holds {limit} already");
+                            continue;
+                        }
+                        counted => counted,
+                    },
+                    _ => None,
+                };
                 let connection = Connection {
                     service: Service::new(app.clone(), Peer { address, tls: options.tls.is_some() }),
                     open: app.metrics.connection(),
@@ -105,7 +137,7 @@ pub async fn serve(
                 };
                 tokio::spawn(async move {
                     connection.run(stream).await;
-                    drop(slot);
+                    drop((counted, slot));
                 });
             }
             Err(error) => pause_after(&error).await,
@@ -117,6 +149,30 @@ pub async fn serve(
     if timeout(SAVE_LIMIT, app.uploads.all_saved()).await.is_err() {
         tracing::warn!("some uploads could not save what had arrived within {SAVE_LIMIT:?}");
     }
+}
+
+/// How many connections there may be, which is said if it is fewer than was asked for.
+fn connections_max(limits: &Limits) -> usize {
+    let wanted = limits.connections_max.min(Semaphore::MAX_PERMITS);
+    let possible = Descriptors::of_process().connections;
+    if possible < wanted {
+        tracing::warn!(
+            "serves {possible} connections at once, not {wanted}: the limit of open files (RLIMIT_NOFILE) allows no more"
+        );
+    }
+    wanted.min(possible)
+}
+
+/// How many connections an address may hold; none if that is not limited.
+fn share_of(address: IpAddr, connections_max: usize, limits: &Limits) -> Option<usize> {
+    /// A public address has this part of all connections.
+    const SHARE: usize = 4;
+
+    if limits.proxies.iter().any(|proxy| proxy.contains(address)) {
+        return None;
+    }
+    let default = (!addresses::is_private(address)).then_some((connections_max / SHARE).max(1));
+    limits.connections_per_address.or(default)
 }
 
 /// How long uploads that were cut may take to save what had arrived.
@@ -170,6 +226,7 @@ impl Connection {
         match self.options.tls.clone() {
             None => Box::pin(self.speak_http(stream, Version::Either)).await,
             Some(tls) => {
+                let Some(stream) = self.begin_tls(stream, limits.head_timeout).await else { return };
                 match self.shake_hands(limits.head_timeout, Box::pin(tls.acceptor().accept(stream))).await {
                     Some(Ok(stream)) => {
                         let version = match stream.get_ref().1.alpn_protocol() {
@@ -184,6 +241,27 @@ impl Connection {
                 }
             }
         }
+    }
+
+    /// The connection of a peer that begins with TLS. One that begins with HTTP is told what is spoken here.
+    async fn begin_tls<S>(&self, stream: S, limit: Duration) -> Option<Prefixed<S>>
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
+        let mut phase = self.phase.clone();
+        let mut stream = Prefixed::new(stream);
+        let is_plain = tokio::select! {
+            is_plain = timeout(limit, stream.begins_with_a_letter()) => is_plain.ok()?.ok()?,
+            () = conversation::reached(&mut phase, Phase::Draining) => return None,
+        };
+        if !is_plain {
+            return Some(stream);
+        }
+        tokio::select! {
+            () = plain::refuse(stream) => {}
+            () = conversation::reached(&mut phase, Phase::Cut) => {}
+        }
+        None
     }
 
     /// Waits for the handshake of a peer; not for one that is slow, and not while the registry stops.

@@ -53,6 +53,12 @@ impl<S: AsyncRead + Unpin> Prefixed<S> {
         poll_fn(|context| self.poll_more(context, 1)).await
     }
 
+    /// Waits for the first byte, and keeps it: whether it is a letter, with which a request of HTTP begins, and nothing of TLS.
+    pub(super) async fn begins_with_a_letter(&mut self) -> io::Result<bool> {
+        let has_begun = self.wait().await?;
+        Ok(has_begun && self.prefix.first().is_some_and(u8::is_ascii_alphabetic))
+    }
+
     /// Whether the peer begins as HTTP/2 does. Reads no more than it takes to know.
     pub(super) async fn is_http2(&mut self) -> io::Result<bool> {
         loop {

@@ -7,7 +7,7 @@ use super::{
     fixture::{digest, image, index, put, repo, tag},
     open,
 };
-use crate::{MetadataError, Purpose, PutManifest, StoredManifest};
+use crate::{FoundManifest, MetadataError, Purpose, PutManifest, StoredManifest};
 
 /// A manifest is stored whole, with what it refers to, or not at all.
 pub async fn all(backend: &dyn Backend) {
@@ -35,6 +35,13 @@ async fn a_manifest_is_read_as_it_was_pushed(backend: &dyn Backend) {
             let read = f.other().manifest(&repo("a"), &reference, purpose).await.unwrap();
             assert_eq!(read.as_ref(), Some(&stored));
             assert_eq!(f.store().manifest(&repo("b"), &reference, purpose).await.unwrap(), None);
+            let size = manifest.bytes().len();
+            for bytes_max in [size, size - 1, 0] {
+                let found =
+                    f.other().manifest_within(&repo("a"), &reference, purpose, bytes_max).await.unwrap();
+                assert_eq!(found, Some(FoundManifest::within(stored.clone(), bytes_max)));
+            }
+            assert_eq!(f.store().manifest_within(&repo("b"), &reference, purpose, size).await.unwrap(), None);
         }
         for absent in [Reference::Tag(tag("v3")), Reference::Digest(config)] {
             assert_eq!(f.store().manifest(&repo("a"), &absent, purpose).await.unwrap(), None);

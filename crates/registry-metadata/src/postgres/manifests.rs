@@ -20,7 +20,7 @@ use super::{
     transaction::{Tx, Work},
 };
 use crate::{
-    MetadataError, REFERRERS_BYTES_MAX, REFERRING_MAX, StoredManifest,
+    FoundManifest, MetadataError, REFERRERS_BYTES_MAX, REFERRING_MAX, StoredManifest,
     sql::{manifests as sql, reclaim as reclaim_sql, retention as retention_sql, tags as tag_sql},
 };
 
@@ -42,6 +42,29 @@ pub(super) async fn read(
         }
     };
     row.map(|row| manifest(&row)).transpose()
+}
+
+/// As [`read`], without the bytes if there are more than `bytes_max`.
+pub(super) async fn read_within(
+    connection: &Connection,
+    repository: &RepositoryName,
+    reference: &Reference,
+    bytes_max: usize,
+) -> Result<Option<FoundManifest>, Fault> {
+    let (statement, name) = match reference {
+        Reference::Tag(tag) => (sql::BY_TAG_WITHIN, tag.to_string()),
+        Reference::Digest(digest) => (sql::BY_DIGEST_WITHIN, digest.to_string()),
+    };
+    let row = connection.one(statement, &[&signed(bytes_max), &repository.as_str(), &name]).await?;
+    let found = |row: Row| -> Result<FoundManifest, Fault> {
+        Ok(FoundManifest {
+            digest: parsed(&row, 0)?,
+            media_type: parsed(&row, 1)?,
+            size_bytes: unsigned(&row, 2)?,
+            bytes: column::<Option<&[u8]>>(&row, 3)?.map(Bytes::copy_from_slice),
+        })
+    };
+    row.map(found).transpose()
 }
 
 pub(super) async fn promise(

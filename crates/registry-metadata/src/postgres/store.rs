@@ -12,9 +12,9 @@ use super::{
     retention, tags, uploads,
 };
 use crate::{
-    Blob, ClaimedUpload, CollectRules, Collected, DeletedRepository, FinishUpload, Image, ImagePage,
-    ImagePosition, ManifestPosition, MetadataError, MetadataStore, NewUpload, Preview, Pull, Purpose,
-    PutManifest, QueuePosition, QuotaUsage, Reclaim, Restored, Result, StoredManifest, StoredObject,
+    Blob, ClaimedUpload, CollectRules, Collected, DeletedRepository, FinishUpload, FoundManifest, Image,
+    ImagePage, ImagePosition, ManifestPosition, MetadataError, MetadataStore, NewUpload, Preview, Pull,
+    Purpose, PutManifest, QueuePosition, QuotaUsage, Reclaim, Restored, Result, StoredManifest, StoredObject,
     TagChange, Trashed, UnknownObject, UploadStatus, clock::millis, push::Put,
 };
 
@@ -67,6 +67,21 @@ impl MetadataStore for PostgresStore {
             }
             promised => Ok(promised.map(|promised| promised.blob)),
         }
+    }
+
+    async fn manifest_within(
+        &self,
+        repository: &RepositoryName,
+        reference: &Reference,
+        purpose: Purpose,
+        bytes_max: usize,
+    ) -> Result<Option<FoundManifest>> {
+        if purpose == Purpose::Promise {
+            let found = self.manifest(repository, reference, purpose).await?;
+            return Ok(found.map(|stored| FoundManifest::within(stored, bytes_max)));
+        }
+        let operation = "read a manifest";
+        read!(self, operation, |c| manifests::read_within(&c, repository, reference, bytes_max))
     }
 
     async fn manifest(

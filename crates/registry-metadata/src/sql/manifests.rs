@@ -28,6 +28,19 @@ statements! {
         JOIN manifests m ON m.repository = r.id
         WHERE r.name = $1 AND m.digest = $2";
 
+    /// As `BY_TAG`, with the bytes left out if there are more than `$1`.
+    BY_TAG_WITHIN = "SELECT m.digest, m.media_type, m.size, CASE WHEN m.size <= $1 THEN m.bytes END
+        FROM repositories r
+        JOIN tags t ON t.repository = r.id
+        JOIN manifests m ON m.repository = t.repository AND m.digest = t.digest
+        WHERE r.name = $2 AND t.name = $3";
+
+    /// As `BY_DIGEST`, with the bytes left out if there are more than `$1`.
+    BY_DIGEST_WITHIN = "SELECT m.digest, m.media_type, m.size, CASE WHEN m.size <= $1 THEN m.bytes END
+        FROM repositories r
+        JOIN manifests m ON m.repository = r.id
+        WHERE r.name = $2 AND m.digest = $3";
+
     /// As `BY_DIGEST`, and whether a promise costs nothing.
     PROMISE_BY_DIGEST = concat!(
         "SELECT m.digest, m.media_type, m.bytes,

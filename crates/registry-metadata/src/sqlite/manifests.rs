@@ -15,7 +15,7 @@ use super::{
     writer::Tx,
 };
 use crate::{
-    MetadataError, REFERRERS_BYTES_MAX, REFERRING_MAX, StoredManifest,
+    FoundManifest, MetadataError, REFERRERS_BYTES_MAX, REFERRING_MAX, StoredManifest,
     sql::{manifests as sql, repositories as repository_sql, retention as retention_sql},
 };
 
@@ -38,6 +38,27 @@ pub(super) fn read(
             one(connection, sql::BY_DIGEST, params![repository.as_str(), digest.to_string()], manifest)
         }
     }
+}
+
+/// As [`read`], without the bytes if there are more than `bytes_max`.
+pub(super) fn read_within(
+    connection: &Connection,
+    repository: &RepositoryName,
+    reference: &Reference,
+    bytes_max: usize,
+) -> rusqlite::Result<Option<FoundManifest>> {
+    let (statement, name) = match reference {
+        Reference::Tag(tag) => (sql::BY_TAG_WITHIN, tag.to_string()),
+        Reference::Digest(digest) => (sql::BY_DIGEST_WITHIN, digest.to_string()),
+    };
+    one(connection, statement, params![signed(bytes_max), repository.as_str(), name], |row| {
+        Ok(FoundManifest {
+            digest: parsed(row, 0)?,
+            media_type: parsed(row, 1)?,
+            size_bytes: unsigned(row, 2)?,
+            bytes: row.get_ref(3)?.as_blob_or_null()?.map(Bytes::copy_from_slice),
+        })
+    })
 }
 
 pub(super) fn promise(

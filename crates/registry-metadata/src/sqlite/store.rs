@@ -18,9 +18,9 @@ use super::{
     },
 };
 use crate::{
-    Blob, ClaimedUpload, CollectRules, Collected, DeletedRepository, FinishUpload, Image, ImagePage,
-    ImagePosition, ManifestPosition, MetadataError, MetadataStore, NewUpload, Preview, Pull, Purpose,
-    PutManifest, QueuePosition, QuotaUsage, Reclaim, Restored, Result, StoredManifest, StoredObject,
+    Blob, ClaimedUpload, CollectRules, Collected, DeletedRepository, FinishUpload, FoundManifest, Image,
+    ImagePage, ImagePosition, ManifestPosition, MetadataError, MetadataStore, NewUpload, Preview, Pull,
+    Purpose, PutManifest, QueuePosition, QuotaUsage, Reclaim, Restored, Result, StoredManifest, StoredObject,
     TagChange, Trashed, UnknownObject, UploadStatus, clock::millis, push::Put, sql,
 };
 
@@ -86,6 +86,22 @@ impl MetadataStore for SqliteStore {
                 Ok(promised.map(|promised| promised.blob))
             }
         }
+    }
+
+    async fn manifest_within(
+        &self,
+        repository: &RepositoryName,
+        reference: &Reference,
+        purpose: Purpose,
+        bytes_max: usize,
+    ) -> Result<Option<FoundManifest>> {
+        if purpose == Purpose::Promise {
+            let found = self.manifest(repository, reference, purpose).await?;
+            return Ok(found.map(|stored| FoundManifest::within(stored, bytes_max)));
+        }
+        self.readers.read("read a manifest", |reader| {
+            manifests::read_within(reader, repository, reference, bytes_max)
+        })
     }
 
     async fn manifest(

@@ -19,7 +19,7 @@ pub(super) fn is_deeper(text: &str, limit: usize) -> bool {
 }
 
 /// What follows the end of the string whose beginning `rest` follows.
-fn skip_string(mut rest: &[u8]) -> &[u8] {
+pub(super) fn skip_string(mut rest: &[u8]) -> &[u8] {
     while let Some(at) = rest.iter().position(|byte| matches!(byte, b'"' | b'\\')) {
         if rest[at] == b'"' {
             return &rest[at + 1..];

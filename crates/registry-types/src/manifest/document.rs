@@ -5,7 +5,8 @@ use std::{borrow::Cow, collections::BTreeMap, fmt};
 use serde::{Deserialize, Deserializer, de};
 
 use super::{
-    MANIFEST_DEPTH_MAX, MANIFEST_DESCRIPTORS_MAX, MANIFEST_FIELDS_MAX, ManifestError, ManifestKind, depth,
+    MANIFEST_DEPTH_MAX, MANIFEST_DESCRIPTORS_MAX, MANIFEST_ENTRIES_MAX, MANIFEST_FIELDS_MAX, ManifestError,
+    ManifestKind, depth, entries,
     raw::{Capped, RawDescriptor, Text},
 };
 use crate::{Descriptor, DescriptorError, MEDIA_TYPE_BYTES_MAX, MediaType, text::excerpt};
@@ -62,6 +63,9 @@ impl<'a> Document<'a> {
             .map_err(|error| ManifestError::NotUtf8 { position: error.valid_up_to() })?;
         if depth::is_deeper(text, MANIFEST_DEPTH_MAX) {
             return Err(ManifestError::TooDeep { limit: MANIFEST_DEPTH_MAX });
+        }
+        if entries::are_more(text, MANIFEST_ENTRIES_MAX, MANIFEST_DEPTH_MAX) {
+            return Err(ManifestError::TooManyEntries { limit: MANIFEST_ENTRIES_MAX });
         }
         let document: Document<'a> = serde_json::from_str(text).map_err(|error| unreadable(&error))?;
         match document.ambiguity {

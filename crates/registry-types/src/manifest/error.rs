@@ -36,6 +36,12 @@ pub enum ManifestError {
         /// The limit.
         limit: usize,
     },
+    /// More than [`MANIFEST_ENTRIES_MAX`](crate::MANIFEST_ENTRIES_MAX).
+    #[error("the manifest's annotations have more than {limit} entries in all")]
+    TooManyEntries {
+        /// The limit.
+        limit: usize,
+    },
     /// Not JSON, or a field is of the wrong type.
     #[error("the manifest can not be read at line {line}, column {column}: {reason}")]
     Json {

@@ -80,6 +80,11 @@ fn hot_reads_use_the_index_that_is_meant_for_them() {
             sql::manifests::BY_TAG,
             "manifests|m USING INDEX sqlite_autoindex_manifests_1 (repository=? AND digest=?)",
         ),
+        (sql::manifests::BY_TAG_WITHIN, "tags|t USING PRIMARY KEY (repository=? AND name=?)"),
+        (
+            sql::manifests::BY_TAG_WITHIN,
+            "manifests|m USING INDEX sqlite_autoindex_manifests_1 (repository=? AND digest=?)",
+        ),
         (sql::tags::PAGE, "tags|t USING PRIMARY KEY (repository=? AND name>?)"),
         (sql::repositories::PAGE_AFTER, "repositories USING COVERING INDEX repositories_listed (name>?)"),
         (

@@ -23,6 +23,24 @@ fn more_bytes_than_the_limit() {
 }
 
 #[test]
+fn more_annotations_than_the_limit() {
+    let annotated = |entries: usize| {
+        let annotations: Value = (0..entries)
+            .map(|number| (number.to_string(), json!("")))
+            .collect::<serde_json::Map<_, _>>()
+            .into();
+        with(image(), json!({ "annotations": annotations }))
+    };
+    assert!(parse(&MediaType::OCI_MANIFEST, &annotated(MANIFEST_ENTRIES_MAX)).is_ok());
+    let expected = ManifestError::TooManyEntries { limit: MANIFEST_ENTRIES_MAX };
+    assert_eq!(refusal(&MediaType::OCI_MANIFEST, &annotated(MANIFEST_ENTRIES_MAX + 9)), expected);
+    // It is the sum that counts.
+    let half = annotated(MANIFEST_ENTRIES_MAX / 2 + 9)["annotations"].clone();
+    let both = with(image(), json!({ "annotations": half.clone(), "unknown": half }));
+    assert_eq!(refusal(&MediaType::OCI_MANIFEST, &both), expected);
+}
+
+#[test]
 fn other_types_are_refused_with_a_list_of_the_four() {
     for other in [
         "application/json",

@@ -1,0 +1,201 @@
+//! What peers make a server hold has a bound, however many they are and however little they take.
+
+use super::http2::Http2;
+use registry_core::types::MediaType;
+use registry_testing::{Client, Content, RawConnection, Server, ServerOptions, eventually};
+
+const MIB: usize = 1024 * 1024;
+
+/// What a server may hold, whatever its peers do.
+const MEMORY_BYTES_MAX: u64 = 128_000_000;
+
+async fn still_serves(server: &Server) {
+    let client = server.client();
+    client.get("/v2/").expect(200).await;
+    let blob = Content::random(77, 10_000);
+    client.push_blob("others", &blob).await.unwrap();
+    client.pull_blob("others", &blob).await.unwrap();
+}
+
+#[track_caller]
+fn holds_little(server: &Server) {
+    let held = server.memory_bytes();
+    assert!(held < MEMORY_BYTES_MAX, "the server holds {} MB", held / 1_000_000);
+}
+
+/// A manifest of about four megabytes that refers to nothing, told from others by its number.
+async fn push_large_manifest(client: &Client, repository: &str, number: usize) -> Content {
+    let config = Content::new(MediaType::OCTET_STREAM, "{}");
+    client.push_blob(repository, &config).await.unwrap();
+    let text = format!(
+        r#"{{"schemaVersion":2,"mediaType":"{}","config":{{"mediaType":"a/b","digest":"{}","size":2}},"layers":[],"annotations":{{"n":"{number}","x":"{}"}}}}"#,
+        MediaType::OCI_MANIFEST,
+        config.digest,
+        "x".repeat(4 * MIB - 1000),
+    );
+    let manifest = Content::new(MediaType::OCI_MANIFEST, text);
+    let path = format!("/v2/{repository}/manifests/v{number}");
+    client
+        .put(&path)
+        .header("content-type", manifest.media_type.as_str())
+        .body(manifest.bytes.clone())
+        .expect(201)
+        .await;
+    manifest
+}
+
+#[tokio::test]
+async fn ranges_on_many_connections_are_not_mapped_at_once() {
+    const CONNECTIONS: usize = 1100;
+    const RANGES: usize = 64;
+    let server = Server::start().await;
+    let blob = Content::random(1, RANGES * MIB + RANGES);
+    server.client().push_blob("ranges", &blob).await.unwrap();
+    let before = server.mappings();
+    let ranges: Vec<String> = (0..RANGES)
+        .map(|number| number * (MIB + 1))
+        .map(|first| format!("{first}-{}", first + MIB - 1))
+        .collect();
+    let request = format!(
+        "GET /v2/ranges/blobs/{} HTTP/1.1\r\nhost: x\r\nrange: bytes={}\r\n\r\n",
+        blob.digest,
+        ranges.join(",")
+    );
+    let mut connections = Vec::new();
+    for _ in 0..CONNECTIONS {
+        let mut connection = RawConnection::open_narrow(server.address()).await.unwrap();
+        connection.send(&request).await.unwrap();
+        connections.push(connection);
+    }
+    for connection in &mut connections {
+        let begun = connection.some().await;
+        assert!(begun.starts_with(b"HTTP/1.1 206"), "{}", String::from_utf8_lossy(&begun));
+    }
+    let mapped = server.mappings() - before;
+    assert!(mapped <= CONNECTIONS + 200, "{mapped} pieces are mapped for {CONNECTIONS} connections");
+    holds_little(&server);
+    still_serves(&server).await;
+}
+
+#[tokio::test]
+async fn readers_of_one_manifest_share_it() {
+    let server = Server::start().await;
+    let manifest = push_large_manifest(&server.client(), "large", 0).await;
+    let path = format!("/v2/large/manifests/{}", manifest.digest);
+    let mut closed = Http2::open(server.address(), 0).await;
+    closed.get(std::iter::repeat_n(path.as_str(), 100)).await;
+    let answered = closed.answers(100).await;
+    assert!((16..=100).contains(&answered), "{answered} were answered");
+    let mut slow = Vec::new();
+    for _ in 0..60 {
+        let mut connection = RawConnection::open_narrow(server.address()).await.unwrap();
+        connection.send(format!("GET {path} HTTP/1.1\r\nhost: x\r\n\r\n")).await.unwrap();
+        let begun = connection.some().await;
+        assert!(begun.starts_with(b"HTTP/1.1 200"), "{}", String::from_utf8_lossy(&begun));
+        slow.push(connection);
+    }
+    holds_little(&server);
+    still_serves(&server).await;
+}
+
+#[tokio::test]
+async fn different_manifests_are_refused_when_they_are_too_many() {
+    const CONNECTIONS: usize = 8;
+    /// As many as one connection may have at once.
+    const EACH: usize = 3;
+    let server = Server::start().await;
+    let mut paths = Vec::new();
+    for number in 0..CONNECTIONS * EACH {
+        push_large_manifest(&server.client(), "large", number).await;
+        paths.push(format!("/v2/large/manifests/v{number}"));
+    }
+    let mut closed = Vec::new();
+    let mut served = 0;
+    for paths in paths.chunks(EACH) {
+        let mut connection = Http2::open(server.address(), 0).await;
+        connection.get(paths.iter().map(String::as_str)).await;
+        served += connection.answers(EACH).await;
+        closed.push(connection);
+    }
+    assert!((EACH..CONNECTIONS * EACH / 2).contains(&served), "{served} were served");
+    let client = server.client();
+    let unlucky = client.get(&paths[CONNECTIONS * EACH - 1]).expect(503).await;
+    assert_eq!(unlucky.must_have("retry-after"), "1");
+    holds_little(&server);
+    still_serves(&server).await;
+    // What they held comes back with their end.
+    drop(closed);
+    eventually("there is memory again", async || {
+        (client.get(&paths[CONNECTIONS * EACH - 1]).send().await.unwrap().status == 200).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn manifests_that_do_not_end_are_counted_before_they_come() {
+    let server = Server::start().await;
+    for framing in ["content-length: 4194304\r\n\r\n", "transfer-encoding: chunked\r\n\r\n400000\r\n"] {
+        let head = format!(
+            "PUT /v2/app/manifests/x HTTP/1.1\r\nhost: x\r\ncontent-type: {}\r\n{framing}",
+            MediaType::OCI_MANIFEST
+        );
+        let mut waiting = tokio::task::JoinSet::new();
+        for _ in 0..60 {
+            let (address, head) = (server.address().to_owned(), head.clone());
+            waiting.spawn(async move {
+                let mut connection = RawConnection::open(&address).await.unwrap();
+                connection.send(head).await.unwrap();
+                connection.send(vec![b' '; 4 * MIB - 1]).await.unwrap();
+                // The last byte is missing; whatever is refused is told so.
+                let answer = connection.answer().await;
+                (answer.map(|answer| answer.status.as_u16()), connection)
+            });
+        }
+        let mut refused = Vec::new();
+        while refused.len() < 51 {
+            let (status, connection) = waiting.join_next().await.unwrap().unwrap();
+            assert_eq!(status, Some(503), "{framing:?}");
+            refused.push(connection);
+        }
+        holds_little(&server);
+        still_serves(&server).await;
+        waiting.shutdown().await;
+    }
+}
+
+#[tokio::test]
+async fn layers_that_nobody_takes_over_http2_hold_little() {
+    let server = ServerOptions::new().variable("REGISTRY_HTTP_LIMITS_BODYIDLETIMEOUT", "5m").start().await;
+    let client = server.client();
+    let blob = Content::random(2, 4 * MIB);
+    client.push_blob("layers", &blob).await.unwrap();
+    let path = format!("/v2/layers/blobs/{}", blob.digest);
+    let mut connections = Vec::new();
+    for _ in 0..10 {
+        let mut connection = Http2::open(server.address(), 1).await;
+        connection.get(std::iter::repeat_n(path.as_str(), 100)).await;
+        connection.answers(100).await;
+        connections.push(connection);
+    }
+    holds_little(&server);
+    still_serves(&server).await;
+    drop(connections);
+}
+
+#[tokio::test]
+async fn an_http2_answer_that_waits_for_its_window_ends_with_the_patience() {
+    let registry = super::impatient().await;
+    let client = registry.client();
+    let blob = Content::random(3, 1000);
+    client.push_blob("short", &blob).await.unwrap();
+    let path = format!("/v2/short/blobs/{}", blob.digest);
+    drop(client);
+    let mut closed = Http2::open(registry.address(), 0).await;
+    closed.get([path.as_str()]).await;
+    assert_eq!(closed.answers(1).await, 1);
+    super::no_connection_left(&registry).await;
+    eventually("what it held is back", async || {
+        (registry.app().budget.memory_bytes() == 0 && registry.app().budget.files() == 0).then_some(())
+    })
+    .await;
+}
