@@ -68,7 +68,7 @@ log: {level: loud}
 storage: {filesystem: {rootdirectory: /tmp/x}, inmemory: {}}
 http:
   addr: nonsense
-  prefix: no-slashes
+  prefix: /no//such/
   tls: {certificate: only.pem}
 auth: {htpasswd: {realm: r}}
 catalog: {maxentries: many}
@@ -251,6 +251,20 @@ async fn health_is_asked_where_the_configuration_says() {
     let output = at.run(Program::Registry, &["health"]).await;
     assert_eq!(output.status.code(), Some(1));
     assert!(String::from_utf8(output.stderr).unwrap().contains(&url));
+}
+
+#[tokio::test]
+async fn a_service_manager_is_told_how_far_it_is() {
+    let options = ServerOptions::new();
+    let path = options.folder().join("notify");
+    let socket = tokio::net::UnixDatagram::bind(&path).unwrap();
+    let server = options.variable("NOTIFY_SOCKET", &path.display().to_string()).start().await;
+    for (state, told) in [("is ready", "READY=1"), ("stops", "STOPPING=1")] {
+        let mut buffer = [0; 64];
+        let length = within(state, socket.recv(&mut buffer)).await.unwrap();
+        assert_eq!(&buffer[..length], told.as_bytes());
+        server.terminate();
+    }
 }
 
 #[tokio::test]

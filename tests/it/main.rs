@@ -28,6 +28,7 @@ mod metrics;
 mod mounts;
 mod promises;
 mod protocol;
+mod proxies;
 mod push_pull;
 mod quotas;
 mod ranges;

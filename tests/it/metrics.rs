@@ -169,3 +169,14 @@ fn value_of(metrics: &str, name: &str) -> f64 {
     let line = metrics.lines().find_map(|line| line.strip_prefix(name));
     line.unwrap_or_else(|| panic!("{name} is not in\n{metrics}")).trim().parse().unwrap()
 }
+
+#[tokio::test]
+async fn clients_have_their_own_kind_of_address_in_the_access_log() {
+    let options = ServerOptions::new().variable("REGISTRY_HTTP_ADDR", ":0");
+    let server = options.start().await;
+    let (_, port) = server.address().rsplit_once(':').unwrap();
+    Client::new(&format!("http://127.0.0.1:{port}")).get("/v2/").expect(200).await;
+    let line = server.access_log();
+    line.wait_for("GET /v2/ ").await;
+    assert!(line.text().starts_with("127.0.0.1 - "), "{}", line.text());
+}

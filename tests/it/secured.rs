@@ -215,8 +215,20 @@ async fn a_changed_certificate_is_shown_to_new_connections_only() {
 }
 
 #[tokio::test]
-async fn a_registry_on_the_network_is_secure_or_told_not_to_be() {
+async fn a_registry_on_the_network_says_what_is_open() {
     let open = ServerOptions::new().variable("REGISTRY_HTTP_ADDR", "0.0.0.0:0");
+    let serves = async |options: ServerOptions| {
+        let server = options.start().await;
+        let url = format!("http://{}", server.address().replace("0.0.0.0", "127.0.0.1"));
+        Client::new(&url).get("/v2/").expect(200).await;
+        server.log().text().lines().filter(|line| line.contains("level=warning")).count()
+    };
+    assert_eq!(serves(open.clone()).await, 1);
+    let told = open.clone().variable("REGISTRY_HTTP_INSECURE", "true").variable("REGISTRY_AUTH", "none");
+    assert_eq!(serves(told.clone()).await, 0);
+
+    // For people who want to be refused.
+    let open = open.variable("REGISTRY_SAFETY", "strict");
     let (status, log) = open.try_start().await.unwrap_err();
     assert_eq!(status.code(), Some(1));
     for said in ["REGISTRY_HTTP_INSECURE=true", "insecure: true", "REGISTRY_AUTH=none", "auth: none"] {
@@ -228,11 +240,7 @@ async fn a_registry_on_the_network_is_secure_or_told_not_to_be() {
     let without_tls = open.clone().variable("REGISTRY_AUTH", "none");
     let (_, log) = without_tls.try_start().await.unwrap_err();
     assert!(log.contains("REGISTRY_HTTP_INSECURE=true") && !log.contains("REGISTRY_AUTH"), "{log}");
-
-    let told = open.variable("REGISTRY_HTTP_INSECURE", "true").variable("REGISTRY_AUTH", "none");
-    let server = told.start().await;
-    let url = format!("http://{}", server.address().replace("0.0.0.0", "127.0.0.1"));
-    Client::new(&url).get("/v2/").expect(200).await;
+    assert_eq!(serves(told.variable("REGISTRY_SAFETY", "strict")).await, 0);
 }
 
 #[tokio::test]
@@ -328,6 +336,10 @@ async fn clients_may_have_to_show_a_certificate() {
     let strict = everywhere.clone().config(&config("require-and-verify-client-cert")).start().await;
     let client = client_of(&strict, &made.authority);
     assert!(client.get("/v2/").send().await.is_err());
+    // The client is told nothing that helps; the operator is.
+    let refusal =
+        "refused the client certificate of 127.0.0.1: it sent none, and `http.tls.clientauth` asks for one";
+    strict.log().wait_for(refusal).await;
     assert!(
         client.clone().presenting(others.0.as_bytes(), others.1.as_bytes()).get("/v2/").send().await.is_err()
     );
@@ -344,6 +356,10 @@ async fn clients_may_have_to_show_a_certificate() {
     assert!(
         client.clone().presenting(others.0.as_bytes(), others.1.as_bytes()).get("/v2/").send().await.is_err()
     );
+    lenient.log().wait_for("refused the client certificate of 127.0.0.1: ").await;
+    let log = lenient.log().text();
+    let line = log.lines().find(|line| line.contains("refused the client certificate")).unwrap();
+    assert!(line.contains("level=warn") && line.contains("http.tls.clientcas"), "{line}");
     client.presenting(ours.0.as_bytes(), ours.1.as_bytes()).get("/v2/").expect(200).await;
 }
 

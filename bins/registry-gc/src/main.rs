@@ -10,7 +10,7 @@ use anyhow::Context;
 use clap::Parser;
 use registry_core::{
     collector::Report,
-    config::{LogLevel, load, process_environment},
+    config::{LogLevel, Warning, load, process_environment},
     configured,
     rights::{RUN_AS, User},
 };
@@ -48,7 +48,8 @@ fn run(arguments: &Arguments) -> anyhow::Result<Report> {
         let file = file.map(|file| format!(" {}", file.display())).unwrap_or_default();
         anyhow::anyhow!("the configuration{file} can not be used:\n{problems}")
     })?;
-    for warning in loaded.warnings.iter().filter(|warning| warning.level() == LogLevel::Warn) {
+    let is_ours = |warning: &&Warning| warning.level() == LogLevel::Warn && !warning.is_about_serving();
+    for warning in loaded.warnings.iter().filter(is_ours) {
         eprintln!("warning: {warning}");
     }
     // Before there are threads. What this leaves in the store is then the server's.

@@ -68,9 +68,7 @@ fn serve(file: Option<&Path>) -> anyhow::Result<()> {
     let loaded = load(file, process_environment()).map_err(|problems| {
         // Its log is read where its log always is.
         logging::start(&log_of(file, process_environment()));
-        for warning in problems.warnings() {
-            tracing::warn!("{warning}");
-        }
+        serve::log_warnings(problems.warnings());
         anyhow::anyhow!("{} can not be used:\n{problems}", named(file))
     })?;
     serve::run(file, loaded)
@@ -107,16 +105,22 @@ fn named(file: Option<&Path>) -> String {
     }
 }
 
-/// Says what loses something, or is open to others.
+/// Says what loses something. What is open to others, the server says, and not each command that is run beside it.
 pub(crate) fn warn(warnings: &[Warning]) {
-    for warning in warnings.iter().filter(|warning| warning.level() == LogLevel::Warn) {
+    for warning in warnings.iter().filter(|warning| !warning.is_about_serving()) {
+        say(warning);
+    }
+}
+
+fn say(warning: &Warning) {
+    if warning.level() == LogLevel::Warn {
         eprintln!("warning: {warning}");
     }
 }
 
 fn check_config(file: Option<&Path>) -> anyhow::Result<()> {
     let loaded = load_config(file)?;
-    warn(&loaded.warnings);
+    loaded.warnings.iter().for_each(say);
     for note in loaded.warnings.iter().filter(|warning| warning.level() != LogLevel::Warn) {
         eprintln!("note: {note}");
     }

@@ -13,14 +13,13 @@ use registry_core::{
     metadata::{Candidate, CandidateKind, Collected, Verdict},
 };
 
-use crate::{cli::GarbageCollect, logging};
+use crate::{cli::GarbageCollect, logging, serve::log_warnings};
 
 pub(crate) fn collect(loaded: Loaded, how: GarbageCollect) -> anyhow::Result<()> {
     let Loaded { config, warnings } = loaded;
     logging::start(&config.log);
-    for warning in &warnings {
-        tracing::warn!("{warning}");
-    }
+    let ours: Vec<_> = warnings.into_iter().filter(|warning| !warning.is_about_serving()).collect();
+    log_warnings(&ours);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let report = runtime.context("can not start the runtime")?.block_on(run(&config, how))?;
     if !report.is_complete() {

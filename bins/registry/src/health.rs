@@ -11,7 +11,7 @@ use registry_core::config::{Config, Listen, TcpAddress};
 use reqwest::StatusCode;
 
 use crate::{
-    cli::{self, Command, Health},
+    cli::{self, Command, ConfigFile, Health},
     commands::{become_user, config_file, load_config, print},
 };
 
@@ -29,7 +29,9 @@ pub(crate) fn run(how: Health) -> anyhow::Result<()> {
     let question = match how.url {
         Some(url) => Question { url, socket: None },
         None => {
-            let file = config_file(how.file).or_else(file_of_the_container);
+            // The variable last: the file that the server was given counts over it.
+            let file = how.file.named().or_else(file_of_the_container);
+            let file = file.or_else(|| config_file(ConfigFile::default()));
             let loaded = load_config(file.as_deref())?;
             become_user(&loaded.config)?;
             Question::about(&loaded.config)?

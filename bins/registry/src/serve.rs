@@ -6,7 +6,7 @@ use anyhow::{Context, bail};
 use registry_core::{
     Journal, Registry,
     api::{self, Listener, serve_debug},
-    config::{Auth, Config, DebugServer, Driver, Loaded, LogLevel},
+    config::{Auth, Config, DebugServer, Driver, Loaded, LogLevel, Warning},
     configured::{self, Configured, Reloadable},
     early::Early,
     metadata::JournalError,
@@ -27,12 +27,7 @@ pub(crate) fn run(file: Option<&Path>, loaded: Loaded) -> anyhow::Result<()> {
         Some(file) => tracing::info!("configured by {}", file.display()),
         None => tracing::info!("no configuration file: defaults, and the environment's variables"),
     }
-    for warning in &warnings {
-        match warning.level() {
-            LogLevel::Warn => tracing::warn!("{warning}"),
-            _ => tracing::info!("{warning}"),
-        }
-    }
+    log_warnings(&warnings);
     // Before the runtime: it starts threads.
     let early = give_up_rights(&config)?;
     raise_file_limit();
@@ -41,6 +36,16 @@ pub(crate) fn run(file: Option<&Path>, loaded: Loaded) -> anyhow::Result<()> {
         .build()
         .context("can not start the runtime")?
         .block_on(serve(&config, early, file.is_some()))
+}
+
+/// Says what loses something, or is open to others; and, less loudly, what merely does nothing.
+pub(crate) fn log_warnings(warnings: &[Warning]) {
+    for warning in warnings {
+        match warning.level() {
+            LogLevel::Warn => tracing::warn!("{warning}"),
+            _ => tracing::info!("{warning}"),
+        }
+    }
 }
 
 /// Opens what only root may open and becomes the user that the process is to be, if it is root's.

@@ -49,3 +49,8 @@ pub use htpasswd::{
     PASSWORD_BYTES_MAX, make_htpasswd_line,
 };
 pub use unreadable::why_unreadable;
+
+/// The examples of the README are compiled like these.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

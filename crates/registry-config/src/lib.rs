@@ -99,3 +99,8 @@ pub use tls::{Certificate, ClientCertificateMode, ClientCertificates, Tls, TlsVe
 pub use validation::{IndexRule, UrlRules, Validation};
 pub use warning::Warning;
 pub use yaml::{CONFIG_BYTES_MAX, CONFIG_DEPTH_MAX, CONFIG_NODES_MAX};
+
+/// The examples of the README are compiled like these.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

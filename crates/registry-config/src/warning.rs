@@ -72,6 +72,11 @@ pub enum Warning {
 }
 
 impl Warning {
+    /// Whether it is about what others reach while the registry serves, which is nothing to a command beside it.
+    pub fn is_about_serving(&self) -> bool {
+        matches!(self, Warning::Open { .. } | Warning::LeftToProxy { .. })
+    }
+
     /// How important it is: [`LogLevel::Warn`] if something that was asked for is lost, or if something is open to others;
     /// [`LogLevel::Info`] otherwise.
     pub fn level(&self) -> LogLevel {

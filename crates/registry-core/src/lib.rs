@@ -75,3 +75,8 @@ pub use registry_digest as digest;
 pub use registry_metadata as metadata;
 pub use registry_storage as storage;
 pub use registry_types as types;
+
+/// The examples of the README are compiled like these.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

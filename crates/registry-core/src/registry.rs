@@ -1,6 +1,6 @@
 //! A registry that is open, and serving it.
 
-use std::sync::Arc;
+use std::{net::SocketAddr, sync::Arc};
 
 use registry_api::{App, Check, Listener, ServeOptions};
 use tokio::task::JoinSet;
@@ -84,14 +84,19 @@ impl Registry {
 
 impl Registry {
     fn warn_if_open(&self, listener: &Listener) {
-        let Some(address) = listener.tcp_address() else { return };
-        let knows_clients = self.options.tls.as_ref().is_some_and(|tls| tls.knows_clients());
-        if self.is_open && !knows_clients && !address.ip().to_canonical().is_loopback() {
+        if let Some(address) = self.open_address(listener) {
             tracing::warn!(
                 "everybody who reaches {address} can read and change everything: there is neither an authenticator nor an \
                  authoriser; `Builder::open_to_everybody` says that this is meant"
             );
         }
+    }
+
+    /// The address at which others can do anything, although nothing says that this is meant.
+    fn open_address(&self, listener: &Listener) -> Option<SocketAddr> {
+        let address = listener.tcp_address().filter(|address| !address.ip().to_canonical().is_loopback())?;
+        let knows_clients = self.options.tls.as_ref().is_some_and(|tls| tls.knows_clients());
+        (self.is_open && !knows_clients).then_some(address)
     }
 }
 
@@ -112,5 +117,28 @@ impl Background {
         }
         background.spawn(maintenance::record_pulls(app.clone()));
         background
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use registry_auth::{AllowAll, NoAuthentication};
+
+    #[tokio::test]
+    async fn what_is_open_to_others_by_mistake_is_found() {
+        let (everywhere, here) = ("0.0.0.0:0", "127.0.0.1:0");
+        let cases: [(Builder, &str, bool); 5] = [
+            (Registry::builder(), everywhere, true),
+            (Registry::builder(), here, false),
+            (Registry::builder().open_to_everybody(), everywhere, false),
+            (Registry::builder().authenticator(Arc::new(NoAuthentication)), everywhere, false),
+            (Registry::builder().authorizer(Arc::new(AllowAll)), everywhere, false),
+        ];
+        for (builder, address, is_open) in cases {
+            let registry = builder.memory().open().await.unwrap();
+            let listener = Listener::tcp(address).await.unwrap();
+            assert_eq!(registry.open_address(&listener).is_some(), is_open, "{address}");
+        }
     }
 }

@@ -61,3 +61,8 @@ macro_rules! digest {
         $crate::Digest::parse_or_panic($text)
     };
 }
+
+/// The examples of the README are compiled like these.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -66,3 +66,8 @@ pub use server::{Server, ServerOptions};
 pub use soak::{SoakWorker, Soaked, nothing_but_what_is_reachable_is_left};
 pub use transfer::UploadSession;
 pub use wait::{DEADLINE, eventually, within};
+
+/// The examples of the README are compiled like these.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

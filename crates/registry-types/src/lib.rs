@@ -68,3 +68,8 @@ pub use repository_set::RepositorySet;
 pub use tag::{ParseTagError, TAG_BYTES_MAX, Tag};
 pub use upload_id::{ParseUploadIdError, UploadId};
 pub use version::{ParseVersionRangeError, Version, VersionRange};
+
+/// The examples of the README are compiled like these.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -108,7 +108,10 @@ impl Watched {
         {
             let text = chain(&error);
             tracing::warn!("a later version of the password file will not count: {text}");
-            self.state.lock().complaint = Some(text);
+            // Where it can not even be looked at, that is all that can be said.
+            if found(&self.path).is_none() {
+                self.state.lock().complaint = Some(text);
+            }
         }
     }
 
