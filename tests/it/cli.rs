@@ -68,7 +68,7 @@ log: {level: loud}
 storage: {filesystem: {rootdirectory: /tmp/x}, inmemory: {}}
 http:
   addr: nonsense
-  prefix: /no//such/
+  prefix: two//slashes
   tls: {certificate: only.pem}
 auth: {htpasswd: {realm: r}}
 catalog: {maxentries: many}
@@ -113,6 +113,79 @@ notifications: {endpoints: []}
     let by_variable =
         run_binary(&["check-config"], &[("REGISTRY_CONFIGURATION_PATH", path.to_str().unwrap())]);
     assert!(String::from_utf8(by_variable.stdout).unwrap().contains("good.yml"));
+}
+
+#[test]
+fn files_that_a_configuration_names_are_looked_at() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).display().to_string();
+    for (name, content) in
+        [("empty.pem", ""), ("text.pem", "no certificate"), ("broken", "no line"), ("file", "x")]
+    {
+        fs::write(path(name), content).unwrap();
+    }
+    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    fs::write(path("a.crt"), made.cert.pem()).unwrap();
+    fs::write(path("a.key"), made.signing_key.serialize_pem()).unwrap();
+    fs::create_dir_all(path("go/docker/registry/v2")).unwrap();
+    let tls = |certificate: &str, key: &str, more: &str| {
+        format!("http: {{tls: {{certificate: {}, key: {}{more}}}}}", path(certificate), path(key))
+    };
+    let cas = format!(", clientcas: [{}]", path("absent.pem"));
+    let htpasswd = |file: &str| format!("auth: {{htpasswd: {{realm: r, path: {}}}}}", path(file));
+    let data = |folder: &str| format!("storage: {{filesystem: {{rootdirectory: {}}}}}", path(folder));
+    for (yaml, said) in [
+        (tls("a.crt", "a.key", ""), None),
+        (tls("absent.crt", "a.key", ""), Some(("http.tls.certificate", "there is no file"))),
+        (tls("a.crt", "go", ""), Some(("http.tls.key", "is a folder"))),
+        (tls("a.crt", "empty.pem", ""), Some(("http.tls.key", "is empty"))),
+        (tls("text.pem", "a.key", ""), Some(("http.tls", "text.pem"))),
+        (tls("a.crt", "a.key", &cas), Some(("http.tls.clientcas[0]", "there is no file"))),
+        (htpasswd("made-at-the-start"), None),
+        (htpasswd("absent/htpasswd"), Some(("auth.htpasswd.path", "no folder"))),
+        (htpasswd("broken"), Some(("auth.htpasswd.path", "line 1"))),
+        (htpasswd("go"), Some(("auth.htpasswd.path", "go"))),
+        (data("made/at/the/start"), None),
+        (data("file"), Some(("storage.filesystem.rootdirectory", "is no folder"))),
+        (data("go"), Some(("storage.filesystem.rootdirectory", "docker/registry/v2"))),
+        (
+            format!(
+                "storage: {{gcs: {{bucket: b, keyfile: {}}}}}\nmetadata: {{sqlite: {{path: {}}}}}",
+                path("absent.json"),
+                path("db")
+            ),
+            Some(("storage.gcs.keyfile", "there is no file")),
+        ),
+        (
+            format!("http: {{net: unix, addr: {}}}", path("absent/socket")),
+            Some(("http.addr", "there is no folder")),
+        ),
+    ] {
+        let file = path("config.yml");
+        fs::write(&file, &yaml).unwrap();
+        let here = path("data");
+        let variables = [("REGISTRY_STORAGE_FILESYSTEM_ROOTDIRECTORY", here.as_str())];
+        let variables = if yaml.contains("storage") { &[][..] } else { &variables };
+        let output = run_binary(&["check-config", &file], variables);
+        let text = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.success(), said.is_none(), "{yaml}: {text}");
+        let Some((key, reason)) = said else { continue };
+        let found = text.lines().any(|line| line.contains(&format!("{key}: ")) && line.contains(reason));
+        assert!(found, "{key} and {reason} are not in one line of\n{text}");
+    }
+}
+
+#[test]
+fn check_config_lists_what_is_open_and_notes_what_is_not_needed() {
+    let output = run_binary(
+        &["check-config"],
+        &[("REGISTRY_HTTP_ADDR", ":5000"), ("REGISTRY_HTTP_SECRET", "x"), ("REGISTRY_STORAGE", "inmemory")],
+    );
+    let text = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.success(), "{text}");
+    let begins = |start: &str| text.lines().filter(|line| line.starts_with(start)).count();
+    assert_eq!(begins("warning: http.addr (from REGISTRY_HTTP_ADDR): everybody who reaches"), 1, "{text}");
+    assert_eq!(begins("note: http.secret"), 1, "{text}");
 }
 
 #[test]

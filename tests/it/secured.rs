@@ -215,19 +215,31 @@ async fn a_changed_certificate_is_shown_to_new_connections_only() {
 }
 
 #[tokio::test]
-async fn a_registry_on_the_network_says_what_is_open() {
+async fn a_registry_on_the_network_says_what_is_open_and_serves() {
     let open = ServerOptions::new().variable("REGISTRY_HTTP_ADDR", "0.0.0.0:0");
-    let serves = async |options: ServerOptions| {
-        let server = options.start().await;
-        let url = format!("http://{}", server.address().replace("0.0.0.0", "127.0.0.1"));
-        Client::new(&url).get("/v2/").expect(200).await;
-        server.log().text().lines().filter(|line| line.contains("level=warning")).count()
+    let said = |log: String| {
+        let lines = log.lines().filter(|line| line.contains("level=warning") && line.contains("http.addr"));
+        lines.map(str::to_owned).collect::<Vec<_>>()
     };
-    assert_eq!(serves(open.clone()).await, 1);
-    let told = open.clone().variable("REGISTRY_HTTP_INSECURE", "true").variable("REGISTRY_AUTH", "none");
-    assert_eq!(serves(told.clone()).await, 0);
+    let server = open.start().await;
+    let lines = said(server.log().text());
+    assert_eq!(lines.len(), 1, "{lines:?}");
+    for word in
+        ["everybody who reaches 0.0.0.0:0", "auth.htpasswd", "http.tls", "auth: none", "http.insecure: true"]
+    {
+        assert!(lines[0].contains(word), "{word} is not in\n{lines:?}");
+    }
+    let url = format!("http://{}", server.address().replace("0.0.0.0", "127.0.0.1"));
+    Client::new(&url).get("/v2/").expect(200).await;
+    drop(server);
 
-    // For people who want to be refused.
+    let told = open.variable("REGISTRY_HTTP_INSECURE", "true").variable("REGISTRY_AUTH", "none");
+    assert_eq!(said(told.start().await.log().text()), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn a_strict_registry_on_the_network_is_secure_or_told_not_to_be() {
+    let open = ServerOptions::new().variable("REGISTRY_HTTP_ADDR", "0.0.0.0:0");
     let open = open.variable("REGISTRY_SAFETY", "strict");
     let (status, log) = open.try_start().await.unwrap_err();
     assert_eq!(status.code(), Some(1));
@@ -240,7 +252,6 @@ async fn a_registry_on_the_network_says_what_is_open() {
     let without_tls = open.clone().variable("REGISTRY_AUTH", "none");
     let (_, log) = without_tls.try_start().await.unwrap_err();
     assert!(log.contains("REGISTRY_HTTP_INSECURE=true") && !log.contains("REGISTRY_AUTH"), "{log}");
-    assert_eq!(serves(told.variable("REGISTRY_SAFETY", "strict")).await, 0);
 }
 
 #[tokio::test]
@@ -376,4 +387,27 @@ fn authority_and_client(name: &str) -> (String, (String, String)) {
     let client_key = rcgen::KeyPair::generate().unwrap();
     let client_pem = client.signed_by(&client_key, &issuer).unwrap().pem();
     (authority_pem, (client_pem, client_key.serialize_pem()))
+}
+
+#[tokio::test]
+async fn plain_http_on_the_port_for_tls_is_told_what_is_spoken_there() {
+    let server = ServerOptions::new().variable("REGISTRY_HTTP_TLS_SELFSIGNED", "true").start().await;
+    for request in ["GET /v2/ HTTP/1.1\r\nhost: x\r\n\r\n", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "x"] {
+        let mut connection = RawConnection::open(server.address()).await.unwrap();
+        connection.send(request).await.unwrap();
+        let answer = connection.answer().await.unwrap();
+        assert_eq!(answer.status, 400, "{request:?}");
+        assert!(answer.is_last());
+        assert!(String::from_utf8_lossy(&answer.body).contains("this port speaks HTTPS"));
+        assert!(connection.rest().await.is_empty());
+    }
+    // Also one that sends much before it reads.
+    let mut connection = RawConnection::open(server.address()).await.unwrap();
+    connection.send("PUT /v2/ HTTP/1.1\r\nhost: x\r\ncontent-length: 20000000\r\n\r\n").await.unwrap();
+    for _ in 0..20 {
+        connection.send(vec![b'x'; 1_000_000]).await.unwrap();
+    }
+    assert_eq!(connection.answer().await.unwrap().status, 400);
+    let authority = authority_in_log(&server).await;
+    client_of(&server, &authority).get("/v2/").expect(200).await;
 }

@@ -214,6 +214,8 @@ fn s3_key(field: &Field<'_>) -> Option<S3Key> {
             Some(S3Key { access_key, secret_key: Secret::new(secret_key), session_token })
         }
         (None, None) => None,
+        // It was refused for its characters.
+        (None, Some(_)) if id.is_set() => None,
         (Some(_), None) => {
             secret.problem("is missing, and there is an accesskey", "both or neither");
             None

@@ -158,7 +158,7 @@ fn way(tree: &Node, tokens: &[&str]) -> Result<(Vec<Step>, Kind), Refusal> {
     while let Some(token) = rest.first() {
         let mut taken = 1;
         match kind {
-            Kind::Scalar | Kind::Entry => return Err(UNKNOWN),
+            Kind::Scalar => return Err(UNKNOWN),
             Kind::Section(keys) | Kind::Choice(keys) | Kind::Growing(keys) => match find(keys, rest) {
                 Some((key, matched)) => {
                     steps.push(Step::Name(key.name.to_owned()));
@@ -170,7 +170,7 @@ fn way(tree: &Node, tokens: &[&str]) -> Result<(Vec<Step>, Kind), Refusal> {
                 }
                 None => return Err(Refusal::Unknown { nearest: nearest_variable(keys, tokens, rest) }),
             },
-            Kind::Scalars => {
+            Kind::Scalars | Kind::Entry => {
                 steps.push(index(node, token, &steps)?);
                 kind = Kind::Scalar;
             }

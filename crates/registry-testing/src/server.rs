@@ -4,7 +4,7 @@ use std::{
     fs,
     os::unix::process::CommandExt,
     path::{Path, PathBuf},
-    process::{Child, ExitStatus, Output, Stdio},
+    process::{Child, Command, ExitStatus, Output, Stdio},
     sync::Arc,
 };
 
@@ -32,6 +32,7 @@ pub struct ServerOptions {
     config: Option<String>,
     variables: Vec<(String, String)>,
     is_nobody: bool,
+    open_files: Option<u64>,
 }
 
 /// The user that nothing belongs to.
@@ -54,6 +55,7 @@ impl ServerOptions {
             config: None,
             variables: Vec::new(),
             is_nobody: false,
+            open_files: None,
         };
         options
             .variable("REGISTRY_HTTP_ADDR", "127.0.0.1:0")
@@ -88,6 +90,11 @@ impl ServerOptions {
     /// Runs it as a user without rights, if the test runs as root; otherwise as whoever runs the test.
     pub fn as_nobody(self) -> ServerOptions {
         ServerOptions { is_nobody: true, ..self }
+    }
+
+    /// Lets it have so many files open at most, from its start on.
+    pub fn open_files(self, files: u64) -> ServerOptions {
+        ServerOptions { open_files: Some(files), ..self }
     }
 
     /// A folder for the test's own files, which is removed with the last clone of these options.
@@ -159,7 +166,11 @@ impl ServerOptions {
             arguments.push(path.display().to_string());
         }
         let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
-        let mut command = binary::command(Program::Registry, &arguments);
+        let command = binary::command(Program::Registry, &arguments);
+        let mut command = match self.open_files {
+            Some(files) => limited(&command, files),
+            None => command,
+        };
         command.envs(self.variables.iter().map(|(name, value)| (name, value)));
         command.current_dir(self.folder.path());
         if self.is_nobody && geteuid().is_root() {
@@ -321,6 +332,20 @@ impl Drop for Server {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// A command that may have so many files open, and can not raise that.
+fn limited(command: &Command, files: u64) -> Command {
+    let mut shell = Command::new("sh");
+    shell.arg("-c").arg(format!("ulimit -n {files} && exec \"$0\" \"$@\""));
+    shell.arg(command.get_program()).args(command.get_args());
+    for (name, value) in command.get_envs() {
+        match value {
+            Some(value) => shell.env(name, value),
+            None => shell.env_remove(name),
+        };
+    }
+    shell
 }
 
 /// `127.0.0.1:40001` out of `… msg="listening on 127.0.0.1:40001" …`.

@@ -1,7 +1,7 @@
 //! What peers make a server hold has a bound, however many they are and however little they take.
 
 use super::http2::Http2;
-use registry_core::types::MediaType;
+use registry_core::{api::Limits, types::MediaType};
 use registry_testing::{Client, Content, RawConnection, Server, ServerOptions, eventually};
 
 const MIB: usize = 1024 * 1024;
@@ -198,4 +198,40 @@ async fn an_http2_answer_that_waits_for_its_window_ends_with_the_patience() {
         (registry.app().budget.memory_bytes() == 0 && registry.app().budget.files() == 0).then_some(())
     })
     .await;
+}
+
+#[tokio::test]
+async fn an_address_holds_no_more_connections_than_its_share() {
+    let registry =
+        super::impatient_with(|limits| Limits { connections_per_address: Some(3), ..limits }).await;
+    let mut held = Vec::new();
+    for _ in 0..3 {
+        let mut connection = super::connect(&registry).await;
+        connection.send("GET /v2/ HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
+        assert_eq!(connection.answer().await.unwrap().status, 200);
+        held.push(connection);
+    }
+    let mut refused = super::connect(&registry).await;
+    let _ = refused.send("GET /v2/ HTTP/1.1\r\nhost: x\r\n\r\n").await;
+    assert!(refused.rest().await.is_empty());
+    drop(held);
+    super::no_connection_left(&registry).await;
+    super::still_serves(&registry).await;
+}
+
+#[tokio::test]
+async fn idle_connections_leave_descriptors_for_requests() {
+    const CONNECTIONS: usize = 300;
+    let server = ServerOptions::new().open_files(512).start().await;
+    server.log().wait_for("serves 128 connections at once").await;
+    let client = server.client();
+    let blob = Content::random(5, 2_000_000);
+    client.push_blob("few", &blob).await.unwrap();
+    let mut idle = Vec::new();
+    for _ in 0..CONNECTIONS {
+        idle.push(RawConnection::open(server.address()).await.unwrap());
+    }
+    // The client has its connection; nothing that it asks for lacks a descriptor.
+    client.pull_blob("few", &blob).await.unwrap();
+    assert!(server.open_files() < 512 - 64, "{} files are open", server.open_files());
 }

@@ -113,6 +113,11 @@ fn lists_take_an_index_or_the_whole() {
         (cas, vec![("REGISTRY_HTTP_TLS_CLIENTCAS_1", "c")], "{http: {tls: {clientcas: [a, c]}}}"),
         (cas, vec![("REGISTRY_HTTP_TLS_CLIENTCAS_2", "c")], "{http: {tls: {clientcas: [a, b, c]}}}"),
         (cas, vec![("REGISTRY_HTTP_TLS_CLIENTCAS", "[c]")], "{http: {tls: {clientcas: [c]}}}"),
+        (
+            "",
+            vec![("REGISTRY_HTTP_HEADERS_X_0", "*"), ("REGISTRY_HTTP_HEADERS_X_1", "b")],
+            "{http: {headers: {x: [*, b]}}}",
+        ),
         ("", vec![("REGISTRY_HTTP_TLS_CLIENTCAS_0", "c")], "{http: {tls: {clientcas: [c]}}}"),
         (
             "",
@@ -255,6 +260,7 @@ fn unknown_names_only_warn_and_change_nothing() {
         ("REGISTRY_HTPP_ADDR", Some("REGISTRY_HTTP_ADDR")),
         ("REGISTRY_HTTP_TLS_CERTIFCATE", Some("REGISTRY_HTTP_TLS_CERTIFICATE")),
         ("REGISTRY_http_addr", Some("REGISTRY_HTTP_addr")),
+        ("REGISTRY_HTTP_HEADERS_ACCESS_CONTROL_ALLOW_ORIGIN", None),
         ("REGISTRY_HTTP_ADDRESS", Some("REGISTRY_HTTP_ADDR")),
         ("REGISTRY_HTTP_PORT", Some("REGISTRY_HTTP_ADDR")),
         ("REGISTRY_PORT", Some("REGISTRY_HTTP_ADDR")),

@@ -44,7 +44,7 @@ pub(super) fn endpoint(what: &str, text: &str) -> Result<(), StorageError> {
             && url.query().is_none()
             && url.fragment().is_none()
     };
-    match Url::parse(text).ok().filter(is_web) {
+    match Url::parse(text).ok().filter(|url| text.is_ascii() && is_web(url)) {
         Some(url) if text.parse::<Uri>().is_ok() && url.as_str().parse::<Uri>().is_ok() => Ok(()),
         _ => Err(wrong(format!("{what} comes to {text:?}, which is not the URL of a server"))),
     }
@@ -113,5 +113,125 @@ mod tests {
         }
         assert!(header("h", "AKIA/+=").is_ok());
         assert!(header("h", "a\nb").is_err() && header("h", "").is_err());
+    }
+}
+
+#[cfg(all(test, feature = "s3", feature = "gcs", feature = "azure"))]
+mod arbitrary {
+    use std::time::Duration;
+
+    use proptest::prelude::*;
+
+    use crate::{
+        AzureCredentials, AzureOptions, GcsCredentials, GcsOptions, ObjectBlobStore, ObjectOptions,
+        S3Credentials, S3Encryption, S3Options, Secret, StorageError,
+    };
+
+    /// Nothing listens there.
+    const NOWHERE: &str = "http://127.0.0.1:1";
+
+    /// For what a client does before it waits for the network.
+    const PATIENCE: Duration = Duration::from_millis(20);
+
+    fn anything() -> impl Strategy<Value = String> {
+        prop_oneof![
+            any::<String>(),
+            "[ -~]{0,20}",
+            "[a-z0-9.:/@?#%_-]{0,20}",
+            "https?://[a-z0-9.:/@?#%\\[\\]-]{0,20}",
+            "https?://(127.0.0.1|\\[::1\\]|localhost):[0-9]{0,6}/?[a-z]?",
+            Just("\n".to_owned()),
+        ]
+    }
+
+    fn s3(key: usize, value: &str, path_style: bool) -> S3Options {
+        let secret = || Secret::new(value);
+        let mut options = S3Options {
+            bucket: "bucket".into(),
+            endpoint: Some(NOWHERE.into()),
+            path_style: true,
+            credentials: Some(S3Credentials { key_id: "id".into(), secret: Secret::new("s"), token: None }),
+            ..S3Options::default()
+        };
+        let key_of =
+            |key_id: &str, secret, token| Some(S3Credentials { key_id: key_id.into(), secret, token });
+        match key {
+            0 => options.bucket = value.into(),
+            1 => options.region = Some(value.into()),
+            2 => (options.endpoint, options.path_style) = (Some(value.into()), path_style),
+            3 => options.redirect_endpoint = Some(value.into()),
+            4 => options.credentials = key_of(value, Secret::new("s"), None),
+            5 => options.credentials = key_of("id", secret(), None),
+            6 => options.credentials = key_of("id", Secret::new("s"), Some(secret())),
+            7 => options.encryption = S3Encryption::Kms { key_id: value.into() },
+            8 => options.storage_class = Some(value.into()),
+            9 => options.user_agent = Some(value.into()),
+            _ => options.common = ObjectOptions { prefix: value.into(), ..ObjectOptions::default() },
+        }
+        options
+    }
+
+    fn gcs(key: usize, value: &str) -> GcsOptions {
+        let credentials = GcsCredentials::Anonymous;
+        let mut options = GcsOptions { bucket: "b".into(), credentials, ..GcsOptions::default() };
+        options.endpoint = Some(NOWHERE.into());
+        match key {
+            0 => options.bucket = value.into(),
+            1 => options.endpoint = Some(value.into()),
+            2 => options.credentials = GcsCredentials::File(value.into()),
+            3 => options.credentials = GcsCredentials::Key(Secret::new(value)),
+            4 => options.user_agent = Some(value.into()),
+            _ => options.common = ObjectOptions { prefix: value.into(), ..ObjectOptions::default() },
+        }
+        options
+    }
+
+    fn azure(key: usize, value: &str) -> AzureOptions {
+        let mut options = AzureOptions {
+            account: "account".into(),
+            container: "container".into(),
+            credentials: AzureCredentials::SharedKey(Secret::new("a2V5")),
+            endpoint: Some(NOWHERE.into()),
+            ..AzureOptions::default()
+        };
+        let application = |client_id: &str, tenant_id: &str, secret: &str| AzureCredentials::ClientSecret {
+            client_id: client_id.into(),
+            tenant_id: tenant_id.into(),
+            secret: Secret::new(secret),
+        };
+        match key {
+            0 => options.account = value.into(),
+            1 => options.container = value.into(),
+            2 => options.endpoint = Some(value.into()),
+            3 => options.credentials = AzureCredentials::SharedKey(Secret::new(value)),
+            4 => options.credentials = application(value, "t", "s"),
+            5 => options.credentials = application("c", value, "s"),
+            6 => options.credentials = application("c", "t", value),
+            _ => options.common = ObjectOptions { prefix: value.into(), ..ObjectOptions::default() },
+        }
+        options
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(192))]
+
+        #[test]
+        fn whatever_is_configured_a_store_is_refused_and_nothing_panics(
+            store in 0..3, key in 0..11usize, value in anything(), path_style in any::<bool>(),
+        ) {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            let outcome = runtime.block_on(async { tokio::time::timeout(PATIENCE, async {
+                match store {
+                    0 => ObjectBlobStore::open_s3(&s3(key, &value, path_style)).await,
+                    1 => ObjectBlobStore::open_gcs(&gcs(key % 6, &value)).await,
+                    _ => ObjectBlobStore::open_azure(&azure(key % 8, &value)).await,
+                }
+            }).await });
+            runtime.shutdown_background();
+            if let Ok(Err(StorageError::Setup { reason })) = &outcome {
+                prop_assert!(!reason.contains("its client can not work"), "{store} {key} {value:?}: {reason}");
+            }
+            prop_assert!(!matches!(outcome, Ok(Ok(_))));
+        }
     }
 }
