@@ -170,12 +170,18 @@ impl Reservation {
         Ok(())
     }
 
+    /// As much as that, if it is not so much already.
+    pub(crate) fn grow_to(&mut self, bytes: usize) -> Result<(), ApiError> {
+        match bytes.checked_sub(self.bytes) {
+            Some(missing) if missing > 0 => self.grow_by(missing),
+            _ => Ok(()),
+        }
+    }
+
     /// `bytes`, which count as many as they are until the last slice of them is dropped.
     pub(crate) fn hold(mut self, bytes: Bytes) -> Result<Bytes, ApiError> {
-        match bytes.len().checked_sub(self.bytes) {
-            Some(missing) if missing > 0 => self.grow_by(missing)?,
-            _ => self.shrink_to(bytes.len()),
-        }
+        self.grow_to(bytes.len())?;
+        self.shrink_to(bytes.len());
         Ok(Bytes::from_owner(Held { bytes, _reservation: self }))
     }
 }

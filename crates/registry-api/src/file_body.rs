@@ -7,12 +7,15 @@ use std::{
     ops::Range,
     os::unix::fs::FileExt,
     pin::Pin,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     task::{Context, Poll, ready},
 };
 
 use bytes::Bytes;
-use futures_util::Stream;
+use futures_util::{Stream, task::AtomicWaker};
 use parking_lot::Mutex;
 use tokio::task::JoinHandle;
 
@@ -41,6 +44,7 @@ pub(crate) struct FileBody {
     file: Arc<File>,
     range: Range<u64>,
     share: Share,
+    scarce: Arc<Scarce>,
     /// From which size on it may be mapped; none once that was tried.
     mapped_bytes_min: Option<u64>,
     /// A read that had to wait for the disk, on a thread made for that.
@@ -49,7 +53,7 @@ pub(crate) struct FileBody {
 
 impl FileBody {
     pub(crate) fn new(file: Arc<File>, range: Range<u64>, mapped_bytes_min: u64, share: Share) -> FileBody {
-        FileBody { file, range, share, mapped_bytes_min: Some(mapped_bytes_min), waiting: None }
+        FileBody { file, range, share, scarce: Arc::default(), mapped_bytes_min: Some(mapped_bytes_min), waiting: None }
     }
 
     /// The bytes as a mapping that the connection sends without reading it; none for a small part, which is copied faster
@@ -64,11 +68,17 @@ impl FileBody {
         registry_sendfile::map(&file, self.range.clone()).ok()
     }
 
-    fn next_buffer(&self) -> (Buffer, usize) {
+    /// A buffer for the next piece, and how long that is. A large one if there is memory for it, and a use; otherwise the small
+    /// one that the answer has, once its last piece was sent.
+    fn poll_buffer(&self, context: &mut Context<'_>) -> Poll<(Buffer, usize)> {
         let left = usize::try_from(self.range.end - self.range.start).unwrap_or(usize::MAX);
-        let buffer = Buffer::take(&self.share, left);
+        let spare = if left > SCARCE_READ_BYTES { self.share.spare_memory(READ_BYTES) } else { None };
+        let buffer = match spare {
+            Some(reservation) => Buffer::large(reservation),
+            None => ready!(Scarce::poll_take(&self.scarce, context)),
+        };
         let length = left.min(buffer.bytes.len());
-        (buffer, length)
+        Poll::Ready((buffer, length))
     }
 
     fn advance(&mut self, buffer: Buffer) -> Bytes {
@@ -85,7 +95,7 @@ impl Stream for FileBody {
             return Poll::Ready(None);
         }
         if self.waiting.is_none() {
-            let (mut buffer, length) = self.next_buffer();
+            let (mut buffer, length) = ready!(self.poll_buffer(context));
             match read_cached(&self.file, &mut buffer.bytes[..length], self.range.start) {
                 Some(filled) => {
                     buffer.filled = filled;
@@ -126,21 +136,48 @@ fn read_cached(_file: &File, _bytes: &mut [u8], _offset: u64) -> Option<usize> {
 struct Buffer {
     bytes: Vec<u8>,
     filled: usize,
-    _reservation: Option<Reservation>,
+    _memory: Memory,
+}
+
+/// Where a buffer's memory was taken from.
+enum Memory {
+    Spare { _reservation: Reservation },
+    Scarce(Arc<Scarce>),
+}
+
+/// The one small buffer that an answer has in any case: whether it is in use, and what waits for it.
+#[derive(Default)]
+struct Scarce {
+    is_taken: AtomicBool,
+    waiting: AtomicWaker,
+}
+
+impl Scarce {
+    fn poll_take(scarce: &Arc<Scarce>, context: &mut Context<'_>) -> Poll<Buffer> {
+        // Before the look: what is given back after it wakes us.
+        scarce.waiting.register(context.waker());
+        if scarce.is_taken.swap(true, Ordering::AcqRel) {
+            return Poll::Pending;
+        }
+        let bytes = vec![0; SCARCE_READ_BYTES];
+        Poll::Ready(Buffer { bytes, filled: 0, _memory: Memory::Scarce(scarce.clone()) })
+    }
+}
+
+impl Drop for Memory {
+    fn drop(&mut self) {
+        if let Memory::Scarce(scarce) = self {
+            scarce.is_taken.store(false, Ordering::Release);
+            scarce.waiting.wake();
+        }
+    }
 }
 
 impl Buffer {
-    /// A large one if there is memory for it, and a use.
-    fn take(share: &Share, wanted: usize) -> Buffer {
-        let reservation = (wanted > SCARCE_READ_BYTES).then(|| share.spare_memory(READ_BYTES)).flatten();
-        let bytes = match &reservation {
-            None => vec![0; SCARCE_READ_BYTES],
-            Some(_) => {
-                let idle = IDLE_BUFFERS.lock().pop();
-                idle.unwrap_or_else(|| vec![0; READ_BYTES])
-            }
-        };
-        Buffer { bytes, filled: 0, _reservation: reservation }
+    fn large(reservation: Reservation) -> Buffer {
+        let idle = IDLE_BUFFERS.lock().pop();
+        let bytes = idle.unwrap_or_else(|| vec![0; READ_BYTES]);
+        Buffer { bytes, filled: 0, _memory: Memory::Spare { _reservation: reservation } }
     }
 }
 
@@ -165,7 +202,7 @@ impl Drop for Buffer {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use futures_util::TryStreamExt;
+    use futures_util::{FutureExt, StreamExt, TryStreamExt};
     use std::io::Write;
 
     fn file_of(bytes: &[u8]) -> Arc<File> {
@@ -184,16 +221,28 @@ mod tests {
         let bytes: Vec<u8> = (0..300_000u32).map(|n| (n % 251) as u8).collect();
         for (memory_bytes, pieces_min) in [(64 * READ_BYTES, 5), (0, 70)] {
             let body = body_of(&bytes, 5..299_999, memory_bytes);
-            let pieces: Vec<Bytes> = body.try_collect().await.unwrap();
+            let copied = body.map_ok(|piece| piece.to_vec());
+            let pieces: Vec<Vec<u8>> = copied.try_collect().await.unwrap();
             assert_eq!(pieces.concat(), &bytes[5..299_999]);
             assert!(pieces.len() >= pieces_min, "{}", pieces.len());
         }
     }
 
     #[tokio::test]
+    async fn when_memory_is_scarce_there_is_one_piece_at_a_time() {
+        let mut body = body_of(&[7; 10_000], 0..10_000, 0);
+        let first = body.try_next().await.unwrap().unwrap();
+        assert_eq!(first.len(), SCARCE_READ_BYTES);
+        assert!(body.next().now_or_never().is_none());
+        let waiting = tokio::spawn(async move { body.try_next().await });
+        drop(first);
+        assert_eq!(waiting.await.unwrap().unwrap().unwrap().len(), SCARCE_READ_BYTES);
+    }
+
+    #[tokio::test]
     async fn a_file_that_is_too_short_is_an_error() {
         let body = body_of(b"short", 0..10, 0);
-        let result: io::Result<Vec<Bytes>> = body.try_collect().await;
+        let result: io::Result<Vec<Vec<u8>>> = body.map_ok(|piece| piece.to_vec()).try_collect().await;
         assert_eq!(result.unwrap_err().kind(), io::ErrorKind::UnexpectedEof);
     }
 }

@@ -23,10 +23,10 @@ const UNREAD_BYTES_MAX: u64 = 256 * 1024;
 const UNREAD_WAIT: Duration = Duration::from_secs(1);
 
 /// A body brings at least this much in each [`RATE_WINDOW`], or it is given up: less than the slowest modem sends, more than
-/// somebody who only wants to hold the request.
+/// a client that only wants to hold the request.
 const RATE_BYTES_MIN: u64 = 64 * 1024;
 
-/// Over how long a body's rate is looked at: longer than any client pauses who goes on.
+/// Over how long a body's rate is looked at: longer than a client pauses that goes on.
 const RATE_WINDOW: Duration = Duration::from_secs(5 * 60);
 
 /// The body of a request. What is left of it when it is dropped goes back to the [`Unread`] that it was made with.

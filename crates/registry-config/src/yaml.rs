@@ -386,6 +386,51 @@ mod tests {
         }
     }
 
+    /// As long as they may be, of what parsers look far ahead or back for.
+    #[test]
+    fn long_documents_of_one_kind_are_read_or_refused() {
+        for piece in [
+            "[",
+            "{",
+            "[[]",
+            "{a: ",
+            "[a, ",
+            "- ",
+            "? ",
+            "a: ",
+            "a:\n",
+            "&a ",
+            "*a ",
+            "!a ",
+            "'",
+            "\"",
+            "|\n",
+            ">\n ",
+            "# ",
+            "\n",
+            "a\n",
+            "\r\n",
+            "---\n",
+            "%",
+            "%TAG ! !\n",
+            "\t",
+            ": ",
+            ", ",
+            "<<: ",
+            "\\",
+            "-\n ",
+            "? [",
+            "a\n ",
+            "[\n",
+            "\u{85}",
+        ] {
+            let text = piece.repeat(CONFIG_BYTES_MAX / piece.len());
+            for text in [format!("a: {}", &text[..text.len() - piece.len() * 4]), text] {
+                drop(parse(&text));
+            }
+        }
+    }
+
     #[test]
     fn problems_name_their_line() {
         for (text, line) in [

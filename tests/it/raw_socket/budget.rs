@@ -57,7 +57,7 @@ async fn ranges_on_many_connections_are_not_mapped_at_once() {
         .map(|first| format!("{first}-{}", first + MIB - 1))
         .collect();
     let request = format!(
-        "GET /v2/ranges/blobs/{} HTTP/1.1\r\nhost: x\r\nrange: bytes={}\r\n\r\n",
+        "GET /v2/ranges/blobs/{} HTTP/1.1\r\nhost: localhost\r\nrange: bytes={}\r\n\r\n",
         blob.digest,
         ranges.join(",")
     );
@@ -89,7 +89,7 @@ async fn readers_of_one_manifest_share_it() {
     let mut slow = Vec::new();
     for _ in 0..60 {
         let mut connection = RawConnection::open_narrow(server.address()).await.unwrap();
-        connection.send(format!("GET {path} HTTP/1.1\r\nhost: x\r\n\r\n")).await.unwrap();
+        connection.send(format!("GET {path} HTTP/1.1\r\nhost: localhost\r\n\r\n")).await.unwrap();
         let begun = connection.some().await;
         assert!(begun.starts_with(b"HTTP/1.1 200"), "{}", String::from_utf8_lossy(&begun));
         slow.push(connection);
@@ -136,7 +136,7 @@ async fn manifests_that_do_not_end_are_counted_before_they_come() {
     let server = Server::start().await;
     for framing in ["content-length: 4194304\r\n\r\n", "transfer-encoding: chunked\r\n\r\n400000\r\n"] {
         let head = format!(
-            "PUT /v2/app/manifests/x HTTP/1.1\r\nhost: x\r\ncontent-type: {}\r\n{framing}",
+            "PUT /v2/app/manifests/x HTTP/1.1\r\nhost: localhost\r\ncontent-type: {}\r\n{framing}",
             MediaType::OCI_MANIFEST
         );
         let mut waiting = tokio::task::JoinSet::new();
@@ -207,12 +207,12 @@ async fn an_address_holds_no_more_connections_than_its_share() {
     let mut held = Vec::new();
     for _ in 0..3 {
         let mut connection = super::connect(&registry).await;
-        connection.send("GET /v2/ HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
+        connection.send("GET /v2/ HTTP/1.1\r\nhost: localhost\r\n\r\n").await.unwrap();
         assert_eq!(connection.answer().await.unwrap().status, 200);
         held.push(connection);
     }
     let mut refused = super::connect(&registry).await;
-    let _ = refused.send("GET /v2/ HTTP/1.1\r\nhost: x\r\n\r\n").await;
+    let _ = refused.send("GET /v2/ HTTP/1.1\r\nhost: localhost\r\n\r\n").await;
     assert!(refused.rest().await.is_empty());
     drop(held);
     super::no_connection_left(&registry).await;

@@ -41,7 +41,8 @@ impl Http2 {
             let mut head = vec![0x82, 0x86, 0x04, u8::try_from(path.len()).unwrap()];
             assert!(path.len() < 127, "longer texts are written in another way");
             head.extend(path.as_bytes());
-            head.extend([0x01, 1, b'x']);
+            head.extend([0x01, 9]);
+            head.extend(b"localhost");
             requests.extend(frame(HEADERS, END_STREAM | END_HEADERS, self.next_stream, &head));
             self.next_stream += 2;
         }

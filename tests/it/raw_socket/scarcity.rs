@@ -87,9 +87,9 @@ async fn hundreds_of_slow_readers_take_little_memory() {
     let mut readers = Vec::new();
     for _ in 0..READERS {
         let mut connection = RawConnection::open_narrow(server.address()).await.unwrap();
-        let request = format!("GET /v2/slow/blobs/{} HTTP/1.1\r\nhost: x\r\n\r\n", blob.digest);
+        let request = format!("GET /v2/slow/blobs/{} HTTP/1.1\r\nhost: localhost\r\n\r\n", blob.digest);
         connection.send(request).await.unwrap();
-        assert!(!connection.some().await.is_empty());
+        assert!(connection.some().await.starts_with(b"HTTP/1.1 200"));
         readers.push(connection);
     }
     let growth = server.memory_bytes().saturating_sub(before);
@@ -100,8 +100,8 @@ async fn hundreds_of_slow_readers_take_little_memory() {
 
 #[tokio::test]
 async fn hundreds_of_slow_readers_of_http2_take_little_memory() {
-    const CONNECTIONS: usize = 4;
-    const READERS_EACH: usize = 50;
+    const CONNECTIONS: usize = 7;
+    const READERS_EACH: usize = 30;
     const GROWTH_BYTES_MAX: u64 = 64 * 1024 * 1024;
     let server = ServerOptions::new().variable("REGISTRY_HTTP_LIMITS_BODYIDLETIMEOUT", "60s").start().await;
     let blob = Content::random(16, 16_000_000);

@@ -15,8 +15,8 @@ use crate::{
 /// How many entries a page has if the client does not say, as in the Go registry.
 const ENTRIES_DEFAULT: usize = 100;
 
-/// What an entry takes at most while a page is made: the longest name, twice.
-const ENTRY_BYTES: usize = 2 * 256;
+/// What an entry takes at most: the longest name.
+const ENTRY_BYTES: usize = 256;
 
 #[derive(Serialize)]
 struct Catalog<'a> {

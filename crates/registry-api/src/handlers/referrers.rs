@@ -8,6 +8,7 @@ use serde::Serialize;
 use crate::{
     app::Call,
     body::Body,
+    budget::Reservation,
     error::ApiError,
     page,
     response::{OCI_FILTERS_APPLIED, Response, held_json_response},
@@ -18,6 +19,12 @@ const ENTRIES_MAX: usize = 1000;
 
 /// How many are read at once.
 const READ_AT_ONCE: usize = 32;
+
+/// What is taken of the budget before anything is read; few pages are larger.
+const PAGE_BYTES_MIN: usize = 64 * 1024;
+
+/// What a descriptor takes without its annotations.
+const ENTRY_BYTES: usize = 512;
 
 /// About how large a page becomes: descriptors carry their manifest's annotations, which may be large.
 const PAGE_BYTES_MAX: usize = 2 * 1024 * 1024;
@@ -40,9 +47,8 @@ pub(crate) async fn list(
     artifact_type: Option<&str>,
     last: Option<Digest>,
 ) -> Result<Response<Body>, ApiError> {
-    // What one read may bring beyond the page, and the page twice: as descriptors and as text.
-    let memory = call.share.memory(2 * PAGE_BYTES_MAX)?;
-    let page = read(call, repository, &subject, artifact_type, last).await?;
+    let mut memory = call.share.memory(PAGE_BYTES_MIN)?;
+    let page = read(call, repository, &subject, artifact_type, last, &mut memory).await?;
     let index = Index { schema_version: 2, media_type: OCI_INDEX, manifests: &page.descriptors };
     let mut response = held_json_response(memory, OCI_INDEX, &index)?;
     if artifact_type.is_some() {
@@ -70,6 +76,7 @@ async fn read(
     subject: &Digest,
     artifact_type: Option<&str>,
     mut last: Option<Digest>,
+    memory: &mut Reservation,
 ) -> Result<Referrers, ApiError> {
     let mut page = Referrers { descriptors: Vec::new(), has_more: true };
     let mut page_bytes = 0;
@@ -79,6 +86,8 @@ async fn read(
             metadata.referrers(repository, subject, artifact_type, last.as_ref(), READ_AT_ONCE).await?;
         page.has_more = !some.is_empty();
         page_bytes += some.iter().map(size_of_annotations).sum::<usize>();
+        // Once as descriptors and once as text.
+        memory.grow_to(2 * (page_bytes + (page.descriptors.len() + some.len()) * ENTRY_BYTES))?;
         page.descriptors.extend(some);
         last = page.descriptors.last().map(|descriptor| descriptor.digest);
     }

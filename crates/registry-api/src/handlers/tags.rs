@@ -20,8 +20,8 @@ use crate::{
 /// How many tags are read at once for a client that asks for all of them.
 const STREAMED_AT_ONCE: usize = 500;
 
-/// What an entry takes at most while a page is made: the longest tag, twice.
-const ENTRY_BYTES: usize = 2 * 128;
+/// What an entry takes at most: the longest tag.
+const ENTRY_BYTES: usize = 128;
 
 #[derive(Serialize)]
 struct TagList<'a> {
@@ -63,7 +63,7 @@ async fn all(
     last: Option<String>,
 ) -> Result<Response<Body>, ApiError> {
     let app = call.app;
-    let memory = page_memory(call.share, STREAMED_AT_ONCE, ENTRY_BYTES)?;
+    let memory = call.share.memory(STREAMED_AT_ONCE * ENTRY_BYTES)?;
     // The first part is read before the answer begins, so that an unknown repository is still a 404.
     let first = app.metadata.tags(repository, last.as_deref(), STREAMED_AT_ONCE).await?;
     let head = format!("{{\"name\":\"{repository}\",\"tags\":[");

@@ -324,6 +324,8 @@ fn http2_builder(options: &ServeOptions) -> http2::Builder<TokioExecutor> {
     const CONNECTION_WINDOW_BYTES: u32 = 4 * 1024 * 1024;
     /// Larger frames than the smallest possible: fewer headers around a layer.
     const FRAME_BYTES: u32 = 64 * 1024;
+    /// What waits in a stream for the socket: two pieces of a layer.
+    const SEND_BYTES: usize = 128 * 1024;
     const PING_EVERY: Duration = Duration::from_secs(30);
 
     let limits = &options.limits;
@@ -335,6 +337,7 @@ fn http2_builder(options: &ServeOptions) -> http2::Builder<TokioExecutor> {
         .initial_stream_window_size(STREAM_WINDOW_BYTES)
         .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
         .max_frame_size(FRAME_BYTES)
+        .max_send_buf_size(SEND_BYTES)
         .keep_alive_interval(PING_EVERY)
         .keep_alive_timeout(limits.stall_timeout);
     builder
