@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use http::HeaderValue;
 use registry_core::{
     Builder,
-    auth::{Access, Action, AuthenticationError, Authenticator, Authorizer, Caller, Decision},
+    auth::{Access, Action, AuthenticationError, Authenticator, Authorizer, Caller, Decision, Presented},
     types::{ErrorCode, RepositorySet},
 };
 use registry_testing::{Client, Content, Image, TestRegistry};
@@ -23,8 +23,8 @@ pub(crate) fn by_prefix(builder: Builder) -> Builder {
 
 #[async_trait]
 impl Authenticator for ByPrefix {
-    async fn authenticate(&self, authorization: Option<&HeaderValue>) -> Result<Caller, AuthenticationError> {
-        match authorization.and_then(|value| value.to_str().ok()?.strip_prefix("Name ")) {
+    async fn authenticate(&self, presented: Presented<'_>) -> Result<Caller, AuthenticationError> {
+        match presented.authorization.and_then(|value| value.to_str().ok()?.strip_prefix("Name ")) {
             None => Ok(Caller::Anonymous),
             Some(name) => Ok(Caller::User(name.parse().expect("the tests use valid names"))),
         }

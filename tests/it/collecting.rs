@@ -241,6 +241,10 @@ async fn fsck_finds_what_a_disk_has_lost_and_clients_push_it_again() {
     client.push("team/lost", "v1", &lost).await.unwrap();
     client.push("team/changed", "v1", &changed).await.unwrap();
     assert_eq!(fsck(&server, &["--deep"]).await.0, Some(0));
+    for how in [["--sample", "5"], ["--rate", "50"]] {
+        let refused = command(&server, &[&["fsck"][..], &how].concat()).await.unwrap_err();
+        assert!(refused.contains("--deep"), "{refused}");
+    }
 
     let files: Vec<_> = fs::read_dir(server.data().join("store/blobs"))
         .unwrap()
@@ -334,8 +338,19 @@ async fn what_was_deleted_comes_back_with_a_command() {
     let said = command(&server, &["undelete", "app:v1"]).await.unwrap();
     assert!(said.contains("set app:v1"), "{said}");
     client.pull("app", "v1", &old).await.unwrap();
-    let refused = command(&server, &["undelete", "app:v1"]).await.unwrap_err();
-    assert!(refused.contains("v1"), "{refused}");
+    // A digest is of no one repository.
+    let said = command(&server, &["garbage-collect"]).await.unwrap();
+    assert!(said.lines().any(|line| line.starts_with("marking blob sha256:")), "{said}");
+    assert!(!said.lines().any(|line| line.starts_with(':')), "{said}");
+    // What is there is not deleted; what never was is not known.
+    for there in ["app:v1".to_owned(), format!("app@{old_digest}"), "app".to_owned()] {
+        let refused = command(&server, &["undelete", &there]).await.unwrap_err();
+        assert!(refused.contains(&format!("{there} is not deleted")), "{refused}");
+    }
+    for absent in ["app:v9", "elsewhere"] {
+        let refused = command(&server, &["undelete", absent]).await.unwrap_err();
+        assert!(refused.contains("not known"), "{refused}");
+    }
     assert_eq!(fsck(&server, &["--deep"]).await.0, Some(0));
 }
 

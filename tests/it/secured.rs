@@ -119,7 +119,7 @@ async fn is_let_in(client: &Client) -> Option<()> {
 
 #[tokio::test]
 async fn wrong_passwords_do_not_stall_those_who_are_in() {
-    let (server, _) = with_passwords(&[("ann", "a")], "").await;
+    let (server, _) = with_passwords(&[("ann", "a"), ("bob", "b")], "").await;
     let ann = server.client().login("ann", "a");
     ann.get("/v2/").expect(200).await;
     let alone = time_of(&ann).await;
@@ -133,10 +133,118 @@ async fn wrong_passwords_do_not_stall_those_who_are_in() {
     for _ in 0..20 {
         slowest = slowest.max(time_of(&ann).await);
     }
+    let (mut wrong, mut slowed) = (0, 0);
     for attacker in attackers {
-        assert_eq!(attacker.await.unwrap().unwrap().status, 401);
+        let response = attacker.await.unwrap().unwrap();
+        match response.status.as_u16() {
+            401 => wrong += 1,
+            429 => {
+                slowed += 1;
+                assert_eq!(response.error_code(), ErrorCode::TooManyRequests);
+                let retry_after: u64 = response.must_have("retry-after").parse().unwrap();
+                assert!((1..=20).contains(&retry_after), "{retry_after}");
+            }
+            other => panic!("{other}"),
+        }
     }
+    // So many guesses are allowed for a name from an address, and few more come back while they are made.
+    assert!((1..15).contains(&wrong) && slowed > 45, "{wrong} wrong, {slowed} slowed");
     assert!(slowest < Duration::from_secs(1), "{slowest:?}, alone {alone:?}");
+    // Neither are those kept out who were not in, nor those whose name was guessed for.
+    ann.get("/v2/").expect(200).await;
+    server.client().login("bob", "b").get("/v2/").expect(200).await;
+}
+
+#[tokio::test]
+async fn failed_logins_are_counted_and_told_of_in_few_lines() {
+    let options = ServerOptions::new();
+    let passwords = options.folder().join("passwords");
+    fs::write(&passwords, password_line("ann", "a")).unwrap();
+    let debug = "http: {debug: {addr: 127.0.0.1:0, prometheus: {enabled: true}}}\n";
+    let server = options.config(&(auth_config(&passwords, "") + debug)).start().await;
+    for number in 0..40 {
+        let client = server.client().login("\u{202e}eve\n", &format!("guess{number}"));
+        let status = client.get("/v2/").send().await.unwrap().status;
+        assert!(matches!(status.as_u16(), 401 | 429), "{status}");
+    }
+    server.client().login("ann", "a").get("/v2/").expect(200).await;
+    let log = server.log().text();
+    let lines: Vec<&str> =
+        log.lines().filter(|line| line.contains("failed logins from 127.0.0.1: ")).collect();
+    assert_eq!(lines.len(), 1, "{log}");
+    // Escaped once by the line, and once by the format of the log.
+    assert!(lines[0].contains(r#"; users \"\\u{202e}eve\\n\""#), "{}", lines[0]);
+    assert!(!log.contains("guess"), "{log}");
+
+    let debug = server.log().wait_for_value("where the debug server is", |log| {
+        let (_, after) = log.split_once("health and metrics at ")?;
+        Some(after.split('"').next()?.to_owned())
+    });
+    let metrics = Client::new(&debug.await).get("/metrics").expect(200).await.text();
+    let count = |outcome: &str| {
+        let name = format!("registry_auth_logins_total{{outcome=\"{outcome}\"}} ");
+        let value = metrics.lines().find_map(|line| line.strip_prefix(&name)).unwrap_or("0");
+        value.parse::<u64>().unwrap()
+    };
+    assert_eq!((count("accepted"), count("wrong") + count("slowed")), (1, 40), "{metrics}");
+}
+
+#[tokio::test]
+async fn a_password_file_that_is_gone_is_told_of_where_operators_look() {
+    let options = ServerOptions::new();
+    let passwords = options.folder().join("passwords");
+    fs::write(&passwords, password_line("ann", "a")).unwrap();
+    let debug = "http: {debug: {addr: 127.0.0.1:0, prometheus: {enabled: true}}}\n";
+    let server = options.config(&(auth_config(&passwords, "") + debug)).start().await;
+    let debug = server.log().wait_for_value("where the debug server is", |log| {
+        let (_, after) = log.split_once("health and metrics at ")?;
+        Some(after.split('"').next()?.to_owned())
+    });
+    let debug = Client::new(&debug.await);
+    let stale = async || {
+        let metrics = debug.get("/metrics").expect(200).await.text();
+        let line = metrics.lines().find_map(|line| line.strip_prefix("registry_auth_file_stale_seconds "));
+        line.unwrap_or_else(|| panic!("{metrics}")).parse::<f64>().unwrap()
+    };
+    debug.get("/debug/health").expect(200).await;
+    assert_eq!(stale().await, 0.0);
+
+    fs::remove_file(&passwords).unwrap();
+    eventually("the health check fails", async || {
+        let response = debug.get("/debug/health").send().await.unwrap();
+        (response.status == 503).then(|| assert!(response.text().contains("authentication")))
+    })
+    .await;
+    assert!(stale().await > 0.0);
+    server.client().login("ann", "a").get("/v2/").expect(200).await;
+
+    fs::write(&passwords, password_line("ann", "a")).unwrap();
+    eventually("the file is read again", async || {
+        (debug.get("/debug/health").send().await.unwrap().status == 200).then_some(())
+    })
+    .await;
+    assert_eq!(stale().await, 0.0);
+}
+
+#[tokio::test]
+async fn a_password_file_that_others_can_read_or_that_has_no_user_is_warned_about() {
+    use std::os::unix::fs::PermissionsExt;
+    for (mode, content, warning) in [
+        (0o644, password_line("ann", "a"), Some("every user of this machine can read")),
+        (0o640, password_line("ann", "a"), None),
+        (0o640, "# nobody yet\n".to_owned(), Some("has no user who could log in")),
+    ] {
+        let options = ServerOptions::new();
+        let passwords = options.folder().join("passwords");
+        fs::write(&passwords, content).unwrap();
+        fs::set_permissions(&passwords, fs::Permissions::from_mode(mode)).unwrap();
+        let server = options.config(&auth_config(&passwords, "")).start().await;
+        let log = server.log().text();
+        match warning {
+            Some(warning) => assert!(log.contains(warning), "{log}"),
+            None => assert!(!log.contains("level=warning"), "{log}"),
+        }
+    }
 }
 
 async fn time_of(client: &Client) -> Duration {

@@ -8,8 +8,8 @@ use registry_core::{
     config::Loaded,
     configured,
     digest::Digest,
-    metadata::{Restored, TagChange, Trashed},
-    types::{RepositoryName, Tag},
+    metadata::{MetadataError, Purpose, Restored, TagChange, Trashed},
+    types::{Reference, RepositoryName, Tag},
 };
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
@@ -47,11 +47,36 @@ pub(crate) fn run(loaded: &Loaded, what: Content) -> anyhow::Result<()> {
 async fn undelete(registry: &Beside, target: Target) -> anyhow::Result<String> {
     let Target { repository, reference } = target;
     let Some(reference) = reference else {
-        registry.metadata.restore_repository(&repository).await?;
-        return Ok(format!("restored {repository}\n"));
+        return match registry.metadata.restore_repository(&repository).await {
+            Ok(()) => Ok(format!("restored {repository}\n")),
+            Err(MetadataError::RepositoryUnknown { .. })
+                if registry.metadata.tags(&repository, None, 1).await.is_ok() =>
+            {
+                bail!("{repository} is not deleted")
+            }
+            Err(error) => Err(error.into()),
+        };
     };
-    let restored = registry.metadata.restore(&repository, &reference, ACTOR).await?;
-    Ok(told(&repository, &restored))
+    match registry.metadata.restore(&repository, &reference, ACTOR).await {
+        Ok(Restored { manifests, tags }) if manifests.is_empty() && tags.is_empty() => {
+            bail!("{} is not deleted", shown(&repository, &reference))
+        }
+        Ok(restored) => Ok(told(&repository, &restored)),
+        Err(MetadataError::TagUnknown { .. } | MetadataError::ManifestUnknown { .. })
+            if registry.metadata.manifest(&repository, &reference, Purpose::Read).await?.is_some() =>
+        {
+            bail!("{} is not deleted", shown(&repository, &reference))
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// As it is written for `undelete`.
+fn shown(repository: &RepositoryName, reference: &Reference) -> String {
+    match reference {
+        Reference::Tag(tag) => format!("{repository}:{tag}"),
+        Reference::Digest(digest) => format!("{repository}@{digest}"),
+    }
 }
 
 fn told(repository: &RepositoryName, restored: &Restored) -> String {

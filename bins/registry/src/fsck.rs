@@ -13,6 +13,9 @@ use crate::{
 };
 
 pub(crate) fn run(loaded: &Loaded, how: Fsck) -> anyhow::Result<()> {
+    if !how.is_deep && (how.sample_percent != 100 || how.mebibytes_per_second != 0) {
+        bail!("--sample and --rate say how much is read, and nothing is read without --deep");
+    }
     warn(&loaded.warnings);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.context("can not start the runtime")?;

@@ -79,7 +79,8 @@ impl Lines {
 impl Watch for Lines {
     fn collected(&self, collected: &Collected) {
         let Candidate { kind, repository, digest, .. } = &collected.candidate;
-        let repository = repository.as_ref().map(ToString::to_string).unwrap_or_default();
+        let repository = repository.as_ref().map(ToString::to_string);
+        let repository = repository.unwrap_or_else(|| "a deleted repository".to_owned());
         match (&collected.verdict, kind) {
             (Verdict::Removed { .. }, CandidateKind::Digest) => {
                 self.blobs.fetch_add(1, Relaxed);
@@ -96,10 +97,17 @@ impl Watch for Lines {
             (Verdict::Kept(_), CandidateKind::Manifest) => {
                 self.say(&format!("{repository}: marking manifest {digest} "));
             }
-            (Verdict::Kept(_), _) => {
+            (Verdict::Kept(_), CandidateKind::Blob) => {
                 self.marked.fetch_add(1, Relaxed);
                 self.say(&format!("{repository}: marking blob {digest}"));
             }
+            // A digest is of all repositories that have it.
+            (Verdict::Kept(_), CandidateKind::Digest) => {
+                self.marked.fetch_add(1, Relaxed);
+                self.say(&format!("marking blob {digest}"));
+            }
+            // What was deleted and can still be restored is no blob, and has not been looked into.
+            (Verdict::Kept(_), _) => {}
         }
     }
 }

@@ -111,6 +111,8 @@ impl Debug {
             }
             path if Some(path) == self.metrics_path.as_deref() => {
                 let format = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+                let stale = self.app.authenticator.stale().await;
+                self.app.metrics.users_stale(stale.map_or(Duration::ZERO, |stale| stale.age));
                 text(StatusCode::OK, format, self.app.metrics.render())
             }
             _ => text(StatusCode::NOT_FOUND, "text/plain", "404 page not found\n".to_owned()),

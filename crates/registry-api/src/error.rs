@@ -34,6 +34,11 @@ pub(crate) enum ApiError {
     WrongCredentials { challenge: Option<HeaderValue>, access: Option<Access> },
     #[error("{}: the Authorization header is malformed: {reason}", words(ErrorCode::Unauthorized))]
     MalformedCredentials { reason: String },
+    #[error(
+        "{}: too many logins that failed come from here, or too many wait to be checked; try again in {retry_after_secs} s",
+        words(ErrorCode::TooManyRequests)
+    )]
+    LoginsSlowed { retry_after_secs: u64 },
     #[error("{}", words(ErrorCode::Denied))]
     Denied,
     #[error(
@@ -151,6 +156,10 @@ impl ApiError {
                 (StatusCode::UNAUTHORIZED, ErrorCode::Unauthorized, Some(needed(access.as_ref())))
             }
             ApiError::MalformedCredentials { .. } => (StatusCode::BAD_REQUEST, ErrorCode::Unauthorized, None),
+            ApiError::LoginsSlowed { retry_after_secs } => {
+                set(&mut headers, header::RETRY_AFTER, retry_after_secs.to_string());
+                (StatusCode::TOO_MANY_REQUESTS, ErrorCode::TooManyRequests, None)
+            }
             ApiError::Denied => (StatusCode::FORBIDDEN, ErrorCode::Denied, None),
             ApiError::DeleteDisabled | ApiError::ReadOnly => {
                 (StatusCode::METHOD_NOT_ALLOWED, ErrorCode::Unsupported, None)
@@ -375,6 +384,10 @@ impl ApiError {
             AuthenticationError::Invalid => ApiError::WrongCredentials { challenge, access: access.cloned() },
             AuthenticationError::Malformed { reason } => {
                 ApiError::MalformedCredentials { reason: reason.to_string() }
+            }
+            AuthenticationError::Slowed { retry_after } => {
+                // At least one: to come again at once is no use.
+                ApiError::LoginsSlowed { retry_after_secs: retry_after.as_secs_f64().ceil().max(1.0) as u64 }
             }
             error @ AuthenticationError::Unavailable { .. } => {
                 ApiError::Unavailable { operation: "authentication", source: error.into() }

@@ -79,9 +79,16 @@ impl Health {
         !self.is_failing.load(Ordering::Relaxed)
     }
 
-    /// What fails: name and reason, from the checks that run now and then and from a look at store and database.
+    /// What fails: name and reason, from the checks that run now and then and from a look at store, database and users.
     pub async fn look(&self, app: &App) -> BTreeMap<String, String> {
         let mut failures = self.failures.lock().clone();
+        // Requests are served all the same, for the users as they were. A file that is read in part is in force, with what
+        // was removed from it.
+        if let Some(stale) = app.authenticator.stale().await
+            && !stale.is_partial
+        {
+            failures.insert("authentication".to_owned(), stale.reason);
+        }
         let looked = look_at_storage(app).await;
         let was_lost = self.is_storage_lost.swap(looked.is_err(), Ordering::Relaxed);
         if let Err(reason) = looked {

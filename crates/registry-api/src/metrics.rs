@@ -13,6 +13,7 @@ use prometheus_client::{
     },
     registry::Registry,
 };
+use registry_auth::{AuthenticationError, Caller};
 
 use crate::{COMMIT, VERSION, process::Process, route::Route};
 
@@ -88,6 +89,11 @@ struct ActionLabels {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct LoginLabel {
+    outcome: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct CandidateLabels {
     kind: &'static str,
     outcome: &'static str,
@@ -104,6 +110,8 @@ pub struct Metrics {
     storage: Family<ActionLabels, Histogram>,
     database: Family<ActionLabels, Histogram>,
     connections: Gauge,
+    logins: Family<LoginLabel, Counter>,
+    users_stale_secs: Gauge<f64, AtomicU64>,
     journal: JournalGauges,
     candidates: Family<CandidateLabels, Counter>,
     bytes_given_up: Counter,
@@ -166,6 +174,8 @@ impl Metrics {
             storage: Family::new_with_constructor(action_histogram),
             database: Family::new_with_constructor(action_histogram),
             connections: Gauge::default(),
+            logins: Family::default(),
+            users_stale_secs: Gauge::default(),
             journal: JournalGauges::default(),
             candidates: Family::default(),
             bytes_given_up: Counter::default(),
@@ -202,6 +212,16 @@ impl Metrics {
         registry.register("registry_http_connections", "Open connections", self.connections.clone());
         registry.register("registry_storage_action_seconds", "Calls of the blob store", self.storage.clone());
         registry.register("registry_database_action_seconds", "Calls of the database", self.database.clone());
+        registry.register(
+            "registry_auth_logins",
+            "Requests with credentials, by what became of those",
+            self.logins.clone(),
+        );
+        registry.register(
+            "registry_auth_file_stale_seconds",
+            "For how long the password file could not be read, or not all of it",
+            self.users_stale_secs.clone(),
+        );
         self.journal.register(registry);
         let build = Info::new(vec![("version", VERSION), ("revision", COMMIT.unwrap_or(""))]);
         registry.register("registry_build", "Which version runs", build);
@@ -259,6 +279,25 @@ impl Metrics {
     /// Notes that a step of a collection failed.
     pub fn collecting_failed(&self) {
         self.collecting_failed.inc();
+    }
+
+    /// Counts a request that had credentials.
+    pub(crate) fn login(&self, result: &Result<Caller, AuthenticationError>) {
+        let outcome = match result {
+            // An empty name with an empty password.
+            Ok(Caller::Anonymous) => return,
+            Ok(Caller::User(_)) => "accepted",
+            Err(AuthenticationError::Invalid) => "wrong",
+            Err(AuthenticationError::Malformed { .. }) => "malformed",
+            Err(AuthenticationError::Slowed { .. }) => "slowed",
+            Err(AuthenticationError::Unavailable { .. }) => "unavailable",
+        };
+        self.logins.get_or_create(&LoginLabel { outcome }).inc();
+    }
+
+    /// Shows for how long the users were not renewed; zero if they are.
+    pub(crate) fn users_stale(&self, age: Duration) {
+        self.users_stale_secs.set(age.as_secs_f64());
     }
 
     /// Everything in the text format that Prometheus reads.

@@ -4,7 +4,7 @@ use std::{convert::Infallible, net::IpAddr, pin::Pin, sync::Arc, time::Instant};
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, header, request::Parts};
 use hyper::body::Incoming;
-use registry_auth::{Access, Caller, Decision};
+use registry_auth::{Access, Caller, Decision, Presented};
 
 use crate::{
     access_log::Entry,
@@ -155,7 +155,7 @@ impl Service {
     ) -> Result<Response<Body>, ApiError> {
         let app = &self.app;
         let access = route.required_access();
-        let caller = self.authenticate(&parts.headers, access.as_ref()).await?;
+        let caller = self.authenticate(&parts.headers, client, access.as_ref()).await?;
         if let Caller::User(name) = &caller {
             *user = Some(name.to_string());
         }
@@ -177,8 +177,18 @@ impl Service {
         dispatch(&call, route, body).await
     }
 
-    async fn authenticate(&self, headers: &HeaderMap, access: Option<&Access>) -> Result<Caller, ApiError> {
-        let result = self.app.authenticator.authenticate(headers.get(header::AUTHORIZATION)).await;
+    async fn authenticate(
+        &self,
+        headers: &HeaderMap,
+        client: Option<IpAddr>,
+        access: Option<&Access>,
+    ) -> Result<Caller, ApiError> {
+        let authorization = headers.get(header::AUTHORIZATION);
+        let presented = Presented::new(authorization).from_address(client);
+        let result = self.app.authenticator.authenticate(presented).await;
+        if authorization.is_some() {
+            self.app.metrics.login(&result);
+        }
         result.map_err(|error| {
             let challenge = access.and_then(|access| self.app.authenticator.challenge(access));
             ApiError::authentication(error, challenge, access)

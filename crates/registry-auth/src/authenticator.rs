@@ -1,4 +1,5 @@
 use std::fmt::Debug;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use http::HeaderValue;
@@ -6,19 +7,39 @@ use http::HeaderValue;
 use crate::access::Access;
 use crate::caller::Caller;
 use crate::credentials::ParseCredentialsError;
+use crate::presented::Presented;
 
 /// Finds out who is asking.
 #[async_trait]
 pub trait Authenticator: Debug + Send + Sync + 'static {
-    /// Who sent a request with this `Authorization` header, if it had one. Somebody who sent none is anonymous: whether that
-    /// is enough is for the authoriser.
+    /// Who sent a request that shows this. Somebody who shows no credentials is anonymous: whether that is enough is for the
+    /// authoriser.
     ///
     /// # Errors
-    /// The credentials are wrong or unreadable, or it cannot be found out now. Dropping the future leaves nothing behind.
-    async fn authenticate(&self, authorization: Option<&HeaderValue>) -> Result<Caller, AuthenticationError>;
+    /// The credentials are wrong or unreadable, too many were tried, or it cannot be found out now. Dropping the future
+    /// leaves nothing behind.
+    async fn authenticate(&self, presented: Presented<'_>) -> Result<Caller, AuthenticationError>;
 
     /// What `WWW-Authenticate` says when credentials are needed for this access. `None` if none would help.
     fn challenge(&self, access: &Access) -> Option<HeaderValue>;
+
+    /// Whether what it decides by is older than what it was told to decide by, such as a file that cannot be read any more.
+    /// Looks, if that is due. By default it never is.
+    async fn stale(&self) -> Option<Stale> {
+        None
+    }
+}
+
+/// What an authenticator decides by is not what it was told to decide by.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Stale {
+    /// For how long.
+    pub age: Duration,
+    /// Whether only a part is affected: what could be read is in force.
+    pub is_partial: bool,
+    /// Why, for an operator.
+    pub reason: String,
 }
 
 /// Why it is not known who is asking.
@@ -32,6 +53,12 @@ pub enum AuthenticationError {
     Malformed {
         /// What is wrong with it; safe to be shown to the client.
         reason: ParseCredentialsError,
+    },
+    /// Too many wrong ones were tried, or are waiting to be checked. These were not looked at, or so it must seem.
+    #[error("too many logins")]
+    Slowed {
+        /// When to come again.
+        retry_after: Duration,
     },
     /// It cannot be found out now.
     #[error("credentials cannot be checked")]
@@ -53,7 +80,7 @@ pub struct NoAuthentication;
 
 #[async_trait]
 impl Authenticator for NoAuthentication {
-    async fn authenticate(&self, _: Option<&HeaderValue>) -> Result<Caller, AuthenticationError> {
+    async fn authenticate(&self, _: Presented<'_>) -> Result<Caller, AuthenticationError> {
         Ok(Caller::Anonymous)
     }
 

@@ -2,32 +2,32 @@
 
 mod error;
 mod file;
+mod gate;
 mod make;
-mod remembered;
 mod watched;
 
 use std::fmt;
+use std::net::IpAddr;
 use std::num::NonZero;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use http::HeaderValue;
-use parking_lot::Mutex;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 pub use error::HtpasswdError;
 pub use file::{BCRYPT_COST_MAX, HTPASSWD_BYTES_MAX};
 pub use make::{PASSWORD_BYTES_MAX, make_htpasswd_line};
 
 use crate::access::Access;
-use crate::authenticator::{AuthenticationError, Authenticator};
+use crate::authenticator::{AuthenticationError, Authenticator, Stale};
 use crate::caller::{Caller, UserName};
 use crate::credentials::Credentials;
+use crate::logins::{Failure, Report, Source};
+use crate::presented::Presented;
 use file::Users;
-use remembered::{Key, Remembered};
+use gate::{Gate, Outcome};
 use watched::Watched;
 
 /// The name of a user that was made up for a file that was not there, and the file that holds its password: one line
@@ -49,21 +49,23 @@ pub struct HtpasswdOptions {
     pub remembered_max: usize,
     /// How many passwords are checked at once; half the processors, at least 1. Each takes one for about 50 milliseconds.
     pub checks_max: usize,
-    /// How many checks may wait for their turn; 256. Those beyond are refused at once as unavailable.
+    /// How many checks may wait for their turn, in each of two lanes: addresses from which somebody logged in before, and
+    /// others; 8 for each of `checks_max`, so that a place is worth having. Those beyond are refused.
     pub waiting_max: usize,
 }
 
 impl HtpasswdOptions {
     /// The users of the file at `path`.
     pub fn new(realm: impl Into<String>, path: impl Into<PathBuf>) -> HtpasswdOptions {
+        let checks_max = (std::thread::available_parallelism().map_or(1, NonZero::get) / 2).max(1);
         HtpasswdOptions {
             realm: realm.into(),
             path: path.into(),
             reload_interval: Duration::from_secs(1),
             remember: Duration::from_secs(600),
             remembered_max: 10_000,
-            checks_max: (std::thread::available_parallelism().map_or(1, NonZero::get) / 2).max(1),
-            waiting_max: 256,
+            checks_max,
+            waiting_max: 8 * checks_max,
         }
     }
 }
@@ -71,24 +73,22 @@ impl HtpasswdOptions {
 /// Authenticates the users of a file by their passwords.
 ///
 /// - Only bcrypt hashes (`$2a$`, `$2b$`, `$2y$`) count. Lines with others are warned about and match nobody.
-/// - The file is looked at again at most once a second. A file that cannot be used leaves the users as they were, and is
-///   logged once.
-/// - A wrong password and a user who does not exist take the same time. A right one takes it too, the first time; then it is
-///   remembered, as a keyed hash that is of no use to anybody else.
-/// - Checks run apart from other work, few at once, so that somebody who tries passwords does not slow down those whose
-///   credentials are remembered.
+/// - The file is looked at again at most once a second. What can be read of it counts at once; a file of which nothing can be
+///   read leaves the users as they were ([`Authenticator::stale`]).
+/// - A wrong password and a user who does not exist take the same time, and are refused alike. A right one takes it too, the
+///   first time; then it is remembered, as a keyed hash that is of no use to others.
+/// - Checks run apart from other work, few at once. Few wrong ones may be tried from an address, and fewer for a
+///   name from there; strangers wait for one another, and credentials that were right before for none of them.
 pub struct Htpasswd {
     shared: Arc<Shared>,
     challenge: HeaderValue,
-    checks: Arc<Semaphore>,
-    waiting: AtomicUsize,
-    waiting_max: usize,
 }
 
 /// What checks use that may outlive the request they were made for.
 struct Shared {
     watched: Watched,
-    remembered: Mutex<Remembered>,
+    gate: Gate,
+    report: Arc<Report>,
 }
 
 impl Htpasswd {
@@ -108,16 +108,9 @@ impl Htpasswd {
     /// As [`open`](Self::open).
     pub fn open_blocking(options: HtpasswdOptions) -> Result<Htpasswd, HtpasswdError> {
         let challenge = challenge(&options.realm)?;
+        let gate = Gate::new(&options).map_err(|source| HtpasswdError::Randomness { source })?;
         let watched = Watched::open(options.path, options.reload_interval)?;
-        let remembered = Remembered::new(options.remember, options.remembered_max)
-            .map_err(|source| HtpasswdError::Randomness { source })?;
-        Ok(Htpasswd {
-            shared: Arc::new(Shared { watched, remembered: Mutex::new(remembered) }),
-            challenge,
-            checks: Arc::new(Semaphore::new(options.checks_max.clamp(1, Semaphore::MAX_PERMITS))),
-            waiting: AtomicUsize::new(0),
-            waiting_max: options.waiting_max,
-        })
+        Ok(Htpasswd { shared: Arc::new(Shared { watched, gate, report: Report::new() }), challenge })
     }
 
     /// Reads the file. If it does not exist, but its folder does, makes it, for the user `docker` with a random password,
@@ -148,24 +141,37 @@ impl Htpasswd {
         self.shared.watched.look();
     }
 
-    async fn check(&self, user: String, password: Vec<u8>) -> Result<UserName, AuthenticationError> {
+    async fn check(
+        &self,
+        user: &str,
+        password: Vec<u8>,
+        address: Option<IpAddr>,
+    ) -> Result<UserName, AuthenticationError> {
+        let (failure, error) = match self.judge(user, password, address).await {
+            Outcome::Right(name) => return Ok(name),
+            Outcome::Wrong => (Failure::Wrong, AuthenticationError::Invalid),
+            Outcome::WrongAgain => (Failure::Repeated, AuthenticationError::Invalid),
+            Outcome::Unreadable => (Failure::Unreadable, AuthenticationError::Invalid),
+            Outcome::Slowed(retry_after) => (Failure::Slowed, AuthenticationError::Slowed { retry_after }),
+            Outcome::Failed(reason) => {
+                let source = reason.to_string().into();
+                return Err(AuthenticationError::Unavailable { source });
+            }
+        };
+        self.shared.report.note(address, user, failure);
+        Err(error)
+    }
+
+    async fn judge(&self, user: &str, password: Vec<u8>, address: Option<IpAddr>) -> Outcome {
+        // bcrypt would take what comes before a NUL, or within 72 bytes, for the whole.
+        if password.len() > PASSWORD_BYTES_MAX || password.contains(&0) {
+            return Outcome::Unreadable;
+        }
+        // What is no name can be in no file.
+        let Ok(name) = user.parse::<UserName>() else { return Outcome::Wrong };
         let users = self.users().await;
-        let key = self.shared.remembered.lock().key(&user, &password, users.hash(&user));
-        if let Some(name) = self.shared.recall(&key) {
-            return Ok(name);
-        }
-        let permit = self.turn().await?;
-        // Clients send several requests at once: one of them may have been checked meanwhile.
-        if let Some(name) = self.shared.recall(&key) {
-            return Ok(name);
-        }
-        let shared = Arc::clone(&self.shared);
-        let check = move || verify(&shared, &users, &user, &password, key, permit);
-        match tokio::task::spawn_blocking(check).await {
-            Ok(Some(name)) => Ok(name),
-            Ok(None) => Err(AuthenticationError::Invalid),
-            Err(error) => Err(AuthenticationError::Unavailable { source: error.into() }),
-        }
+        let attempt = self.shared.gate.attempt(users, name, password, Source::of(address));
+        gate::judge(&self.shared, attempt).await
     }
 
     /// The users, after a look at the file if one is due.
@@ -178,66 +184,16 @@ impl Htpasswd {
         }
         self.shared.watched.users()
     }
-
-    async fn turn(&self) -> Result<OwnedSemaphorePermit, AuthenticationError> {
-        let unavailable = |source| AuthenticationError::Unavailable { source };
-        let queue = Queue(&self.waiting);
-        if self.waiting.fetch_add(1, Ordering::Relaxed) >= self.waiting_max {
-            return Err(unavailable(Box::new(TooManyChecks { limit: self.waiting_max })));
-        }
-        let permit = Arc::clone(&self.checks).acquire_owned().await;
-        drop(queue);
-        permit.map_err(|error| unavailable(error.into()))
-    }
-}
-
-/// The place of a check among those that wait; leaves when dropped.
-struct Queue<'a>(&'a AtomicUsize);
-
-impl Drop for Queue<'_> {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
-#[derive(Debug, thiserror::Error)]
-#[error("{limit} logins are waiting to be checked")]
-struct TooManyChecks {
-    limit: usize,
-}
-
-/// Takes its time. The permit goes with it, so that giving up a request does not make room for another check while this one
-/// still runs.
-fn verify(
-    shared: &Shared,
-    users: &Users,
-    user: &str,
-    password: &[u8],
-    key: Option<Key>,
-    permit: OwnedSemaphorePermit,
-) -> Option<UserName> {
-    let dummy = shared.remembered.lock().stable_choice(user);
-    let is_right = users.verify(user, password, dummy);
-    drop(permit);
-    let name = is_right.then(|| user.parse().ok()).flatten();
-    if let (Some(name), Some(key)) = (&name, key) {
-        shared.remembered.lock().insert(key, UserName::clone(name), Instant::now());
-    }
-    name
-}
-
-impl Shared {
-    fn recall(&self, key: &Option<Key>) -> Option<UserName> {
-        self.remembered.lock().get(key.as_ref()?, Instant::now())
-    }
 }
 
 #[async_trait]
 impl Authenticator for Htpasswd {
-    async fn authenticate(&self, authorization: Option<&HeaderValue>) -> Result<Caller, AuthenticationError> {
-        match Credentials::parse(authorization)? {
+    async fn authenticate(&self, presented: Presented<'_>) -> Result<Caller, AuthenticationError> {
+        match Credentials::parse(presented.authorization)? {
             Credentials::Anonymous => Ok(Caller::Anonymous),
-            Credentials::Basic { user, password } => self.check(user, password).await.map(Caller::User),
+            Credentials::Basic { user, password } => {
+                self.check(&user, password, presented.address).await.map(Caller::User)
+            }
             // A client that holds a token from elsewhere must learn that a password is wanted here.
             Credentials::Bearer { .. } | Credentials::Other { .. } => Err(AuthenticationError::Invalid),
         }
@@ -245,6 +201,11 @@ impl Authenticator for Htpasswd {
 
     fn challenge(&self, _: &Access) -> Option<HeaderValue> {
         Some(self.challenge.clone())
+    }
+
+    async fn stale(&self) -> Option<Stale> {
+        self.users().await;
+        self.shared.watched.stale(Instant::now())
     }
 }
 
@@ -272,5 +233,7 @@ async fn blocking<T: Send + 'static>(
     tokio::task::spawn_blocking(work).await.map_err(stopped)?
 }
 
+#[cfg(test)]
+mod logins_tests;
 #[cfg(test)]
 mod tests;

@@ -1,6 +1,6 @@
 //! Who is asking a container registry, and what they may do.
 //!
-//! An [`Authenticator`] turns the `Authorization` header of a request into a [`Caller`]; an [`Authorizer`] decides what that
+//! An [`Authenticator`] turns what a request shows, as [`Presented`], into a [`Caller`]; an [`Authorizer`] decides what that
 //! caller may do, as an [`Access`]. Both are for embedders to replace.
 //!
 //! ```
@@ -24,9 +24,11 @@
 //! |---|---|
 //! | `caller`, `access` | who asks, and for what |
 //! | `credentials` | the `Authorization` header |
+//! | `presented` | what a request shows of who sent it |
 //! | `authenticator` | the trait, and [`NoAuthentication`] |
 //! | `authorizer` | the trait, [`AllowAll`] and [`Authenticated`] |
 //! | `htpasswd` | [`Htpasswd`], users in a file with bcrypt hashes, and making such lines |
+//! | `logins` | who is checked when, so that strangers do not lock out users |
 //! | `unreadable` | why a file can not be read |
 
 #![forbid(unsafe_code)]
@@ -37,10 +39,12 @@ mod authorizer;
 mod caller;
 mod credentials;
 mod htpasswd;
+mod logins;
+mod presented;
 mod unreadable;
 
 pub use access::{Access, Action};
-pub use authenticator::{AuthenticationError, Authenticator, NoAuthentication};
+pub use authenticator::{AuthenticationError, Authenticator, NoAuthentication, Stale};
 pub use authorizer::{AllowAll, AnonymousAccess, Authenticated, Authorizer, Decision};
 pub use caller::{Caller, ParseUserNameError, USER_NAME_BYTES_MAX, UserName};
 pub use credentials::{CREDENTIALS_BYTES_MAX, Credentials, ParseCredentialsError};
@@ -48,6 +52,7 @@ pub use htpasswd::{
     BCRYPT_COST_MAX, FirstUser, HTPASSWD_BYTES_MAX, Htpasswd, HtpasswdError, HtpasswdOptions,
     PASSWORD_BYTES_MAX, make_htpasswd_line,
 };
+pub use presented::Presented;
 pub use unreadable::why_unreadable;
 
 /// The examples of the README are compiled like these.

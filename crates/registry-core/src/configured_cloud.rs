@@ -2,13 +2,16 @@
 
 use registry_config::{self as config, Driver};
 
-use crate::{Builder, OpenError};
+use crate::{Builder, OpenError, outgoing};
 
 /// The builder with the bucket of a driver.
 ///
 /// # Errors
 /// [`OpenError::NotBuilt`] if the driver was left out of this build.
 pub(crate) fn place(builder: Builder, storage: &config::Storage) -> Result<Builder, OpenError> {
+    for warning in outgoing::warnings(storage) {
+        tracing::warn!("{warning}");
+    }
     match &storage.driver {
         #[cfg(feature = "s3")]
         Driver::S3(s3) => Ok(builder.s3(s3_options(s3, storage))),

@@ -27,6 +27,7 @@
 //! | `configured` (feature `config`) | a registry as a configuration file describes it |
 //! | `early` (feature `config`) | what is opened while the process is still root's |
 //! | `rights` (feature `config`) | becoming another user than root |
+//! | `outgoing` (feature `config`) | what the way to an object store gives away |
 //! | `migrate` (features `config`, `postgres`) | from SQLite to PostgreSQL |
 //! | `selfsigned` (feature `selfsigned`) | a certificate for those who have none |
 
@@ -52,6 +53,8 @@ mod journal;
 mod maintenance;
 #[cfg(all(feature = "config", feature = "postgres"))]
 pub mod migrate;
+#[cfg(feature = "config")]
+mod outgoing;
 mod places;
 mod registry;
 #[cfg(feature = "config")]

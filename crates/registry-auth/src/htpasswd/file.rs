@@ -1,8 +1,8 @@
 //! The users of one version of the file.
 
-use std::borrow::Cow;
 use std::collections::HashMap;
 use std::path::Path;
+use std::sync::LazyLock;
 
 use super::error::HtpasswdError;
 use crate::caller::UserName;
@@ -21,6 +21,13 @@ const LINES_NAMED_MAX: usize = 20;
 
 /// Salt and hash, in bcrypt's letters, of no password that anybody knows.
 const DUMMY: &str = "N9qo8uLOickgx2ZMRZoMyeIjZAgcfl7p92ldGxad68LJZdL17lhWy";
+
+/// A made-up line for each cost, from 0 on.
+static DUMMIES: LazyLock<Vec<String>> =
+    LazyLock::new(|| (0..=BCRYPT_COST_MAX).map(|cost| format!("$2b${cost:02}${DUMMY}")).collect());
+
+/// What editors of Windows write before a text.
+const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
 
 #[derive(Debug, Default)]
 pub(super) struct Users {
@@ -47,33 +54,50 @@ impl std::fmt::Debug for Hash {
 impl Users {
     /// Lines are `user:hash`; empty ones and those that begin with `#` are skipped. Of several for one user the last counts,
     /// as in the Go registry.
+    #[cfg(test)]
     pub(super) fn parse(bytes: &[u8], path: &Path) -> Result<Users, HtpasswdError> {
-        let mut users = Users::default();
-        // Some editors begin every file with a byte order mark.
-        let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
+        match Users::read(bytes, path) {
+            (users, None) => Ok(users),
+            (_, Some(fault)) => Err(fault),
+        }
+    }
+
+    /// What can be read, and the first line that can not.
+    pub(super) fn read(bytes: &[u8], path: &Path) -> (Users, Option<HtpasswdError>) {
+        let (mut users, mut fault) = (Users::default(), None);
+        let bytes = bytes.strip_prefix(BYTE_ORDER_MARK).unwrap_or(bytes);
         for (index, bytes) in bytes.split(|byte| *byte == b'\n').enumerate() {
-            let (path, line) = (path.to_path_buf(), index + 1);
-            let Ok(text) = std::str::from_utf8(bytes) else {
-                return Err(HtpasswdError::NotUtf8 { path, line });
-            };
-            let text = text.trim();
-            if text.is_empty() || text.starts_with('#') {
-                continue;
+            if let Err(error) = users.add(bytes, path, index + 1) {
+                fault.get_or_insert(error);
             }
-            let Some((name, hash)) = text.split_once(':') else {
-                return Err(HtpasswdError::NoColon { path, line });
-            };
-            let name = name.parse::<UserName>();
-            let name = name.map_err(|source| HtpasswdError::User { path, line, source })?;
-            let hash = Hash::parse(hash);
-            if hash.is_none() {
-                users.unusable_lines.push(line);
-            }
-            users.hashes.insert(name.as_str().to_owned(), hash);
         }
         users.costs = users.hashes.values().flatten().map(|hash| hash.cost).collect();
         users.costs.sort_unstable();
-        Ok(users)
+        (users, fault)
+    }
+
+    fn add(&mut self, bytes: &[u8], path: &Path, line: usize) -> Result<(), HtpasswdError> {
+        let path = || path.to_path_buf();
+        let text = std::str::from_utf8(bytes);
+        let text = text.map_err(|_| HtpasswdError::NotUtf8 { path: path(), line })?.trim();
+        if text.is_empty() || text.starts_with('#') {
+            return Ok(());
+        }
+        let (name, hash) =
+            text.split_once(':').ok_or_else(|| HtpasswdError::NoColon { path: path(), line })?;
+        let name = name.parse::<UserName>();
+        let name = name.map_err(|source| HtpasswdError::User { path: path(), line, source })?;
+        let hash = Hash::parse(hash);
+        if hash.is_none() {
+            self.unusable_lines.push(line);
+        }
+        self.hashes.insert(name.as_str().to_owned(), hash);
+        Ok(())
+    }
+
+    /// Whether there is no line of a user.
+    pub(super) fn is_empty(&self) -> bool {
+        self.hashes.is_empty()
     }
 
     /// The hash of a user, if it is one that can be checked.
@@ -84,20 +108,17 @@ impl Users {
     /// Whether this is the user's password. It takes as long for somebody unknown as for one of the users: which one,
     /// `choice` decides, so it must stay the same for a name and be unpredictable.
     pub(super) fn verify(&self, user: &str, password: &[u8], choice: u64) -> bool {
-        let is_right = bcrypt::verify(password, &self.compared_with(user, choice)).unwrap_or(false);
+        let is_right = bcrypt::verify(password, self.compared_with(user, choice)).unwrap_or(false);
         is_right && self.hash(user).is_some()
     }
 
     /// The hash that a password is compared with: the user's, or one that nobody has the password of.
-    pub(super) fn compared_with(&self, user: &str, choice: u64) -> Cow<'_, str> {
-        if let Some(hash) = self.hash(user) {
-            return Cow::Borrowed(hash);
-        }
+    pub(super) fn compared_with(&self, user: &str, choice: u64) -> &str {
         let cost = match self.costs.as_slice() {
             [] => COST_DEFAULT,
             costs => costs[(choice % costs.len() as u64) as usize],
         };
-        Cow::Owned(format!("$2b${cost:02}${DUMMY}"))
+        self.hash(user).unwrap_or(&DUMMIES[cost as usize])
     }
 
     /// Whether everybody has the same hash in both.
@@ -107,6 +128,12 @@ impl Users {
 
     /// Names the lines that let nobody in.
     pub(super) fn log_unusable(&self, path: &Path) {
+        if self.costs.is_empty() {
+            tracing::warn!(
+                "the password file {} has no user who could log in; `registry hash-password <user>` makes a line",
+                path.display()
+            );
+        }
         let named: Vec<String> =
             self.unusable_lines.iter().take(LINES_NAMED_MAX).map(usize::to_string).collect();
         if named.is_empty() {

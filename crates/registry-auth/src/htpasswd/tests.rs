@@ -10,12 +10,12 @@ use super::*;
 /// The least that bcrypt has, so that tests are quick.
 const COST: u32 = 4;
 
-struct Fixture {
+pub(super) struct Fixture {
     folder: TempDir,
 }
 
 impl Fixture {
-    fn new(content: &str) -> Fixture {
+    pub(super) fn new(content: &str) -> Fixture {
         let fixture = Fixture { folder: TempDir::new().unwrap() };
         fixture.write(content);
         fixture
@@ -31,16 +31,16 @@ impl Fixture {
     }
 
     /// Looks at the file at each request.
-    fn options(&self) -> HtpasswdOptions {
+    pub(super) fn options(&self) -> HtpasswdOptions {
         HtpasswdOptions { reload_interval: Duration::ZERO, ..HtpasswdOptions::new("Registry", self.path()) }
     }
 
-    async fn open(&self) -> Htpasswd {
+    pub(super) async fn open(&self) -> Htpasswd {
         Htpasswd::open(self.options()).await.unwrap()
     }
 }
 
-fn line(user: &str, password: &str) -> String {
+pub(super) fn line(user: &str, password: &str) -> String {
     make_htpasswd_line(user, password, COST).unwrap() + "\n"
 }
 
@@ -50,11 +50,21 @@ fn basic(user: &str, password: &str) -> HeaderValue {
 }
 
 async fn login(users: &Htpasswd, user: &str, password: &str) -> Result<String, AuthenticationError> {
-    let caller = users.authenticate(Some(&basic(user, password))).await?;
-    Ok(caller.to_string())
+    login_from(users, "127.0.0.1", user, password).await
 }
 
-async fn is_let_in(users: &Htpasswd, user: &str, password: &str) -> bool {
+pub(super) async fn login_from(
+    users: &Htpasswd,
+    address: &str,
+    user: &str,
+    password: &str,
+) -> Result<String, AuthenticationError> {
+    let header = basic(user, password);
+    let presented = Presented::new(Some(&header)).from_address(Some(address.parse().unwrap()));
+    Ok(users.authenticate(presented).await?.to_string())
+}
+
+pub(super) async fn is_let_in(users: &Htpasswd, user: &str, password: &str) -> bool {
     match login(users, user, password).await {
         Ok(_) => true,
         Err(AuthenticationError::Invalid) => false,
@@ -85,9 +95,9 @@ async fn users_are_let_in_with_their_password_and_no_other() {
 #[tokio::test]
 async fn headers_of_other_kinds_are_told_apart() {
     let users = Fixture::new(&line("ada", "secret")).open().await;
-    assert_eq!(users.authenticate(None).await.unwrap(), Caller::Anonymous);
+    assert_eq!(users.authenticate(Presented::default()).await.unwrap(), Caller::Anonymous);
     let header = |text| Some(HeaderValue::from_static(text));
-    let authenticate = async |text| users.authenticate(header(text).as_ref()).await;
+    let authenticate = async |text| users.authenticate(Presented::new(header(text).as_ref())).await;
     assert_eq!(authenticate("Basic Og==").await.unwrap(), Caller::Anonymous);
     assert!(matches!(authenticate("Bearer x").await, Err(AuthenticationError::Invalid)));
     assert!(matches!(authenticate("Digest x").await, Err(AuthenticationError::Invalid)));
@@ -118,6 +128,8 @@ fn files_are_read_as_the_go_registry_reads_them() {
         ("empty", String::new(), vec![]),
         ("comments and blanks", "# a\n\n  \n\t# b\r\n".to_owned(), vec![]),
         ("ends of lines of Windows", format!("ada:{hash}\r\nbob:{hash}\r\n"), vec![]),
+        ("a byte order mark", format!("\u{feff}ada:{hash}\r\n"), vec![]),
+        ("a byte order mark before a comment", format!("\u{feff}# users\r\nada:{hash}"), vec![]),
         ("no end of line", format!("ada:{hash}"), vec![]),
         ("apache's MD5", "ada:$apr1$abc$def".to_owned(), vec![1]),
         ("SHA-1, plain text, nothing", "a:{SHA}x\nb:plain\nc:\n".to_owned(), vec![1, 2, 3]),
@@ -130,6 +142,8 @@ fn files_are_read_as_the_go_registry_reads_them() {
     ] {
         assert_eq!(parse(content.as_bytes()).unwrap().unusable_lines(), unusable, "{name}");
     }
+    let marked = format!("\u{feff}ada:{hash}\r\n");
+    assert!(parse(marked.as_bytes()).unwrap().verify("ada", b"pw", 0), "the mark is no part of the name");
     for version in ["$2a$", "$2b$", "$2y$"] {
         let content = format!("ada:{}", hash.replacen("$2y$", version, 1));
         assert!(parse(content.as_bytes()).unwrap().verify("ada", b"pw", 0), "{version}");
@@ -175,6 +189,42 @@ async fn a_broken_or_missing_file_leaves_the_users_as_they_were() {
     fixture.write(&line("bob", "pw"));
     assert!(!is_let_in(&users, "ada", "pw").await);
     assert!(is_let_in(&users, "bob", "pw").await);
+}
+
+#[tokio::test]
+async fn a_removal_counts_also_while_another_line_is_broken() {
+    let fixture = Fixture::new(&[line("ada", "pw"), line("bob", "pw"), line("cat", "pw")].concat());
+    let users = fixture.open().await;
+    for user in ["ada", "bob", "cat"] {
+        assert!(is_let_in(&users, user, "pw").await);
+    }
+    assert_eq!(users.stale().await, None);
+    // Of one the line is gone, of one it is broken, one has another password, and one is new.
+    fixture.write(&["bob\n", &line("cat", "new"), &line("dan", "pw")].concat());
+    for user in ["ada", "bob", "cat"] {
+        assert!(!is_let_in(&users, user, "pw").await, "{user}");
+    }
+    assert!(is_let_in(&users, "cat", "new").await && is_let_in(&users, "dan", "pw").await);
+    let stale = users.stale().await.unwrap();
+    assert!(stale.is_partial && stale.reason.starts_with("line 1 of the password file"), "{stale:?}");
+    fixture.write(&line("ada", "pw"));
+    assert!(is_let_in(&users, "ada", "pw").await);
+    assert_eq!(users.stale().await, None);
+}
+
+#[tokio::test]
+async fn a_file_that_is_gone_is_told_of_until_it_is_back() {
+    let fixture = Fixture::new(&line("ada", "pw"));
+    let users = fixture.open().await;
+    fs::remove_file(fixture.path()).unwrap();
+    let stale = users.stale().await.unwrap();
+    assert!(!stale.is_partial && stale.reason.starts_with("there is no password file"), "{stale:?}");
+    fixture.write("no line of a user");
+    let later = users.stale().await.unwrap();
+    assert!(!later.is_partial && later.age >= stale.age, "the whole time counts: {later:?}");
+    assert!(is_let_in(&users, "ada", "pw").await);
+    fixture.write(&line("ada", "pw"));
+    assert_eq!(users.stale().await, None);
 }
 
 #[tokio::test]
@@ -266,39 +316,23 @@ fn nobody_is_as_costly_as_somebody() {
 }
 
 #[tokio::test]
-async fn remembered_users_do_not_wait_for_those_who_try_passwords() {
-    let fixture = Fixture::new(&line("ada", "pw"));
-    let reload_interval = Duration::from_secs(3600);
-    let options = HtpasswdOptions { checks_max: 1, waiting_max: 2, reload_interval, ..fixture.options() };
-    let users = Htpasswd::open(options).await.unwrap();
-    assert!(is_let_in(&users, "ada", "pw").await);
-
-    let busy = Arc::clone(&users.checks).acquire_owned().await.unwrap();
-    let guess = |password| login(&users, "eve", password);
-    let known = async {
-        // The guesses had their turn to queue before: two wait, and the third was turned away.
-        assert_eq!(users.waiting.load(Ordering::Relaxed), 2);
-        assert!(is_let_in(&users, "ada", "pw").await);
-        drop(busy);
-    };
-    let (one, two, three, ()) = tokio::join!(biased; guess("1"), guess("2"), guess("3"), known);
-    assert!(matches!(one, Err(AuthenticationError::Invalid)));
-    assert!(matches!(two, Err(AuthenticationError::Invalid)));
-    assert!(matches!(three, Err(AuthenticationError::Unavailable { .. })));
-    assert_eq!(users.waiting.load(Ordering::Relaxed), 0);
-}
-
-#[tokio::test]
-async fn giving_up_a_request_leaves_the_queue() {
-    let fixture = Fixture::new("");
+async fn what_bcrypt_would_not_read_whole_is_nobodys_password() {
+    let whole = "x".repeat(PASSWORD_BYTES_MAX);
+    let fixture = Fixture::new(&(line("ada", "pw") + &line("bob", &whole)));
     let users = fixture.open().await;
-    let count = u32::try_from(users.checks.available_permits()).unwrap();
-    let busy = Arc::clone(&users.checks).acquire_many_owned(count).await.unwrap();
-    let given_up = tokio::time::timeout(Duration::from_millis(20), login(&users, "eve", "pw")).await;
-    assert!(given_up.is_err());
-    assert_eq!(users.waiting.load(Ordering::Relaxed), 0);
-    drop(busy);
-    assert!(!is_let_in(&users, "eve", "pw").await);
+    assert!(is_let_in(&users, "ada", "pw").await && is_let_in(&users, "bob", &whole).await);
+    for (user, password) in [
+        ("ada", "pw\0".to_owned()),
+        ("ada", "pw\0pw".to_owned()),
+        ("ada", "\0".to_owned()),
+        ("bob", format!("{whole}y")),
+        ("bob", whole.clone() + &"y".repeat(2000)),
+    ] {
+        // More often than guesses are allowed: they are none.
+        for _ in 0..5 {
+            assert!(!is_let_in(&users, user, &password).await, "{user} {password:?}");
+        }
+    }
 }
 
 #[tokio::test]

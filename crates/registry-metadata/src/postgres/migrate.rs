@@ -8,6 +8,7 @@ use tokio_postgres::{Client, error::SqlState};
 use super::{
     connection::BEGIN,
     fault::Fault,
+    guard::Refusal,
     pool::{Pool, Pooled},
 };
 use crate::{
@@ -86,6 +87,9 @@ async fn reach(pool: &Arc<Pool>) -> Result<Pooled, OpenError> {
 
 /// Whether waiting does not help: a wrong password, no such database.
 fn is_final(error: &(dyn std::error::Error + 'static)) -> bool {
+    if Refusal::is_cause_of(error) {
+        return true;
+    }
     let code = error.downcast_ref::<tokio_postgres::Error>().and_then(tokio_postgres::Error::code);
     code.is_some_and(|code| *code != SqlState::TOO_MANY_CONNECTIONS && !code.code().starts_with("57"))
 }

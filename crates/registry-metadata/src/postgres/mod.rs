@@ -52,6 +52,7 @@ mod connection;
 mod deleted;
 mod expiry;
 mod fault;
+mod guard;
 mod manifests;
 mod migrate;
 mod options;
@@ -77,6 +78,8 @@ mod tests;
 mod tls;
 mod transaction;
 pub mod transfer;
+#[cfg(test)]
+mod trust_tests;
 mod uploads;
 
 use std::{fmt, sync::Arc};
@@ -132,6 +135,9 @@ impl PostgresStore {
         postgres: &PostgresOptions,
         options: Options,
     ) -> std::result::Result<PostgresStore, OpenError> {
+        if let Some(warning) = postgres.warning() {
+            tracing::warn!("{warning}");
+        }
         let pool = Pool::new(postgres)?;
         migrate::migrate(&pool).await?;
         let claims = Claims::default();

@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
     pin::Pin,
     sync::Arc,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
 };
 
 use rustls::{
@@ -18,10 +18,13 @@ use rustls::{
     crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature},
 };
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime, pem::PemObject};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio_postgres::tls::{ChannelBinding, MakeTlsConnect, TlsConnect, TlsStream};
 
-use super::options::{TlsOptions, Verification};
+use super::{
+    guard::{Guard, Refusal},
+    options::{Beyond, TlsOptions, Verification},
+};
 use crate::OpenError;
 
 /// Where distributions keep the roots that the system trusts.
@@ -32,9 +35,17 @@ const SYSTEM_ROOTS: [&str; 4] = [
     "/etc/ssl/cert.pem",
 ];
 
+/// How a client asks whether a server speaks TLS: a length, and the number of the request.
+///
+/// Spec: PostgreSQL, "SSL Session Encryption".
+const SSL_REQUEST: [u8; 8] = [0, 0, 0, 8, 0x04, 0xd2, 0x16, 0x2f];
+
 /// Makes TLS connections as the URL asks for.
 #[derive(Clone)]
-pub(super) struct Tls(Arc<ClientConfig>);
+pub(super) struct Tls {
+    config: Arc<ClientConfig>,
+    beyond_loopback: Option<Beyond>,
+}
 
 impl Tls {
     /// Reads certificates. Blocks.
@@ -54,7 +65,7 @@ impl Tls {
                 builder.with_client_auth_cert(chain, key).map_err(|error| failed(error.into()))?
             }
         };
-        Ok(Tls(Arc::new(config)))
+        Ok(Tls { config: Arc::new(config), beyond_loopback: options.beyond_loopback })
     }
 }
 
@@ -160,13 +171,15 @@ where
     fn make_tls_connect(&mut self, domain: &str) -> Result<Connect, Self::Error> {
         // A Unix socket has no name; the server there offers no TLS either.
         let domain = if domain.is_empty() { "localhost" } else { domain };
-        Ok(Connect { config: self.0.clone(), name: ServerName::try_from(domain.to_owned())? })
+        let name = ServerName::try_from(domain.to_owned())?;
+        Ok(Connect { config: self.config.clone(), name, beyond_loopback: self.beyond_loopback })
     }
 }
 
 pub(super) struct Connect {
     config: Arc<ClientConfig>,
     name: ServerName<'static>,
+    beyond_loopback: Option<Beyond>,
 }
 
 impl<S> TlsConnect<S> for Connect
@@ -177,16 +190,51 @@ where
     type Error = io::Error;
     type Future = Pin<Box<dyn Future<Output = io::Result<Stream<S>>> + Send>>;
 
-    fn connect(self, stream: S) -> Self::Future {
+    fn connect(self, mut stream: S) -> Self::Future {
         Box::pin(async move {
+            let beyond = self.beyond_loopback;
+            let guard = beyond.filter(|beyond| beyond.is_anybody).map(|_| Guard::default());
+            if let Some(beyond) = beyond
+                && beyond.asks_for_tls
+                && !offers_tls(&mut stream).await?
+            {
+                let plain = Stream { way: Way::Plain(stream), guard };
+                return if beyond.may_be_plain { Ok(plain) } else { Err(Refusal::NoTls.into()) };
+            }
             let connector = tokio_rustls::TlsConnector::from(self.config);
-            connector.connect(self.name, stream).await.map(|stream| Stream(Box::new(stream)))
+            let stream = connector.connect(self.name, stream).await?;
+            Ok(Stream { way: Way::Encrypted(Box::new(stream)), guard })
         })
     }
 }
 
-/// An encrypted connection.
-pub(super) struct Stream<S>(Box<tokio_rustls::client::TlsStream<S>>);
+async fn offers_tls<S: AsyncRead + AsyncWrite + Unpin>(stream: &mut S) -> io::Result<bool> {
+    stream.write_all(&SSL_REQUEST).await?;
+    stream.flush().await?;
+    match stream.read_u8().await? {
+        b'S' => Ok(true),
+        b'N' => Ok(false),
+        other => {
+            let reason = format!(
+                "the server answers with {:?} where it says whether it offers TLS",
+                char::from(other)
+            );
+            Err(io::Error::new(io::ErrorKind::InvalidData, reason))
+        }
+    }
+}
+
+/// A connection, and what is to be kept from the server at its other end.
+pub(super) struct Stream<S> {
+    way: Way<S>,
+    guard: Option<Guard>,
+}
+
+enum Way<S> {
+    Encrypted(Box<tokio_rustls::client::TlsStream<S>>),
+    /// Only where the URL allows it.
+    Plain(S),
+}
 
 impl<S: AsyncRead + AsyncWrite + Unpin> TlsStream for Stream<S> {
     /// None: passwords are proved without it, too, and its hash depends on how the certificate was signed.
@@ -201,7 +249,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Stream<S> {
         context: &mut Context<'_>,
         into: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_read(context, into)
+        let before = into.filled().len();
+        ready!(match &mut self.way {
+            Way::Encrypted(stream) => Pin::new(stream).poll_read(context, into),
+            Way::Plain(stream) => Pin::new(stream).poll_read(context, into),
+        })?;
+        if let Some(guard) = &mut self.guard {
+            guard.look(&into.filled()[before..])?;
+        }
+        Poll::Ready(Ok(()))
     }
 }
 
@@ -211,14 +267,23 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Stream<S> {
         context: &mut Context<'_>,
         from: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.0).poll_write(context, from)
+        match &mut self.way {
+            Way::Encrypted(stream) => Pin::new(stream).poll_write(context, from),
+            Way::Plain(stream) => Pin::new(stream).poll_write(context, from),
+        }
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_flush(context)
+        match &mut self.way {
+            Way::Encrypted(stream) => Pin::new(stream).poll_flush(context),
+            Way::Plain(stream) => Pin::new(stream).poll_flush(context),
+        }
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_shutdown(context)
+        match &mut self.way {
+            Way::Encrypted(stream) => Pin::new(stream).poll_shutdown(context),
+            Way::Plain(stream) => Pin::new(stream).poll_shutdown(context),
+        }
     }
 }
