@@ -104,7 +104,7 @@ async fn the_disk_of_the_database_alone_is_full() {
 
 #[tokio::test]
 async fn a_push_that_does_not_fit_keeps_no_space() {
-    const FREE_BYTES: usize = 2_000_000;
+    const FREE_BYTES: usize = 4_000_000;
     /// What rows and folders of a failed push may take.
     const SMALL_BYTES: u64 = 600_000;
     let (disk, other) = (SmallDisk::new(&format!("{DISK_MIB}m")), SmallDisk::new("64m"));
@@ -123,6 +123,40 @@ async fn a_push_that_does_not_fit_keeps_no_space() {
         assert!(after + SMALL_BYTES > before, "attempt {number}: {before} bytes were free, now {after}");
     }
     client.push_blob("app", &Content::random(3, 1_000_000)).await.unwrap();
+}
+
+/// What a client does that only writes to the database goes on while uploads are refused.
+#[tokio::test]
+async fn uploads_leave_a_reserve_to_the_database() {
+    const KEPT_BYTES: u64 = 8 << 20;
+    let disk = SmallDisk::new(&format!("{DISK_MIB}m"));
+    let options = ServerOptions::new().root(&disk.path().join("data"));
+    let server = options.variable("REGISTRY_STORAGE_FILESYSTEM_RESERVE", "8MiB").start().await;
+    let client = server.client();
+    let image = Image::random(1);
+    client.push("app", "latest", &image).await.unwrap();
+    refused_for_want_of_space(&push_until_refused(&client, 2_000_000).await);
+    let session = client.begin_upload("app").await.unwrap();
+    let patched = client.patch(&session.location).body(vec![7; 5_000_000]).want(202).await;
+    refused_for_want_of_space(&patched.unwrap_err());
+    // The database has taken a little of it.
+    assert!(disk.free_bytes() > KEPT_BYTES * 3 / 4, "{} bytes are free", disk.free_bytes());
+
+    for number in 0..100 {
+        let path = format!("/v2/app/manifests/t{number}");
+        let put = client.put(&path).content_type(&image.manifest.media_type);
+        put.body(image.manifest.bytes.clone()).expect(201).await;
+    }
+    client.pull("app", "t99", &image).await.unwrap();
+    client.delete("/v2/app/manifests/t1").expect(202).await;
+    refuses_after_a_restart_too(server, &image).await;
+}
+
+async fn refuses_after_a_restart_too(server: Server, image: &Image) {
+    let server = server.restart().await;
+    server.client().pull("app", "latest", image).await.unwrap();
+    let refused = server.client().push_blob("app", &Content::random(7, 2_000_000)).await.unwrap_err();
+    refused_for_want_of_space(&refused);
 }
 
 async fn with_two_disks(bytes: &SmallDisk, database: &SmallDisk) -> Server {

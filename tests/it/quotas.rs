@@ -1,6 +1,8 @@
 //! Quotas through the program: what is refused and how it is told, `registry quota`, a server that is killed.
 
-use registry_testing::{Image, Program, Response, Server, ServerOptions};
+use registry_testing::{
+    ClientError, Content, Image, Program, RawConnection, Response, Server, ServerOptions, eventually,
+};
 use serde_json::{Value, json};
 
 /// With these quotas.
@@ -62,7 +64,8 @@ async fn a_manifest_that_exceeds_a_quota_is_denied_and_says_why() {
     put().expect(201).await;
     let used = quotas(&options, &[]).await;
     let expected = json!([{
-        "prefix": "team/", "bytes": size(&second), "bytes_max": limit, "tags": 1, "tags_max": 2,
+        "prefix": "team/", "bytes": size(&second), "bytes_max": limit, "held": size(&first), "held_max": limit,
+        "tags": 1, "tags_max": 2,
     }]);
     assert_eq!(used, expected);
     is_clean(&server).await;
@@ -143,4 +146,158 @@ async fn a_new_quota_counts_what_is_there_and_an_old_one_is_forgotten() {
     let server = with.start().await;
     assert_eq!(quotas(&with, &[]).await[0]["tags"], json!(2));
     is_clean(&server).await;
+}
+
+const LIMIT_BYTES: u64 = 1_000_000;
+
+/// What a folder of the store takes, in bytes of files.
+fn stored_bytes(server: &Server) -> u64 {
+    let shards = std::fs::read_dir(server.data().join("store/blobs")).into_iter().flatten().flatten();
+    let files = shards.flat_map(|shard| std::fs::read_dir(shard.path()).into_iter().flatten().flatten());
+    files.filter_map(|file| file.metadata().ok()).map(|file| file.len()).sum()
+}
+
+/// The message of a refusal.
+fn refused(error: &ClientError) -> String {
+    let ClientError::Status { status, body, .. } = error else { panic!("not an answer: {error}") };
+    assert_eq!(status.as_u16(), 403, "{body}");
+    let body: Value = serde_json::from_str(body).unwrap();
+    assert_eq!(body["errors"][0]["code"], "DENIED");
+    body["errors"][0]["message"].as_str().unwrap().to_owned()
+}
+
+/// The head of a `PATCH` or `PUT` with this much to come, and a little of it.
+fn beginning(server: &Server, method: &str, location: &str, length_bytes: u64) -> Vec<u8> {
+    let path = location.strip_prefix(&server.url()).unwrap_or(location);
+    let host = server.address();
+    format!("{method} {path} HTTP/1.1\r\nhost: {host}\r\ncontent-length: {length_bytes}\r\n\r\nbytes")
+        .into_bytes()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_body_that_can_not_fit_is_refused_before_it_comes() {
+    let server = options(&json!([{ "prefix": "team/", "bytes": LIMIT_BYTES }])).start().await;
+    let client = server.client();
+    let digest = Content::random(1, 10).digest;
+    for method in ["PATCH", "PUT", "POST"] {
+        let location = match method {
+            "POST" => format!("/v2/team/a/blobs/uploads/?digest={digest}"),
+            "PUT" => client.begin_upload("team/a").await.unwrap().closing(&digest),
+            _ => client.begin_upload("team/a").await.unwrap().location,
+        };
+        let mut raw = RawConnection::open(server.address()).await.unwrap();
+        raw.send(beginning(&server, method, &location, LIMIT_BYTES + 1)).await.unwrap();
+        let answer = raw.answer().await.unwrap();
+        let said = String::from_utf8_lossy(&answer.body).into_owned();
+        assert_eq!(answer.status, 403, "{method}: {said}");
+        assert!(said.contains("the quota of `team/` is exceeded"), "{method}: {said}");
+        if method == "PATCH" {
+            client.get(&location).expect(404).await;
+        }
+    }
+    is_clean(&server).await;
+}
+
+/// Without a length: as soon as it is more than can be kept, and nothing of it stays.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_body_is_refused_while_it_arrives_and_leaves_nothing() {
+    let options = options(&json!([{ "prefix": "team/", "bytes": LIMIT_BYTES }]));
+    let server = options.variable("REGISTRY_GC_INTERVAL", "1s").start().await;
+    let location = server.client().begin_upload("team/a").await.unwrap().location;
+    let path = location.strip_prefix(&server.url()).unwrap_or(&location).to_owned();
+    let mut raw = RawConnection::open(server.address()).await.unwrap();
+    let head =
+        format!("PATCH {path} HTTP/1.1\r\nhost: {}\r\ntransfer-encoding: chunked\r\n\r\n", server.address());
+    raw.send(head).await.unwrap();
+    // One byte too many, and it never ends.
+    raw.send(format!("{:x}\r\n", LIMIT_BYTES + 1)).await.unwrap();
+    raw.send(vec![7; LIMIT_BYTES as usize + 1]).await.unwrap();
+    let answer = raw.answer().await.unwrap();
+    let said = String::from_utf8_lossy(&answer.body).into_owned();
+    assert_eq!(answer.status, 403, "{said}");
+    assert!(said.contains("this adds") && said.contains("`quotas[].held`"), "{said}");
+    server.client().get(&location).expect(404).await;
+    eventually("the bytes are gone", async || (stored_bytes(&server) == 0).then_some(())).await;
+    is_clean(&server).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sessions_that_are_left_fill_no_more_than_the_quota() {
+    let options = options(&json!([{ "prefix": "team/", "bytes": LIMIT_BYTES }]));
+    let server = options.start().await;
+    let client = server.client();
+    let mut saved = 0;
+    let refused = loop {
+        let session = match client.begin_upload("team/a").await {
+            Ok(session) => session,
+            Err(error) => break refused(&error),
+        };
+        match client.patch(&session.location).body(vec![7; 250_000]).want(202).await {
+            Ok(_) => saved += 250_000,
+            Err(error) => break refused(&error),
+        }
+        assert!(saved <= LIMIT_BYTES, "{saved} bytes are stored");
+    };
+    assert!(refused.contains("is used up") && refused.contains("uploads give it back"), "{refused}");
+    assert_eq!(quotas(&options, &[]).await[0]["held"], json!(saved));
+    is_clean(&server).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn blobs_without_an_image_fill_no_more_than_the_quota() {
+    let server = options(&json!([{ "prefix": "team/", "bytes": LIMIT_BYTES }])).start().await;
+    let client = server.client();
+    let mut pushed = 0;
+    for seed in 0.. {
+        match client.push_blob("team/a", &Content::random(seed, 250_000)).await {
+            Ok(()) => pushed += 250_000,
+            Err(error) => {
+                refused(&error);
+                break;
+            }
+        }
+        assert!(pushed <= LIMIT_BYTES, "{pushed} bytes are stored");
+    }
+    // Another repository's blobs are no way around it.
+    let blob = Content::random(99, 250_000);
+    client.push_blob("elsewhere", &blob).await.unwrap();
+    let mount = format!("/v2/team/a/blobs/uploads/?mount={}&from=elsewhere", blob.digest);
+    assert_eq!(client.post(&mount).send().await.unwrap().status, 403);
+    is_clean(&server).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn pushing_and_deleting_in_circles_fills_no_more_than_the_trash_may_hold() {
+    let options = options(&json!([{ "prefix": "team/", "bytes": LIMIT_BYTES, "held": 400_000 }]));
+    let server = options.start().await;
+    let client = server.client();
+    for seed in 0.. {
+        let image = Image::random(seed);
+        if let Err(error) = client.push("team/a", "v1", &image).await {
+            let said = refused(&error);
+            assert!(said.contains("deleted images after `gc.undelete_window`"), "{said}");
+            break;
+        }
+        client.delete(&format!("/v2/team/a/manifests/{}", image.manifest.digest)).expect(202).await;
+        assert!(stored_bytes(&server) < 2 * LIMIT_BYTES);
+    }
+    is_clean(&server).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_blob_is_larger_than_the_limit_for_blobs() {
+    let options = ServerOptions::new().variable("REGISTRY_HTTP_LIMITS_BLOBBYTES", "300KiB");
+    let server = options.start().await;
+    let client = server.client();
+    client.push_blob("a", &Content::random(1, 300 << 10)).await.unwrap();
+    let session = client.begin_upload("a").await.unwrap();
+    let patch = client.patch(&session.location).body(vec![7; 300 << 10]).want(202).await.unwrap();
+    let location = patch.location().to_owned();
+    let refused = client.patch(&location).body(vec![7]).send().await.unwrap();
+    assert_eq!((refused.status.as_u16(), &error(&refused)["code"]), (403, &json!("DENIED")));
+    assert_eq!(
+        error(&refused)["message"],
+        "a blob has at most 300 KiB here; `http.limits.blobbytes` says so"
+    );
+    client.get(&location).expect(404).await;
 }

@@ -34,6 +34,8 @@ fn json(usages: &[QuotaUsage]) -> String {
             "prefix": quota.prefix,
             "bytes": usage.map(|usage| usage.bytes),
             "bytes_max": quota.bytes_max,
+            "held": usage.map(|usage| usage.held),
+            "held_max": quota.held_max,
             "tags": usage.map(|usage| usage.tags),
             "tags_max": quota.tags_max,
         })
@@ -46,11 +48,14 @@ fn text(usages: &[QuotaUsage]) -> String {
         return "there are no quotas; the key `quotas` of the configuration sets some\n".to_owned();
     }
     let mut said = String::new();
-    let mut line = |columns: [&str; 5]| {
-        let [prefix, bytes, bytes_max, tags, tags_max] = columns;
-        let _ = writeln!(said, "{prefix:<32} {bytes:>12} {bytes_max:>12} {tags:>9} {tags_max:>9}");
+    let mut line = |columns: [&str; 7]| {
+        let [prefix, bytes, bytes_max, held, held_max, tags, tags_max] = columns;
+        let _ = writeln!(
+            said,
+            "{prefix:<32} {bytes:>12} {bytes_max:>12} {held:>12} {held_max:>12} {tags:>9} {tags_max:>9}"
+        );
     };
-    line(["PREFIX", "USED", "OF", "TAGS", "OF"]);
+    line(["PREFIX", "USED", "OF", "HELD", "OF", "TAGS", "OF"]);
     // None: nobody has counted yet.
     let amount = |number: Option<String>| number.unwrap_or_else(|| "-".to_owned());
     for QuotaUsage { quota, usage } in usages {
@@ -59,6 +64,8 @@ fn text(usages: &[QuotaUsage]) -> String {
             prefix,
             &amount(usage.map(|usage| ByteSize(usage.bytes).to_string())),
             &amount(quota.bytes_max.map(|bytes| ByteSize(bytes).to_string())),
+            &amount(usage.map(|usage| ByteSize(usage.held).to_string())),
+            &amount(quota.held_max.map(|bytes| ByteSize(bytes).to_string())),
             &amount(usage.map(|usage| usage.tags.to_string())),
             &amount(quota.tags_max.map(|tags| tags.to_string())),
         ]);

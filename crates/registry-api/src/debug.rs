@@ -110,6 +110,9 @@ impl Debug {
                 text(status, "application/json", json)
             }
             path if Some(path) == self.metrics_path.as_deref() => {
+                if let Some(space) = self.app.store.free_space().await {
+                    self.app.metrics.free_space(space);
+                }
                 let format = "application/openmetrics-text; version=1.0.0; charset=utf-8";
                 let stale = self.app.authenticator.stale().await;
                 self.app.metrics.users_stale(stale.map_or(Duration::ZERO, |stale| stale.age));

@@ -3,7 +3,7 @@
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use registry_auth::{Access, AuthenticationError};
 use registry_digest::Digest;
-use registry_metadata::{MetadataError, QuotaExceeded};
+use registry_metadata::{ByteSize, MetadataError, QuotaExceeded};
 use registry_storage::StorageError;
 use registry_types::{
     ErrorBody, ErrorCode, ErrorEntry, ManifestError, MediaType, Reference, RepositoryName, Tag, UploadId,
@@ -61,6 +61,10 @@ pub(crate) enum ApiError {
     ManifestUnknown { repository: Option<RepositoryName>, reference: Reference },
     #[error("{}: there is no upload {id} in this repository", words(ErrorCode::BlobUploadUnknown))]
     UploadUnknown { id: UploadId },
+    #[error(
+        "the repository has {limit} unfinished uploads; finish or cancel some, or wait until they are given up"
+    )]
+    TooManyUploads { limit: usize },
     #[error("another request is writing to upload {id}")]
     UploadBusy { id: UploadId },
     #[error(
@@ -85,6 +89,8 @@ pub(crate) enum ApiError {
     ManifestContentType { expected: MediaType },
     #[error("{}: a manifest has at most {limit_bytes} bytes", words(ErrorCode::ManifestInvalid))]
     ManifestTooLarge { limit_bytes: usize },
+    #[error("a blob has at most {} here; `http.limits.blobbytes` says so", ByteSize(*limit_bytes))]
+    BlobTooLarge { limit_bytes: u64 },
     #[error("layer URL `{url}` is not allowed here; `validation.manifests.urls` says which are")]
     LayerUrl { url: String },
     #[error("the manifest refers to what this repository lacks")]
@@ -182,6 +188,9 @@ impl ApiError {
                 (StatusCode::NOT_FOUND, ErrorCode::ManifestUnknown, Some(detail))
             }
             ApiError::UploadUnknown { .. } => (StatusCode::NOT_FOUND, ErrorCode::BlobUploadUnknown, None),
+            ApiError::TooManyUploads { limit } => {
+                (StatusCode::TOO_MANY_REQUESTS, ErrorCode::TooManyRequests, Some(json!({ "limit": limit })))
+            }
             // The other request may still succeed; the client should look at the session before it goes on.
             ApiError::UploadBusy { .. } => (StatusCode::CONFLICT, ErrorCode::BlobUploadInvalid, None),
             ApiError::ChunkOutOfOrder { headers: session, .. } => {
@@ -212,6 +221,10 @@ impl ApiError {
             // As for what is referred to; clients show the message of either.
             ApiError::TagImmutable { tag, digest } => {
                 (StatusCode::CONFLICT, ErrorCode::Denied, Some(json!({ "tag": tag, "digest": digest })))
+            }
+            // As for a quota.
+            ApiError::BlobTooLarge { limit_bytes } => {
+                (StatusCode::FORBIDDEN, ErrorCode::Denied, Some(json!({ "limit": limit_bytes })))
             }
             // Clients show the message of this one, and do not try again as they would after 413 or 507.
             ApiError::QuotaExceeded(QuotaExceeded { prefix, kind, limit, usage, requested }) => {
@@ -356,6 +369,7 @@ impl From<MetadataError> for ApiError {
                 ApiError::ManifestUnknown { repository: None, reference: Reference::Tag(tag) }
             }
             MetadataError::UploadUnknown { id } => ApiError::UploadUnknown { id },
+            MetadataError::TooManyUploads { limit } => ApiError::TooManyUploads { limit },
             MetadataError::UploadBusy { id } | MetadataError::UploadStale { id } => {
                 ApiError::UploadBusy { id }
             }

@@ -53,7 +53,14 @@ pub(crate) struct FileBody {
 
 impl FileBody {
     pub(crate) fn new(file: Arc<File>, range: Range<u64>, mapped_bytes_min: u64, share: Share) -> FileBody {
-        FileBody { file, range, share, scarce: Arc::default(), mapped_bytes_min: Some(mapped_bytes_min), waiting: None }
+        FileBody {
+            file,
+            range,
+            share,
+            scarce: Arc::default(),
+            mapped_bytes_min: Some(mapped_bytes_min),
+            waiting: None,
+        }
     }
 
     /// The bytes as a mapping that the connection sends without reading it; none for a small part, which is copied faster

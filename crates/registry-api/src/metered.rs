@@ -12,9 +12,11 @@ use registry_metadata::{
     Blob, ClaimedUpload, CollectRules, Collected, DeletedRepository, FinishUpload, FoundManifest, Image,
     ImagePage, ImagePosition, ManifestPosition, MetadataStore, NewUpload, Preview, Pull, Purpose,
     PutManifest, QueuePosition, QuotaUsage, Reclaim, Restored, Result as MetadataResult, StoredManifest,
-    StoredObject, TagChange, Trashed, UnknownObject, UploadStatus,
+    StoredObject, TagChange, Trashed, UnknownObject, UploadRoom, UploadStatus,
 };
-use registry_storage::{BlobStore, Body, ObjectInfo, StorageError, StoreIdentity, Upload, UploadState};
+use registry_storage::{
+    BlobStore, Body, FreeSpace, ObjectInfo, StorageError, StoreIdentity, Upload, UploadState,
+};
 use registry_types::{Descriptor, Location, Reference, RepositoryName, RepositorySet, Tag, UploadId};
 
 use crate::metrics::Metrics;
@@ -91,6 +93,7 @@ measured! {
         fn is_missing(&self, location: &Location, size_bytes: u64) -> Result<bool, StorageError>;
         fn delete(&self, location: &Location) -> Result<(), StorageError>;
         fn list(&self, after: Option<&Location>, limit: usize) -> Result<Vec<ObjectInfo>, StorageError>;
+        fn free_space(&self) -> Option<FreeSpace>;
         fn check(&self) -> Result<(), StorageError>;
         fn redirect(&self, location: &Location) -> Result<Option<String>, StorageError>;
     }
@@ -186,6 +189,8 @@ measured! {
         fn start_upload(&self, new: &NewUpload) -> MetadataResult<()>;
         fn upload(&self, repository: &RepositoryName, id: &UploadId) -> MetadataResult<Option<UploadStatus>>;
         fn claim_upload(&self, repository: &RepositoryName, id: &UploadId) -> MetadataResult<ClaimedUpload>;
+        fn upload_room(&self, repository: &RepositoryName, saved_bytes: u64, digest: Option<&Digest>)
+            -> MetadataResult<Option<UploadRoom>>;
         fn save_upload(&self, id: &UploadId, epoch: i64, offset: u64, state: &[u8]) -> MetadataResult<()>;
         fn finish_upload(&self, finish: &FinishUpload) -> MetadataResult<()>;
         fn cancel_upload(&self, repository: &RepositoryName, id: &UploadId) -> MetadataResult<()>;

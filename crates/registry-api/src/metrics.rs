@@ -15,6 +15,8 @@ use prometheus_client::{
 };
 use registry_auth::{AuthenticationError, Caller};
 
+use registry_storage::FreeSpace;
+
 use crate::{COMMIT, VERSION, process::Process, route::Route};
 
 /// The kinds of endpoints that are counted apart: the Go registry's, and ours.
@@ -112,6 +114,8 @@ pub struct Metrics {
     connections: Gauge,
     logins: Family<LoginLabel, Counter>,
     users_stale_secs: Gauge<f64, AtomicU64>,
+    free_bytes: Gauge,
+    reserve_bytes: Gauge,
     journal: JournalGauges,
     candidates: Family<CandidateLabels, Counter>,
     bytes_given_up: Counter,
@@ -176,6 +180,8 @@ impl Metrics {
             connections: Gauge::default(),
             logins: Family::default(),
             users_stale_secs: Gauge::default(),
+            free_bytes: Gauge::default(),
+            reserve_bytes: Gauge::default(),
             journal: JournalGauges::default(),
             candidates: Family::default(),
             bytes_given_up: Counter::default(),
@@ -211,6 +217,10 @@ impl Metrics {
         );
         registry.register("registry_http_connections", "Open connections", self.connections.clone());
         registry.register("registry_storage_action_seconds", "Calls of the blob store", self.storage.clone());
+        let free = "Free space where the store's files are; zero if that is not known";
+        registry.register("registry_storage_free_bytes", free, self.free_bytes.clone());
+        let reserve = "Of the free space, what uploads leave: with less, they are refused";
+        registry.register("registry_storage_reserve_bytes", reserve, self.reserve_bytes.clone());
         registry.register("registry_database_action_seconds", "Calls of the database", self.database.clone());
         registry.register(
             "registry_auth_logins",
@@ -227,6 +237,13 @@ impl Metrics {
         registry.register("registry_build", "Which version runs", build);
         registry.register_collector(Box::new(Process));
         self.register_collecting();
+    }
+
+    /// Shows how much space is left.
+    pub(crate) fn free_space(&self, space: FreeSpace) {
+        let gauge = |bytes: u64| i64::try_from(bytes).unwrap_or(i64::MAX);
+        self.free_bytes.set(gauge(space.free_bytes));
+        self.reserve_bytes.set(gauge(space.reserve_bytes));
     }
 
     /// Shows how the journal is doing. Without one all of it stays at zero.

@@ -129,14 +129,14 @@ impl Unread {
         }
         let Some(rest) = self.0.and_then(|slot| slot.lock().take()) else { return };
         let waits = request.headers.contains_key(header::EXPECT) && !rest.was_asked_for;
-        if waits || !rest.is_read_to_its_end().await {
+        if waits || !rest.ends_soon().await {
             answer.insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
     }
 }
 
 impl Rest {
-    async fn is_read_to_its_end(self) -> bool {
+    async fn ends_soon(self) -> bool {
         let Some(mut incoming) = self.incoming else { return false };
         if incoming.size_hint().lower() > UNREAD_BYTES_MAX {
             return false;

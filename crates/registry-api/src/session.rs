@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use registry_digest::Digest;
-use registry_metadata::{Blob, ClaimedUpload, FinishUpload, MetadataError};
+use registry_metadata::{Blob, ClaimedUpload, FinishUpload, MetadataError, UploadRoom};
 use registry_storage::{StorageError, Upload, UploadState};
 use registry_types::{Location, RepositoryName, UploadId};
 
@@ -16,6 +16,8 @@ pub(crate) struct Session {
     location: Location,
     upload: Box<dyn Upload>,
     saved_offset: u64,
+    /// How large the upload may become by the quotas, if they limit it.
+    room: Option<UploadRoom>,
 }
 
 /// Gives the session back when the request ends, however it ends.
@@ -32,15 +34,17 @@ impl Drop for Claim {
 }
 
 impl Session {
-    /// Claims the session and goes on where it was last saved.
+    /// Claims the session and goes on where it was last saved. `digest` is what it will be, if that is known.
     pub(crate) async fn claim(
         app: Arc<App>,
         repository: &RepositoryName,
         id: UploadId,
+        digest: Option<&Digest>,
     ) -> Result<Session, ApiError> {
         let ClaimedUpload { epoch, location, algorithm, offset, state } =
             app.metadata.claim_upload(repository, &id).await?;
         let claim = Claim { app, id, epoch };
+        let room = claim.app.metadata.upload_room(repository, offset, digest).await?;
         let upload = match state {
             None => claim.app.store.begin(&location, algorithm).await?,
             Some(state) => {
@@ -49,7 +53,7 @@ impl Session {
                 claim.app.store.resume(&location, &state).await.map_err(|error| failure(id, error))?
             }
         };
-        Ok(Session { claim, repository: repository.clone(), location, upload, saved_offset: offset })
+        Ok(Session { claim, repository: repository.clone(), location, upload, saved_offset: offset, room })
     }
 
     /// Where the next byte goes.
@@ -58,12 +62,30 @@ impl Session {
     }
 
     /// Writes a request's body. If it breaks off, what arrived is saved before the error is returned; if it is longer or
-    /// shorter than declared, the session stays where it was last saved.
+    /// shorter than declared, the session stays where it was last saved; if it is more than can be kept, that is said as soon
+    /// as it is known, and the session is over.
     pub(crate) async fn receive(
-        &mut self,
-        mut body: RequestBody,
+        mut self,
+        body: RequestBody,
         declared_bytes: Option<u64>,
-    ) -> Result<(), ApiError> {
+    ) -> Result<Session, ApiError> {
+        match self.write(body, declared_bytes).await {
+            Ok(()) => Ok(self),
+            Err(error) => Err(self.end_if_refused(error).await),
+        }
+    }
+
+    /// Makes what was written durable, then the state that continues it. Returns the offset. A session whose bytes can not
+    /// be kept is over.
+    pub(crate) async fn save(mut self) -> Result<u64, ApiError> {
+        match self.checkpoint().await {
+            Ok(offset) => Ok(offset),
+            Err(error) => Err(self.end_if_refused(error).await),
+        }
+    }
+
+    async fn write(&mut self, mut body: RequestBody, declared_bytes: Option<u64>) -> Result<(), ApiError> {
+        self.refuse_beyond_limits(self.offset().saturating_add(declared_bytes.unwrap_or(0)))?;
         let mut received_bytes = 0;
         let idle = self.claim.app.settings.body_idle;
         let save_every_bytes = self.claim.app.store.checkpoint_every_bytes();
@@ -75,16 +97,17 @@ impl Session {
                     {
                         return Err(ApiError::LengthMismatch { declared_bytes, received_bytes });
                     }
+                    self.refuse_beyond_limits(self.offset() + bytes.len() as u64)?;
                     self.upload.append(bytes).await.map_err(|error| failure(self.claim.id, error))?;
                 }
                 Ok(None) => break,
                 Err(error) => {
-                    self.save().await?;
+                    self.checkpoint().await?;
                     return Err(error);
                 }
             }
             if self.upload.offset() - self.saved_offset >= save_every_bytes {
-                self.save().await?;
+                self.checkpoint().await?;
             }
         }
         match declared_bytes {
@@ -95,8 +118,32 @@ impl Session {
         }
     }
 
+    /// Refuses an upload that is to have this size, if it can not be kept.
+    fn refuse_beyond_limits(&self, size_bytes: u64) -> Result<(), ApiError> {
+        if let Some(limit_bytes) = self.claim.app.settings.blob_bytes_max.filter(|limit| size_bytes > *limit)
+        {
+            return Err(ApiError::BlobTooLarge { limit_bytes });
+        }
+        match &self.room {
+            Some(room) if size_bytes > room.size_bytes_max => {
+                Err(room.exceeded(self.saved_offset, size_bytes).into())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Nobody is to fill the disk by what is refused, and what would be sent again would be refused again.
+    async fn end_if_refused(self, error: ApiError) -> ApiError {
+        if let ApiError::QuotaExceeded(_) | ApiError::BlobTooLarge { .. } = error {
+            let Session { claim, repository, upload, .. } = self;
+            drop(upload);
+            give_up(claim, &repository).await;
+        }
+        error
+    }
+
     /// Makes what was written durable, then the state that continues it. Returns the offset.
-    pub(crate) async fn save(&mut self) -> Result<u64, ApiError> {
+    async fn checkpoint(&mut self) -> Result<u64, ApiError> {
         if self.upload.offset() != self.saved_offset {
             let state = self.upload.checkpoint().await.map_err(|error| failure(self.claim.id, error))?;
             let Claim { app, id, epoch } = &self.claim;
@@ -149,8 +196,8 @@ fn failure(id: UploadId, error: StorageError) -> ApiError {
     }
 }
 
-/// The session of a blob that is not what it was to be leads nowhere; its bytes are gone already. If the row can not be
-/// removed now, it ages and is purged like any other that nobody finishes.
+/// Ends a session that leads nowhere: its blob is not what it was to be, or can not be kept. If the row can not be removed
+/// now, it ages and is purged like any other that nobody finishes.
 async fn give_up(claim: Claim, repository: &RepositoryName) {
     let (app, id) = (claim.app.clone(), claim.id);
     drop(claim);

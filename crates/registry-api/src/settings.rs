@@ -32,6 +32,8 @@ pub struct Settings {
     pub tags_entries_max: usize,
     /// The largest manifest.
     pub manifest_bytes_max: usize,
+    /// The largest blob, if there is a limit.
+    pub blob_bytes_max: Option<u64>,
     /// What `OCI-Chunk-Min-Length` says; 0 leaves it away.
     pub chunk_bytes_min: u64,
     /// Which references of a manifest must be here when it is pushed.
@@ -61,6 +63,7 @@ impl Default for Settings {
             catalog_entries_max: 1000,
             tags_entries_max: 1000,
             manifest_bytes_max: MANIFEST_BYTES_MAX,
+            blob_bytes_max: None,
             chunk_bytes_min: 0,
             references: ReferencePolicy::default(),
             layer_urls: UrlPolicy::default(),

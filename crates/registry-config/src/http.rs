@@ -78,6 +78,8 @@ pub struct Limits {
     pub connections: usize,
     /// The largest manifest; [`MANIFEST_BYTES_MAX`] by default, which is also the most. Key `manifestbytes`.
     pub manifest_bytes: usize,
+    /// The largest blob; without a limit, if the key is absent. Key `blobbytes`.
+    pub blob_bytes: Option<u64>,
     /// What clients are told that the chunks of an upload should have at least; 0, the default, tells them nothing. Key
     /// `chunkminbytes`.
     pub chunk_bytes_min: u64,
@@ -238,7 +240,7 @@ impl Limits {
             usize::try_from(bytes).unwrap_or(most)
         };
         let connections = limits.get("connections").integer(10_000, 1..=1_000_000);
-        let peraddress = limits.get("peraddress");
+        let (peraddress, blobbytes) = (limits.get("peraddress"), limits.get("blobbytes"));
         let per_address = peraddress
             .is_set()
             .then(|| usize::try_from(peraddress.integer(0, 1..=1_000_000)).unwrap_or(usize::MAX));
@@ -249,6 +251,7 @@ impl Limits {
             body_idle_timeout: limits.get("bodyidletimeout").duration(60 * SECOND, SECOND),
             connections: usize::try_from(connections).unwrap_or(usize::MAX),
             manifest_bytes: size("manifestbytes", MANIFEST_BYTES_MAX, 1 << 10, MANIFEST_BYTES_MAX),
+            blob_bytes: blobbytes.is_set().then(|| blobbytes.size(0, 1..=i64::MAX as u64)),
             chunk_bytes_min: size("chunkminbytes", 0, 0, 1 << 30) as u64,
             per_address,
         }

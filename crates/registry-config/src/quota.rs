@@ -7,6 +7,9 @@ pub struct Quota {
     pub prefix: String,
     /// How many bytes, each digest once; without a limit, if the key is absent.
     pub bytes: Option<u64>,
+    /// How many bytes may be held beside those, by unfinished uploads, blobs without an image and the trash; as many as
+    /// `bytes`, if the key is absent.
+    pub held: Option<u64>,
     /// How many tags; without a limit, if the key is absent.
     pub tags: Option<u64>,
 }
@@ -39,14 +42,17 @@ impl Quota {
     }
 
     fn read(quota: &Field<'_>) -> Quota {
-        let (bytes, tags) = (quota.get("bytes"), quota.get("tags"));
+        let (bytes, held, tags) = (quota.get("bytes"), quota.get("held"), quota.get("tags"));
+        let size = |field: &Field<'_>| field.is_set().then(|| field.size(0, 0..=NUMBER_MAX));
+        let bytes = size(&bytes);
         let prefix = |text: &str| is_prefix(text).then(|| text.to_owned());
         Quota {
             prefix: quota
                 .get("prefix")
                 .parse("the beginning of names of repositories, such as team/", prefix)
                 .unwrap_or_default(),
-            bytes: bytes.is_set().then(|| bytes.size(0, 0..=NUMBER_MAX)),
+            bytes,
+            held: size(&held).or(bytes),
             tags: tags.is_set().then(|| tags.integer(0, 0..=NUMBER_MAX)),
         }
     }

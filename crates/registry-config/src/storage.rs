@@ -31,6 +31,9 @@ pub enum Driver {
         root: PathBuf,
         /// Key `filesystem.durability`.
         durability: Durability,
+        /// How much of the file system uploads leave free, in bytes; a part of it, if the key is absent. Key
+        /// `filesystem.reserve`.
+        reserve: Option<u64>,
     },
     /// In memory, lost at the end of the process.
     InMemory,
@@ -161,7 +164,9 @@ fn filesystem(field: &Field<'_>, default_root: Option<PathBuf>) -> Driver {
         root.problem("is missing, and there is no home folder to put it in", "the folder for the data");
     }
     let durability = [("full", Durability::Full), ("none", Durability::None)];
+    let reserve = field.get("reserve");
     Driver::Filesystem {
+        reserve: reserve.is_set().then(|| reserve.size(0, 0..=i64::MAX as u64)),
         root: folder.unwrap_or_default(),
         durability: field.get("durability").choice(&durability).unwrap_or_default(),
     }

@@ -69,6 +69,13 @@ impl Builder {
         self
     }
 
+    /// How much of the file system uploads leave free, in bytes, so that the database and whatever else lies there goes on;
+    /// None, the default, is 256 MiB but at most a twentieth of it. Counts for [`filesystem`](Self::filesystem).
+    pub fn reserve(mut self, reserve_bytes: Option<u64>) -> Self {
+        self.places.reserve_bytes = reserve_bytes;
+        self
+    }
+
     /// Keeps bytes in a bucket of S3, or of what speaks its language; [`database`](Self::database) must be given as well.
     #[cfg(feature = "s3")]
     pub fn s3(self, options: registry_storage::S3Options) -> Self {
@@ -187,6 +194,9 @@ impl Builder {
     /// # Errors
     /// [`OpenError`], which says what to do about it.
     pub async fn open(self) -> Result<Registry, OpenError> {
+        // What nobody goes on with is to be given back soon where space is counted.
+        let has_quotas = !self.places.options.quotas.is_empty();
+        let purge = self.purge.map(|purge| if has_quotas { purge.each_hour() } else { purge });
         let opened = self.places.open().await?;
         identity::bind(&*opened.metadata, &*opened.store).await?;
         opened.metadata.begin_quotas().await?;
@@ -222,8 +232,7 @@ impl Builder {
             pulls: Pulls::default(),
             budget: Budget::default(),
         };
-        let background =
-            Background { purge: self.purge, collecting: self.collecting, retaining: self.retaining };
+        let background = Background { purge, collecting: self.collecting, retaining: self.retaining };
         Ok(Registry::new(Arc::new(app), self.serve, self.checks, background, opened.journal, is_open))
     }
 

@@ -139,10 +139,12 @@ fn places(config: &Config) -> Result<Builder, OpenError> {
     let builder = Registry::builder().options(options).journal(journal(&config.journal));
     let builder = match &config.storage.driver {
         Driver::InMemory => builder.memory(),
-        Driver::Filesystem { root, durability } => builder.filesystem(root).durability(match durability {
-            config::Durability::Full => Durability::Full,
-            config::Durability::None => Durability::None,
-        }),
+        Driver::Filesystem { root, durability, reserve } => {
+            builder.filesystem(root).reserve(*reserve).durability(match durability {
+                config::Durability::Full => Durability::Full,
+                config::Durability::None => Durability::None,
+            })
+        }
         Driver::S3(_) | Driver::Gcs(_) | Driver::Azure(_) => {
             configured_cloud::place(builder, &config.storage)?
         }
@@ -301,6 +303,7 @@ fn settings(config: &Config) -> Settings {
         catalog_entries_max: config.catalog_entries_max,
         tags_entries_max: config.tags_entries_max,
         manifest_bytes_max: http.limits.manifest_bytes,
+        blob_bytes_max: http.limits.blob_bytes,
         chunk_bytes_min: http.limits.chunk_bytes_min,
         references: ReferencePolicy {
             layers_optional: !config.validation.image_layers_required,
@@ -394,7 +397,7 @@ fn immutable_tags(rule: &config::ImmutableTags) -> ImmutableTags {
 }
 
 fn quota(quota: &config::Quota) -> Quota {
-    Quota { prefix: quota.prefix.clone(), bytes_max: quota.bytes, tags_max: quota.tags }
+    Quota { prefix: quota.prefix.clone(), bytes_max: quota.bytes, held_max: quota.held, tags_max: quota.tags }
 }
 
 fn collecting(gc: &config::Gc) -> Option<Collecting> {

@@ -28,6 +28,13 @@ impl Default for Purge {
     }
 }
 
+impl Purge {
+    /// At least each hour.
+    pub(crate) fn each_hour(self) -> Purge {
+        Purge { interval: self.interval.min(Duration::from_secs(60 * 60)), ..self }
+    }
+}
+
 /// How much is done in one go, so that no transaction is long.
 const BATCH: usize = 100;
 

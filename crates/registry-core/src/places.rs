@@ -26,6 +26,8 @@ pub(crate) struct Places {
     pub(crate) bytes: Bytes,
     pub(crate) tables: Tables,
     pub(crate) durability: Durability,
+    /// How much of the file system uploads leave free.
+    pub(crate) reserve_bytes: Option<u64>,
     pub(crate) journal: Option<JournalOptions>,
     pub(crate) options: Options,
 }
@@ -84,6 +86,7 @@ impl Default for Places {
             bytes: Bytes::Memory,
             tables: Tables::Sqlite(None),
             durability: Durability::Full,
+            reserve_bytes: None,
             journal: None,
             options: Options::default(),
         }
@@ -169,8 +172,12 @@ impl Places {
                 if access == Access::Serve {
                     make_folder(root)?;
                 }
-                let options =
-                    FilesystemOptions { durability: self.durability, access, ..FilesystemOptions::new(root) };
+                let options = FilesystemOptions {
+                    durability: self.durability,
+                    access,
+                    reserve_bytes: self.reserve_bytes,
+                    ..FilesystemOptions::new(root)
+                };
                 Store::new(FilesystemStore::open(&options)?, "filesystem")
             }
             #[cfg(any(feature = "s3", feature = "gcs", feature = "azure"))]

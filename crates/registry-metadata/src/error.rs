@@ -83,6 +83,12 @@ pub enum MetadataError {
     /// It does not fit into a [quota](crate::Options::quotas).
     #[error(transparent)]
     QuotaExceeded(#[from] QuotaExceeded),
+    /// The repository has as many unfinished uploads as there may be.
+    #[error("the repository has {limit} unfinished uploads; finish or cancel some")]
+    TooManyUploads {
+        /// How many there may be.
+        limit: usize,
+    },
     /// The repository has no such upload session: finished, cancelled, expired, or never begun.
     #[error("upload {id} is not known in this repository")]
     UploadUnknown {

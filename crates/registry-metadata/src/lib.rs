@@ -123,7 +123,9 @@ pub use error::{MetadataError, Result};
 pub use options::{ImmutableTags, Options};
 #[cfg(feature = "postgres")]
 pub use postgres::{PoolOptions, PostgresOptions, PostgresStore, transfer};
-pub use quota::{ByteSize, Quota, QuotaExceeded, QuotaKind, QuotaUsage, Usage};
+pub use quota::{
+    ByteSize, COUNTED_UNTOUCHED_MAX, Quota, QuotaExceeded, QuotaKind, QuotaUsage, UploadRoom, Usage,
+};
 pub use record::{
     Blob, ClaimedUpload, FinishUpload, FoundManifest, NewUpload, Purpose, PutManifest, Reclaim,
     StoredManifest, UploadStatus,
@@ -135,4 +137,4 @@ pub use sqlite::{
     JournalCreation, JournalError, JournalOptions, JournalReport, JournalRole, JournalStatus, JournalStore,
     JournalStoreError, OpenError, SqliteStore, drop_journal, survey_journal, verify_journal,
 };
-pub use store::{MetadataStore, REFERRERS_BYTES_MAX, REFERRING_MAX};
+pub use store::{MetadataStore, REFERRERS_BYTES_MAX, REFERRING_MAX, UPLOADS_MAX};

@@ -8,11 +8,14 @@ use crate::{
     Blob, ClaimedUpload, CollectRules, Collected, DeletedRepository, FinishUpload, FoundManifest, Image,
     ImagePage, ImagePosition, ManifestPosition, NewUpload, Preview, Pull, Purpose, PutManifest,
     QueuePosition, QuotaUsage, Reclaim, Restored, Result, StoredManifest, StoredObject, TagChange, Trashed,
-    UnknownObject, UploadStatus,
+    UnknownObject, UploadRoom, UploadStatus,
 };
 
 /// The most manifests that an error names as those which reference something.
 pub const REFERRING_MAX: usize = 10;
+
+/// How many unfinished uploads a repository may have. Clients that break off leave some behind until they are given up.
+pub const UPLOADS_MAX: usize = 10_000;
 
 /// The size of annotations after which a list of referrers is cut: each manifest may carry megabytes of them.
 pub const REFERRERS_BYTES_MAX: usize = 512 * 1024;
@@ -109,6 +112,8 @@ pub trait MetadataStore: fmt::Debug + Send + Sync + 'static {
     /// Begins an upload session. Creates the repository if it is new.
     ///
     /// # Errors
+    /// [`TooManyUploads`](crate::MetadataError::TooManyUploads), if the repository has
+    /// [so many](crate::UPLOADS_MAX);
     /// [`QuotaExceeded`](crate::MetadataError::QuotaExceeded), if there is no byte left.
     async fn start_upload(&self, new: &NewUpload) -> Result<()>;
 
@@ -122,9 +127,19 @@ pub trait MetadataStore: fmt::Debug + Send + Sync + 'static {
     /// while another claim lasts or something asked for under it is still being done.
     async fn claim_upload(&self, repository: &RepositoryName, id: &UploadId) -> Result<ClaimedUpload>;
 
+    /// How large an upload to this repository may become that has saved so much, if a [quota](crate::Options::quotas) limits
+    /// it: a look, so that what can not be kept need not be sent. `digest` is what it will be, if that is known.
+    async fn upload_room(
+        &self,
+        repository: &RepositoryName,
+        saved_bytes: u64,
+        digest: Option<&Digest>,
+    ) -> Result<Option<UploadRoom>>;
+
     /// Keeps how far a session is. The bytes up to `offset` must be durable before.
     ///
     /// # Errors
+    /// [`QuotaExceeded`](crate::MetadataError::QuotaExceeded), if so much can not be held; then the session is as it was.
     /// [`UploadStale`](crate::MetadataError::UploadStale) if `epoch` is not the session's current claim,
     /// [`UploadUnknown`](crate::MetadataError::UploadUnknown) if it expired.
     async fn save_upload(&self, id: &UploadId, epoch: i64, offset: u64, state: &[u8]) -> Result<()>;
@@ -140,8 +155,8 @@ pub trait MetadataStore: fmt::Debug + Send + Sync + 'static {
     ///
     /// # Errors
     /// [`UploadStale`](crate::MetadataError::UploadStale), [`UploadUnknown`](crate::MetadataError::UploadUnknown), and
-    /// [`QuotaExceeded`](crate::MetadataError::QuotaExceeded) if the manifest that needs this blob would certainly be
-    /// refused; then the session is still there.
+    /// [`QuotaExceeded`](crate::MetadataError::QuotaExceeded) if the blob can not be held, or the manifest that needs it would
+    /// certainly be refused; then the session is still there.
     async fn finish_upload(&self, finish: &FinishUpload) -> Result<()>;
 
     /// Ends a session; its bytes are given back.
@@ -150,7 +165,8 @@ pub trait MetadataStore: fmt::Debug + Send + Sync + 'static {
     /// [`UploadUnknown`](crate::MetadataError::UploadUnknown), [`UploadBusy`](crate::MetadataError::UploadBusy).
     async fn cancel_upload(&self, repository: &RepositoryName, id: &UploadId) -> Result<()>;
 
-    /// Ends up to `limit` sessions that nobody claims and that were not saved for so long, and says how many.
+    /// Ends up to `limit` sessions that nobody claims and that were not saved for so long, and says how many. Where there is a
+    /// quota, [a day](crate::COUNTED_UNTOUCHED_MAX) is enough.
     async fn expire_uploads(&self, untouched_for: Duration, limit: usize) -> Result<u64>;
 
     /// The object of a digest in whatever repository, unless it is marked bad: for a look at its bytes before
@@ -166,6 +182,9 @@ pub trait MetadataStore: fmt::Debug + Send + Sync + 'static {
 
     /// Puts a blob of `from` into `to` as well, with a lease; `false` if `from` does not have it. Creates `to` if it is
     /// new.
+    ///
+    /// # Errors
+    /// [`QuotaExceeded`](crate::MetadataError::QuotaExceeded), if `to` can not hold it.
     async fn mount_blob(&self, from: &RepositoryName, to: &RepositoryName, digest: &Digest) -> Result<bool>;
 
     /// Stores a manifest and sets its tags. Creates the repository if it is new. Pushing again what is there sets the

@@ -74,4 +74,4 @@ pub use object::{ObjectBlobStore, ObjectOptions, Requests, Secret};
 pub use object::{S3Credentials, S3Encryption, S3Options};
 pub use small::{Creation, SMALL_OBJECT_BYTES_MAX, SmallObjects};
 pub use state::UploadState;
-pub use store::{BlobStore, ObjectInfo, Upload};
+pub use store::{BlobStore, FreeSpace, ObjectInfo, Upload};

@@ -106,6 +106,11 @@ pub trait BlobStore: fmt::Debug + Send + Sync + 'static {
         64 * 1024 * 1024
     }
 
+    /// How much space is free, if the store lies on something that can be full. Costs a system call.
+    async fn free_space(&self) -> Option<FreeSpace> {
+        None
+    }
+
     /// A cheap request that fails if the store can not serve.
     async fn check(&self) -> Result<(), StorageError>;
 }
@@ -142,6 +147,16 @@ pub trait Upload: fmt::Debug + Send {
     /// # Errors
     /// [`StorageError::DigestMismatch`]: the object was removed. Otherwise as [`append`](Self::append).
     async fn finish(self: Box<Self>, expected: &Digest) -> Result<u64, StorageError>;
+}
+
+/// How much space is free, and how much of it uploads leave free.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FreeSpace {
+    /// What is free.
+    pub free_bytes: u64,
+    /// An upload that would leave less than this free fails with [`StorageError::NoSpace`]. Whatever else is written, like
+    /// the database, may use it.
+    pub reserve_bytes: u64,
 }
 
 /// An object in a listing.

@@ -16,10 +16,10 @@ export GOTOOLCHAIN=local GOFLAGS=-mod=mod GOPROXY=off GOCACHE="$work/gocache" CG
 run "$work/refusals" -url "http://$plain"
 ok "refusals over HTTP/1.1, none lost"
 
-run "$work/refusals" -url "https://$tls" -ca "$ca" -user "$user:$password" -times 100
+run "$work/refusals" -url "https://$tls" -ca "$ca" -user "$user:$password"
 ok "refusals over TLS, none lost"
 
-run "$work/refusals" -url "https://$tls" -ca "$ca" -user "$user:$password" -times 100 -http2
+run "$work/refusals" -url "https://$tls" -ca "$ca" -user "$user:$password" -times 50 -http2
 ok "refusals over HTTP/2, none lost"
 
 refused_in_words="$(output curl -sS "http://$tls/v2/")"

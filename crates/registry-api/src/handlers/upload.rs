@@ -68,10 +68,9 @@ pub(crate) async fn append(
     let chunk = Chunk::of(call.headers)?;
     let (app, links, repository) = (call.app.clone(), call.links.clone(), repository.clone());
     detached(call.app, async move {
-        let mut session = Session::claim(app, &repository, id).await?;
+        let session = Session::claim(app, &repository, id, None).await?;
         chunk.must_begin_at(session.offset(), &links, &repository, &id)?;
-        session.receive(body, chunk.length_bytes()).await?;
-        let offset = session.save().await?;
+        let offset = session.receive(body, chunk.length_bytes()).await?.save().await?;
         Ok(session_response(StatusCode::ACCEPTED, &links, &repository, &id, offset))
     })
     .await
@@ -88,10 +87,9 @@ pub(crate) async fn finish(
     let chunk = Chunk::of(call.headers)?;
     let (app, links, repository) = (call.app.clone(), call.links.clone(), repository.clone());
     detached(call.app, async move {
-        let mut session = Session::claim(app, &repository, id).await?;
+        let session = Session::claim(app, &repository, id, Some(&digest)).await?;
         chunk.must_begin_at(session.offset(), &links, &repository, &id)?;
-        session.receive(body, chunk.length_bytes()).await?;
-        session.finish(&digest).await?;
+        session.receive(body, chunk.length_bytes()).await?.finish(&digest).await?;
         Ok(created(&links, &repository, &digest))
     })
     .await

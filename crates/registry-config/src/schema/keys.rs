@@ -46,7 +46,7 @@ pub(crate) const ROOT: &[Key] = &[
     key("metadata", Choice(METADATA)),
     key("gc", Growing(GC)),
     key("retention", Section(RETENTION)),
-    key("quotas", Sections(&[scalar("prefix"), scalar("bytes"), scalar("tags")])),
+    key("quotas", Sections(&[scalar("prefix"), scalar("bytes"), scalar("held"), scalar("tags")])),
     scalar("safety"),
 ];
 
@@ -122,6 +122,7 @@ const FILESYSTEM: &[Key] = &[
     scalar("rootdirectory"),
     scalar("maxthreads").standing(NotNeeded("file access has bounds of its own")),
     scalar("durability"),
+    scalar("reserve"),
 ];
 
 const NO_COPIES: super::Standing = NotNeeded("nothing is copied, uploads go straight to their place");
@@ -238,6 +239,7 @@ const LIMITS: &[Key] = &[
     scalar("bodyidletimeout"),
     scalar("connections"),
     scalar("manifestbytes"),
+    scalar("blobbytes"),
     scalar("chunkminbytes"),
     scalar("peraddress"),
 ];

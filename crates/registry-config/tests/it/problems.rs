@@ -10,6 +10,10 @@ const WRONG: &[(&str, &str)] = &[
         "quotas[0].bytes: is \"lots\"; expected bytes, from 0 to 9223372036854775807, or such as 64KiB or 4MiB",
     ),
     (
+        "quotas: [{held: lots}]",
+        "quotas[0].held: is \"lots\"; expected bytes, from 0 to 9223372036854775807, or such as 64KiB or 4MiB",
+    ),
+    (
         "quotas: [{prefix: Team/}]",
         "quotas[0].prefix: is \"Team/\"; expected the beginning of names of repositories, such as team/",
     ),

@@ -9,7 +9,7 @@ use crate::{warnings, with};
 const SAFE: [(&str, &str); 2] = [("REGISTRY_HTTP_INSECURE", "true"), ("REGISTRY_AUTH", "none")];
 
 fn filesystem(root: &str) -> Driver {
-    Driver::Filesystem { root: PathBuf::from(root), durability: Durability::Full }
+    Driver::Filesystem { root: PathBuf::from(root), durability: Durability::Full, reserve: None }
 }
 
 fn seconds(count: u64) -> Duration {
@@ -153,8 +153,8 @@ fn a_registry_on_the_network_with_everything_set() {
     ];
     assert_eq!(immutable_tags, &expected_tags);
     let expected_quotas = [
-        Quota { prefix: "team/".to_owned(), bytes: Some(100 << 30), tags: Some(1000) },
-        Quota { prefix: String::new(), bytes: Some(2 << 40), tags: None },
+        Quota { prefix: "team/".to_owned(), bytes: Some(100 << 30), held: Some(100 << 30), tags: Some(1000) },
+        Quota { prefix: String::new(), bytes: Some(2 << 40), held: Some(2 << 40), tags: None },
     ];
     assert_eq!(quotas, &expected_quotas);
     assert!(matches!(auth, Auth::Htpasswd { anonymous: Anonymous::Pull, .. }));
@@ -185,6 +185,7 @@ fn a_registry_on_the_network_with_everything_set() {
         http2: false,
         h2c: false,
         limits: Limits {
+            blob_bytes: None,
             header_bytes: 32 << 10,
             header_timeout: seconds(5),
             idle_timeout: seconds(60),

@@ -12,6 +12,7 @@ mod catalog;
 mod collecting;
 mod deletes;
 mod fixture;
+mod held;
 mod leases;
 mod manifests;
 mod quotas;
@@ -32,8 +33,8 @@ use crate::{MetadataStore, Options};
 use self::fixture::Fixture;
 pub use self::{
     audit::all as audit, blobs::all as blobs, catalog::all as catalog, collecting::all as collecting,
-    deletes::all as deletes, leases::all as leases, manifests::all as manifests, quotas::all as quotas,
-    races::all as races, referrers::all as referrers, restoring::all as restoring,
+    deletes::all as deletes, held::all as held, leases::all as leases, manifests::all as manifests,
+    quotas::all as quotas, races::all as races, referrers::all as referrers, restoring::all as restoring,
     retention::all as retention, store::all as store, tags::all as tags, uploads::all as uploads,
 };
 
@@ -82,6 +83,7 @@ pub async fn all(backend: &dyn Backend) {
     restoring(backend).await;
     retention(backend).await;
     quotas(backend).await;
+    held(backend).await;
 }
 
 /// Opens a database with the options that most cases want.

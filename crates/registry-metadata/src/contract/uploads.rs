@@ -2,12 +2,15 @@
 
 use std::time::Duration;
 
+use registry_digest::Algorithm;
+use registry_types::{Location, UploadId};
+
 use super::{
     Backend,
     fixture::{digest, finish, repo},
     open,
 };
-use crate::{MetadataError, UploadStatus};
+use crate::{MetadataError, NewUpload, UPLOADS_MAX, UploadStatus};
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
@@ -24,6 +27,24 @@ pub async fn all(backend: &dyn Backend) {
     untouched_sessions_expire(backend).await;
     claimed_sessions_do_not_expire(backend).await;
     at_most_so_many_sessions_expire_at_once(backend).await;
+    a_repository_has_no_more_sessions_than_it_may(backend).await;
+}
+
+async fn a_repository_has_no_more_sessions_than_it_may(backend: &dyn Backend) {
+    let f = open(backend).await;
+    let new = |number: usize, repository: &str| {
+        let id = UploadId::from_random(std::array::from_fn(|byte| (number >> (8 * (byte % 8))) as u8));
+        let location = Location::of_upload(&id);
+        NewUpload { id, repository: repo(repository), location, algorithm: Algorithm::Sha256 }
+    };
+    for number in 0..UPLOADS_MAX {
+        f.store().start_upload(&new(number, "a")).await.unwrap();
+    }
+    let refused = f.store().start_upload(&new(UPLOADS_MAX, "a")).await.unwrap_err();
+    assert!(matches!(refused, MetadataError::TooManyUploads { limit: UPLOADS_MAX }), "{refused:?}");
+    f.store().start_upload(&new(UPLOADS_MAX, "b")).await.unwrap();
+    f.store().cancel_upload(&repo("a"), &new(0, "a").id).await.unwrap();
+    f.store().start_upload(&new(0, "a")).await.unwrap();
 }
 
 async fn a_session_tells_how_far_it_is(backend: &dyn Backend) {

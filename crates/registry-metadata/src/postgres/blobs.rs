@@ -6,8 +6,9 @@ use registry_types::{Location, RepositoryName};
 use tokio_postgres::Row;
 
 use super::{
-    connection::Connection,
+    connection::{Connection, Parameters},
     fault::Fault,
+    quota,
     reclaim::{Garbage, enqueue, in_order},
     repositories,
     row::{all_parsed, column, parsed, signed, unsigned},
@@ -126,11 +127,27 @@ pub(super) const LINK: [&str; 3] = [reclaim_sql::ENQUEUE, sql::LINK, sql::LINK_W
 pub(super) async fn link(tx: &Tx<'_>, repository: i64, digest: &Digest) -> Result<(), Fault> {
     let (text, grant_ms) = (digest.to_string(), tx.options.grant_ms());
     tx.ready(&LINK).await?;
-    let (_, _, waiting) = pipeline!(
+    let is_counted = tx.quota.is_kept();
+    if is_counted {
+        tx.ready(&[own::LINK_COUNTED]).await?;
+    }
+    let (_, is_new, waiting) = pipeline!(
         enqueue(tx, Garbage::Blob(repository), digest, grant_ms, "lease"),
-        async { tx.execute(sql::LINK, &[&repository, &text, &grant_ms]).await },
+        async {
+            let row: Parameters<'_> = &[&repository, &text, &grant_ms];
+            match is_counted {
+                true => tx
+                    .one(own::LINK_COUNTED, row)
+                    .await?
+                    .map_or(Ok(false), |row| Ok(column::<i32>(&row, 0)? == 1)),
+                false => tx.execute(sql::LINK, row).await.map(|_| false),
+            }
+        },
         async { tx.execute(sql::LINK_WAITING, &[&repository, &text]).await },
     )?;
+    if is_new {
+        tx.quota.hold(repository, digest);
+    }
     tx.quota.add_blob(repository, digest, usize::try_from(waiting).unwrap_or(usize::MAX));
     Ok(())
 }
@@ -150,6 +167,7 @@ impl Work for Mount {
         if read(tx, &self.from, &self.digest).await?.is_none() {
             return Ok(false);
         }
+        tx.quota.refuse_excess();
         let to = repositories::create(tx, &self.to).await?;
         link(tx, to, &self.digest).await?;
         Ok(true)
@@ -180,7 +198,9 @@ impl Work for Delete {
         if !by.is_empty() {
             return Err(MetadataError::BlobReferenced { digest, by: all_parsed(&by)? }.into());
         }
+        quota::stay(tx, &[id]).await?;
         tx.execute(sql::UNLINK, &[&id, &text]).await?;
+        tx.quota.let_go(id, &digest);
         enqueue(tx, Garbage::Digest, &digest, 0, "deleted").await
     }
 }

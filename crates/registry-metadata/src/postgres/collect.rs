@@ -14,8 +14,9 @@ use super::{
     fault::{Fault, Remedy},
     manifests,
     pool::Pool,
+    quota,
     reclaim::{Garbage, enqueue, enqueue_digests, give_up},
-    row::{all_parsed, column, parsed, signed, unsigned},
+    row::{column, parsed, signed, unsigned},
     sql as own,
     transaction::{Tx, Work, try_transact},
 };
@@ -130,6 +131,8 @@ impl Work for Look {
         // Everybody's order: the repository, entries of the queue, targets.
         if matches!(entry.kind.as_str(), "manifest" | "expiry") {
             tx.exists(own::LOCK_REPOSITORY_NUMBERED, &[&entry.repository]).await?;
+        } else if entry.kind == "blob" {
+            quota::stay(tx, &[entry.repository]).await?;
         }
         let key: super::connection::Parameters<'_> =
             &[&self.entry.kind, &self.entry.repository, &self.entry.digest];
@@ -242,7 +245,9 @@ async fn take(tx: &Tx<'_>, entry: &Entry, digest: &Digest) -> Result<Verdict, Fa
     let mut bytes = 0;
     match entry.kind.as_str() {
         "blob" => {
-            tx.execute(sql::UNLINK, &[&entry.repository, &entry.digest]).await?;
+            if tx.execute(sql::UNLINK, &[&entry.repository, &entry.digest]).await? > 0 {
+                tx.quota.let_go(entry.repository, digest);
+            }
             enqueue(tx, Garbage::Digest, digest, 0, "unlinked").await?;
         }
         "manifest" => drop(manifests::remove(tx, entry.repository, digest, Some(ACTOR)).await?),
@@ -282,8 +287,8 @@ impl Work for Purge {
         let mut blobs: Vec<Digest> = Vec::new();
         for row in tx.all(own::TAKE_TRASHED_MANIFESTS, &[&signed(self.limit - done.len())]).await? {
             let (repository, digest): (i64, String) = (column(&row, 0)?, column(&row, 1)?);
-            blobs.extend(all_parsed::<Digest>(&tx.all(sql::PURGE_BLOBS, &[&repository, &digest]).await?)?);
-            tx.execute(sql::PURGE_MANIFEST, &[&repository, &digest]).await?;
+            quota::stay(tx, &[repository]).await?;
+            blobs.extend(manifests::purge(tx, repository, &digest).await?);
             done.push(purged(tx, CandidateKind::TrashedManifest, repository, digest).await?);
         }
         enqueue_digests(tx, &blobs, "purged").await?;

@@ -7,7 +7,7 @@ use registry_types::RepositoryName;
 use super::{
     connection::Connection,
     fault::Fault,
-    quota,
+    manifests, quota,
     reclaim::{Garbage, dequeue, enqueue_digests},
     repositories,
     row::{all_parsed, column, signed},
@@ -163,9 +163,7 @@ async fn trash(tx: &Tx<'_>, id: i64, limit: usize) -> Result<Vec<Collected>, Fau
     }
     let mut blobs: Vec<Digest> = Vec::new();
     for digest in texts(tx, sql::SOME_TRASHED_MANIFESTS, id, limit - done.len()).await? {
-        let row: super::connection::Parameters<'_> = &[&id, &digest];
-        blobs.extend(all_parsed::<Digest>(&tx.all(collecting_sql::PURGE_BLOBS, row).await?)?);
-        tx.execute(collecting_sql::PURGE_MANIFEST, row).await?;
+        blobs.extend(manifests::purge(tx, id, &digest).await?);
         done.push(gone(CandidateKind::TrashedManifest, digest.clone()));
     }
     enqueue_digests(tx, &blobs, "purged").await?;

@@ -21,7 +21,10 @@ use super::{
 };
 use crate::{
     FoundManifest, MetadataError, REFERRERS_BYTES_MAX, REFERRING_MAX, StoredManifest,
-    sql::{manifests as sql, reclaim as reclaim_sql, retention as retention_sql, tags as tag_sql},
+    sql::{
+        collecting as collecting_sql, manifests as sql, reclaim as reclaim_sql, retention as retention_sql,
+        tags as tag_sql,
+    },
 };
 
 /// A manifest, and whether a client may be told of it without a write.
@@ -211,7 +214,7 @@ pub(super) async fn remove(
     actor: Option<&str>,
 ) -> Result<Vec<Tag>, Fault> {
     let text = digest.to_string();
-    trash(tx, id, &text, actor).await?;
+    trash(tx, id, digest, actor).await?;
     let of_manifest: Parameters<'_> = &[&id, &text];
     let mut tags: Vec<Tag> = all_parsed(&tx.all(tag_sql::DELETE_OF_MANIFEST, of_manifest).await?)?;
     tags.sort_unstable();
@@ -261,14 +264,36 @@ impl Delete {
     }
 }
 
-/// Keeps a manifest and the bytes of its blobs for a while after it is deleted.
-async fn trash(tx: &Tx<'_>, repository: i64, digest: &str, actor: Option<&str>) -> Result<(), Fault> {
-    let window_ms = tx.options.undelete_window_ms();
-    if window_ms > 0 {
-        tx.execute(sql::TRASH, &[&actor, &window_ms, &repository, &digest]).await?;
-        tx.execute(sql::TRASH_BLOBS, &[&repository, &digest]).await?;
+/// Keeps a manifest and the bytes of its blobs for a while after it is deleted. The repository is locked.
+async fn trash(tx: &Tx<'_>, repository: i64, digest: &Digest, actor: Option<&str>) -> Result<(), Fault> {
+    let (text, window_ms) = (digest.to_string(), tx.options.undelete_window_ms());
+    if window_ms == 0 {
+        return Ok(());
+    }
+    let trashed = tx.one(own::TRASH, &[&actor, &window_ms, &repository, &text]).await?;
+    if let Some(row) = trashed
+        && column::<i32>(&row, 1)? == 1
+    {
+        tx.quota.hold_manifest(repository, digest, column(&row, 0)?);
+    }
+    for blob in all_parsed::<Digest>(&tx.all(sql::TRASH_BLOBS, &[&repository, &text]).await?)? {
+        tx.quota.hold(repository, &blob);
     }
     Ok(())
+}
+
+/// Removes a manifest from the trash, and says whose bytes were kept with it.
+pub(super) async fn purge(tx: &Tx<'_>, repository: i64, digest: &str) -> Result<Vec<Digest>, Fault> {
+    let row: Parameters<'_> = &[&repository, &digest];
+    let blobs: Vec<Digest> = all_parsed(&tx.all(collecting_sql::PURGE_BLOBS, row).await?)?;
+    if tx.execute(collecting_sql::PURGE_MANIFEST, row).await? > 0 {
+        let digest = digest.parse().map_err(|error| Fault::Unreadable(Box::new(error)))?;
+        tx.quota.let_go(repository, &digest);
+    }
+    for blob in &blobs {
+        tx.quota.let_go(repository, blob);
+    }
+    Ok(blobs)
 }
 
 fn manifest(row: &Row) -> Result<StoredManifest, Fault> {

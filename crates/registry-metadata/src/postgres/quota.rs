@@ -19,21 +19,27 @@ use super::{
     transaction::{Tx, Work},
 };
 use crate::{
-    MetadataError, Options, QuotaUsage, Usage,
-    quota::{Change, Counter, Noted, audited},
+    MetadataError, Options, QuotaUsage, UploadRoom, Usage,
+    quota::{AUDIT_COLUMNS, Change, Counted, Counter, More, Noted, audited},
     sql::quota as sql,
 };
 
 /// Counts what a transaction noted, and refuses it if it was a push and exceeds a quota.
 pub(super) async fn settle(tx: &Tx<'_>) -> Result<(), Fault> {
     let Noted { changes, refuses } = tx.quota.take();
+    if changes.len() > 1 {
+        let repositories: Vec<i64> = changes.keys().copied().collect();
+        tx.exists(own::LOCK_COUNTERS, &[&repositories]).await?;
+    }
     for (repository, change) in changes {
         for counter in holding(tx, repository).await? {
-            let bytes = apply(tx, &counter.prefix, &change).await?;
-            tx.execute(sql::ADD, &[&bytes, &change.tags, &counter.prefix]).await?;
+            let mut more = apply(tx, &counter.prefix, &change).await?;
+            more += More { tags: change.tags, uploads: change.uploads, ..More::default() };
+            tx.execute(sql::ADD, &[&more.bytes, &more.held, &more.tags, &counter.prefix]).await?;
+            // The counter is locked by now, so nothing else changes this one.
+            let uploads = add_uploads(tx, &counter.prefix, more.uploads).await?;
             if refuses {
-                let fits = tx.options.refuse_excess(&counter, bytes, change.tags);
-                fits.map_err(MetadataError::from)?;
+                tx.options.refuse_excess(&counter, more, uploads).map_err(MetadataError::from)?;
             }
         }
     }
@@ -43,40 +49,55 @@ pub(super) async fn settle(tx: &Tx<'_>) -> Result<(), Fault> {
 /// The counters of the quotas that hold for a repository, locked, and the repository's name with them. None for one that
 /// was deleted: that is counted no more.
 async fn holding(tx: &Tx<'_>, repository: i64) -> Result<Vec<Counter>, Fault> {
-    let counter =
-        |row: &Row| Ok(Counter { prefix: column(row, 0)?, bytes: column(row, 1)?, tags: column(row, 2)? });
+    let counter = |row: &Row| {
+        let (prefix, bytes) = (column(row, 0)?, column(row, 1)?);
+        Ok(Counter { prefix, bytes, tags: column(row, 2)?, held: column(row, 3)? })
+    };
     tx.all(own::LOCK_HOLDING, &[&repository]).await?.iter().map(counter).collect()
 }
 
-/// How many bytes more the prefix has.
-async fn apply(tx: &Tx<'_>, prefix: &str, change: &Change) -> Result<i64, Fault> {
-    let mut bytes = 0;
-    let (more, less): (Vec<_>, Vec<_>) = change.digests.iter().partition(|(_, used)| used.uses > 0);
-    if !more.is_empty() {
-        let digests: Vec<&str> = more.iter().map(|(digest, _)| digest.as_str()).collect();
-        let uses: Vec<i64> = more.iter().map(|(_, used)| used.uses).collect();
-        let sizes: Vec<Option<i64>> = more.iter().map(|(_, used)| used.size_bytes).collect();
-        for row in tx.all(own::COUNT_MANY, &[&prefix, &digests, &uses, &sizes]).await? {
-            let (digest, uses): (&str, i64) = (column(&row, 0)?, column(&row, 1)?);
-            // Otherwise something else uses it already.
-            if change.digests.get(digest).is_some_and(|used| used.uses == uses) {
-                bytes += column::<i64>(&row, 2)?;
-            }
-        }
+/// What the prefix has more of.
+async fn apply(tx: &Tx<'_>, prefix: &str, change: &Change) -> Result<More, Fault> {
+    let mut more = More::default();
+    if change.digests.is_empty() {
+        return Ok(more);
     }
-    if !less.is_empty() {
-        let digests: Vec<&str> = less.iter().map(|(digest, _)| digest.as_str()).collect();
-        let uses: Vec<i64> = less.iter().map(|(_, used)| -used.uses).collect();
-        tx.ready(&[own::UNCOUNT_MANY, own::FORGET_MANY]).await?;
-        let (_, forgotten) =
-            pipeline!(async { tx.execute(own::UNCOUNT_MANY, &[&prefix, &digests, &uses]).await }, async {
-                tx.all(own::FORGET_MANY, &[&prefix, &digests]).await
-            },)?;
-        for row in &forgotten {
-            bytes -= column::<i64>(row, 0)?;
+    let digests: Vec<&str> = change.digests.keys().map(String::as_str).collect();
+    let uses: Vec<i64> = change.digests.values().map(|used| used.uses).collect();
+    let holds: Vec<i64> = change.digests.values().map(|used| used.holds).collect();
+    let sizes: Vec<Option<i64>> = change.digests.values().map(|used| used.size_bytes).collect();
+    let mut over: Vec<&str> = Vec::new();
+    let rows = tx.all(own::COUNT_MANY, &[&prefix, &digests, &uses, &holds, &sizes]).await?;
+    for row in &rows {
+        let digest: &str = column(row, 0)?;
+        let counted = Counted { uses: column(row, 1)?, holds: column(row, 2)?, size_bytes: column(row, 3)? };
+        if counted.is_over() {
+            over.push(digest);
         }
+        more += change.digests.get(digest).map(|used| used.settled(counted)).unwrap_or_default();
     }
-    Ok(bytes)
+    if !over.is_empty() {
+        tx.execute(own::FORGET_MANY, &[&prefix, &over]).await?;
+    }
+    Ok(more)
+}
+
+/// Adds to what the sessions of a prefix have saved, and says how much that is.
+async fn add_uploads(tx: &Tx<'_>, prefix: &str, more: i64) -> Result<i64, Fault> {
+    let row = match more {
+        0 => tx.one(sql::UPLOADS, &[&prefix]).await?,
+        more => tx.one(sql::ADD_UPLOADS, &[&prefix, &more]).await?,
+    };
+    row.map_or(Ok(0), |row| column(&row, 0))
+}
+
+/// Keeps repositories from being set aside or brought back until what changes in them is counted: for changes that lock
+/// nothing else of theirs, and for those to several of them, which lock the counters before they come to each.
+pub(super) async fn stay(tx: &Tx<'_>, repositories: &[i64]) -> Result<(), Fault> {
+    if !tx.quota.is_kept() || repositories.is_empty() {
+        return Ok(());
+    }
+    tx.exists(own::LOCK_REPOSITORIES_SHARED, &[&repositories]).await.map(drop)
 }
 
 /// A repository is about to be set aside with all that is in it. Locks it: what is on its way into it is waited for.
@@ -91,6 +112,8 @@ pub(super) async fn repository_goes(tx: &Tx<'_>, repository: i64) -> Result<(), 
         patiently(tx, sql::UNCOUNT_REPOSITORY, &[&repository, &prefix]).await?;
         patiently(tx, sql::FORGET_UNUSED, &[&prefix]).await?;
         patiently(tx, sql::TOTAL, &[&-tags, &prefix]).await?;
+        let uploads = number(tx, sql::UPLOADS_OF_REPOSITORY, &[&repository]).await?;
+        add_uploads(tx, &prefix, -uploads).await?;
     }
     Ok(())
 }
@@ -105,6 +128,8 @@ pub(super) async fn repository_comes(tx: &Tx<'_>, repository: i64) -> Result<(),
         let tags = number(tx, sql::TAGS_OF_REPOSITORY, &[&repository]).await?;
         patiently(tx, sql::COUNT_REPOSITORY, &[&prefix, &repository]).await?;
         patiently(tx, sql::TOTAL, &[&tags, &prefix]).await?;
+        let uploads = number(tx, sql::UPLOADS_OF_REPOSITORY, &[&repository]).await?;
+        add_uploads(tx, &prefix, uploads).await?;
     }
     Ok(())
 }
@@ -130,6 +155,7 @@ impl Work for Begin {
         for prefix in counted.iter().filter(|prefix| self.is_anew || !configured.contains(*prefix)) {
             tx.execute(sql::END_COUNTING, &[prefix]).await?;
             patiently(tx, sql::FORGET_DIGESTS, &[prefix]).await?;
+            tx.execute(sql::FORGET_UPLOADS, &[prefix]).await?;
         }
         for prefix in configured.iter().filter(|prefix| self.is_anew || !counted.contains(*prefix)) {
             tracing::info!("counting what there is for the quota of `{prefix}`");
@@ -137,6 +163,8 @@ impl Work for Begin {
             patiently(tx, sql::COUNT_PREFIX, &[prefix]).await?;
             let tags = number(tx, sql::TAGS_OF_PREFIX, &[prefix]).await?;
             patiently(tx, sql::TOTAL, &[&tags, prefix]).await?;
+            let uploads = number(tx, sql::UPLOADS_OF_PREFIX, &[prefix]).await?;
+            add_uploads(tx, prefix, uploads).await?;
         }
         Ok(())
     }
@@ -153,7 +181,8 @@ pub(super) async fn usage(connection: &Connection, options: &Options) -> Result<
 
 async fn used(connection: &Connection, prefix: &str) -> Result<Option<Usage>, Fault> {
     let row = connection.one(sql::USAGE, &[&prefix]).await?;
-    row.map(|row| Ok(Usage { bytes: unsigned(&row, 0)?, tags: unsigned(&row, 1)? })).transpose()
+    row.map(|row| Ok(Usage { bytes: unsigned(&row, 0)?, tags: unsigned(&row, 1)?, held: unsigned(&row, 2)? }))
+        .transpose()
 }
 
 /// Refuses if there is no room for any byte.
@@ -181,11 +210,34 @@ pub(super) async fn refuse_if_too_large(
     for quota in options.quotas_of(repository.as_str()) {
         let Some(usage) = used(connection, &quota.prefix).await? else { continue };
         let Err(exceeded) = quota.has_room_for(usage, size_bytes) else { continue };
-        if !connection.exists(sql::IS_COUNTED, &[&quota.prefix, &digest.to_string()]).await? {
+        if !connection.exists(sql::IS_USED, &[&quota.prefix, &digest.to_string()]).await? {
             return Err(MetadataError::from(exceeded).into());
         }
     }
     Ok(())
+}
+
+/// How large an upload may become, if a quota limits it.
+pub(super) async fn room(
+    connection: &Connection,
+    options: &Options,
+    repository: &RepositoryName,
+    saved_bytes: u64,
+    digest: Option<&Digest>,
+) -> Result<Option<UploadRoom>, Fault> {
+    let mut least: Option<UploadRoom> = None;
+    for quota in options.quotas_of(repository.as_str()) {
+        let Some(usage) = used(connection, &quota.prefix).await? else { continue };
+        let is_used = match digest {
+            Some(digest) => {
+                Some(connection.exists(sql::IS_USED, &[&quota.prefix, &digest.to_string()]).await?)
+            }
+            None => None,
+        };
+        let room = quota.room(usage, saved_bytes, is_used);
+        least = least.into_iter().chain(room).min_by_key(|room| room.size_bytes_max);
+    }
+    Ok(least)
 }
 
 /// What is counted wrongly. However long it takes.
@@ -194,9 +246,11 @@ pub(super) async fn audit(connection: &Connection) -> Result<Vec<String>, Fault>
     for prefix in prefixes(connection).await? {
         let statement = connection.prepared(sql::AUDIT).await?;
         if let Some(row) = connection.client().query_opt(&statement, &[&prefix]).await? {
-            let number = |index| column::<i64>(&row, index);
-            let numbers = [number(0)?, number(1)?, number(2)?, number(3)?, number(4)?];
-            said.extend(audited(&prefix, numbers));
+            let mut numbers = [0; AUDIT_COLUMNS];
+            for (index, number) in numbers.iter_mut().enumerate() {
+                *number = column(&row, index)?;
+            }
+            said.extend(audited(&prefix, numbers.into()));
         }
     }
     Ok(said)

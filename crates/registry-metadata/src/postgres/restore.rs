@@ -244,9 +244,8 @@ impl<'a> Restoring<'a> {
                 self.bring_back(digest, &text, &document).await?;
                 restored.manifests.push(*digest);
             }
-            let blobs = all_parsed::<Digest>(&self.tx.all(collecting_sql::PURGE_BLOBS, row).await?)?;
+            let blobs = manifests::purge(self.tx, self.id, &text).await?;
             enqueue_digests(self.tx, &blobs, "restored").await?;
-            self.tx.execute(collecting_sql::PURGE_MANIFEST, row).await?;
             let referrers = self.tx.all(sql::TRASHED_REFERRERS, row).await?;
             for referrer in all_parsed::<Digest>(&referrers)? {
                 self.restore_if_trashed(&referrer, restored, depth + 1).await?;

@@ -22,7 +22,7 @@
 //! | there is room in a quota | last of all: the repository (`KEY SHARE`), then the counters of its quotas (`UPDATE`) in the order of their prefixes | another push that takes the same room. A quota that is new is counted under a lock on the table of the counters, which waits for whoever has counted and not committed: the only lock that is not on rows, once for each new quota |
 //! | a session is free | its row, by the condition of the `UPDATE` that claims it | another claim: the second one sees the first |
 
-use crate::sql::{collecting, manifests, quota, repositories, restore, statements};
+use crate::sql::{blobs, collecting, manifests, quota, repositories, restore, statements};
 
 /// Joins texts when this is compiled.
 macro_rules! join {
@@ -77,9 +77,16 @@ statements! {
         FROM unnest($1::text[], $2::bigint[]) AS ours (id, epoch)
         WHERE uploads.id = ours.id AND uploads.epoch = ours.epoch";
 
-    /// In one statement if the repository is there already.
+    /// In one statement if the repository is there already, and has no more sessions than `$5`.
     START = "INSERT INTO uploads (id, repository, location, algorithm, started_at, touched_at)
-        SELECT $1, id, $2, $3, now_ms(), now_ms() FROM repositories WHERE name = $4";
+        SELECT $1, r.id, $2, $3, now_ms(), now_ms() FROM repositories r
+        WHERE r.name = $4
+            AND NOT EXISTS (SELECT 1 FROM uploads u WHERE u.repository = r.id LIMIT 1 OFFSET $5)";
+
+    /// What a session has saved. Its repository is neither set aside nor brought back until this is counted.
+    LOCK_SAVED = "SELECT u.repository, u.offset_bytes
+        FROM uploads u JOIN repositories r ON r.id = u.repository
+        WHERE u.id = $1 FOR UPDATE OF u FOR KEY SHARE OF r";
 
     LOCK_TO_FINISH = "SELECT u.repository, u.epoch, u.location
         FROM uploads u JOIN repositories r ON r.id = u.repository
@@ -89,22 +96,38 @@ statements! {
     CANCEL = "WITH gone AS (
             DELETE FROM uploads WHERE id = $1 AND repository = (SELECT id FROM repositories WHERE name = $2)
                 AND (claimed_until <= now_ms() OR epoch = $3)
-            RETURNING location, state),
+            RETURNING location, state, repository, offset_bytes),
         given AS (
             INSERT INTO reclaim (location, not_before, reason, upload_state)
             SELECT location, now_ms(), $4, state FROM gone ON CONFLICT (location) DO NOTHING)
-        SELECT 1 FROM gone";
+        SELECT repository, offset_bytes FROM gone";
 
     /// A session that was claimed counts as touched until its claim ends. What another node is at work on is passed over.
     EXPIRE = "WITH old AS (
             SELECT id FROM uploads WHERE touched_at <= now_ms() - $1 AND claimed_until <= now_ms() - $1
             ORDER BY touched_at LIMIT $2 FOR UPDATE SKIP LOCKED),
         gone AS (
-            DELETE FROM uploads WHERE id IN (SELECT id FROM old) RETURNING location, state),
+            DELETE FROM uploads WHERE id IN (SELECT id FROM old)
+            RETURNING location, state, repository, offset_bytes),
         given AS (
             INSERT INTO reclaim (location, not_before, reason, upload_state)
             SELECT location, now_ms(), $3, state FROM gone ON CONFLICT (location) DO NOTHING)
-        SELECT COUNT(*) FROM gone";
+        SELECT repository, offset_bytes FROM gone";
+
+    /// As `EXPIRE`, of repositories for which there is a quota.
+    EXPIRE_COUNTED = "WITH old AS (
+            SELECT u.id FROM uploads u JOIN repositories r ON r.id = u.repository
+            WHERE u.touched_at <= now_ms() - $1 AND u.claimed_until <= now_ms() - $1
+                AND EXISTS (SELECT 1 FROM quotas q
+                    WHERE q.prefix <= r.name AND substr(r.name, 1, length(q.prefix)) = q.prefix)
+            ORDER BY u.touched_at LIMIT $2 FOR UPDATE OF u SKIP LOCKED),
+        gone AS (
+            DELETE FROM uploads WHERE id IN (SELECT id FROM old)
+            RETURNING location, state, repository, offset_bytes),
+        given AS (
+            INSERT INTO reclaim (location, not_before, reason, upload_state)
+            SELECT location, now_ms(), $3, state FROM gone ON CONFLICT (location) DO NOTHING)
+        SELECT repository, offset_bytes FROM gone";
 
     /// Takes what is due for a while, so that no other node deletes the same bytes meanwhile.
     TAKE_DUE = "WITH due AS (
@@ -123,6 +146,12 @@ statements! {
     INSERT_OBJECT_AND_DIGEST = "WITH object AS (
             INSERT INTO objects (location, size, created_at) VALUES ($1, $2, now_ms()) RETURNING id)
         INSERT INTO digests (digest, object) SELECT $3, id FROM object";
+
+    /// As `blobs::LINK`, and whether the link is new: only what was there is locked before it is changed.
+    LINK_COUNTED = join!(blobs::LINK, " RETURNING CASE WHEN xmax = 0 THEN 1 ELSE 0 END");
+
+    /// As `manifests::TRASH`, and whether it was not in the trash yet.
+    TRASH = join!(manifests::TRASH, ", CASE WHEN xmax = 0 THEN 1 ELSE 0 END");
 
     LOCK_BLOB = "SELECT 1 FROM repository_blobs WHERE repository = $1 AND digest = $2 FOR UPDATE";
 
@@ -203,6 +232,9 @@ statements! {
         ON CONFLICT (kind, repository, digest) DO UPDATE SET due_at = excluded.due_at, reason = excluded.reason";
 
     LOCK_REPOSITORY = "SELECT id FROM repositories WHERE name = $1 FOR NO KEY UPDATE";
+
+    /// So that none of these is set aside or brought back until what changes in them is counted.
+    LOCK_REPOSITORIES_SHARED = "SELECT 1 FROM repositories WHERE id = ANY ($1) ORDER BY id FOR KEY SHARE";
 
     LOCK_REPOSITORY_ALONE = "SELECT 1 FROM repositories WHERE id = $1 FOR UPDATE";
 
@@ -286,21 +318,23 @@ statements! {
 
     LOCK_HOLDING = join!(quota::HOLDING, " FOR KEY SHARE OF r FOR UPDATE OF q");
 
-    /// As `quota::COUNT`, for many, in the order given.
-    COUNT_MANY = "INSERT INTO quota_digests (prefix, digest, uses, size)
-        SELECT $1, more.digest, more.uses, COALESCE(more.size,
-            (SELECT o.size FROM digests d JOIN objects o ON o.id = d.object WHERE d.digest = more.digest))
-        FROM unnest($2::text[], $3::bigint[], $4::bigint[]) AS more (digest, uses, size)
-        ON CONFLICT (prefix, digest) DO UPDATE SET uses = quota_digests.uses + excluded.uses
-        RETURNING digest, uses, size";
+    /// The counters of several repositories, in the order of their prefixes.
+    LOCK_COUNTERS = "SELECT 1 FROM quotas q WHERE EXISTS (SELECT 1 FROM repositories r
+            WHERE r.id = ANY ($1) AND r.purge_at IS NULL AND substr(r.name, 1, length(q.prefix)) = q.prefix)
+        ORDER BY q.prefix FOR UPDATE OF q";
 
-    /// As `quota::UNCOUNT`, for many.
-    UNCOUNT_MANY = "UPDATE quota_digests SET uses = quota_digests.uses - less.uses
-        FROM unnest($2::text[], $3::bigint[]) AS less (digest, uses)
-        WHERE quota_digests.prefix = $1 AND quota_digests.digest = less.digest";
+    /// As `quota::COUNT`, for many, in the order given.
+    COUNT_MANY = "INSERT INTO quota_digests (prefix, digest, uses, holds, size)
+        SELECT $1, more.digest, more.uses, more.holds, COALESCE(more.size,
+            (SELECT o.size FROM digests d JOIN objects o ON o.id = d.object WHERE d.digest = more.digest), 0)
+        FROM unnest($2::text[], $3::bigint[], $4::bigint[], $5::bigint[]) AS more (digest, uses, holds, size)
+        ON CONFLICT (prefix, digest) DO UPDATE SET
+            uses = quota_digests.uses + excluded.uses, holds = quota_digests.holds + excluded.holds
+        RETURNING digest, uses, holds, size";
 
     /// As `quota::FORGET`, for many.
-    FORGET_MANY = "DELETE FROM quota_digests WHERE prefix = $1 AND digest = ANY ($2) AND uses <= 0 RETURNING size";
+    FORGET_MANY = "DELETE FROM quota_digests
+        WHERE prefix = $1 AND digest = ANY ($2) AND uses <= 0 AND holds <= 0";
 
     CANCEL_OF_REPOSITORY = "WITH gone AS (
             DELETE FROM uploads WHERE id = ANY ($1) RETURNING location, state)

@@ -15,7 +15,7 @@ use crate::{
     Blob, ClaimedUpload, CollectRules, Collected, DeletedRepository, FinishUpload, FoundManifest, Image,
     ImagePage, ImagePosition, ManifestPosition, MetadataError, MetadataStore, NewUpload, Preview, Pull,
     Purpose, PutManifest, QueuePosition, QuotaUsage, Reclaim, Restored, Result, StoredManifest, StoredObject,
-    TagChange, Trashed, UnknownObject, UploadStatus, clock::millis, push::Put,
+    TagChange, Trashed, UnknownObject, UploadRoom, UploadStatus, clock::millis, push::Put,
 };
 
 /// How long to look again at a session that another node has: it may be giving it back at this moment.
@@ -164,8 +164,26 @@ impl MetadataStore for PostgresStore {
         Ok(claimed)
     }
 
+    async fn upload_room(
+        &self,
+        repository: &RepositoryName,
+        saved_bytes: u64,
+        digest: Option<&Digest>,
+    ) -> Result<Option<UploadRoom>> {
+        if !self.has_quota(repository) {
+            return Ok(None);
+        }
+        read!(self, "look for room in quotas", |c| {
+            quota::room(&c, &self.options, repository, saved_bytes, digest)
+        })
+    }
+
     async fn save_upload(&self, id: &UploadId, epoch: i64, offset: u64, state: &[u8]) -> Result<()> {
-        let _hold = self.claims.hold(id, epoch)?;
+        let hold = self.claims.hold(id, epoch)?;
+        if !self.options.quotas.is_empty() {
+            let save = uploads::Save { id: *id, epoch, offset, state: state.to_vec() };
+            return self.transact_holding("save an upload", hold, save).await;
+        }
         write!(self, "save an upload", |c| uploads::save(&c, id, epoch, offset, state))
     }
 
@@ -185,9 +203,19 @@ impl MetadataStore for PostgresStore {
     }
 
     async fn cancel_upload(&self, repository: &RepositoryName, id: &UploadId) -> Result<()> {
+        let operation = "cancel an upload";
         let (_hold, own_epoch) = self.claims.claim(id)?;
         let mut patience = Patience::new();
-        while !write!(self, "cancel an upload", |c| uploads::cancel(&c, repository, id, own_epoch))? {
+        loop {
+            let is_cancelled = if self.has_quota(repository) {
+                let cancel = uploads::Cancel { repository: repository.clone(), id: *id, own_epoch };
+                self.transact(operation, cancel).await?
+            } else {
+                write!(self, operation, |c| uploads::cancel(&c, repository, id, own_epoch))?
+            };
+            if is_cancelled {
+                break;
+            }
             self.look_again(&mut patience, repository, id).await?;
         }
         Ok(())
@@ -196,6 +224,9 @@ impl MetadataStore for PostgresStore {
     async fn expire_uploads(&self, untouched_for: Duration, limit: usize) -> Result<u64> {
         let operation = "expire uploads";
         self.claims.give_back(&self.pool).await.map_err(|fault| fault.explain(operation))?;
+        if !self.options.quotas.is_empty() {
+            return self.transact(operation, uploads::Expire { untouched_for, limit }).await;
+        }
         write!(self, operation, |c| uploads::expire(&c, untouched_for, limit))
     }
 

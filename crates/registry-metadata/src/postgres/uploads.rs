@@ -4,32 +4,34 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use registry_types::{Location, RepositoryName, UploadId};
+use tokio_postgres::Row;
 
 use super::{
     blobs,
     claims::CLAIM,
-    connection::Connection,
+    connection::{Connection, Parameters},
     fault::Fault,
-    reclaim, repositories,
+    quota, reclaim, repositories,
     row::{column, parsed, signed, unsigned},
     sql as own,
     transaction::{Tx, Work},
 };
 use crate::{
-    ClaimedUpload, FinishUpload, MetadataError, NewUpload, UploadStatus,
+    COUNTED_UNTOUCHED_MAX, ClaimedUpload, FinishUpload, MetadataError, NewUpload, UPLOADS_MAX, UploadStatus,
     clock::millis,
     sql::{blobs as blob_sql, uploads as sql},
 };
 
-/// Begins a session in a repository that is there; whether it is.
+/// Begins a session in a repository that is there and has room for one; whether it is so.
 pub(super) async fn start(connection: &Connection, new: &NewUpload) -> Result<bool, Fault> {
     let (id, location, algorithm) = (new.id.to_string(), new.location.as_str(), new.algorithm.as_str());
-    let started =
-        connection.execute(own::START, &[&id, &location, &algorithm, &new.repository.as_str()]).await?;
+    let row: Parameters<'_> =
+        &[&id, &location, &algorithm, &new.repository.as_str(), &signed(UPLOADS_MAX - 1)];
+    let started = connection.execute(own::START, row).await?;
     Ok(started > 0)
 }
 
-/// Begins a session in a repository that is new.
+/// Begins a session in a repository that is new, or says that it has too many.
 pub(super) struct Start(pub(super) NewUpload);
 
 #[async_trait]
@@ -37,7 +39,10 @@ impl Work for Start {
     type Output = ();
 
     async fn run(&self, tx: &Tx<'_>) -> Result<(), Fault> {
-        repositories::create(tx, &self.0.repository).await?;
+        let id = repositories::create(tx, &self.0.repository).await?;
+        if tx.exists(sql::ARE_MORE_THAN, &[&id, &signed(UPLOADS_MAX - 1)]).await? {
+            return Err(MetadataError::TooManyUploads { limit: UPLOADS_MAX }.into());
+        }
         if start(tx, &self.0).await? { Ok(()) } else { Err(Fault::Again) }
     }
 }
@@ -96,6 +101,29 @@ pub(super) async fn save(
     })
 }
 
+/// Saves, where quotas are counted.
+pub(super) struct Save {
+    pub(super) id: UploadId,
+    pub(super) epoch: i64,
+    pub(super) offset: u64,
+    pub(super) state: Vec<u8>,
+}
+
+#[async_trait]
+impl Work for Save {
+    type Output = ();
+
+    async fn run(&self, tx: &Tx<'_>) -> Result<(), Fault> {
+        tx.quota.refuse_excess();
+        let saved = tx.one(own::LOCK_SAVED, &[&self.id.to_string()]).await?;
+        save(tx, &self.id, self.epoch, self.offset, &self.state).await?;
+        if let Some(row) = saved {
+            tx.quota.add_upload(column(&row, 0)?, signed(self.offset) - column::<i64>(&row, 1)?);
+        }
+        Ok(())
+    }
+}
+
 /// Ends a session that nobody has, or that this process had with `own_epoch`. Whether there was such a one.
 pub(super) async fn cancel(
     connection: &Connection,
@@ -103,7 +131,35 @@ pub(super) async fn cancel(
     id: &UploadId,
     own_epoch: i64,
 ) -> Result<bool, Fault> {
-    connection.exists(own::CANCEL, &[&id.to_string(), &repository.as_str(), &own_epoch, &"cancelled"]).await
+    Ok(cancelled(connection, repository, id, own_epoch).await?.is_some())
+}
+
+async fn cancelled(
+    connection: &Connection,
+    repository: &RepositoryName,
+    id: &UploadId,
+    own_epoch: i64,
+) -> Result<Option<Row>, Fault> {
+    connection.one(own::CANCEL, &[&id.to_string(), &repository.as_str(), &own_epoch, &"cancelled"]).await
+}
+
+/// Cancels, where quotas are counted.
+pub(super) struct Cancel {
+    pub(super) repository: RepositoryName,
+    pub(super) id: UploadId,
+    pub(super) own_epoch: i64,
+}
+
+#[async_trait]
+impl Work for Cancel {
+    type Output = bool;
+
+    async fn run(&self, tx: &Tx<'_>) -> Result<bool, Fault> {
+        tx.one(own::LOCK_SAVED, &[&self.id.to_string()]).await?;
+        let gone = cancelled(tx, &self.repository, &self.id, self.own_epoch).await?;
+        uncount(tx, gone.as_slice())?;
+        Ok(gone.is_some())
+    }
 }
 
 pub(super) async fn expire(
@@ -111,8 +167,48 @@ pub(super) async fn expire(
     untouched_for: Duration,
     limit: usize,
 ) -> Result<u64, Fault> {
-    let row = connection.one(own::EXPIRE, &[&millis(untouched_for), &signed(limit), &"expired"]).await?;
-    row.map_or(Ok(0), |row| unsigned(&row, 0))
+    Ok(expired(connection, own::EXPIRE, untouched_for, limit).await?.len() as u64)
+}
+
+async fn expired(
+    connection: &Connection,
+    sql: &'static str,
+    untouched_for: Duration,
+    limit: usize,
+) -> Result<Vec<Row>, Fault> {
+    connection.all(sql, &[&millis(untouched_for), &signed(limit), &"expired"]).await
+}
+
+/// Ends sessions, where quotas are counted.
+pub(super) struct Expire {
+    pub(super) untouched_for: Duration,
+    pub(super) limit: usize,
+}
+
+#[async_trait]
+impl Work for Expire {
+    type Output = u64;
+
+    async fn run(&self, tx: &Tx<'_>) -> Result<u64, Fault> {
+        let mut gone = expired(tx, own::EXPIRE, self.untouched_for, self.limit).await?;
+        if gone.len() < self.limit {
+            let (untouched_for, rest) =
+                (self.untouched_for.min(COUNTED_UNTOUCHED_MAX), self.limit - gone.len());
+            gone.extend(expired(tx, own::EXPIRE_COUNTED, untouched_for, rest).await?);
+        }
+        let repositories = gone.iter().map(|row| column(row, 0)).collect::<Result<Vec<i64>, Fault>>()?;
+        quota::stay(tx, &repositories).await?;
+        uncount(tx, &gone)?;
+        Ok(gone.len() as u64)
+    }
+}
+
+/// These sessions are gone, with what they had saved.
+fn uncount(tx: &Tx<'_>, gone: &[Row]) -> Result<(), Fault> {
+    for row in gone {
+        tx.quota.add_upload(column(row, 0)?, -column::<i64>(row, 1)?);
+    }
+    Ok(())
 }
 
 /// The session becomes a blob: object and digest, or what is there of them already; the link with its lease; and the
@@ -131,6 +227,7 @@ impl Work for Finish {
     type Output = ();
 
     async fn run(&self, tx: &Tx<'_>) -> Result<(), Fault> {
+        tx.quota.refuse_excess();
         let finish = &self.0;
         let (id, digest) = (finish.id.to_string(), finish.digest.to_string());
         tx.ready(&[own::LOCK_TO_FINISH, own::LOCK_OBJECT]).await?;
@@ -151,12 +248,12 @@ impl Work for Finish {
 
         tx.ready(&blobs::LINK).await?;
         tx.ready(&[own::INSERT_OBJECT_AND_DIGEST, sql::DELETE]).await?;
-        pipeline!(
+        let (_, _, gone) = pipeline!(
             keep_object(tx, finish, &ours, known),
             blobs::link(tx, repository, &finish.digest),
-            async { tx.execute(sql::DELETE, &[&id]).await },
+            async { tx.all(sql::DELETE, &[&id]).await },
         )?;
-        Ok(())
+        uncount(tx, &gone)
     }
 }
 

@@ -30,7 +30,8 @@
 //! | `unknown_objects` | Bytes that a sweep of the store found, and that no row leads to: since when. |
 //! | `trash_manifests`, `trash_blobs`, `trash_tags` | What was deleted and can be restored until `purge_at`. `trash_blobs → digests`: the bytes are kept till then, though no repository has them. |
 //! | `pulls` | When a manifest was pulled last, to the hour. A row of repository 0, which is none, says since when that is known. No foreign keys: it holds nothing, and may lead nowhere. |
-//! | `quotas`, `quota_digests` | What the repositories hold whose names begin with `prefix`: each digest that manifests there refer to, and the manifests, with how many do; the sum of their sizes; how many tags. Written in the transaction that changes what is counted, and locked by it, so two pushes can not both take the last free byte. No foreign keys: they count and hold nothing. |
+//! | `quotas`, `quota_digests` | What the repositories hold whose names begin with `prefix`: each digest that manifests there refer to (`uses`: how many do, and the manifest itself), or that is kept there (`holds`: links of blobs, and entries of the trash); the sums of the sizes of those with uses (`bytes`) and of those without (`held`); how many tags. Written in the transaction that changes what is counted, and locked by it, so two pushes can not both take the last free byte. No foreign keys: they count and hold nothing. |
+//! | `quota_uploads` | How many bytes the sessions of these repositories have saved. A part of what is held; changed under the lock of the row of `quotas`. |
 //! | `outbox`, `usage_deltas` | For events and usage. Nothing writes them yet. |
 //!
 //! # Who looks for what
@@ -40,6 +41,7 @@
 //! by target and then digest, finds both: linked rows by `target = …`, the others by `target IS NULL AND digest = …`.
 
 mod dialect;
+mod held;
 mod initial;
 mod pulls;
 mod quota;
@@ -52,7 +54,9 @@ pub(crate) use dialect::SQLITE;
 /// Tables that a journal of changesets leaves out: losing them loses nothing that was promised.
 ///
 /// Leases stay in: they are columns of tables that must be journalled anyway, and a client was told about them.
-pub const VOLATILE_TABLES: &[&str] = &["uploads", "unknown_objects", "pulls"];
+///
+/// The bytes of unfinished uploads are counted in a table of their own, since they are lost together with the uploads.
+pub const VOLATILE_TABLES: &[&str] = &["uploads", "quota_uploads", "unknown_objects", "pulls"];
 
 /// One step from a schema to the next.
 pub(crate) struct Migration {
@@ -71,6 +75,8 @@ pub(crate) const MIGRATIONS: &[Migration] = &[
     Migration { number: 3, oldest_binary: 1, sql: sweeps::SQL },
     // A binary that does not know of quotas does not count either: they are to be configured once all nodes do.
     Migration { number: 4, oldest_binary: 1, sql: quota::SQL },
+    // One that does not know what is held counts wrongly beside this one: then it is to be counted again.
+    Migration { number: 5, oldest_binary: 1, sql: held::SQL },
 ];
 
 /// The schema that this binary writes.

@@ -116,12 +116,16 @@ statements! {
         FROM manifests WHERE repository = $3 AND digest = $4
         ON CONFLICT (repository, digest) DO UPDATE SET
             pushed_at = excluded.pushed_at, pushed_by = excluded.pushed_by,
-            deleted_at = excluded.deleted_at, deleted_by = excluded.deleted_by, purge_at = excluded.purge_at";
+            deleted_at = excluded.deleted_at, deleted_by = excluded.deleted_by, purge_at = excluded.purge_at
+        RETURNING size";
 
-    /// Blobs that are not here can not be kept.
+    IS_TRASHED = "SELECT 1 FROM trash_manifests WHERE repository = $1 AND digest = $2";
+
+    /// Tells those that were not kept yet. Blobs that are not here can not be kept.
     TRASH_BLOBS = "INSERT INTO trash_blobs (repository, manifest, digest)
         SELECT m.repository, m.manifest, m.digest
         FROM manifest_blobs m JOIN digests d ON d.digest = m.digest
         WHERE m.repository = $1 AND m.manifest = $2
-        ON CONFLICT (repository, manifest, digest) DO NOTHING";
+        ON CONFLICT (repository, manifest, digest) DO NOTHING
+        RETURNING digest";
 }

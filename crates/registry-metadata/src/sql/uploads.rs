@@ -4,6 +4,9 @@ statements! {
     START = "INSERT INTO uploads (id, repository, location, algorithm, started_at, touched_at)
         VALUES ($1, $2, $3, $4, now_ms(), now_ms())";
 
+    /// Whether a repository has more sessions than `$2`.
+    ARE_MORE_THAN = "SELECT 1 FROM uploads WHERE repository = $1 LIMIT 1 OFFSET $2";
+
     STATUS = "SELECT u.offset_bytes, u.algorithm, u.started_at
         FROM uploads u JOIN repositories r ON r.id = u.repository
         WHERE u.id = $1 AND r.name = $2";
@@ -22,12 +25,21 @@ statements! {
         FROM uploads u JOIN repositories r ON r.id = u.repository
         WHERE u.id = $1 AND r.name = $2";
 
-    DELETE = "DELETE FROM uploads WHERE id = $1";
+    /// What a session has saved, for quotas.
+    SAVED = "SELECT repository, offset_bytes FROM uploads WHERE id = $1";
+
+    DELETE = "DELETE FROM uploads WHERE id = $1 RETURNING repository, offset_bytes";
 
     /// The session's bytes are to be given back, with the state that a store may need for that.
     TO_RECLAIM = "INSERT INTO reclaim (location, not_before, reason, upload_state)
         SELECT location, now_ms(), $1, state FROM uploads WHERE id = $2
         ON CONFLICT (location) DO NOTHING";
+
+    /// Of repositories for which there is a quota.
+    UNTOUCHED_COUNTED = "SELECT u.id FROM uploads u JOIN repositories r ON r.id = u.repository
+        WHERE u.touched_at <= now_ms() - $1 AND EXISTS (SELECT 1 FROM quotas q
+            WHERE q.prefix <= r.name AND substr(r.name, 1, length(q.prefix)) = q.prefix)
+        ORDER BY u.touched_at LIMIT $2";
 
     UNTOUCHED = "SELECT id FROM uploads WHERE touched_at <= now_ms() - $1 ORDER BY touched_at LIMIT $2";
 }

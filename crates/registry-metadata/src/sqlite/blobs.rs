@@ -65,6 +65,9 @@ pub(super) fn dereferenced(tx: &Tx<'_>, repository: i64, digest: &Digest) -> rus
 /// Puts a blob whose digest is known into a repository, with a lease, and gives it to the manifests that wait for it.
 pub(super) fn link(tx: &Tx<'_>, repository: i64, digest: &Digest) -> rusqlite::Result<()> {
     let text = digest.to_string();
+    if tx.quota.is_kept() && !exists(tx.connection, sql::IS_LINKED, params![repository, text])? {
+        tx.quota.hold(repository, digest);
+    }
     execute(tx.connection, sql::LINK, params![repository, text, tx.options.grant_ms()])?;
     let waiting = execute(tx.connection, sql::LINK_WAITING, params![repository, text])?;
     tx.quota.add_blob(repository, digest, waiting);
@@ -96,6 +99,7 @@ pub(super) fn mount(
     if read(tx.connection, from, digest)?.is_none() {
         return Ok(false);
     }
+    tx.quota.refuse_excess();
     let to = repositories::create(tx, to)?;
     link(tx, to, digest)?;
     Ok(true)
@@ -114,6 +118,7 @@ pub(super) fn delete(tx: &Tx<'_>, repository: &RepositoryName, digest: &Digest) 
         return Err(MetadataError::BlobReferenced { digest: *digest, by }.into());
     }
     execute(tx.connection, sql::UNLINK, params![id, text])?;
+    tx.quota.let_go(id, digest);
     Ok(enqueue(tx, Garbage::Digest, digest, 0, "deleted")?)
 }
 

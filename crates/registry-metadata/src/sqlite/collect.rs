@@ -188,7 +188,9 @@ fn lease(connection: &Connection, sql: &str, entry: &Entry) -> rusqlite::Result<
 fn take(tx: &Tx<'_>, entry: &Entry, digest: &Digest) -> Result<Verdict, Fault> {
     match entry.kind.as_str() {
         "blob" => {
-            execute(tx.connection, sql::UNLINK, params![entry.repository, entry.digest])?;
+            if execute(tx.connection, sql::UNLINK, params![entry.repository, entry.digest])? > 0 {
+                tx.quota.let_go(entry.repository, digest);
+            }
             enqueue(tx, Garbage::Digest, digest, 0, "unlinked")?;
             Ok(Verdict::Removed { bytes: 0 })
         }
@@ -230,14 +232,13 @@ fn purge(tx: &Tx<'_>, limit: usize) -> Result<Vec<Collected>, Fault> {
     let manifests: Vec<(i64, String)> =
         all(tx.connection, sql::TRASHED_MANIFESTS, rest, |row| Ok((row.get(0)?, row.get(1)?)))?;
     for (repository, digest) in manifests {
-        let mut blobs: Vec<Digest> =
-            all(tx.connection, sql::PURGE_BLOBS, params![repository, digest], |row| parsed(row, 0))?;
-        execute(tx.connection, sql::PURGE_MANIFEST, params![repository, digest])?;
+        let digest: Digest = digest.parse().map_err(|error| super::statement::unreadable(1, error))?;
+        let mut blobs = manifests::purge(tx, repository, &digest)?;
         blobs.sort_unstable();
         for blob in &blobs {
             enqueue(tx, Garbage::Digest, blob, 0, "purged")?;
         }
-        done.push(purged(tx.connection, CandidateKind::TrashedManifest, repository, digest)?);
+        done.push(purged(tx.connection, CandidateKind::TrashedManifest, repository, digest.to_string())?);
     }
     Ok(done)
 }

@@ -6,10 +6,10 @@ use rusqlite::{Connection, params};
 
 use super::{
     fault::Fault,
-    quota,
+    manifests, quota,
     reclaim::{Garbage, enqueue},
     repositories,
-    statement::{all, execute, one, parsed, signed},
+    statement::{all, execute, one, parsed, signed, unreadable},
     uploads,
     writer::Tx,
 };
@@ -121,10 +121,8 @@ fn trash(tx: &Tx<'_>, id: i64, limit: usize) -> Result<Vec<Collected>, Fault> {
     let rest = params![id, signed(limit - tags.len())];
     let manifests: Vec<String> = all(tx.connection, sql::SOME_TRASHED_MANIFESTS, rest, |row| row.get(0))?;
     for digest in &manifests {
-        let row = params![id, digest];
-        let blobs: Vec<Digest> = all(tx.connection, collecting_sql::PURGE_BLOBS, row, |row| parsed(row, 0))?;
-        execute(tx.connection, collecting_sql::PURGE_MANIFEST, row)?;
-        for blob in &blobs {
+        let digest = digest.parse().map_err(|error| unreadable(0, error))?;
+        for blob in &manifests::purge(tx, id, &digest)? {
             enqueue(tx, Garbage::Digest, blob, 0, "purged")?;
         }
     }

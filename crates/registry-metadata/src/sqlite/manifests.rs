@@ -16,7 +16,10 @@ use super::{
 };
 use crate::{
     FoundManifest, MetadataError, REFERRERS_BYTES_MAX, REFERRING_MAX, StoredManifest,
-    sql::{manifests as sql, repositories as repository_sql, retention as retention_sql},
+    sql::{
+        collecting as collecting_sql, manifests as sql, repositories as repository_sql,
+        retention as retention_sql,
+    },
 };
 
 /// A manifest, and whether a client may be told of it without a write.
@@ -205,11 +208,34 @@ fn refuse_if_listed(tx: &Tx<'_>, repository: i64, digest: &Digest) -> Result<(),
 fn trash(tx: &Tx<'_>, repository: i64, digest: &Digest, actor: Option<&str>) -> rusqlite::Result<()> {
     let window_ms = tx.options.undelete_window_ms();
     if window_ms > 0 {
-        let digest = digest.to_string();
-        execute(tx.connection, sql::TRASH, params![actor, window_ms, repository, digest])?;
-        execute(tx.connection, sql::TRASH_BLOBS, params![repository, digest])?;
+        let text = digest.to_string();
+        let is_counted =
+            tx.quota.is_kept() && !exists(tx.connection, sql::IS_TRASHED, params![repository, text])?;
+        let row = params![actor, window_ms, repository, text];
+        let size: Option<i64> = one(tx.connection, sql::TRASH, row, |row| row.get(0))?;
+        if let Some(size) = size.filter(|_| is_counted) {
+            tx.quota.hold_manifest(repository, digest, size);
+        }
+        let blobs: Vec<Digest> =
+            all(tx.connection, sql::TRASH_BLOBS, params![repository, text], |row| parsed(row, 0))?;
+        for blob in &blobs {
+            tx.quota.hold(repository, blob);
+        }
     }
     Ok(())
+}
+
+/// Removes a manifest from the trash, and says whose bytes were kept with it.
+pub(super) fn purge(tx: &Tx<'_>, repository: i64, digest: &Digest) -> rusqlite::Result<Vec<Digest>> {
+    let row = params![repository, digest.to_string()];
+    let blobs: Vec<Digest> = all(tx.connection, collecting_sql::PURGE_BLOBS, row, |row| parsed(row, 0))?;
+    if execute(tx.connection, collecting_sql::PURGE_MANIFEST, row)? > 0 {
+        tx.quota.let_go(repository, digest);
+    }
+    for blob in &blobs {
+        tx.quota.let_go(repository, blob);
+    }
+    Ok(blobs)
 }
 
 fn manifest(row: &Row<'_>) -> rusqlite::Result<StoredManifest> {

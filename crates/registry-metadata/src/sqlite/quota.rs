@@ -1,6 +1,6 @@
 //! Quotas: counters that follow what a transaction changed.
 
-use std::{cmp::Ordering, collections::BTreeSet};
+use std::collections::BTreeSet;
 
 use registry_digest::Digest;
 use registry_types::RepositoryName;
@@ -12,8 +12,8 @@ use super::{
     writer::Tx,
 };
 use crate::{
-    MetadataError, Options, QuotaUsage, Usage,
-    quota::{Change, Counter, Noted, Use, audited},
+    MetadataError, Options, QuotaUsage, UploadRoom, Usage,
+    quota::{AUDIT_COLUMNS, Change, Counted, Counter, More, Noted, audited},
     sql::quota as sql,
 };
 
@@ -22,11 +22,13 @@ pub(super) fn settle(tx: &Tx<'_>) -> Result<(), Fault> {
     let Noted { changes, refuses } = tx.quota.take();
     for (repository, change) in changes {
         for counter in holding(tx.connection, repository)? {
-            let bytes = apply(tx.connection, &counter.prefix, &change)?;
-            execute(tx.connection, sql::ADD, params![bytes, change.tags, counter.prefix])?;
+            let mut more = apply(tx.connection, &counter.prefix, &change)?;
+            more += More { tags: change.tags, uploads: change.uploads, ..More::default() };
+            let row = params![more.bytes, more.held, more.tags, counter.prefix];
+            execute(tx.connection, sql::ADD, row)?;
+            let uploads = add_uploads(tx.connection, &counter.prefix, more.uploads)?;
             if refuses {
-                let fits = tx.options.refuse_excess(&counter, bytes, change.tags);
-                fits.map_err(MetadataError::from)?;
+                tx.options.refuse_excess(&counter, more, uploads).map_err(MetadataError::from)?;
             }
         }
     }
@@ -36,34 +38,33 @@ pub(super) fn settle(tx: &Tx<'_>) -> Result<(), Fault> {
 /// The counters of the quotas that hold for a repository. None for one that was deleted: that is counted no more.
 fn holding(connection: &Connection, repository: i64) -> rusqlite::Result<Vec<Counter>> {
     all(connection, sql::HOLDING, [repository], |row| {
-        Ok(Counter { prefix: row.get(0)?, bytes: row.get(1)?, tags: row.get(2)? })
+        Ok(Counter { prefix: row.get(0)?, bytes: row.get(1)?, tags: row.get(2)?, held: row.get(3)? })
     })
 }
 
-/// How many bytes more the prefix has.
-fn apply(connection: &Connection, prefix: &str, change: &Change) -> rusqlite::Result<i64> {
-    let mut bytes = 0;
+/// What the prefix has more of.
+fn apply(connection: &Connection, prefix: &str, change: &Change) -> rusqlite::Result<More> {
+    let mut more = More::default();
     for (digest, used) in &change.digests {
-        bytes += match used.uses.cmp(&0) {
-            Ordering::Greater => count(connection, prefix, digest, used)?,
-            Ordering::Less => -uncount(connection, prefix, digest, used)?,
-            Ordering::Equal => 0,
-        };
+        let row = params![prefix, digest, used.uses, used.holds, used.size_bytes];
+        let counted = one(connection, sql::COUNT, row, |row| {
+            Ok(Counted { uses: row.get(0)?, holds: row.get(1)?, size_bytes: row.get(2)? })
+        })?;
+        let counted = counted.ok_or(rusqlite::Error::QueryReturnedNoRows)?;
+        if counted.is_over() {
+            execute(connection, sql::FORGET, params![prefix, digest])?;
+        }
+        more += used.settled(counted);
     }
-    Ok(bytes)
+    Ok(more)
 }
 
-/// How many bytes a digest adds: none, if it is counted already.
-fn count(connection: &Connection, prefix: &str, digest: &str, used: &Use) -> rusqlite::Result<i64> {
-    let row = params![prefix, digest, used.uses, used.size_bytes];
-    let counted: Option<(i64, i64)> = one(connection, sql::COUNT, row, |row| Ok((row.get(0)?, row.get(1)?)))?;
-    Ok(counted.filter(|(uses, _)| *uses == used.uses).map_or(0, |(_, size)| size))
-}
-
-/// How many bytes a digest takes along: none, if something else uses it.
-fn uncount(connection: &Connection, prefix: &str, digest: &str, used: &Use) -> rusqlite::Result<i64> {
-    execute(connection, sql::UNCOUNT, params![-used.uses, prefix, digest])?;
-    Ok(one(connection, sql::FORGET, params![prefix, digest], |row| row.get(0))?.unwrap_or(0))
+/// Adds to what the sessions of a prefix have saved, and says how much that is.
+fn add_uploads(connection: &Connection, prefix: &str, more: i64) -> rusqlite::Result<i64> {
+    match more {
+        0 => number(connection, sql::UPLOADS, [prefix]),
+        more => number(connection, sql::ADD_UPLOADS, params![prefix, more]),
+    }
 }
 
 /// A repository is about to be set aside with all that is in it.
@@ -72,10 +73,12 @@ pub(super) fn repository_goes(tx: &Tx<'_>, repository: i64) -> rusqlite::Result<
         return Ok(());
     }
     let tags = number(tx.connection, sql::TAGS_OF_REPOSITORY, [repository])?;
+    let uploads = number(tx.connection, sql::UPLOADS_OF_REPOSITORY, [repository])?;
     for Counter { prefix, .. } in holding(tx.connection, repository)? {
         execute(tx.connection, sql::UNCOUNT_REPOSITORY, params![repository, prefix])?;
         execute(tx.connection, sql::FORGET_UNUSED, [&prefix])?;
         execute(tx.connection, sql::TOTAL, params![-tags, prefix])?;
+        add_uploads(tx.connection, &prefix, -uploads)?;
     }
     Ok(())
 }
@@ -86,9 +89,11 @@ pub(super) fn repository_comes(tx: &Tx<'_>, repository: i64) -> rusqlite::Result
         return Ok(());
     }
     let tags = number(tx.connection, sql::TAGS_OF_REPOSITORY, [repository])?;
+    let uploads = number(tx.connection, sql::UPLOADS_OF_REPOSITORY, [repository])?;
     for Counter { prefix, .. } in holding(tx.connection, repository)? {
         execute(tx.connection, sql::COUNT_REPOSITORY, params![prefix, repository])?;
         execute(tx.connection, sql::TOTAL, params![tags, prefix])?;
+        add_uploads(tx.connection, &prefix, uploads)?;
     }
     Ok(())
 }
@@ -104,6 +109,7 @@ pub(super) fn begin(tx: &Tx<'_>, is_anew: bool) -> Result<(), Fault> {
     for prefix in counted.iter().filter(|prefix| is_anew || !configured.contains(*prefix)) {
         execute(tx.connection, sql::END_COUNTING, [prefix])?;
         execute(tx.connection, sql::FORGET_DIGESTS, [prefix])?;
+        execute(tx.connection, sql::FORGET_UPLOADS, [prefix])?;
     }
     for prefix in configured.iter().filter(|prefix| is_anew || !counted.contains(*prefix)) {
         tracing::info!("counting what there is for the quota of `{prefix}`");
@@ -111,6 +117,8 @@ pub(super) fn begin(tx: &Tx<'_>, is_anew: bool) -> Result<(), Fault> {
         execute(tx.connection, sql::COUNT_PREFIX, [prefix])?;
         let tags = number(tx.connection, sql::TAGS_OF_PREFIX, [prefix])?;
         execute(tx.connection, sql::TOTAL, params![tags, prefix])?;
+        let uploads = number(tx.connection, sql::UPLOADS_OF_PREFIX, [prefix])?;
+        add_uploads(tx.connection, prefix, uploads)?;
     }
     Ok(())
 }
@@ -124,7 +132,7 @@ pub(super) fn usage(connection: &Connection, options: &Options) -> rusqlite::Res
 
 fn used(connection: &Connection, prefix: &str) -> rusqlite::Result<Option<Usage>> {
     one(connection, sql::USAGE, [prefix], |row| {
-        Ok(Usage { bytes: unsigned(row, 0)?, tags: unsigned(row, 1)? })
+        Ok(Usage { bytes: unsigned(row, 0)?, tags: unsigned(row, 1)?, held: unsigned(row, 2)? })
     })
 }
 
@@ -154,11 +162,30 @@ pub(super) fn refuse_if_too_large(
     for quota in options.quotas_of(repository.as_str()) {
         let Some(usage) = used(connection, &quota.prefix)? else { continue };
         let Err(exceeded) = quota.has_room_for(usage, size_bytes) else { continue };
-        if !exists(connection, sql::IS_COUNTED, params![quota.prefix, digest.to_string()])? {
+        if !exists(connection, sql::IS_USED, params![quota.prefix, digest.to_string()])? {
             return Ok(Err(exceeded.into()));
         }
     }
     Ok(Ok(()))
+}
+
+/// How large an upload may become, if a quota limits it.
+pub(super) fn room(
+    connection: &Connection,
+    options: &Options,
+    repository: &RepositoryName,
+    saved_bytes: u64,
+    digest: Option<&Digest>,
+) -> rusqlite::Result<Option<UploadRoom>> {
+    let mut least: Option<UploadRoom> = None;
+    for quota in options.quotas_of(repository.as_str()) {
+        let Some(usage) = used(connection, &quota.prefix)? else { continue };
+        let is_used =
+            |digest: &Digest| exists(connection, sql::IS_USED, params![quota.prefix, digest.to_string()]);
+        let room = quota.room(usage, saved_bytes, digest.map(is_used).transpose()?);
+        least = least.into_iter().chain(room).min_by_key(|room| room.size_bytes_max);
+    }
+    Ok(least)
 }
 
 /// What is counted wrongly.
@@ -166,9 +193,13 @@ pub(super) fn audit(connection: &Connection) -> rusqlite::Result<Vec<String>> {
     let mut said = Vec::new();
     for prefix in prefixes(connection)? {
         let numbers = one(connection, sql::AUDIT, [&prefix], |row| {
-            Ok([row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?])
+            let mut numbers = [0; AUDIT_COLUMNS];
+            for (column, number) in numbers.iter_mut().enumerate() {
+                *number = row.get(column)?;
+            }
+            Ok(numbers)
         })?;
-        said.extend(numbers.and_then(|numbers| audited(&prefix, numbers)));
+        said.extend(numbers.and_then(|numbers| audited(&prefix, numbers.into())));
     }
     Ok(said)
 }

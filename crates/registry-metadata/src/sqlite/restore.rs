@@ -197,11 +197,9 @@ fn manifest(
         bring_back(tx, id, repository, digest, &document)?;
         restored.manifests.push(*digest);
     }
-    let blobs: Vec<Digest> = all(tx.connection, collecting_sql::PURGE_BLOBS, row, |row| parsed(row, 0))?;
-    for blob in &blobs {
+    for blob in &manifests::purge(tx, id, digest)? {
         enqueue(tx, Garbage::Digest, blob, 0, "restored")?;
     }
-    execute(tx.connection, collecting_sql::PURGE_MANIFEST, row)?;
     let referrers: Vec<Digest> = all(tx.connection, sql::TRASHED_REFERRERS, row, |row| parsed(row, 0))?;
     for referrer in &referrers {
         restore_if_trashed(tx, id, repository, referrer, restored, depth + 1)?;

@@ -21,7 +21,7 @@ use crate::{
     Blob, ClaimedUpload, CollectRules, Collected, DeletedRepository, FinishUpload, FoundManifest, Image,
     ImagePage, ImagePosition, ManifestPosition, MetadataError, MetadataStore, NewUpload, Preview, Pull,
     Purpose, PutManifest, QueuePosition, QuotaUsage, Reclaim, Restored, Result, StoredManifest, StoredObject,
-    TagChange, Trashed, UnknownObject, UploadStatus, clock::millis, push::Put, sql,
+    TagChange, Trashed, UnknownObject, UploadRoom, UploadStatus, clock::millis, push::Put, sql,
 };
 
 #[async_trait]
@@ -187,6 +187,20 @@ impl MetadataStore for SqliteStore {
             algorithm: session.algorithm,
             offset: session.offset,
             state: session.state,
+        })
+    }
+
+    async fn upload_room(
+        &self,
+        repository: &RepositoryName,
+        saved_bytes: u64,
+        digest: Option<&Digest>,
+    ) -> Result<Option<UploadRoom>> {
+        if self.options.quotas.is_empty() {
+            return Ok(None);
+        }
+        self.readers.read("look for room in quotas", |reader| {
+            quota::room(reader, &self.options, repository, saved_bytes, digest)
         })
     }
 

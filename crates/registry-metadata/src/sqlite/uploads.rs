@@ -13,7 +13,8 @@ use super::{
     writer::Tx,
 };
 use crate::{
-    FinishUpload, MetadataError, NewUpload, UploadStatus,
+    COUNTED_UNTOUCHED_MAX, FinishUpload, MetadataError, NewUpload, UPLOADS_MAX, UploadStatus,
+    clock::millis,
     sql::{blobs as blob_sql, uploads as sql},
 };
 
@@ -28,6 +29,9 @@ pub(super) struct Session {
 
 pub(super) fn start(tx: &Tx<'_>, new: &NewUpload) -> Result<(), Fault> {
     let repository = repositories::create(tx, &new.repository)?;
+    if exists(tx.connection, sql::ARE_MORE_THAN, params![repository, signed(UPLOADS_MAX - 1)])? {
+        return Err(MetadataError::TooManyUploads { limit: UPLOADS_MAX }.into());
+    }
     let row = params![new.id.to_string(), repository, new.location.as_str(), new.algorithm.as_str()];
     execute(tx.connection, sql::START, row)?;
     Ok(())
@@ -60,14 +64,34 @@ pub(super) fn claimed(
 }
 
 pub(super) fn save(tx: &Tx<'_>, id: &UploadId, epoch: i64, offset: u64, state: &[u8]) -> Result<(), Fault> {
+    tx.quota.refuse_excess();
     let text = id.to_string();
+    let saved = if tx.quota.is_kept() { saved(tx, &text)? } else { None };
     if execute(tx.connection, sql::SAVE, params![epoch, signed(offset), state, text])? > 0 {
+        if let Some((repository, before)) = saved {
+            tx.quota.add_upload(repository, signed(offset) - before);
+        }
         return Ok(());
     }
     Err(match exists(tx.connection, sql::EXISTS, [text])? {
         true => MetadataError::UploadStale { id: *id }.into(),
         false => MetadataError::UploadUnknown { id: *id }.into(),
     })
+}
+
+/// The repository of a session, and how much it has saved.
+fn saved(tx: &Tx<'_>, id: &str) -> rusqlite::Result<Option<(i64, i64)>> {
+    one(tx.connection, sql::SAVED, [id], |row| Ok((row.get(0)?, row.get(1)?)))
+}
+
+/// Removes a session's row. Whether it was there.
+fn remove(tx: &Tx<'_>, id: &str) -> rusqlite::Result<bool> {
+    let removed: Option<(i64, i64)> =
+        one(tx.connection, sql::DELETE, [id], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    if let Some((repository, saved)) = removed {
+        tx.quota.add_upload(repository, -saved);
+    }
+    Ok(removed.is_some())
 }
 
 /// The session becomes a blob: object and digest, or what is there of them already; the link with its lease; and the
@@ -83,8 +107,9 @@ pub(super) fn finish(tx: &Tx<'_>, finish: &FinishUpload) -> Result<(), Fault> {
         return Err(MetadataError::UploadStale { id: finish.id }.into());
     }
     keep_object(tx, finish, &location)?;
+    tx.quota.refuse_excess();
     blobs::link(tx, repository, &finish.digest)?;
-    execute(tx.connection, sql::DELETE, [id])?;
+    remove(tx, &id)?;
     Ok(())
 }
 
@@ -118,7 +143,7 @@ fn insert_object(tx: &Tx<'_>, finish: &FinishUpload, ours: &Location, digest: &s
 pub(super) fn cancel(tx: &Tx<'_>, id: &UploadId, reason: &str) -> Result<bool, Fault> {
     let id = id.to_string();
     execute(tx.connection, sql::TO_RECLAIM, params![reason, id])?;
-    Ok(execute(tx.connection, sql::DELETE, [id])? > 0)
+    Ok(remove(tx, &id)?)
 }
 
 /// Ends the sessions that nobody touched, but for those that somebody works on in this process. The holds are to be
@@ -130,7 +155,14 @@ pub(super) fn expire(
     limit: usize,
 ) -> Result<Vec<Hold>, Fault> {
     let untouched = params![untouched_for_ms, signed(limit)];
-    let ids: Vec<UploadId> = all(tx.connection, sql::UNTOUCHED, untouched, |row| parsed(row, 0))?;
+    let mut ids: Vec<UploadId> = all(tx.connection, sql::UNTOUCHED, untouched, |row| parsed(row, 0))?;
+    if tx.quota.is_kept() && ids.len() < limit {
+        let counted = params![untouched_for_ms.min(millis(COUNTED_UNTOUCHED_MAX)), signed(limit)];
+        let counted: Vec<UploadId> =
+            all(tx.connection, sql::UNTOUCHED_COUNTED, counted, |row| parsed(row, 0))?;
+        let more: Vec<UploadId> = counted.into_iter().filter(|id| !ids.contains(id)).collect();
+        ids.extend(more.into_iter().take(limit - ids.len()));
+    }
     let mut holds = Vec::new();
     for id in ids {
         if let Ok(hold) = claims.claim(&id) {

@@ -10,6 +10,7 @@ mod list;
 mod options;
 #[cfg(test)]
 mod probe;
+mod reserve;
 mod root;
 mod small;
 mod tenure;
@@ -28,7 +29,7 @@ use tokio::task::spawn_blocking;
 
 pub use self::options::{Access, Durability, FilesystemOptions};
 use self::{root::Root, upload::FileUpload};
-use crate::{BlobStore, Body, ObjectInfo, StorageError, StoreIdentity, Upload, UploadState};
+use crate::{BlobStore, Body, FreeSpace, ObjectInfo, StorageError, StoreIdentity, Upload, UploadState};
 
 /// A store in a local directory.
 ///
@@ -180,6 +181,10 @@ impl BlobStore for FilesystemStore {
             root.list(after.as_ref(), limit).map_err(|errno| StorageError::io("list objects", errno))
         })
         .await
+    }
+
+    async fn free_space(&self) -> Option<FreeSpace> {
+        self.run("look at the free space", |root| Ok(root.free_space())).await.ok().flatten()
     }
 
     async fn check(&self) -> Result<(), StorageError> {

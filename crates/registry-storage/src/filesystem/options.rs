@@ -9,12 +9,15 @@ pub struct FilesystemOptions {
     pub durability: Durability,
     /// What the store is opened for.
     pub access: Access,
+    /// How much of the file system uploads leave free, in bytes. None is 256 MiB, but at most a twentieth of it.
+    pub reserve_bytes: Option<u64>,
 }
 
 impl FilesystemOptions {
     /// The usual: durable, and for the process that serves.
     pub fn new(root: impl Into<PathBuf>) -> FilesystemOptions {
-        FilesystemOptions { root: root.into(), durability: Durability::Full, access: Access::Serve }
+        let (durability, access) = (Durability::Full, Access::Serve);
+        FilesystemOptions { root: root.into(), durability, access, reserve_bytes: None }
     }
 }
 

@@ -20,9 +20,10 @@ use super::{
     directory::Directories,
     disk::{Call, Disk},
     layout,
+    reserve::Reserve,
     tenure::Tenures,
 };
-use crate::{StorageError, StoreIdentity};
+use crate::{FreeSpace, StorageError, StoreIdentity};
 
 /// More than any identity has.
 const IDENTITY_BYTES_MAX: u64 = 1024;
@@ -37,6 +38,7 @@ pub(super) struct Root {
     pub(super) disk: Disk,
     pub(super) directories: Directories,
     pub(super) tenures: Tenures,
+    reserve: Reserve,
     /// Whether looking a file up takes no way over a network: then any thread may do it.
     is_local: bool,
     /// Locked as long as it is open.
@@ -61,6 +63,7 @@ impl Root {
             disk: Disk::new(options.durability),
             directories: Directories::new(directory),
             tenures: Tenures::default(),
+            reserve: Reserve::new(options.reserve_bytes),
             is_local,
             _lock: None,
         };
@@ -93,6 +96,15 @@ impl Root {
             return Err(failed(io::Error::other("another directory was put in its place")));
         }
         if self.access == Access::Beside { Ok(()) } else { self.check_writable() }
+    }
+
+    /// Refuses an upload to write so much, if too little space would be left. `begins`: it has written nothing yet.
+    pub(super) fn admit(&self, bytes: usize, begins: bool) -> Result<(), StorageError> {
+        self.reserve.admit(self.directories.root(), bytes, begins)
+    }
+
+    pub(super) fn free_space(&self) -> Option<FreeSpace> {
+        self.reserve.look(self.directories.root())
     }
 
     /// Opens an object to be read.

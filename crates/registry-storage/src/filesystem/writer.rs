@@ -41,6 +41,8 @@ pub(super) struct Writer {
     open: Option<Open>,
     /// How much is durable, together with its name.
     durable_bytes: u64,
+    /// Whether nothing was written yet.
+    begins: bool,
     /// How much was written when the last flush beside the writing began.
     flushing_bytes: u64,
 }
@@ -59,7 +61,8 @@ impl Writer {
     pub(super) fn new(root: Arc<Root>, location: &Location, hasher: Hasher) -> Writer {
         let tenure = root.tenures.begin(location);
         let durable_bytes = hasher.bytes_hashed();
-        Writer { root, tenure, hasher, open: None, durable_bytes, flushing_bytes: durable_bytes }
+        let (open, begins) = (None, true);
+        Writer { root, tenure, hasher, open, durable_bytes, begins, flushing_bytes: durable_bytes }
     }
 
     /// The state from which any node can go on, if everything written is durable.
@@ -127,10 +130,15 @@ impl Writer {
         let Some(open) = self.open.as_mut().filter(|_| !gather.is_empty()) else { return Ok(()) };
         let held = self.tenure.hold()?;
         open.is_dirty = true;
-        if let Err(error) = self.root.disk.write_all(open.file.file(), &mut gather.slices()) {
+        let written = self.root.admit(gather.size_bytes(), self.begins).and_then(|()| {
+            let written = self.root.disk.write_all(open.file.file(), &mut gather.slices());
+            written.map_err(|error| StorageError::io("write an object", error))
+        });
+        self.begins = false;
+        if let Err(error) = written {
             // On a full disk nobody has a use for bytes that do not count. The error to tell is the first one.
             let _ = self.root.disk.truncate(open.file.file(), self.durable_bytes);
-            return Err(StorageError::io("write an object", error));
+            return Err(error);
         }
         drop(held);
         let written_bytes = self.hasher.bytes_hashed();

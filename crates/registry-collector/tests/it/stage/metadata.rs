@@ -11,7 +11,7 @@ use registry_metadata::{
     Blob, ClaimedUpload, CollectRules, Collected, DeletedRepository, FinishUpload, Image, ImagePage,
     ImagePosition, Kept, ManifestPosition, MetadataError, MetadataStore, NewUpload, Preview, Pull, Purpose,
     PutManifest, QueuePosition, QuotaUsage, Reclaim, Restored, Result, StoredManifest, StoredObject,
-    TagChange, Trashed, UnknownObject, UploadStatus, Verdict,
+    TagChange, Trashed, UnknownObject, UploadRoom, UploadStatus, Verdict,
 };
 use registry_types::{Descriptor, Location, Reference, RepositoryName, RepositorySet, Tag, UploadId};
 
@@ -257,6 +257,12 @@ metadata_store! {
     async fn start_upload(&self, new: &NewUpload) -> Result<()>;
     async fn upload(&self, repository: &RepositoryName, id: &UploadId) -> Result<Option<UploadStatus>>;
     async fn claim_upload(&self, repository: &RepositoryName, id: &UploadId) -> Result<ClaimedUpload>;
+    async fn upload_room(
+        &self,
+        repository: &RepositoryName,
+        saved_bytes: u64,
+        digest: Option<&Digest>,
+    ) -> Result<Option<UploadRoom>>;
     async fn save_upload(&self, id: &UploadId, epoch: i64, offset: u64, state: &[u8]) -> Result<()>;
     async fn cancel_upload(&self, repository: &RepositoryName, id: &UploadId) -> Result<()>;
     async fn expire_uploads(&self, untouched_for: Duration, limit: usize) -> Result<u64>;

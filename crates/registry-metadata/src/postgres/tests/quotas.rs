@@ -21,7 +21,8 @@ const CLIENTS: usize = 6;
 const CONTENTS: u64 = 5;
 
 fn quota(prefix: &str, tags_max: u64) -> Quota {
-    Quota { prefix: prefix.to_owned(), bytes_max: Some(100_000), tags_max: Some(tags_max) }
+    let (bytes_max, tags_max) = (Some(100_000), Some(tags_max));
+    Quota { prefix: prefix.to_owned(), bytes_max, held_max: Some(100_000), tags_max }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

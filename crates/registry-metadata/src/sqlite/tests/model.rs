@@ -25,6 +25,8 @@ const SEEDS_DEFAULT: u64 = 16;
 const STEPS: usize = 200;
 const REPOSITORIES: [&str; 2] = ["a", "b/c"];
 const CONTENTS: u64 = 6;
+/// What a session saves at most.
+const SAVED_BYTES_MAX: u64 = 1500;
 
 /// What a client was told: by when it has to have used it.
 type Promises = BTreeMap<(usize, Digest), i64>;
@@ -154,6 +156,19 @@ impl Model {
         }
         self.bytes.insert(location);
         let claim = self.store.claim_upload(&repository, &id).await.unwrap();
+        if self.below(3) == 0 {
+            let offset = self.below(SAVED_BYTES_MAX);
+            let saved = self.store.save_upload(&id, claim.epoch, offset, b"state").await;
+            if let Err(MetadataError::QuotaExceeded(_)) = saved {
+                self.store.release_upload(&id, claim.epoch);
+                return self.store.cancel_upload(&repository, &id).await.unwrap();
+            }
+            saved.unwrap();
+            if self.below(3) == 0 {
+                // Nobody goes on with it.
+                return self.store.release_upload(&id, claim.epoch);
+            }
+        }
         if self.below(5) == 0 {
             self.store.release_upload(&id, claim.epoch);
             return self.store.cancel_upload(&repository, &id).await.unwrap();
@@ -307,6 +322,8 @@ impl Model {
 
     /// A collector that is stopped at some time, or goes on until nothing is due.
     async fn collect(&mut self) {
+        let sessions = self.below(5) as usize;
+        self.store.expire_uploads(self.options.lease, sessions).await.unwrap();
         let rules = CollectRules { untagged: true };
         let (limit, rounds_max) = (1 + self.below(5) as usize, 1 + self.below(100));
         for _ in 0..rounds_max {
@@ -378,6 +395,7 @@ impl Model {
         }
         for _ in 0..CONTENTS {
             self.clock.advance(self.options.lease * 2);
+            self.store.expire_uploads(self.options.lease, STEPS).await.unwrap();
             self.collect().await;
             self.clock.advance(self.options.read_grace);
             self.reclaim().await;
@@ -404,7 +422,12 @@ impl Model {
 /// Two quotas that overlap; for every third seed they are also so small that pushes are refused.
 fn quotas(seed: u64) -> Vec<Quota> {
     let limits = if seed.is_multiple_of(3) { (Some(2_500), Some(2)) } else { (None, None) };
-    let quota = |prefix: &str| Quota { prefix: prefix.to_owned(), bytes_max: limits.0, tags_max: limits.1 };
+    let quota = |prefix: &str| Quota {
+        prefix: prefix.to_owned(),
+        bytes_max: limits.0,
+        held_max: limits.0,
+        tags_max: limits.1,
+    };
     vec![quota(""), quota("b/")]
 }
 

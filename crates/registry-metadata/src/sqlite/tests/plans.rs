@@ -11,6 +11,7 @@ const SCANS: &[(&str, &str)] = &[
     ("DELETED", "an index of what was deleted and nothing else"),
     ("PREFIXES", "a row for each quota"),
     ("COUNT_PREFIX", "counts all there is, once for a new quota"),
+    ("UPLOADS_OF_PREFIX", "counts all there is, once for a new quota"),
     ("TAGS_OF_PREFIX", "counts all there is, once for a new quota"),
     ("COUNT_REPOSITORY", "counts a whole repository, when one is brought back"),
     ("AUDIT", "counts all there is, for `fsck`"),
@@ -26,8 +27,10 @@ const WHOLE_REPOSITORY: &[(&str, &str)] = &[
     ("SOME_TRASHED_MANIFESTS", "all of it goes, some at a time"),
     ("SOME_TRASHED_TAGS", "all of it goes, some at a time"),
     ("DELETE_REPOSITORY", "a foreign key asks whether anything is left"),
+    ("ARE_MORE_THAN", "stops at the limit"),
     ("UNCOUNT_REPOSITORY", "all of it goes"),
     ("TAGS_OF_REPOSITORY", "all of it goes, or comes"),
+    ("UPLOADS_OF_REPOSITORY", "all of it goes, or comes"),
     ("DELETE_HISTORY", "all of it goes, some at a time"),
     ("DELETE_USAGE", "all of it goes, some at a time"),
 ];
