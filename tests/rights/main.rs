@@ -242,6 +242,32 @@ async fn files_that_only_root_may_read_serve() {
 }
 
 #[tokio::test]
+async fn no_file_of_root_is_read_for_the_user_who_put_a_link_there() {
+    let options = options();
+    let folder = options.folder().join("private");
+    let made = selfsigned::find_or_make(&folder, &["localhost".to_owned()]).unwrap();
+    let users = write(options.folder().join("htpasswd"), 0o600);
+    fs::create_dir(options.data()).unwrap();
+    chown(options.data(), Some(USER), Some(USER)).unwrap();
+    let (key, passwords) = (options.data().join("server.key"), options.data().join("htpasswd"));
+    symlink(&made.key, &key).unwrap();
+    symlink(&users, &passwords).unwrap();
+    let with_tls = options
+        .clone()
+        .variable("REGISTRY_HTTP_TLS_CERTIFICATE", &made.certificate.display().to_string())
+        .variable("REGISTRY_HTTP_TLS_KEY", &key.display().to_string());
+    let with_users = options
+        .clone()
+        .variable("REGISTRY_AUTH", "htpasswd")
+        .variable("REGISTRY_AUTH_HTPASSWD_REALM", "test")
+        .variable("REGISTRY_AUTH_HTPASSWD_PATH", &passwords.display().to_string());
+    for (options, named) in [(with_tls, &key), (with_users, &passwords)] {
+        let log = refused(&options).await;
+        assert!(log.contains("Permission denied") && log.contains(&named.display().to_string()), "{log}");
+    }
+}
+
+#[tokio::test]
 async fn ports_below_1024_are_taken_before_rights_are_given_up() {
     // Of those that nothing on a test machine uses.
     let mut served = None;

@@ -59,7 +59,7 @@ pub(crate) fn run(loaded: &Loaded, which: &Which, what: What) -> anyhow::Result<
         let counts = serde_json::to_value(&report).context("a report is JSON")?;
         output.end(&report.to_string(), &counts, is_preview.then(|| retention.fingerprint()))?;
         if report.failed > 0 {
-            bail!("{} deletions failed", report.failed);
+            bail!("{} deletions or repositories failed", report.failed);
         }
         Ok(())
     })

@@ -56,7 +56,7 @@ fn give_up_rights(config: &Config) -> anyhow::Result<Early> {
         return Ok(Early::default());
     };
     user.take_over(config)?;
-    let early = Early::open(config)?;
+    let early = Early::open(config, user)?;
     user.become_it()?;
     let User { uid, gid } = user;
     tracing::info!("runs as user {uid} and group {gid} ({RUN_AS}): it gave up root's rights");

@@ -218,7 +218,9 @@ measured! {
         fn recount_quotas(&self) -> MetadataResult<()>;
         fn quota_usage(&self) -> MetadataResult<Vec<QuotaUsage>>;
         fn deleted_repositories(&self) -> MetadataResult<Vec<DeletedRepository>>;
-        fn unread_labels(&self, limit: usize) -> MetadataResult<Vec<(RepositoryName, StoredManifest)>>;
+        fn unread_labels(&self, limit: usize) -> MetadataResult<Vec<(RepositoryName, Digest)>>;
+        fn postpone_labels(&self, repository: &RepositoryName, digest: &Digest, by: Duration)
+            -> MetadataResult<()>;
         fn set_expiry(&self, repository: &RepositoryName, digest: &Digest, after: Option<Duration>)
             -> MetadataResult<()>;
         fn collect(&self, rules: &CollectRules, limit: usize) -> MetadataResult<Vec<Collected>>;
@@ -242,6 +244,7 @@ measured! {
             -> MetadataResult<Vec<(ManifestPosition, StoredManifest)>>;
         fn verify(&self) -> MetadataResult<Vec<String>>;
         fn reclaimable(&self, limit: usize) -> MetadataResult<Vec<Reclaim>>;
+        fn postpone_reclaim(&self, location: &Location, by: Duration) -> MetadataResult<()>;
         fn reclaimable_count(&self, limit: usize) -> MetadataResult<u64>;
         fn reclaimed(&self, location: &Location) -> MetadataResult<()>;
     }

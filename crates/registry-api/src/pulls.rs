@@ -8,6 +8,7 @@ use std::{
     time::Instant,
 };
 
+use futures_util::future::BoxFuture;
 use parking_lot::Mutex;
 use registry_digest::Digest;
 use registry_metadata::{MetadataError, MetadataStore, PULLS_APART, Pull};
@@ -78,22 +79,36 @@ impl Pulls {
     /// Writes down what waits. What fails is lost.
     ///
     /// # Errors
-    /// If the database fails.
+    /// The first one. After one that is the database's state, the rest is lost as well.
     pub async fn flush(&self, metadata: &dyn MetadataStore) -> Result<(), MetadataError> {
         let dropped = self.dropped.swap(0, Relaxed);
         if dropped > 0 {
             tracing::warn!("{dropped} pulls were not noted: more than {WAITING_MAX} waited");
         }
+        self.flush_by(&|batch| Box::pin(async move { metadata.record_pulls(&batch).await })).await
+    }
+
+    async fn flush_by<'m>(
+        &self,
+        record: &(dyn Fn(Vec<Pull>) -> BoxFuture<'m, Result<(), MetadataError>> + Send + Sync),
+    ) -> Result<(), MetadataError> {
         let pulls = mem::take(&mut *self.waiting.lock());
+        let mut first = Ok(());
         for batch in pulls.chunks(BATCH) {
-            metadata.record_pulls(batch).await?;
+            // One batch that can not be written must not take the others with it.
+            match record(batch.to_vec()).await {
+                Err(error) if error.is_outage() => return Err(error),
+                recorded => first = first.and(recorded),
+            }
         }
-        Ok(())
+        first
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::future::ready;
+
     use registry_digest::Algorithm;
 
     use super::*;
@@ -113,6 +128,26 @@ mod tests {
         assert_eq!(pulls.waiting.lock().len(), 3);
         assert!(!pulls.is_new(pulls.hasher.hash_one((&a, &digest(1))), 0));
         assert!(pulls.is_new(pulls.hasher.hash_one((&a, &digest(1))), 1));
+    }
+
+    #[tokio::test]
+    async fn a_batch_that_fails_takes_no_other_with_it() {
+        let (pulls, name) = (Pulls::default(), "a".parse().unwrap());
+        for number in 0..3 * BATCH {
+            pulls.note(&name, &digest(number));
+        }
+        let (recorded, poison) = (Mutex::new(0), digest(0));
+        let record = |batch: Vec<Pull>| -> BoxFuture<'static, Result<(), MetadataError>> {
+            if batch.iter().any(|pull| pull.digest == poison) {
+                let (operation, source) = ("record pulls", "poison".into());
+                return Box::pin(ready(Err(MetadataError::Backend { operation, source })));
+            }
+            *recorded.lock() += batch.len();
+            Box::pin(ready(Ok(())))
+        };
+        let failed = pulls.flush_by(&record).await;
+        assert!(matches!(failed, Err(MetadataError::Backend { .. })), "{failed:?}");
+        assert_eq!(*recorded.lock(), 2 * BATCH);
     }
 
     #[test]

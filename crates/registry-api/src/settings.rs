@@ -38,7 +38,7 @@ pub struct Settings {
     pub chunk_bytes_min: u64,
     /// Which references of a manifest must be here when it is pushed.
     pub references: ReferencePolicy,
-    /// Which URLs a layer that lies elsewhere may name.
+    /// Which URLs a descriptor of a manifest may name.
     pub layer_urls: UrlPolicy,
     /// How long a request's body may pause.
     pub body_idle: Duration,
@@ -132,7 +132,7 @@ pub enum RequiredChildren {
     Platforms(Vec<Platform>),
 }
 
-/// Which URLs the layers of a manifest may name. As in the Go registry, none unless something is allowed.
+/// Which URLs the descriptors of a manifest may name. As in the Go registry, none unless something is allowed.
 #[derive(Clone, Debug, Default)]
 pub struct UrlPolicy {
     /// A URL must match one of these.
@@ -142,7 +142,7 @@ pub struct UrlPolicy {
 }
 
 impl UrlPolicy {
-    /// Whether a layer may name this URL: http or https, without a fragment, allowed and not denied.
+    /// Whether a descriptor may name this URL: http or https, without a fragment, allowed and not denied.
     pub fn allows(&self, url: &str) -> bool {
         let is_web = url.starts_with("http://") || url.starts_with("https://");
         is_web

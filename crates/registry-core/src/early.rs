@@ -3,13 +3,13 @@
 //!
 //! Nothing here starts a thread.
 
-use std::io;
+use std::{fs, io, os::unix::fs::MetadataExt, path::Path};
 
 use registry_api::{Bound, Tls};
 use registry_auth::{Htpasswd, HtpasswdError, HtpasswdOptions};
 use registry_config::{Auth, Certificate, Config, Listen, TcpAddress};
 
-use crate::{OpenError, configured};
+use crate::{OpenError, configured, rights::User};
 
 /// What was opened. Empty, it leaves everything to be opened later.
 #[derive(Debug, Default)]
@@ -24,19 +24,24 @@ impl Early {
     /// Reads certificate, key, the authorities of clients and the password file, as far as they are there, and binds the
     /// addresses. Connections are not taken before the registry is open.
     ///
-    /// A certificate or a password file that the registry makes itself is left to the user that it becomes.
+    /// A certificate or a password file that the registry makes itself is left to the user that it becomes; and so is a file
+    /// in a folder of that user, who could have put a link there to a file that only root may read.
     ///
     /// # Errors
     /// [`OpenError`], which names the file or the address.
-    pub fn open(config: &Config) -> Result<Early, OpenError> {
+    pub fn open(config: &Config, user: User) -> Result<Early, OpenError> {
         let mut early = Early::default();
         if let Some(tls) = &config.http.tls
             && let Certificate::Files { certificate, key } = &tls.certificate
         {
             let files = configured::tls_files(config, tls, certificate.clone(), key.clone());
-            early.tls = Some(Tls::load(files)?);
+            if !files.paths().any(|path| is_chosen_by(path, user)) {
+                early.tls = Some(Tls::load(files)?);
+            }
         }
-        if let Auth::Htpasswd { realm, path, .. } = &config.auth {
+        if let Auth::Htpasswd { realm, path, .. } = &config.auth
+            && !is_chosen_by(path, user)
+        {
             early.users = match Htpasswd::open_blocking(HtpasswdOptions::new(realm, path)) {
                 Err(HtpasswdError::Missing { .. }) => None,
                 opened => Some(opened?),
@@ -60,6 +65,15 @@ impl Early {
             users.look_again();
         }
     }
+}
+
+/// Whether a user decides what is found at a path: something on the way there is that user's.
+fn is_chosen_by(path: &Path, user: User) -> bool {
+    let is_on_the_way = |path: &Path| {
+        path.ancestors().any(|above| fs::symlink_metadata(above).is_ok_and(|found| found.uid() == user.uid))
+    };
+    let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    is_on_the_way(&absolute) || fs::canonicalize(path).is_ok_and(|path| is_on_the_way(&path))
 }
 
 fn bind(address: &TcpAddress, variable: &'static str) -> Result<Bound, OpenError> {

@@ -53,9 +53,12 @@ impl Clock for ManualClock {
     }
 }
 
-/// A duration in the database's unit. One that is too long for it is as long as it can be: some 292 million years.
+/// The longest duration that the database is told: 10,000 years. Sums of such durations and of times are numbers that fit.
+const MILLIS_MAX: i64 = 10_000 * 365 * 24 * 60 * 60 * 1000;
+
+/// A duration in the database's unit, at most [`MILLIS_MAX`].
 pub(crate) fn millis(duration: Duration) -> i64 {
-    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
+    i64::try_from(duration.as_millis()).map_or(MILLIS_MAX, |millis| millis.min(MILLIS_MAX))
 }
 
 #[cfg(test)]
@@ -79,6 +82,7 @@ mod tests {
 
     #[test]
     fn endless_durations_do_not_overflow() {
-        assert_eq!(millis(Duration::MAX), i64::MAX);
+        assert_eq!(millis(Duration::MAX), MILLIS_MAX);
+        assert!(SystemClock.now_ms().checked_add(4 * MILLIS_MAX).is_some());
     }
 }

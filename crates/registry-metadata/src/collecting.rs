@@ -103,6 +103,8 @@ pub enum Kept {
     Untagged,
     /// It is not there any more.
     Gone,
+    /// The tag's time is over, and the tag is [immutable](crate::Options::immutable_tags). It is looked at again in a day.
+    Immutable,
     /// The database refused, or holds what can not be read. It is looked at again in an hour.
     Failed {
         /// What the database said.
@@ -119,6 +121,7 @@ impl Kept {
             Kept::Trash => "trash",
             Kept::Untagged => "untagged",
             Kept::Gone => "gone",
+            Kept::Immutable => "immutable",
             Kept::Failed { .. } => "failed",
         }
     }

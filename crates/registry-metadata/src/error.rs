@@ -146,3 +146,10 @@ pub enum MetadataError {
         source: Box<dyn StdError + Send + Sync>,
     },
 }
+
+impl MetadataError {
+    /// Whether it is the database's state, and not what was asked for: asking for something else fails likewise.
+    pub fn is_outage(&self) -> bool {
+        matches!(self, MetadataError::NoSpace { .. } | MetadataError::Unavailable { .. })
+    }
+}

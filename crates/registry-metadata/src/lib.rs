@@ -100,6 +100,7 @@ mod collecting;
 #[cfg(any(test, feature = "contract"))]
 pub mod contract;
 mod error;
+mod expiry;
 mod options;
 #[cfg(feature = "postgres")]
 pub mod postgres;
@@ -120,6 +121,7 @@ pub use collecting::{
     Candidate, CandidateKind, CollectRules, Collected, EXPIRES_AFTER, Kept, Preview, QueuePosition, Verdict,
 };
 pub use error::{MetadataError, Result};
+pub use expiry::EXPIRES_AFTER_MAX;
 pub use options::{ImmutableTags, Options};
 #[cfg(feature = "postgres")]
 pub use postgres::{PoolOptions, PostgresOptions, PostgresStore, transfer};
@@ -137,4 +139,4 @@ pub use sqlite::{
     JournalCreation, JournalError, JournalOptions, JournalReport, JournalRole, JournalStatus, JournalStore,
     JournalStoreError, OpenError, SqliteStore, drop_journal, survey_journal, verify_journal,
 };
-pub use store::{MetadataStore, REFERRERS_BYTES_MAX, REFERRING_MAX, UPLOADS_MAX};
+pub use store::{MANIFESTS_BYTES_MAX, MetadataStore, REFERRERS_BYTES_MAX, REFERRING_MAX, UPLOADS_MAX};

@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use registry_types::{Pattern, Tag};
 
-use crate::{Quota, clock::millis};
+use crate::{Quota, clock::millis, repository_set::former_name};
 
 /// How long things that nobody uses are kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -51,8 +51,9 @@ impl Default for Options {
 }
 
 impl Options {
-    /// Whether a tag is never moved or deleted.
+    /// Whether a tag is never moved or deleted. A repository that was deleted goes by the name that it had.
     pub(crate) fn is_immutable(&self, repository: &str, tag: &Tag) -> bool {
+        let repository = former_name(repository).unwrap_or(repository);
         self.immutable_tags.iter().any(|rule| rule.has(repository, tag))
     }
 

@@ -140,16 +140,16 @@ impl Position {
 }
 
 impl ImagePosition {
-    /// Where to go on after manifests, of which the last was this, if there may be more of them.
-    pub(crate) fn after_manifests(last: Option<&Digest>, may_be_more: bool) -> Option<ImagePosition> {
+    /// Where to go on after manifests, of which the last had this digest, if there may be more of them.
+    pub(crate) fn after_manifests(last: Option<String>, may_be_more: bool) -> Option<ImagePosition> {
         Some(ImagePosition(match last.filter(|_| may_be_more) {
-            Some(last) => Position::Manifests(last.to_string()),
+            Some(last) => Position::Manifests(last),
             None => Position::Tags(String::new()),
         }))
     }
 
-    /// Where to go on after tags, of which the last was this, if there may be more of them.
-    pub(crate) fn after_tags(last: Option<&Tag>, may_be_more: bool) -> Option<ImagePosition> {
-        last.filter(|_| may_be_more).map(|last| ImagePosition(Position::Tags(last.to_string())))
+    /// Where to go on after tags, of which the last had this name, if there may be more of them.
+    pub(crate) fn after_tags(last: Option<String>, may_be_more: bool) -> Option<ImagePosition> {
+        last.filter(|_| may_be_more).map(|last| ImagePosition(Position::Tags(last)))
     }
 }

@@ -20,6 +20,9 @@ pub const UPLOADS_MAX: usize = 10_000;
 /// The size of annotations after which a list of referrers is cut: each manifest may carry megabytes of them.
 pub const REFERRERS_BYTES_MAX: usize = 512 * 1024;
 
+/// The size of manifests after which a list of them is cut, unless there is only one: each may be 4 MiB.
+pub const MANIFESTS_BYTES_MAX: usize = 4 * 1024 * 1024;
+
 /// Everything that a registry knows besides bytes.
 ///
 /// Each method is one transaction. When it answers, what it did is durable, but for upload sessions: those survive a
@@ -198,7 +201,8 @@ pub trait MetadataStore: fmt::Debug + Send + Sync + 'static {
     /// Removes a tag and leaves its manifest.
     ///
     /// # Errors
-    /// [`TagUnknown`](crate::MetadataError::TagUnknown).
+    /// [`TagUnknown`](crate::MetadataError::TagUnknown); [`TagImmutable`](crate::MetadataError::TagImmutable), here and
+    /// wherever else a tag would move or go.
     async fn delete_tag(&self, repository: &RepositoryName, tag: &Tag, actor: Option<&str>) -> Result<()>;
 
     /// Removes a manifest and its tags, and says which tags those were. What it referred to stays for a lease.
@@ -271,7 +275,8 @@ pub trait MetadataStore: fmt::Debug + Send + Sync + 'static {
     /// [window](crate::Options::undelete_window) it can be restored. After that [`collect`](Self::collect) works it off.
     ///
     /// # Errors
-    /// [`RepositoryUnknown`](crate::MetadataError::RepositoryUnknown).
+    /// [`RepositoryUnknown`](crate::MetadataError::RepositoryUnknown); [`TagImmutable`](crate::MetadataError::TagImmutable)
+    /// with the first tag of it that is immutable.
     async fn delete_repository(&self, repository: &RepositoryName) -> Result<()>;
 
     /// Restores the repository that was deleted last under this name.
@@ -295,11 +300,17 @@ pub trait MetadataStore: fmt::Debug + Send + Sync + 'static {
     /// All deleted repositories that can be restored.
     async fn deleted_repositories(&self) -> Result<Vec<DeletedRepository>>;
 
-    /// Images whose labels nobody has read yet, at most `limit`. Every image that is pushed is among them until
+    /// Images whose labels are to be read, at most `limit`. Every image that is pushed is among them until
     /// [`set_expiry`](Self::set_expiry) says what its labels say.
-    async fn unread_labels(&self, limit: usize) -> Result<Vec<(RepositoryName, StoredManifest)>>;
+    async fn unread_labels(&self, limit: usize) -> Result<Vec<(RepositoryName, Digest)>>;
 
-    /// An image's labels were read: each tag that leads to it expires so long after it was set, or does not.
+    /// The labels of an image could not be read: [`unread_labels`](Self::unread_labels) does not tell of it again before so
+    /// long has passed.
+    async fn postpone_labels(&self, repository: &RepositoryName, digest: &Digest, by: Duration)
+    -> Result<()>;
+
+    /// An image's labels were read: each tag that leads to it expires so long after it was set, at most
+    /// [`EXPIRES_AFTER_MAX`](crate::EXPIRES_AFTER_MAX), or does not.
     /// [`collect`](Self::collect) deletes tags that have expired, and the manifest if nothing else refers to it.
     async fn set_expiry(
         &self,
@@ -385,7 +396,8 @@ pub trait MetadataStore: fmt::Debug + Send + Sync + 'static {
     /// Shows an object again that was [hidden](Self::mark_bad), because its bytes were looked at and are right.
     async fn mark_good(&self, location: &Location) -> Result<()>;
 
-    /// All manifests of all repositories, in some order that does not change, strictly after `after`, at most `limit`.
+    /// All manifests of all repositories, in some order that does not change, strictly after `after`: at most `limit`, and no
+    /// more than fit into [`MANIFESTS_BYTES_MAX`], but one at least. There are no more only if there is none.
     async fn all_manifests(
         &self,
         after: Option<&ManifestPosition>,
@@ -398,6 +410,10 @@ pub trait MetadataStore: fmt::Debug + Send + Sync + 'static {
     /// Bytes that can be deleted now, at most `limit`, those that waited longest first. A store that several nodes share
     /// may keep for a while from telling the same again, so that not all of them do it.
     async fn reclaimable(&self, limit: usize) -> Result<Vec<Reclaim>>;
+
+    /// The bytes at `location` could not be deleted: [`reclaimable`](Self::reclaimable) does not tell of them again before so
+    /// long has passed.
+    async fn postpone_reclaim(&self, location: &Location, by: Duration) -> Result<()>;
 
     /// How many [`reclaimable`](Self::reclaimable) would tell of now, for a look that changes nothing.
     async fn reclaimable_count(&self, limit: usize) -> Result<u64>;

@@ -4,7 +4,10 @@ use registry_digest::{Digest, ParseDigestError};
 use serde::{Deserialize, Deserializer, Serialize, de};
 use thiserror::Error;
 
-use crate::{MediaType, ParseMediaTypeError, Platform, manifest::RawDescriptor};
+use crate::{
+    MediaType, ParseMediaTypeError, Platform,
+    manifest::{Object, RawDescriptor},
+};
 
 /// The largest size that a descriptor may state, in bytes: clients and databases count in 63 bits.
 pub const DESCRIPTOR_SIZE_MAX: u64 = i64::MAX as u64;
@@ -58,16 +61,39 @@ pub enum DescriptorError {
     /// `size` is negative, not whole, or more than [`DESCRIPTOR_SIZE_MAX`].
     #[error("is not a whole number from 0 to {DESCRIPTOR_SIZE_MAX}")]
     Size,
+    /// A field stands there twice, so that two readers may see two descriptors.
+    #[error("stands there twice")]
+    Duplicate {
+        /// Its name, cut to 100 bytes.
+        name: String,
+    },
+    /// A field that some readers take for a known one, since they ignore case.
+    #[error("is read as {field:?} by some clients")]
+    Lookalike {
+        /// Its name, cut to 100 bytes.
+        name: String,
+        /// The one it would be taken for.
+        field: &'static str,
+    },
+    /// More fields than [`MANIFEST_FIELDS_MAX`](crate::MANIFEST_FIELDS_MAX), in the descriptor or in its platform.
+    #[error("has more than {limit} fields")]
+    TooManyFields {
+        /// The limit.
+        limit: usize,
+    },
 }
 
 impl DescriptorError {
-    /// The name in JSON of the field that is wrong.
-    pub fn field(&self) -> &'static str {
+    /// The name in JSON of the field that is wrong, with that of the part of the descriptor in which it stands:
+    /// `digest`, `platform.os`. Empty if it is the descriptor as a whole.
+    pub fn field(&self) -> &str {
         match self {
             DescriptorError::Missing { field } => field,
             DescriptorError::MediaType(_) => "mediaType",
             DescriptorError::Digest(_) => "digest",
             DescriptorError::Size => "size",
+            DescriptorError::Duplicate { name } | DescriptorError::Lookalike { name, .. } => name,
+            DescriptorError::TooManyFields { .. } => "",
         }
     }
 }
@@ -98,8 +124,9 @@ impl Descriptor {
 
 impl<'de> Deserialize<'de> for Descriptor {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let raw = RawDescriptor::deserialize(deserializer)?;
-        raw.check().map_err(|error| de::Error::custom(format_args!("`{}` {error}", error.field())))
+        let raw = Object::<RawDescriptor<'de>>::deserialize(deserializer)?;
+        raw.check()
+            .map_err(|error| de::Error::custom(format_args!("`{}` {error}", error.field().escape_debug())))
     }
 }
 

@@ -56,7 +56,7 @@ pub use error_code::ErrorCode;
 pub use location::{LOCATION_BYTES_MAX, Location, ParseLocationError};
 pub use manifest::{
     MANIFEST_BYTES_MAX, MANIFEST_DEPTH_MAX, MANIFEST_DESCRIPTORS_MAX, MANIFEST_ENTRIES_MAX,
-    MANIFEST_FIELDS_MAX, Manifest, ManifestError, ManifestKind,
+    MANIFEST_FIELDS_MAX, Manifest, ManifestError, ManifestKind, image_labels,
 };
 pub use media_type::{MEDIA_TYPE_BYTES_MAX, MediaType, ParseMediaTypeError};
 pub use network::{Network, ParseNetworkError};

@@ -2,6 +2,8 @@ mod depth;
 mod document;
 mod entries;
 mod error;
+mod labels;
+mod object;
 mod raw;
 #[cfg(test)]
 mod tests;
@@ -15,7 +17,9 @@ use crate::{Descriptor, MediaType};
 
 use document::Document;
 pub use error::ManifestError;
-pub(crate) use raw::RawDescriptor;
+pub use labels::image_labels;
+pub(crate) use object::{Fields, Object};
+pub(crate) use raw::{RawDescriptor, ambiguous};
 
 /// The largest manifest that is accepted, in bytes: 4 MiB, what the specification asks registries to support at least.
 pub const MANIFEST_BYTES_MAX: usize = 4 << 20;
@@ -23,7 +27,7 @@ pub const MANIFEST_BYTES_MAX: usize = 4 << 20;
 /// How many layers an image, or children an index, may have.
 pub const MANIFEST_DESCRIPTORS_MAX: usize = 10_000;
 
-/// How many fields the document may have; the specifications know nine.
+/// How many fields the document may have, or a descriptor or platform in it; the specifications know nine.
 pub const MANIFEST_FIELDS_MAX: usize = 256;
 
 /// How many entries all maps of the document may have together, beyond the first eight of each.
@@ -142,6 +146,11 @@ impl Manifest {
     pub fn blobs(&self) -> impl Iterator<Item = &Descriptor> {
         let not_manifests = self.children().iter().filter(|child| child.media_type.kind().is_none());
         self.config.iter().chain(self.layers()).chain(not_manifests)
+    }
+
+    /// Every descriptor that the manifest has, whatever it describes: config, layers or entries, subject.
+    pub fn descriptors(&self) -> impl Iterator<Item = &Descriptor> {
+        self.config.iter().chain(&self.descriptors).chain(&self.subject)
     }
 
     /// The manifest that this one says something about. Docker's formats have none.

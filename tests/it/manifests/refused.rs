@@ -173,3 +173,54 @@ async fn layers_that_lie_elsewhere_need_leave() {
         assert_eq!(put.expect(400).await.error_code(), ErrorCode::ManifestInvalid, "{url}");
     }
 }
+
+/// Clients try the URLs of any descriptor first, so what may be named is decided for all of them.
+#[tokio::test]
+async fn every_descriptor_may_name_only_urls_that_are_allowed() {
+    let closed = TestRegistry::start().await;
+    let pattern = Regex::new("^https://mirror\\.example/").unwrap();
+    let layer_urls = UrlPolicy { allow: vec![pattern], deny: Vec::new() };
+    let open = TestRegistry::with_settings(Settings { layer_urls, ..TestRegistry::settings() }).await;
+    let image = ImageOptions { layers_bytes: vec![10], ..ImageOptions::seeded(29) }.build();
+    for registry in [&closed, &open] {
+        registry.client().push("app", "whole", &image).await.unwrap();
+    }
+    let with_url = |content: &Content| Descriptor {
+        urls: vec!["https://mirror.example/x".to_owned()],
+        ..content.descriptor()
+    };
+    let of_image = |config: Descriptor, layer: Descriptor, subject: Option<Descriptor>| {
+        json!({
+            "schemaVersion": 2, "mediaType": MediaType::OCI_MANIFEST,
+            "config": config, "layers": [layer], "subject": subject,
+        })
+    };
+    let (config, layer) = (image.config(), &image.layers()[0]);
+    let cases = [
+        ("config", MediaType::OCI_MANIFEST, of_image(with_url(config), layer.descriptor(), None)),
+        ("layer", MediaType::OCI_MANIFEST, of_image(config.descriptor(), with_url(layer), None)),
+        (
+            "subject",
+            MediaType::OCI_MANIFEST,
+            of_image(config.descriptor(), layer.descriptor(), Some(with_url(&image.manifest))),
+        ),
+        (
+            "child",
+            MediaType::OCI_INDEX,
+            json!({
+                "schemaVersion": 2, "mediaType": MediaType::OCI_INDEX,
+                "manifests": [with_url(&image.manifest)],
+            }),
+        ),
+    ];
+    for (place, media_type, document) in cases {
+        let manifest = Content::new(media_type, document.to_string());
+        let put = |registry: &TestRegistry| {
+            let put = registry.client().put(&format!("/v2/app/manifests/{place}"));
+            put.content_type(&manifest.media_type).body(manifest.bytes.clone())
+        };
+        let refused = put(&closed).expect(400).await;
+        assert_eq!(refused.error_code(), ErrorCode::ManifestInvalid, "{place}");
+        put(&open).expect(201).await;
+    }
+}

@@ -259,7 +259,7 @@ async fn inspect(
     let work = move || {
         let digest = verify(&reference, &bytes)?;
         let manifest = parse(content_type, bytes)?;
-        check_layer_urls(&app.settings, &manifest)?;
+        check_urls(&app.settings, &manifest)?;
         Ok((digest, manifest))
     };
     apart(size, work).await?
@@ -310,10 +310,11 @@ fn meant(bytes: &Bytes) -> Option<MediaType> {
     Some(parsed.media_type().clone())
 }
 
-/// A layer that lies elsewhere must say where, and only where the operator allows.
-fn check_layer_urls(settings: &Settings, manifest: &Manifest) -> Result<(), ApiError> {
-    let foreign = manifest.blobs().filter(|blob| blob.is_foreign());
-    match foreign.flat_map(|blob| &blob.urls).find(|url| !settings.layer_urls.allows(url)) {
+/// Content may be said to lie elsewhere only where the operator allows. Whatever a descriptor describes: there are clients
+/// that try its URLs first.
+fn check_urls(settings: &Settings, manifest: &Manifest) -> Result<(), ApiError> {
+    let mut urls = manifest.descriptors().flat_map(|descriptor| &descriptor.urls);
+    match urls.find(|url| !settings.layer_urls.allows(url)) {
         Some(url) => Err(ApiError::LayerUrl { url: url.chars().take(256).collect() }),
         None => Ok(()),
     }

@@ -203,7 +203,8 @@ impl Tls {
 }
 
 impl TlsFiles {
-    fn paths(&self) -> impl Iterator<Item = &PathBuf> {
+    /// All of them.
+    pub fn paths(&self) -> impl Iterator<Item = &PathBuf> {
         [&self.certificate, &self.key].into_iter().chain(&self.client_authorities)
     }
 }

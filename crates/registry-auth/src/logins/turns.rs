@@ -54,9 +54,12 @@ struct State<G: Copy + Eq + Hash> {
     numbers: u64,
 }
 
+/// One that waits: its number, and where its turn is sent to.
+type Entry<G> = (u64, oneshot::Sender<Turn<G>>);
+
 struct Waiting<G: Copy + Eq + Hash> {
     /// None is empty.
-    groups: HashMap<G, VecDeque<(u64, oneshot::Sender<Turn<G>>)>>,
+    groups: HashMap<G, VecDeque<Entry<G>>>,
     /// The groups that wait, the next one first.
     order: VecDeque<G>,
     count: usize,
@@ -152,13 +155,7 @@ impl<G: Copy + Eq + Hash> State<G> {
 }
 
 impl<G: Copy + Eq + Hash> Waiting<G> {
-    fn join(
-        &mut self,
-        group: G,
-        entry: (u64, oneshot::Sender<Turn<G>>),
-        waiting_max: usize,
-        places: usize,
-    ) -> Result<(), Full> {
+    fn join(&mut self, group: G, entry: Entry<G>, waiting_max: usize, places: usize) -> Result<(), Full> {
         let of_the_group = self.groups.get(&group).map_or(0, VecDeque::len);
         if self.count >= waiting_max || of_the_group >= places {
             return Err(Full);

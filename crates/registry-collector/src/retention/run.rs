@@ -19,8 +19,8 @@ pub const ACTOR: &str = "retention";
 /// How many rows of a repository, and how many names of repositories, are in memory at once.
 const PAGE: usize = 500;
 
-/// After so many deletions that failed, the others are not tried.
-const FAILURES_MAX: u64 = 20;
+/// So many failures are told in the log, one by one; beyond that they are counted.
+const LOGGED_MAX: u64 = 20;
 
 /// Decides by policies which images go, and deletes them if asked to. Any number of them may work on one registry at once:
 /// each deletion looks once more.
@@ -70,7 +70,7 @@ pub struct RetentionReport {
     pub expired: u64,
     /// Images that would have gone, but changed since they were looked at.
     pub changed: u64,
-    /// Deletions that failed.
+    /// Deletions that failed, and repositories that could not be looked at to the end.
     pub failed: u64,
 }
 
@@ -106,7 +106,8 @@ impl Retention {
     /// Dropping the future stops between two deletions, or lets one that runs be finished.
     ///
     /// # Errors
-    /// If the database fails. A deletion that fails is told of, and does not keep others from being tried.
+    /// If the database is not available. A deletion that fails, or a repository that can not be looked at, is counted, and does
+    /// not keep others from their turn.
     pub async fn apply(
         &self,
         only: Option<&Pattern>,
@@ -128,7 +129,11 @@ impl Retention {
             let page = self.metadata.repositories(&RepositorySet::All, names, PAGE).await?;
             for repository in &page {
                 if only.is_none_or(|only| only.matches(repository.as_str())) {
-                    self.repository(repository, is_preview, &mut report, see).await?;
+                    let applied = self.repository(repository, is_preview, &mut report, see).await;
+                    // One that can not be looked at must not keep the others from it.
+                    if let Err(error) = applied {
+                        report.fail(error, format_args!("could not look at the images of {repository}"))?;
+                    }
                 }
             }
             match page.into_iter().next_back() {
@@ -162,7 +167,7 @@ impl Retention {
                 let outcome = match (&verdict, is_preview) {
                     (Verdict::Kept(_), _) => Outcome::Kept,
                     (Verdict::Expired { .. }, true) => Outcome::WouldGo,
-                    (Verdict::Expired { .. }, false) => self.delete(repository, image, report.failed).await?,
+                    (Verdict::Expired { .. }, false) => self.delete(repository, image, report).await?,
                 };
                 report.note(outcome);
                 see(Judged { repository, image, verdict: &verdict, outcome });
@@ -190,19 +195,14 @@ impl Retention {
         &self,
         repository: &RepositoryName,
         image: &Image,
-        failed: u64,
+        report: &mut RetentionReport,
     ) -> Result<Outcome, MetadataError> {
         self.deletes.wait(1).await;
         match self.metadata.expire_image(repository, image, ACTOR).await {
             Ok(true) => Ok(Outcome::Deleted),
             Ok(false) => Ok(Outcome::Changed),
-            Err(error) if failed + 1 >= FAILURES_MAX => Err(error),
             Err(error) => {
-                let digest = &image.digest;
-                tracing::error!(
-                    error = &error as &dyn std::error::Error,
-                    "could not expire {repository}@{digest}"
-                );
+                report.fail(error, format_args!("could not expire {repository}@{}", image.digest))?;
                 Ok(Outcome::Failed)
             }
         }
@@ -215,9 +215,22 @@ impl RetentionReport {
             Outcome::Kept => &mut self.kept,
             Outcome::WouldGo | Outcome::Deleted => &mut self.expired,
             Outcome::Changed => &mut self.changed,
-            Outcome::Failed => &mut self.failed,
+            // Counted when it failed.
+            Outcome::Failed => return,
         };
         *count += 1;
+    }
+
+    /// Counts a failure, or gives it back if everything else would fail likewise.
+    fn fail(&mut self, error: MetadataError, what: fmt::Arguments<'_>) -> Result<(), MetadataError> {
+        if error.is_outage() {
+            return Err(error);
+        }
+        self.failed += 1;
+        if self.failed <= LOGGED_MAX {
+            tracing::error!(error = &error as &dyn std::error::Error, "{what}");
+        }
+        Ok(())
     }
 }
 

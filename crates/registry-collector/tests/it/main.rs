@@ -5,6 +5,7 @@
 
 mod fsck;
 mod model;
+mod poison;
 mod races;
 mod retention;
 mod simulation;

@@ -5,8 +5,12 @@ use std::time::Duration;
 use registry_digest::{Algorithm, Digest};
 use registry_types::Location;
 
-use super::{Backend, open};
-use crate::UnknownObject;
+use super::{
+    Backend,
+    fixture::{digest, referrer},
+    open,
+};
+use crate::{MANIFESTS_BYTES_MAX, UnknownObject};
 
 /// Marks grow, objects are listed, and what no row leads to is told from what an upload is writing.
 pub async fn all(backend: &dyn Backend) {
@@ -17,6 +21,7 @@ pub async fn all(backend: &dyn Backend) {
     an_object_is_unknown_if_no_row_leads_to_it(backend).await;
     unknown_objects_can_be_given_up(backend).await;
     manifests_are_listed_with_their_bytes(backend).await;
+    a_page_of_manifests_has_so_many_bytes(backend).await;
     a_database_finds_nothing_wrong_with_itself(backend).await;
 }
 
@@ -140,6 +145,30 @@ async fn manifests_are_listed_with_their_bytes(backend: &dyn Backend) {
     listed.sort_unstable();
     pushed.sort_unstable();
     assert_eq!(listed, pushed);
+}
+
+async fn a_page_of_manifests_has_so_many_bytes(backend: &dyn Backend) {
+    let f = open(backend).await;
+    // Two fit into a page, three do not.
+    let (note, nothing) = ("x".repeat(MANIFESTS_BYTES_MAX / 5 * 2), digest("not here"));
+    for number in 0..5 {
+        let note = format!("{number}{note}");
+        f.put_sparse("a", &referrer(&nothing, &nothing, "application/vnd.example", &note), &[]).await;
+    }
+    let (mut after, mut pages) = (None, Vec::new());
+    loop {
+        let page = f.store().all_manifests(after.as_ref(), 100).await.unwrap();
+        pages.push(page.len());
+        match page.into_iter().next_back() {
+            Some((position, _)) => after = Some(position),
+            None => break,
+        }
+    }
+    assert_eq!(pages, [2, 2, 1, 0]);
+    let large = "x".repeat(MANIFESTS_BYTES_MAX - 2000);
+    f.put_sparse("b", &referrer(&nothing, &nothing, "application/vnd.example", &large), &[]).await;
+    let page = f.store().all_manifests(after.as_ref(), 100).await.unwrap();
+    assert_eq!(page.len(), 1, "one at least");
 }
 
 async fn a_database_finds_nothing_wrong_with_itself(backend: &dyn Backend) {

@@ -39,6 +39,10 @@ impl Fixture {
         self.subject.probe.rows(sql).await
     }
 
+    pub(super) async fn run(&self, sql: &str) {
+        self.subject.probe.run(sql).await;
+    }
+
     pub(super) async fn advance(&self, by: Duration) {
         self.subject.probe.advance(by).await;
     }

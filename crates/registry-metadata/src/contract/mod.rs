@@ -13,8 +13,10 @@ mod collecting;
 mod deletes;
 mod fixture;
 mod held;
+mod immutable;
 mod leases;
 mod manifests;
+mod poison;
 mod quotas;
 mod races;
 mod referrers;
@@ -33,9 +35,10 @@ use crate::{MetadataStore, Options};
 use self::fixture::Fixture;
 pub use self::{
     audit::all as audit, blobs::all as blobs, catalog::all as catalog, collecting::all as collecting,
-    deletes::all as deletes, held::all as held, leases::all as leases, manifests::all as manifests,
-    quotas::all as quotas, races::all as races, referrers::all as referrers, restoring::all as restoring,
-    retention::all as retention, store::all as store, tags::all as tags, uploads::all as uploads,
+    deletes::all as deletes, held::all as held, immutable::all as immutable, leases::all as leases,
+    manifests::all as manifests, poison::all as poison, quotas::all as quotas, races::all as races,
+    referrers::all as referrers, restoring::all as restoring, retention::all as retention,
+    store::all as store, tags::all as tags, uploads::all as uploads,
 };
 
 /// Makes databases to test.
@@ -62,6 +65,9 @@ pub trait Probe: Send + Sync + std::fmt::Debug {
     /// The rows that a statement gives, the columns of each joined by `|`; null is empty.
     async fn rows(&self, sql: &str) -> Vec<String>;
 
+    /// Runs statements that change rows, as nothing of ours would.
+    async fn run(&self, sql: &str);
+
     /// Moves the database's clock forward.
     async fn advance(&self, by: Duration);
 }
@@ -84,6 +90,8 @@ pub async fn all(backend: &dyn Backend) {
     retention(backend).await;
     quotas(backend).await;
     held(backend).await;
+    immutable(backend).await;
+    poison(backend).await;
 }
 
 /// Opens a database with the options that most cases want.

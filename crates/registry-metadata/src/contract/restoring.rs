@@ -219,9 +219,9 @@ const HOUR: Duration = Duration::from_secs(60 * 60);
 
 /// Has the labels of every image read; those of `digest` say when its tags expire.
 async fn read_labels(f: &Fixture, digest: &Digest) {
-    for (repository, manifest) in f.store().unread_labels(100).await.unwrap() {
-        let after = (manifest.digest == *digest).then_some(HOUR);
-        f.store().set_expiry(&repository, &manifest.digest, after).await.unwrap();
+    for (repository, image) in f.store().unread_labels(100).await.unwrap() {
+        let after = (image == *digest).then_some(HOUR);
+        f.store().set_expiry(&repository, &image, after).await.unwrap();
     }
     assert!(f.store().unread_labels(100).await.unwrap().is_empty());
 }

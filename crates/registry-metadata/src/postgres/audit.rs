@@ -9,7 +9,7 @@ use registry_types::{Location, RepositoryName};
 use tokio_postgres::Row;
 
 use super::{
-    connection::Connection,
+    connection::{Connection, Parameters},
     fault::Fault,
     quota,
     reclaim::give_up,
@@ -17,7 +17,9 @@ use super::{
     sql as own,
     transaction::{Tx, Work},
 };
-use crate::{ManifestPosition, StoredManifest, StoredObject, UnknownObject, sql::audit as sql};
+use crate::{
+    MANIFESTS_BYTES_MAX, ManifestPosition, StoredManifest, StoredObject, UnknownObject, sql::audit as sql,
+};
 
 pub(super) async fn mark(connection: &Connection) -> Result<i64, Fault> {
     let row = connection.one(sql::MARK, &[]).await?;
@@ -57,7 +59,8 @@ pub(super) async fn note_unknown(
     let mut texts: Vec<&str> = unknown.iter().map(Location::as_str).collect();
     texts.sort_unstable();
     let noted = |row: &Row| {
-        let unknown_for = Duration::from_millis(unsigned(row, 1)?);
+        // It was seen first in the future if the clock was set back.
+        let unknown_for = Duration::from_millis(column::<i64>(row, 1)?.max(0).unsigned_abs());
         Ok(UnknownObject { location: parsed(row, 0)?, unknown_for })
     };
     connection.all(own::NOTE_UNKNOWN_OF, &[&texts]).await?.iter().map(noted).collect()
@@ -124,7 +127,8 @@ pub(super) async fn all_manifests(
     limit: usize,
 ) -> Result<Vec<(ManifestPosition, StoredManifest)>, Fault> {
     let (repository, digest) = after.map_or((0, ""), |after| (after.repository, after.digest.as_str()));
-    let rows = connection.all(sql::MANIFESTS_AFTER, &[&repository, &digest, &signed(limit)]).await?;
+    let page: Parameters<'_> = &[&repository, &digest, &signed(limit), &signed(MANIFESTS_BYTES_MAX)];
+    let rows = connection.all(own::MANIFESTS_WITHIN, page).await?;
     let ids: Vec<i64> = rows.iter().map(|row| column(row, 0)).collect::<Result<_, _>>()?;
     let names = names_of(connection, &ids).await?;
     let manifest = |row: &Row| {

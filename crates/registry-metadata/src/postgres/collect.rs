@@ -50,6 +50,11 @@ enum Decision {
     LookAgain {
         at_ms: i64,
     },
+    /// Likewise, for another reason than that its time has not come.
+    Hold {
+        kept: Kept,
+        at_ms: i64,
+    },
 }
 
 /// Whether whoever decides also acts.
@@ -68,8 +73,8 @@ pub(super) async fn work_off(
     rules: CollectRules,
     limit: usize,
 ) -> Result<Vec<Collected>, Fault> {
-    let mut done = try_transact(pool, options, (), Purge { limit }).await?;
-    done.extend(try_transact(pool, options, (), deleted::WorkOff { limit: limit - done.len() }).await?);
+    let mut done = purge(pool, options, limit).await?;
+    done.extend(work_off_deleted(pool, options, limit - done.len()).await?);
     let due = pool.connection().await?.all(sql::DUE, &[&signed(limit - done.len())]).await?;
     for row in due {
         let entry = entry(&row)?;
@@ -86,14 +91,55 @@ pub(super) async fn work_off(
     Ok(done)
 }
 
+async fn work_off_deleted(
+    pool: &Arc<Pool>,
+    options: &Options,
+    limit: usize,
+) -> Result<Vec<Collected>, Fault> {
+    match try_transact(pool, options, (), deleted::WorkOff { limit }).await {
+        Err(fault) if is_of_one_entry(&fault) => {
+            let reason = fault.explain("work off a deleted repository").to_string();
+            let postpone = deleted::Postpone { by_ms: FAILED_AGAIN_MS, reason };
+            Ok(try_transact(pool, options, (), postpone).await?.into_iter().collect())
+        }
+        worked_off => worked_off,
+    }
+}
+
+/// All that is due in one transaction; if that fails, each in its own, and what fails then waits.
+async fn purge(pool: &Arc<Pool>, options: &Options, limit: usize) -> Result<Vec<Collected>, Fault> {
+    match try_transact(pool, options, (), Purge { limit }).await {
+        Err(fault) if is_of_one_entry(&fault) => {}
+        purged => return purged,
+    }
+    let mut done = Vec::new();
+    while done.len() < limit {
+        let one = match try_transact(pool, options, (), Purge { limit: 1 }).await {
+            Err(fault) if is_of_one_entry(&fault) => {
+                let reason = fault.explain("purge the trash").to_string();
+                try_transact(pool, options, (), PostponePurge { reason }).await?.into_iter().collect()
+            }
+            one => one?,
+        };
+        if one.is_empty() {
+            break;
+        }
+        done.extend(one);
+    }
+    Ok(done)
+}
+
 /// Not a database that is gone or busy: that is not the entry's fault.
 fn is_of_one_entry(fault: &Fault) -> bool {
     match fault {
         Fault::Refused(_) | Fault::Unreadable(_) => true,
-        // What lost races against others is run again until it does not; what is still refused by a key always will be.
+        // What lost races against others is run again until it does not; what is still refused by a key, or can not be
+        // computed, always will be.
         Fault::Sql(error) => {
             fault.remedy() != Remedy::Reconnect
-                && error.code().is_some_and(|code| code.code().starts_with("23"))
+                && error
+                    .code()
+                    .is_some_and(|code| ["22", "23"].iter().any(|class| code.code().starts_with(class)))
         }
         _ => false,
     }
@@ -139,7 +185,7 @@ impl Work for Look {
         let Some(row) = tx.one(own::LOCK_DUE, key).await? else { return Ok(None) };
         entry.reason = column(&row, 0)?;
         let digest: Digest = entry.digest.parse().map_err(|error| Fault::Unreadable(Box::new(error)))?;
-        let verdict = match decide(tx, &entry, self.rules, Looking::Locked).await? {
+        let verdict = match decide(tx, tx.options, &entry, self.rules, Looking::Locked).await? {
             Decision::Leave(kept) => {
                 tx.execute(sql::DEQUEUE, key).await?;
                 Verdict::Kept(kept)
@@ -149,6 +195,12 @@ impl Work for Look {
                     &[&at_ms, &entry.kind, &entry.repository, &entry.digest];
                 tx.execute(sql::POSTPONE_UNTIL, row).await?;
                 Verdict::Kept(Kept::Leased { until_ms: at_ms })
+            }
+            Decision::Hold { kept, at_ms } => {
+                let row: super::connection::Parameters<'_> =
+                    &[&at_ms, &entry.kind, &entry.repository, &entry.digest];
+                tx.execute(sql::POSTPONE_UNTIL, row).await?;
+                Verdict::Kept(kept)
             }
             Decision::Take => {
                 // The entry goes first, so that whatever is found out now may set it down again.
@@ -162,6 +214,7 @@ impl Work for Look {
 
 async fn decide(
     connection: &Connection,
+    options: &Options,
     entry: &Entry,
     rules: CollectRules,
     looking: Looking,
@@ -169,7 +222,7 @@ async fn decide(
     match entry.kind.as_str() {
         "blob" => decide_blob(connection, entry, looking).await,
         "manifest" => decide_manifest(connection, entry, rules, looking).await,
-        "expiry" => decide_expiry(connection, entry).await,
+        "expiry" => decide_expiry(connection, options, entry).await,
         _ => decide_digest(connection, entry, looking).await,
     }
 }
@@ -208,11 +261,15 @@ async fn decide_manifest(
     Ok(if must_go || rules.untagged { Decision::Take } else { Decision::Leave(Kept::Untagged) })
 }
 
-async fn decide_expiry(connection: &Connection, entry: &Entry) -> Result<Decision, Fault> {
-    Ok(match expiry::next(connection, entry.repository, &entry.digest).await? {
-        None => Decision::Leave(Kept::Gone),
-        Some((at_ms, now_ms)) if at_ms > now_ms => Decision::LookAgain { at_ms },
-        Some(_) => Decision::Take,
+async fn decide_expiry(connection: &Connection, options: &Options, entry: &Entry) -> Result<Decision, Fault> {
+    let expiring = expiry::look(connection, options, entry.repository, &entry.digest).await?;
+    Ok(match (expiring.due.is_empty(), expiring.again) {
+        (false, _) => Decision::Take,
+        (true, None) => Decision::Leave(Kept::Gone),
+        (true, Some(again)) if expiring.is_held => {
+            Decision::Hold { kept: Kept::Immutable, at_ms: again.at_ms }
+        }
+        (true, Some(again)) => Decision::LookAgain { at_ms: again.at_ms },
     })
 }
 
@@ -296,6 +353,32 @@ impl Work for Purge {
     }
 }
 
+/// Has what would be purged next wait, since it could not be. None if there is nothing any more.
+struct PostponePurge {
+    reason: String,
+}
+
+#[async_trait]
+impl Work for PostponePurge {
+    type Output = Option<Collected>;
+
+    async fn run(&self, tx: &Tx<'_>) -> Result<Option<Collected>, Fault> {
+        let (kind, repository, digest): (_, i64, String);
+        if let Some(row) = tx.one(own::TAKE_TRASHED_TAGS, &[&1_i64]).await? {
+            (kind, repository, digest) = (CandidateKind::TrashedTag, column(&row, 0)?, column(&row, 2)?);
+            let name: String = column(&row, 1)?;
+            tx.execute(sql::POSTPONE_TAG, &[&FAILED_AGAIN_MS, &repository, &name, &digest]).await?;
+        } else if let Some(row) = tx.one(own::TAKE_TRASHED_MANIFESTS, &[&1_i64]).await? {
+            (kind, repository, digest) = (CandidateKind::TrashedManifest, column(&row, 0)?, column(&row, 1)?);
+            tx.execute(sql::POSTPONE_MANIFEST, &[&FAILED_AGAIN_MS, &repository, &digest]).await?;
+        } else {
+            return Ok(None);
+        }
+        let verdict = Verdict::Kept(Kept::Failed { reason: self.reason.clone() });
+        Ok(Some(Collected { verdict, ..purged(tx, kind, repository, digest).await? }))
+    }
+}
+
 async fn purged(
     connection: &Connection,
     kind: CandidateKind,
@@ -309,12 +392,13 @@ async fn purged(
 
 pub(super) async fn preview(
     connection: &Connection,
+    options: &Options,
     rules: CollectRules,
     after: Option<&QueuePosition>,
     limit: usize,
 ) -> Result<Preview, Fault> {
     if let Some(after) = after.filter(|after| after.kind == UNTAGGED) {
-        return preview_untagged(connection, after, limit).await;
+        return preview_untagged(connection, options, after, limit).await;
     }
     let (kind, repository, digest) =
         after.map_or(("", 0, ""), |after| (after.kind.as_str(), after.repository, after.digest.as_str()));
@@ -325,11 +409,12 @@ pub(super) async fn preview(
         repository: last.repository,
         digest: last.digest.clone(),
     });
-    Ok(Preview { collected: judge(connection, entries, rules).await?, next })
+    Ok(Preview { collected: judge(connection, options, entries, rules).await?, next })
 }
 
 async fn preview_untagged(
     connection: &Connection,
+    options: &Options,
     after: &QueuePosition,
     limit: usize,
 ) -> Result<Preview, Fault> {
@@ -342,21 +427,27 @@ async fn preview_untagged(
         digest,
         reason: UNTAGGED.to_owned(),
     });
-    Ok(Preview { collected: judge(connection, entries.collect(), CollectRules::default()).await?, next })
+    let collected = judge(connection, options, entries.collect(), CollectRules::default()).await?;
+    Ok(Preview { collected, next })
 }
 
 /// What would become of each.
 async fn judge(
     connection: &Connection,
+    options: &Options,
     entries: Vec<Entry>,
     rules: CollectRules,
 ) -> Result<Vec<Collected>, Fault> {
     let mut collected = Vec::with_capacity(entries.len());
     for entry in entries {
-        let verdict = match decide(connection, &entry, rules, Looking::Only).await? {
-            Decision::Leave(kept) => Verdict::Kept(kept),
-            Decision::LookAgain { at_ms } => Verdict::Kept(Kept::Leased { until_ms: at_ms }),
-            Decision::Take => Verdict::Removed { bytes: bytes_of(connection, &entry).await? },
+        let verdict = match decide(connection, options, &entry, rules, Looking::Only).await {
+            Ok(Decision::Leave(kept) | Decision::Hold { kept, .. }) => Verdict::Kept(kept),
+            Ok(Decision::LookAgain { at_ms }) => Verdict::Kept(Kept::Leased { until_ms: at_ms }),
+            Ok(Decision::Take) => Verdict::Removed { bytes: bytes_of(connection, &entry).await? },
+            Err(fault) if is_of_one_entry(&fault) => {
+                Verdict::Kept(Kept::Failed { reason: fault.explain("look for garbage").to_string() })
+            }
+            Err(fault) => return Err(fault),
         };
         collected.push(Collected { candidate: candidate(connection, entry).await?, verdict });
     }

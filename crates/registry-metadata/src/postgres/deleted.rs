@@ -11,11 +11,11 @@ use super::{
     reclaim::{Garbage, dequeue, enqueue_digests},
     repositories,
     row::{all_parsed, column, signed},
-    sql as own,
+    sql as own, tags,
     transaction::{Tx, Work},
 };
 use crate::{
-    Candidate, CandidateKind, Collected, DeletedRepository, MetadataError, Verdict,
+    Candidate, CandidateKind, Collected, DeletedRepository, Kept, MetadataError, Verdict,
     repository_set::{former_name, name_aside},
     sql::{
         blobs as blob_sql, collecting as collecting_sql, manifests as manifest_sql, restore as sql,
@@ -24,7 +24,7 @@ use crate::{
 };
 
 /// Gives a repository a name that is none, under which all that is in it lies until it is worked off. What is on its way
-/// into it is waited for; what comes later finds no repository, or makes a new one.
+/// into it is waited for; what comes later finds no repository, or makes a new one. Refused if it has an immutable tag.
 pub(super) struct SetAside(pub(super) RepositoryName);
 
 #[async_trait]
@@ -36,7 +36,9 @@ impl Work for SetAside {
         let id = repositories::id(tx, &self.0).await?.ok_or_else(unknown)?;
         quota::repository_goes(tx, id).await?;
         let (name, window_ms) = (name_aside(id, &self.0), tx.options.undelete_window_ms());
-        tx.execute(sql::SET_ASIDE, &[&name, &window_ms, &id]).await.map(drop)
+        tx.execute(sql::SET_ASIDE, &[&name, &window_ms, &id]).await?;
+        // Now nothing is on its way into it any more.
+        tags::refuse_if_any_is_immutable(tx, id).await
     }
 }
 
@@ -108,6 +110,26 @@ impl Work for WorkOff {
         }
         tx.execute(sql::DELETE_REPOSITORY, &[&id]).await?;
         Ok(vec![gone(CandidateKind::Repository, former_name(&name).unwrap_or(&name).to_owned())])
+    }
+}
+
+/// Has the repository wait that comes next, since it could not be worked off. None if there is none any more.
+pub(super) struct Postpone {
+    pub(super) by_ms: i64,
+    pub(super) reason: String,
+}
+
+#[async_trait]
+impl Work for Postpone {
+    type Output = Option<Collected>;
+
+    async fn run(&self, tx: &Tx<'_>) -> Result<Option<Collected>, Fault> {
+        let Some(due) = tx.one(own::TAKE_DUE_REPOSITORY, &[]).await? else { return Ok(None) };
+        let (id, name): (i64, String) = (column(&due, 0)?, column(&due, 1)?);
+        tx.execute(sql::POSTPONE, &[&self.by_ms, &id]).await?;
+        let verdict = Verdict::Kept(Kept::Failed { reason: self.reason.clone() });
+        let name = former_name(&name).unwrap_or(&name).to_owned();
+        Ok(Some(Collected { verdict, ..gone(CandidateKind::Repository, name) }))
     }
 }
 

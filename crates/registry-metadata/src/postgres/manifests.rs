@@ -23,7 +23,6 @@ use crate::{
     FoundManifest, MetadataError, REFERRERS_BYTES_MAX, REFERRING_MAX, StoredManifest,
     sql::{
         collecting as collecting_sql, manifests as sql, reclaim as reclaim_sql, retention as retention_sql,
-        tags as tag_sql,
     },
 };
 
@@ -199,7 +198,6 @@ impl Work for Delete {
 
     async fn run(&self, tx: &Tx<'_>) -> Result<Vec<Tag>, Fault> {
         let id = self.lock(tx, &self.digest.to_string()).await?;
-        tags::refuse_if_immutable(tx, id, &self.repository, &self.digest).await?;
         remove(tx, id, &self.digest, self.actor.as_deref()).await
     }
 }
@@ -216,11 +214,7 @@ pub(super) async fn remove(
     let text = digest.to_string();
     trash(tx, id, digest, actor).await?;
     let of_manifest: Parameters<'_> = &[&id, &text];
-    let mut tags: Vec<Tag> = all_parsed(&tx.all(tag_sql::DELETE_OF_MANIFEST, of_manifest).await?)?;
-    tags.sort_unstable();
-    if !tags.is_empty() {
-        tags::forget(tx, id, &tags, digest, actor).await?;
-    }
+    let tags = tags::remove_all(tx, id, digest, actor).await?;
     tx.ready(&[sql::DELETE_BLOBS, sql::DELETE_CHILDREN, sql::DELETE, sql::ALL_REFERRERS]).await?;
     let (blobs, children, _, referrers) = pipeline!(
         async { tx.all(sql::DELETE_BLOBS, of_manifest).await },

@@ -8,7 +8,7 @@ use registry_types::Location;
 use super::{
     connection::{Connection, Parameters},
     fault::Fault,
-    row::{column, parsed, signed},
+    row::{column, parsed, readable, signed},
     sql as own,
     transaction::Tx,
 };
@@ -96,10 +96,25 @@ pub(super) async fn give_up(tx: &Tx<'_>, location: &Location, in_ms: i64, reason
     tx.execute(sql::RECLAIM, &[&location.as_str(), &in_ms, &reason]).await.map(drop)
 }
 
+/// What can not be read is taken as well, so that it does not come before others again.
 pub(super) async fn take_due(connection: &Connection, limit: usize) -> Result<Vec<Reclaim>, Fault> {
-    let taken = connection.all(own::TAKE_DUE, &[&signed(limit), &millis(TAKEN)]).await?;
-    let reclaim = |row| Ok(Reclaim { location: parsed(row, 0)?, upload_state: column(row, 1)? });
-    taken.iter().map(reclaim).collect()
+    loop {
+        let taken = connection.all(own::TAKE_DUE, &[&signed(limit), &millis(TAKEN)]).await?;
+        let due =
+            readable(&taken, |row| Ok(Reclaim { location: parsed(row, 0)?, upload_state: column(row, 1)? }))?;
+        if !due.is_empty() || taken.is_empty() {
+            return Ok(due);
+        }
+    }
+}
+
+/// They are not told of again for a while.
+pub(super) async fn postpone(
+    connection: &Connection,
+    location: &Location,
+    by: Duration,
+) -> Result<(), Fault> {
+    connection.execute(sql::POSTPONE, &[&millis(by), &location.as_str()]).await.map(drop)
 }
 
 pub(super) async fn due_count(connection: &Connection, limit: usize) -> Result<u64, Fault> {

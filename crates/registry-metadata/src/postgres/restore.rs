@@ -230,17 +230,16 @@ impl<'a> Restoring<'a> {
         Box::pin(async move {
             let text = digest.to_string();
             let row: Parameters<'_> = &[&self.id, &text];
-            let trashed = self.tx.one(own::LOCK_TRASHED_MANIFEST, row).await?;
-            let trashed = trashed.ok_or(MetadataError::ManifestUnknown { digest: *digest })?;
-            let media_type: MediaType = parsed(&trashed, 0)?;
-            let bytes = Bytes::copy_from_slice(column(&trashed, 1)?);
-            let document =
-                Manifest::parse(Some(&media_type), bytes).map_err(|error| Fault::Unreadable(error.into()))?;
-            for child in document.child_manifests() {
-                self.restore_if_trashed(&child.digest, restored, depth + 1).await?;
+            // Of those that wait for what they list only that list is in memory.
+            let document = self.document(digest, &text).await?;
+            let children: Vec<Digest> = document.child_manifests().map(|child| child.digest).collect();
+            drop(document);
+            for child in &children {
+                self.restore_if_trashed(child, restored, depth + 1).await?;
             }
             // Otherwise it was pushed again in the meantime.
             if !self.is_here(digest).await? {
+                let document = self.document(digest, &text).await?;
                 self.bring_back(digest, &text, &document).await?;
                 restored.manifests.push(*digest);
             }
@@ -252,6 +251,15 @@ impl<'a> Restoring<'a> {
             }
             Ok(())
         })
+    }
+
+    /// What is in the trash, locked.
+    async fn document(&self, digest: &Digest, text: &str) -> Result<Manifest, Fault> {
+        let trashed = self.tx.one(own::LOCK_TRASHED_MANIFEST, &[&self.id, &text]).await?;
+        let trashed = trashed.ok_or(MetadataError::ManifestUnknown { digest: *digest })?;
+        let media_type: MediaType = parsed(&trashed, 0)?;
+        let bytes = Bytes::copy_from_slice(column(&trashed, 1)?);
+        Manifest::parse(Some(&media_type), bytes).map_err(|error| Fault::Unreadable(error.into()))
     }
 
     async fn restore_if_trashed(

@@ -8,7 +8,7 @@ use super::{
     connection::{Connection, Parameters},
     fault::Fault,
     manifests, repositories,
-    row::{column, parsed, signed},
+    row::{column, parsed, readable, signed},
     sql as own, tags,
     transaction::{Tx, Work},
 };
@@ -36,17 +36,18 @@ pub(super) async fn page(
         Position::Manifests(after) => (sql::UNTAGGED_AFTER, after),
     };
     let rows = connection.all(statement, &[&repository.as_str(), name, &signed(limit)]).await?;
+    let is_full = rows.len() == limit;
+    let last: Option<String> = rows.last().map(|row| column(row, 0)).transpose()?;
     let (images, next) = match position {
         Position::Tags(_) => {
-            let rows: Vec<TaggedRow> = rows.iter().map(tagged).collect::<Result<_, _>>()?;
-            let next = ImagePosition::after_tags(rows.last().map(|row| &row.tag), rows.len() == limit);
-            (rows.into_iter().map(|row| row.image(options, repository)).collect(), next)
+            let rows: Vec<TaggedRow> = readable(&rows, tagged)?;
+            let images = rows.into_iter().map(|row| row.image(options, repository)).collect();
+            (images, ImagePosition::after_tags(last, is_full))
         }
         Position::Manifests(_) => {
-            let rows: Vec<UntaggedRow> = rows.iter().map(untagged).collect::<Result<_, _>>()?;
-            let next =
-                ImagePosition::after_manifests(rows.last().map(|row| &row.digest), rows.len() == limit);
-            (rows.into_iter().filter_map(|row| row.image(options)).collect(), next)
+            let rows: Vec<UntaggedRow> = readable(&rows, untagged)?;
+            let images = rows.into_iter().filter_map(|row| row.image(options)).collect();
+            (images, ImagePosition::after_manifests(last, is_full))
         }
     };
     Ok(ImagePage { images, next, now_ms, pulls_since_ms: pulls_since.unwrap_or(now_ms) })
@@ -89,7 +90,7 @@ impl Expire {
         if now.as_ref() != Some(&self.image) {
             return Ok(false);
         }
-        tags::expire(tx, id, tag, &self.image.digest, &self.actor).await?;
+        tags::remove(tx, id, tag, Some(&self.actor)).await?;
         manifests::dereferenced(tx, id, &[self.image.digest], "expired").await?;
         Ok(true)
     }

@@ -27,6 +27,21 @@ where
     rows.iter().map(|row| parsed(row, 0)).collect()
 }
 
+/// The rows that can be read. One that can not must not keep the others from their turn: it is passed over.
+pub(super) fn readable<T>(rows: &[Row], read: impl Fn(&Row) -> Result<T, Fault>) -> Result<Vec<T>, Fault> {
+    let mut found = Vec::with_capacity(rows.len());
+    for row in rows {
+        match read(row) {
+            Ok(value) => found.push(value),
+            Err(Fault::Unreadable(error)) => {
+                tracing::warn!(%error, "passed over a row that can not be read: {error}");
+            }
+            Err(fault) => return Err(fault),
+        }
+    }
+    Ok(found)
+}
+
 /// A column that can not be negative.
 pub(super) fn unsigned(row: &Row, index: usize) -> Result<u64, Fault> {
     u64::try_from(column::<i64>(row, index)?).map_err(|error| Fault::Unreadable(error.into()))

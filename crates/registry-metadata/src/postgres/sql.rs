@@ -314,6 +314,18 @@ statements! {
     /// As `audit::DIGESTS_OF`, for many.
     DIGESTS_OF_MANY = "SELECT object, digest FROM digests WHERE object = ANY ($1) ORDER BY object, digest";
 
+    /// As `audit::MANIFESTS_AFTER`, of which the server sends no more than are taken: those that have `$4` bytes together, and
+    /// the first one in any case.
+    MANIFESTS_WITHIN = "WITH page AS (
+            SELECT repository, digest,
+                SUM(size) OVER (ORDER BY repository, digest) AS sum, ROW_NUMBER() OVER (ORDER BY repository, digest) AS place
+            FROM (SELECT k.repository, k.digest, k.size FROM manifests k
+                WHERE (k.repository, k.digest) > ($1, $2) ORDER BY k.repository, k.digest LIMIT $3) AS keys)
+        SELECT m.repository, m.digest, m.media_type, m.bytes
+        FROM page p JOIN manifests m ON m.repository = p.repository AND m.digest = p.digest
+        WHERE p.sum <= CAST($4 AS BIGINT) OR p.place = 1
+        ORDER BY m.repository, m.digest";
+
     NAMES_OF = "SELECT id, name FROM repositories WHERE id = ANY ($1)";
 
     LOCK_HOLDING = join!(quota::HOLDING, " FOR KEY SHARE OF r FOR UPDATE OF q");

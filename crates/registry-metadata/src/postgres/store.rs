@@ -348,8 +348,18 @@ impl MetadataStore for PostgresStore {
         read!(self, "list deleted repositories", |c| deleted::deleted(&c))
     }
 
-    async fn unread_labels(&self, limit: usize) -> Result<Vec<(RepositoryName, StoredManifest)>> {
+    async fn unread_labels(&self, limit: usize) -> Result<Vec<(RepositoryName, Digest)>> {
         read!(self, "list unread labels", |c| expiry::unread(&c, limit))
+    }
+
+    async fn postpone_labels(
+        &self,
+        repository: &RepositoryName,
+        digest: &Digest,
+        by: Duration,
+    ) -> Result<()> {
+        let postpone = expiry::Postpone { repository: repository.clone(), digest: *digest, by };
+        self.transact("put off the reading of labels", postpone).await
     }
 
     async fn set_expiry(
@@ -373,7 +383,7 @@ impl MetadataStore for PostgresStore {
         after: Option<&QueuePosition>,
         limit: usize,
     ) -> Result<Preview> {
-        read!(self, "look for garbage", |c| collect::preview(&c, *rules, after, limit))
+        read!(self, "look for garbage", |c| collect::preview(&c, &self.options, *rules, after, limit))
     }
 
     async fn enqueue_untagged(
@@ -454,6 +464,10 @@ impl MetadataStore for PostgresStore {
 
     async fn reclaimable(&self, limit: usize) -> Result<Vec<Reclaim>> {
         write!(self, "list bytes to reclaim", |c| reclaim::take_due(&c, limit))
+    }
+
+    async fn postpone_reclaim(&self, location: &Location, by: Duration) -> Result<()> {
+        write!(self, "put off the deletion of bytes", |c| reclaim::postpone(&c, location, by))
     }
 
     async fn reclaimable_count(&self, limit: usize) -> Result<u64> {

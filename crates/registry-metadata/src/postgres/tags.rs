@@ -5,14 +5,17 @@ use registry_digest::Digest;
 use registry_types::{RepositoryName, Tag};
 
 use super::{
-    connection::Connection,
+    connection::{Connection, Parameters},
     fault::Fault,
     manifests, repositories,
-    row::{all_parsed, parsed, signed},
+    row::{all_parsed, column, parsed, signed},
     sql as own,
     transaction::{Tx, Work},
 };
-use crate::{MetadataError, sql::tags as sql};
+use crate::{
+    MetadataError, Options,
+    sql::{collecting as collecting_sql, tags as sql},
+};
 
 /// A page of tags, or none if there is no such repository.
 pub(super) async fn page(
@@ -73,33 +76,89 @@ pub(super) async fn lock(tx: &Tx<'_>, name: &RepositoryName, tag: &Tag) -> Resul
     row.map(|row| parsed(&row, 1)).transpose()
 }
 
-/// Refuses to take a manifest away from immutable tags.
-pub(super) async fn refuse_if_immutable(
-    tx: &Tx<'_>,
-    id: i64,
-    repository: &RepositoryName,
-    digest: &Digest,
-) -> Result<(), Fault> {
-    if tx.options.immutable_tags.is_empty() {
-        return Ok(());
+/// Which tags of a repository are immutable.
+pub(super) struct Rule<'a> {
+    options: &'a Options,
+    /// The repository's name; none if no tag is immutable anywhere.
+    repository: Option<String>,
+}
+
+impl<'a> Rule<'a> {
+    pub(super) async fn of(
+        connection: &Connection,
+        options: &'a Options,
+        repository: i64,
+    ) -> Result<Rule<'a>, Fault> {
+        if options.immutable_tags.is_empty() {
+            return Ok(Rule { options, repository: None });
+        }
+        let name = connection.one(collecting_sql::REPOSITORY_NAME, &[&repository]).await?;
+        Ok(Rule { options, repository: name.map(|row| column(&row, 0)).transpose()? })
     }
-    let tags: Vec<Tag> = all_parsed(&tx.all(sql::OF_MANIFEST, &[&id, &digest.to_string()]).await?)?;
-    match tags.into_iter().find(|tag| tx.options.is_immutable(repository.as_str(), tag)) {
-        Some(tag) => Err(MetadataError::TagImmutable { tag, digest: *digest }.into()),
-        None => Ok(()),
+
+    pub(super) fn is_immutable(&self, tag: &Tag) -> bool {
+        self.repository.as_ref().is_some_and(|name| self.options.is_immutable(name, tag))
+    }
+
+    fn refuse(&self, tag: &Tag, digest: &Digest) -> Result<(), MetadataError> {
+        match self.is_immutable(tag) {
+            true => Err(MetadataError::TagImmutable { tag: tag.clone(), digest: *digest }),
+            false => Ok(()),
+        }
     }
 }
 
-/// Removes a tag whose time is over. Its manifest is for the caller to see to.
-pub(super) async fn expire(
+/// Removes a tag unless it is immutable, and says what it led to; none if it is not there. A tag goes by this or by
+/// [`remove_all`], whatever the reason, so that the rule holds for all reasons; a refusal ends the transaction. Its manifest
+/// is for the caller to see to.
+pub(super) async fn remove(
     tx: &Tx<'_>,
     repository: i64,
     tag: &Tag,
+    actor: Option<&str>,
+) -> Result<Option<Digest>, Fault> {
+    let Some(row) = tx.one(sql::DELETE, &[&repository, &tag.as_str()]).await? else { return Ok(None) };
+    let digest: Digest = parsed(&row, 0)?;
+    Rule::of(tx, tx.options, repository).await?.refuse(tag, &digest)?;
+    forget(tx, repository, std::slice::from_ref(tag), &digest, actor).await?;
+    Ok(Some(digest))
+}
+
+/// Removes all tags of a manifest unless one is immutable, and says which they were.
+pub(super) async fn remove_all(
+    tx: &Tx<'_>,
+    repository: i64,
     digest: &Digest,
-    actor: &str,
-) -> Result<(), Fault> {
-    if tx.exists(sql::DELETE, &[&repository, &tag.as_str()]).await? {
-        forget(tx, repository, std::slice::from_ref(tag), digest, Some(actor)).await?;
+    actor: Option<&str>,
+) -> Result<Vec<Tag>, Fault> {
+    let of_manifest: Parameters<'_> = &[&repository, &digest.to_string()];
+    let mut tags: Vec<Tag> = all_parsed(&tx.all(sql::DELETE_OF_MANIFEST, of_manifest).await?)?;
+    if tags.is_empty() {
+        return Ok(tags);
+    }
+    tags.sort_unstable();
+    let rule = Rule::of(tx, tx.options, repository).await?;
+    for tag in &tags {
+        rule.refuse(tag, digest)?;
+    }
+    forget(tx, repository, &tags, digest, actor).await?;
+    Ok(tags)
+}
+
+/// Refuses if a repository has an immutable tag.
+pub(super) async fn refuse_if_any_is_immutable(tx: &Tx<'_>, repository: i64) -> Result<(), Fault> {
+    const PAGE: i64 = 1000;
+    let rule = Rule::of(tx, tx.options, repository).await?;
+    let mut after = String::new();
+    while rule.repository.is_some() {
+        let page = tx.all(sql::OF_REPOSITORY, &[&repository, &after, &PAGE]).await?;
+        for row in &page {
+            rule.refuse(&parsed(row, 0)?, &parsed(row, 1)?)?;
+        }
+        match page.last() {
+            Some(last) => after = column(last, 0)?,
+            None => break,
+        }
     }
     Ok(())
 }
@@ -118,18 +177,13 @@ impl Work for Delete {
     async fn run(&self, tx: &Tx<'_>) -> Result<(), Fault> {
         let unknown = || MetadataError::TagUnknown { tag: self.tag.clone() };
         let id = repositories::id(tx, &self.repository).await?.ok_or_else(unknown)?;
-        let row = tx.one(sql::DELETE, &[&id, &self.tag.as_str()]).await?.ok_or_else(unknown)?;
-        let digest: Digest = parsed(&row, 0)?;
-        if tx.options.is_immutable(self.repository.as_str(), &self.tag) {
-            return Err(MetadataError::TagImmutable { tag: self.tag.clone(), digest }.into());
-        }
-        forget(tx, id, std::slice::from_ref(&self.tag), &digest, self.actor.as_deref()).await?;
+        let digest = remove(tx, id, &self.tag, self.actor.as_deref()).await?.ok_or_else(unknown)?;
         manifests::dereferenced(tx, id, &[digest], "tag deleted").await
     }
 }
 
 /// What is left of tags that were removed.
-pub(super) async fn forget(
+async fn forget(
     tx: &Tx<'_>,
     repository: i64,
     tags: &[Tag],

@@ -55,32 +55,37 @@ statements! {
         AND NOT EXISTS (SELECT 1 FROM digests d WHERE d.object = $1)
         RETURNING location, size";
 
-    /// Images whose labels nobody has read yet.
-    UNREAD_LABELS = "SELECT r.name, m.digest, m.media_type, m.bytes
+    /// Images whose labels are to be read now, after a repository's number and a digest: those two, and the name.
+    UNREAD_LABELS = "SELECT q.repository, q.digest, r.name
         FROM gc_queue q
         JOIN repositories r ON r.id = q.repository
-        JOIN manifests m ON m.repository = q.repository AND m.digest = q.digest
-        WHERE q.kind = 'label' AND r.purge_at IS NULL
-        ORDER BY q.repository, q.digest LIMIT $1";
+        WHERE q.kind = 'label' AND (q.repository, q.digest) > ($1, $2) AND q.due_at <= now_ms() AND r.purge_at IS NULL
+        ORDER BY q.repository, q.digest LIMIT $3";
 
     SET_EXPIRY = "UPDATE manifests SET expires_after = $1 WHERE repository = $2 AND digest = $3";
 
     EXPIRES_AFTER = "SELECT expires_after FROM manifests WHERE repository = $1 AND digest = $2";
 
-    /// The tags that lead to a manifest, and when each of them expires, the first one first.
-    EXPIRIES = "SELECT t.name, t.updated_at + m.expires_after, now_ms()
+    /// The tags that lead to a manifest and expire, those that were set first before the others; after a time and a name.
+    EXPIRING = "SELECT t.name, t.updated_at, m.expires_after, now_ms()
         FROM manifests m
         JOIN tags t ON t.repository = m.repository AND t.digest = m.digest
         WHERE m.repository = $1 AND m.digest = $2 AND m.expires_after IS NOT NULL
-        ORDER BY t.updated_at";
+            AND (t.updated_at, t.name) > ($3, $4)
+        ORDER BY t.updated_at, t.name LIMIT $5";
 
     TRASHED_TAGS = "SELECT repository, name, digest FROM trash_tags
         WHERE purge_at <= now_ms() ORDER BY purge_at LIMIT $1";
 
     PURGE_TAG = "DELETE FROM trash_tags WHERE repository = $1 AND name = $2 AND digest = $3";
 
+    POSTPONE_TAG = "UPDATE trash_tags SET purge_at = now_ms() + $1
+        WHERE repository = $2 AND name = $3 AND digest = $4";
+
     TRASHED_MANIFESTS = "SELECT repository, digest FROM trash_manifests
         WHERE purge_at <= now_ms() ORDER BY purge_at LIMIT $1";
+
+    POSTPONE_MANIFEST = "UPDATE trash_manifests SET purge_at = now_ms() + $1 WHERE repository = $2 AND digest = $3";
 
     PURGE_BLOBS = "DELETE FROM trash_blobs WHERE repository = $1 AND manifest = $2 RETURNING digest";
 

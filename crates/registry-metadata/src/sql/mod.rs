@@ -51,3 +51,43 @@ pub(crate) fn all() -> impl Iterator<Item = (&'static str, &'static str)> {
     .flatten()
     .copied()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, path::Path};
+
+    /// Those that change a tag of a repository that is not deleted as a whole. Where they are called, the rule about immutable
+    /// tags has to be known.
+    const CHANGE_TAGS: [&str; 6] =
+        ["SET", "SET_ONCE", "DELETE", "DELETE_OF_MANIFEST", "INSERT_TAG", "MOVE_TAG"];
+
+    #[test]
+    fn tags_are_changed_by_these_statements_only() {
+        let changes = |sql: &str| {
+            ["INSERT INTO tags ", "UPDATE tags ", "DELETE FROM tags "]
+                .iter()
+                .any(|change| sql.contains(change))
+        };
+        for (name, _) in super::all().filter(|(_, sql)| changes(sql)) {
+            assert!(CHANGE_TAGS.contains(&name) || name == "DELETE_TAGS", "{name}");
+        }
+    }
+
+    #[test]
+    fn only_the_modules_of_tags_change_tags() {
+        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+        for database in ["sqlite", "postgres"] {
+            let files = fs::read_dir(source.join(database)).unwrap().map(|file| file.unwrap().path());
+            let others = files.filter(|file| file.is_file() && !file.ends_with("tags.rs"));
+            for file in others {
+                let text = fs::read_to_string(&file).unwrap();
+                let is_used = |name: &&&str| {
+                    text.contains(&format!("tag_sql::{name},")) || text.contains(&format!("own::{name},"))
+                };
+                let used: Vec<_> = CHANGE_TAGS.iter().filter(is_used).collect();
+                assert!(used.is_empty(), "{} uses {used:?}", file.display());
+                assert!(!text.contains("DELETE FROM tags"), "{} has its own statement", file.display());
+            }
+        }
+    }
+}

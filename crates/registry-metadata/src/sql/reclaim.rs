@@ -31,5 +31,7 @@ statements! {
     /// A row for each, to be counted.
     DUE_EACH = "SELECT 1 FROM reclaim WHERE not_before <= now_ms() ORDER BY not_before LIMIT $1";
 
+    POSTPONE = "UPDATE reclaim SET not_before = now_ms() + $1 WHERE location = $2";
+
     DONE = "DELETE FROM reclaim WHERE location = $1";
 }

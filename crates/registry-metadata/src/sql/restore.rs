@@ -44,8 +44,11 @@ statements! {
     DUE = "SELECT id, name FROM repositories
         WHERE purge_at IS NOT NULL AND purge_at <= now_ms() ORDER BY purge_at LIMIT 1";
 
+    POSTPONE = "UPDATE repositories SET purge_at = now_ms() + $1 WHERE id = $2";
+
     SOME_MANIFESTS = "SELECT digest FROM manifests WHERE repository = $1 LIMIT $2";
 
+    /// Those of a repository that was deleted as a whole, which had none that was immutable then.
     DELETE_TAGS = "DELETE FROM tags WHERE repository = $1 AND digest = $2";
 
     /// All of it goes, so who refers to it goes later.

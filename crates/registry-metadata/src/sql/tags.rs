@@ -1,3 +1,6 @@
+//! Who changes a tag does it by a function of the module `tags` of either database, which knows the rule about immutable
+//! tags. A test looks that no other module has the statements.
+
 use super::statements;
 
 statements! {
@@ -18,7 +21,7 @@ statements! {
         ON CONFLICT (repository, name) DO UPDATE SET updated_at = excluded.updated_at
         WHERE tags.digest = excluded.digest";
 
-    OF_MANIFEST = "SELECT name FROM tags WHERE repository = $1 AND digest = $2";
+    OF_REPOSITORY = "SELECT name, digest FROM tags WHERE repository = $1 AND name > $2 ORDER BY name LIMIT $3";
 
     DELETE = "DELETE FROM tags WHERE repository = $1 AND name = $2 RETURNING digest";
 

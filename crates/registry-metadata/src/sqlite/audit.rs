@@ -15,7 +15,9 @@ use super::{
     statement::{all, execute, exists, one, parsed, signed, unsigned},
     writer::Tx,
 };
-use crate::{ManifestPosition, StoredManifest, StoredObject, UnknownObject, sql::audit as sql};
+use crate::{
+    MANIFESTS_BYTES_MAX, ManifestPosition, StoredManifest, StoredObject, UnknownObject, sql::audit as sql,
+};
 
 /// How many lines the database says about itself at most.
 const VERIFY_LINES_MAX: usize = 100;
@@ -47,8 +49,10 @@ pub(super) fn unknown(connection: &Connection, locations: &[Location]) -> rusqli
 pub(super) fn note_unknown(tx: &Tx<'_>, locations: &[Location]) -> Result<Vec<UnknownObject>, Fault> {
     let mut noted = Vec::new();
     for location in unknown(tx.connection, locations)? {
-        let unknown_ms = one(tx.connection, sql::NOTE_UNKNOWN, [location.as_str()], |row| unsigned(row, 0))?;
-        let unknown_for = Duration::from_millis(unknown_ms.unwrap_or(0));
+        let unknown_ms: Option<i64> =
+            one(tx.connection, sql::NOTE_UNKNOWN, [location.as_str()], |row| row.get(0))?;
+        // It was seen first in the future if the clock was set back.
+        let unknown_for = Duration::from_millis(unknown_ms.unwrap_or(0).max(0).unsigned_abs());
         noted.push(UnknownObject { location, unknown_for });
     }
     Ok(noted)
@@ -100,17 +104,22 @@ pub(super) fn all_manifests(
     limit: usize,
 ) -> rusqlite::Result<Vec<(ManifestPosition, StoredManifest)>> {
     let (repository, digest) = after.map_or((0, ""), |after| (after.repository, after.digest.as_str()));
-    let page = params![repository, digest, signed(limit)];
-    let rows: Vec<(i64, StoredManifest)> = all(connection, sql::MANIFESTS_AFTER, page, |row| {
-        let bytes = Bytes::copy_from_slice(row.get_ref(3)?.as_blob()?);
-        Ok((row.get(0)?, StoredManifest { digest: parsed(row, 1)?, media_type: parsed(row, 2)?, bytes }))
-    })?;
-    rows.into_iter()
-        .map(|(repository, manifest)| {
-            let name = name_of(connection, repository)?;
-            Ok((ManifestPosition { repository, name, digest: manifest.digest.to_string() }, manifest))
-        })
-        .collect()
+    let mut statement = connection.prepare_cached(sql::MANIFESTS_AFTER)?;
+    let mut rows = statement.query(params![repository, digest, signed(limit)])?;
+    let (mut page, mut bytes_sum) = (Vec::new(), 0);
+    while let Some(row) = rows.next()? {
+        let bytes = row.get_ref(3)?.as_blob()?;
+        bytes_sum += bytes.len();
+        if bytes_sum > MANIFESTS_BYTES_MAX && !page.is_empty() {
+            break;
+        }
+        let bytes = Bytes::copy_from_slice(bytes);
+        let manifest = StoredManifest { digest: parsed(row, 1)?, media_type: parsed(row, 2)?, bytes };
+        let repository = row.get(0)?;
+        let name = name_of(connection, repository)?;
+        page.push((ManifestPosition { repository, name, digest: manifest.digest.to_string() }, manifest));
+    }
+    Ok(page)
 }
 
 /// SQLite's own checks: pages and indexes, then foreign keys. Then what is counted for quotas.

@@ -2,7 +2,7 @@
 
 use registry_digest::Digest;
 use registry_types::{Location, RepositoryName};
-use rusqlite::{Connection, Row, params};
+use rusqlite::{Connection, Row, ToSql, params};
 
 use super::{
     deleted, expiry,
@@ -13,9 +13,9 @@ use super::{
     writer::Tx,
 };
 use crate::{
-    Candidate, CandidateKind, CollectRules, Collected, Kept, Preview, QueuePosition, Verdict,
+    Candidate, CandidateKind, CollectRules, Collected, Kept, Options, Preview, QueuePosition, Verdict,
     collecting::UNTAGGED,
-    sql::{collecting as sql, manifests as manifest_sql, reclaim as reclaim_sql},
+    sql::{collecting as sql, manifests as manifest_sql, reclaim as reclaim_sql, restore as restore_sql},
 };
 
 /// Whom the history names for what a collector deletes.
@@ -41,22 +41,39 @@ enum Decision {
     LookAgain {
         at_ms: i64,
     },
+    /// Likewise, for another reason than that its time has not come.
+    Hold {
+        kept: Kept,
+        at_ms: i64,
+    },
 }
 
 /// First what could be restored until now, since that puts digests on the queue.
 pub(super) fn work_off(tx: &Tx<'_>, rules: CollectRules, limit: usize) -> Result<Vec<Collected>, Fault> {
     let mut done = purge(tx, limit)?;
-    done.extend(deleted::work_off(tx, limit - done.len())?);
+    done.extend(work_off_deleted(tx, limit - done.len())?);
     let due: Vec<Entry> = all(tx.connection, sql::DUE, [signed(limit - done.len())], entry)?;
     for entry in due {
         let verdict = match in_savepoint(tx, || look(tx, &entry, rules)) {
             Ok(verdict) => verdict,
             // One entry that can not be dealt with must not keep the others from it.
-            Err(fault) => postpone(tx, &entry, fault)?,
+            Err(fault) => {
+                let row = params![FAILED_AGAIN_MS, entry.kind, entry.repository, entry.digest];
+                postpone(tx, sql::POSTPONE_BY, row, fault)?
+            }
         };
         done.push(Collected { candidate: candidate(tx.connection, entry)?, verdict });
     }
     Ok(done)
+}
+
+fn work_off_deleted(tx: &Tx<'_>, limit: usize) -> Result<Vec<Collected>, Fault> {
+    let Some((id, name)) = deleted::due(tx.connection)?.filter(|_| limit > 0) else { return Ok(Vec::new()) };
+    in_savepoint(tx, || deleted::work_off(tx, id, &name, limit)).or_else(|fault| {
+        let verdict = postpone(tx, restore_sql::POSTPONE, params![FAILED_AGAIN_MS, id], fault)?;
+        let gone = deleted::gone(CandidateKind::Repository, deleted::name_of(&name).to_owned());
+        Ok(vec![Collected { verdict, ..gone }])
+    })
 }
 
 /// Whatever fails in `work` leaves nothing of it behind. A failure that is the whole transaction's is told by the next
@@ -73,14 +90,14 @@ fn in_savepoint<T>(tx: &Tx<'_>, work: impl FnOnce() -> Result<T, Fault>) -> Resu
     result
 }
 
-fn postpone(tx: &Tx<'_>, entry: &Entry, fault: Fault) -> Result<Verdict, Fault> {
+/// Has what failed wait, by a statement that names it, unless everything else would fail likewise.
+fn postpone(tx: &Tx<'_>, sql: &str, row: &[&dyn ToSql], fault: Fault) -> Result<Verdict, Fault> {
     let reason = match fault {
         Fault::Refused(error) => error.to_string(),
         Fault::Sql(error) if is_of_one_entry(&error) => error.to_string(),
         Fault::Sql(error) => return Err(error.into()),
     };
-    let row = params![FAILED_AGAIN_MS, entry.kind, entry.repository, entry.digest];
-    execute(tx.connection, sql::POSTPONE_BY, row)?;
+    execute(tx.connection, sql, row)?;
     Ok(Verdict::Kept(Kept::Failed { reason }))
 }
 
@@ -95,7 +112,7 @@ fn is_of_one_entry(error: &rusqlite::Error) -> bool {
 fn look(tx: &Tx<'_>, entry: &Entry, rules: CollectRules) -> Result<Verdict, Fault> {
     let digest: Digest = entry.digest.parse().map_err(|error| super::statement::unreadable(2, error))?;
     let key = params![entry.kind, entry.repository, entry.digest];
-    match decide(tx.connection, entry, rules)? {
+    match decide(tx.connection, tx.options, entry, rules)? {
         Decision::Leave(kept) => {
             execute(tx.connection, sql::DEQUEUE, key)?;
             Ok(Verdict::Kept(kept))
@@ -104,6 +121,11 @@ fn look(tx: &Tx<'_>, entry: &Entry, rules: CollectRules) -> Result<Verdict, Faul
             let row = params![at_ms, entry.kind, entry.repository, entry.digest];
             execute(tx.connection, sql::POSTPONE_UNTIL, row)?;
             Ok(Verdict::Kept(Kept::Leased { until_ms: at_ms }))
+        }
+        Decision::Hold { kept, at_ms } => {
+            let row = params![at_ms, entry.kind, entry.repository, entry.digest];
+            execute(tx.connection, sql::POSTPONE_UNTIL, row)?;
+            Ok(Verdict::Kept(kept))
         }
         Decision::Take => {
             // The entry goes first, so that whatever is found out now may set it down again.
@@ -114,11 +136,16 @@ fn look(tx: &Tx<'_>, entry: &Entry, rules: CollectRules) -> Result<Verdict, Faul
 }
 
 /// Looks only. Whatever takes something away has the condition in its statement once more, or a foreign key.
-fn decide(connection: &Connection, entry: &Entry, rules: CollectRules) -> rusqlite::Result<Decision> {
+fn decide(
+    connection: &Connection,
+    options: &Options,
+    entry: &Entry,
+    rules: CollectRules,
+) -> rusqlite::Result<Decision> {
     match entry.kind.as_str() {
         "blob" => decide_blob(connection, entry),
         "manifest" => decide_manifest(connection, entry, rules),
-        "expiry" => decide_expiry(connection, entry),
+        "expiry" => decide_expiry(connection, options, entry),
         _ => decide_digest(connection, entry),
     }
 }
@@ -156,11 +183,15 @@ fn decide_manifest(
     Ok(if must_go || rules.untagged { Decision::Take } else { Decision::Leave(Kept::Untagged) })
 }
 
-fn decide_expiry(connection: &Connection, entry: &Entry) -> rusqlite::Result<Decision> {
-    Ok(match expiry::next(connection, entry.repository, &entry.digest)? {
-        None => Decision::Leave(Kept::Gone),
-        Some((at_ms, now_ms)) if at_ms > now_ms => Decision::LookAgain { at_ms },
-        Some(_) => Decision::Take,
+fn decide_expiry(connection: &Connection, options: &Options, entry: &Entry) -> rusqlite::Result<Decision> {
+    let expiring = expiry::look(connection, options, entry.repository, &entry.digest)?;
+    Ok(match (expiring.due.is_empty(), expiring.again) {
+        (false, _) => Decision::Take,
+        (true, None) => Decision::Leave(Kept::Gone),
+        (true, Some(again)) if expiring.is_held => {
+            Decision::Hold { kept: Kept::Immutable, at_ms: again.at_ms }
+        }
+        (true, Some(again)) => Decision::LookAgain { at_ms: again.at_ms },
     })
 }
 
@@ -225,43 +256,57 @@ fn purge(tx: &Tx<'_>, limit: usize) -> Result<Vec<Collected>, Fault> {
     })?;
     let mut done = Vec::new();
     for (repository, name, digest) in tags {
-        execute(tx.connection, sql::PURGE_TAG, params![repository, name, digest])?;
-        done.push(purged(tx.connection, CandidateKind::TrashedTag, repository, digest)?);
+        let row = params![repository, name, digest];
+        let purged = in_savepoint(tx, || Ok(execute(tx.connection, sql::PURGE_TAG, row)?));
+        let verdict = purged.map(|_| Verdict::Removed { bytes: 0 }).or_else(|fault| {
+            postpone(tx, sql::POSTPONE_TAG, params![FAILED_AGAIN_MS, repository, name, digest], fault)
+        })?;
+        done.push(trashed(tx.connection, CandidateKind::TrashedTag, repository, digest, verdict)?);
     }
     let rest = [signed(limit - done.len())];
     let manifests: Vec<(i64, String)> =
         all(tx.connection, sql::TRASHED_MANIFESTS, rest, |row| Ok((row.get(0)?, row.get(1)?)))?;
     for (repository, digest) in manifests {
-        let digest: Digest = digest.parse().map_err(|error| super::statement::unreadable(1, error))?;
-        let mut blobs = manifests::purge(tx, repository, &digest)?;
-        blobs.sort_unstable();
-        for blob in &blobs {
-            enqueue(tx, Garbage::Digest, blob, 0, "purged")?;
-        }
-        done.push(purged(tx.connection, CandidateKind::TrashedManifest, repository, digest.to_string())?);
+        let purged = in_savepoint(tx, || purge_manifest(tx, repository, &digest));
+        let verdict = purged.map(|()| Verdict::Removed { bytes: 0 }).or_else(|fault| {
+            postpone(tx, sql::POSTPONE_MANIFEST, params![FAILED_AGAIN_MS, repository, digest], fault)
+        })?;
+        done.push(trashed(tx.connection, CandidateKind::TrashedManifest, repository, digest, verdict)?);
     }
     Ok(done)
 }
 
-fn purged(
+fn purge_manifest(tx: &Tx<'_>, repository: i64, digest: &str) -> Result<(), Fault> {
+    let digest: Digest = digest.parse().map_err(|error| super::statement::unreadable(1, error))?;
+    let mut blobs = manifests::purge(tx, repository, &digest)?;
+    blobs.sort_unstable();
+    for blob in &blobs {
+        enqueue(tx, Garbage::Digest, blob, 0, "purged")?;
+    }
+    Ok(())
+}
+
+fn trashed(
     connection: &Connection,
     kind: CandidateKind,
     repository: i64,
     digest: String,
+    verdict: Verdict,
 ) -> rusqlite::Result<Collected> {
     let reason = "window is over".to_owned();
     let candidate = Candidate { kind, repository: name_of(connection, repository)?, digest, reason };
-    Ok(Collected { candidate, verdict: Verdict::Removed { bytes: 0 } })
+    Ok(Collected { candidate, verdict })
 }
 
 pub(super) fn preview(
     connection: &Connection,
+    options: &Options,
     rules: CollectRules,
     after: Option<&QueuePosition>,
     limit: usize,
 ) -> rusqlite::Result<Preview> {
     if let Some(after) = after.filter(|after| after.kind == UNTAGGED) {
-        return preview_untagged(connection, after, limit);
+        return preview_untagged(connection, options, after, limit);
     }
     let (kind, repository, digest) =
         after.map_or(("", 0, ""), |after| (after.kind.as_str(), after.repository, after.digest.as_str()));
@@ -272,11 +317,12 @@ pub(super) fn preview(
         repository: last.repository,
         digest: last.digest.clone(),
     });
-    Ok(Preview { collected: judge(connection, entries, rules)?, next })
+    Ok(Preview { collected: judge(connection, options, entries, rules)?, next })
 }
 
 fn preview_untagged(
     connection: &Connection,
+    options: &Options,
     after: &QueuePosition,
     limit: usize,
 ) -> rusqlite::Result<Preview> {
@@ -289,21 +335,27 @@ fn preview_untagged(
         digest,
         reason: UNTAGGED.to_owned(),
     });
-    Ok(Preview { collected: judge(connection, entries.collect(), CollectRules::default())?, next })
+    let collected = judge(connection, options, entries.collect(), CollectRules::default())?;
+    Ok(Preview { collected, next })
 }
 
 /// What would become of each.
 fn judge(
     connection: &Connection,
+    options: &Options,
     entries: Vec<Entry>,
     rules: CollectRules,
 ) -> rusqlite::Result<Vec<Collected>> {
     let mut collected = Vec::with_capacity(entries.len());
     for entry in entries {
-        let verdict = match decide(connection, &entry, rules)? {
-            Decision::Leave(kept) => Verdict::Kept(kept),
-            Decision::LookAgain { at_ms } => Verdict::Kept(Kept::Leased { until_ms: at_ms }),
-            Decision::Take => Verdict::Removed { bytes: bytes_of(connection, &entry)? },
+        let verdict = match decide(connection, options, &entry, rules) {
+            Ok(Decision::Leave(kept) | Decision::Hold { kept, .. }) => Verdict::Kept(kept),
+            Ok(Decision::LookAgain { at_ms }) => Verdict::Kept(Kept::Leased { until_ms: at_ms }),
+            Ok(Decision::Take) => Verdict::Removed { bytes: bytes_of(connection, &entry)? },
+            Err(error) if is_of_one_entry(&error) => {
+                Verdict::Kept(Kept::Failed { reason: error.to_string() })
+            }
+            Err(error) => return Err(error),
         };
         collected.push(Collected { candidate: candidate(connection, entry)?, verdict });
     }

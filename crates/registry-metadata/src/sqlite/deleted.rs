@@ -1,7 +1,7 @@
 //! Deleted repositories: set aside, brought back, worked off.
 
 use registry_digest::Digest;
-use registry_types::{RepositoryName, UploadId};
+use registry_types::RepositoryName;
 use rusqlite::{Connection, params};
 
 use super::{
@@ -10,7 +10,7 @@ use super::{
     reclaim::{Garbage, enqueue},
     repositories,
     statement::{all, execute, one, parsed, signed, unreadable},
-    uploads,
+    tags, uploads,
     writer::Tx,
 };
 use crate::{
@@ -22,10 +22,12 @@ use crate::{
     },
 };
 
-/// Gives a repository a name that is none, under which all that is in it lies until it is worked off.
+/// Gives a repository a name that is none, under which all that is in it lies until it is worked off; unless it has an
+/// immutable tag.
 pub(super) fn set_aside(tx: &Tx<'_>, repository: &RepositoryName) -> Result<(), Fault> {
     let unknown = || MetadataError::RepositoryUnknown { name: repository.clone() };
     let id = repositories::id(tx.connection, repository)?.ok_or_else(unknown)?;
+    tags::refuse_if_any_is_immutable(tx, id)?;
     quota::repository_goes(tx, id)?;
     let name = name_aside(id, repository);
     execute(tx.connection, sql::SET_ASIDE, params![name, tx.options.undelete_window_ms(), id])?;
@@ -53,10 +55,18 @@ pub(super) fn bring_back(tx: &Tx<'_>, repository: &RepositoryName) -> Result<(),
     Ok(quota::repository_comes(tx, id)?)
 }
 
-/// Removes up to `limit` rows of a repository whose time is over, and the repository with the last of them.
-pub(super) fn work_off(tx: &Tx<'_>, limit: usize) -> Result<Vec<Collected>, Fault> {
-    let due = one(tx.connection, sql::DUE, [], |row| Ok((row.get::<_, i64>(0)?, row.get::<_, String>(1)?)))?;
-    let Some((id, name)) = due.filter(|_| limit > 0) else { return Ok(Vec::new()) };
+/// The number and name of a repository whose time is over.
+pub(super) fn due(connection: &Connection) -> rusqlite::Result<Option<(i64, String)>> {
+    one(connection, sql::DUE, [], |row| Ok((row.get(0)?, row.get(1)?)))
+}
+
+/// The name that a deleted repository had.
+pub(super) fn name_of(aside: &str) -> &str {
+    former_name(aside).unwrap_or(aside)
+}
+
+/// Removes up to `limit` rows of such a repository, and the repository with the last of them.
+pub(super) fn work_off(tx: &Tx<'_>, id: i64, name: &str, limit: usize) -> Result<Vec<Collected>, Fault> {
     let steps = [manifests, blobs, running_uploads, trash, history];
     for step in steps {
         let done = step(tx, id, limit)?;
@@ -65,10 +75,10 @@ pub(super) fn work_off(tx: &Tx<'_>, limit: usize) -> Result<Vec<Collected>, Faul
         }
     }
     execute(tx.connection, sql::DELETE_REPOSITORY, [id])?;
-    Ok(vec![gone(CandidateKind::Repository, former_name(&name).unwrap_or(&name).to_owned())])
+    Ok(vec![gone(CandidateKind::Repository, name_of(name).to_owned())])
 }
 
-fn gone(kind: CandidateKind, digest: String) -> Collected {
+pub(super) fn gone(kind: CandidateKind, digest: String) -> Collected {
     let reason = "repository deleted".to_owned();
     let candidate = Candidate { kind, repository: None, digest, reason };
     Collected { candidate, verdict: Verdict::Removed { bytes: 0 } }
@@ -102,12 +112,12 @@ fn blobs(tx: &Tx<'_>, id: i64, limit: usize) -> Result<Vec<Collected>, Fault> {
 }
 
 fn running_uploads(tx: &Tx<'_>, id: i64, limit: usize) -> Result<Vec<Collected>, Fault> {
-    let ids: Vec<UploadId> =
-        all(tx.connection, sql::SOME_UPLOADS, params![id, signed(limit)], |row| parsed(row, 0))?;
+    let ids: Vec<String> =
+        all(tx.connection, sql::SOME_UPLOADS, params![id, signed(limit)], |row| row.get(0))?;
     for upload in &ids {
-        uploads::cancel(tx, upload, "repository deleted")?;
+        uploads::cancel_row(tx, upload, "repository deleted")?;
     }
-    Ok(ids.into_iter().map(|upload| gone(CandidateKind::Upload, upload.to_string())).collect())
+    Ok(ids.into_iter().map(|upload| gone(CandidateKind::Upload, upload)).collect())
 }
 
 fn trash(tx: &Tx<'_>, id: i64, limit: usize) -> Result<Vec<Collected>, Fault> {

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use bytes::Bytes;
 use registry_digest::Digest;
 use registry_types::{RepositoryName, Tag};
 use rusqlite::{Connection, params};
@@ -11,24 +10,35 @@ use super::{
     fault::Fault,
     reclaim::{Garbage, enqueue_earlier},
     repositories,
-    statement::{all, execute, one, parsed, signed},
+    statement::{all, execute, one, parsed, readable},
     tags,
     writer::Tx,
 };
-use crate::{StoredManifest, clock::millis, sql::collecting as sql};
-
-/// A tag, when it expires, and the time now.
-type Expiry = (Tag, i64, i64);
+use crate::{
+    Options,
+    clock::millis,
+    expiry::{Expiring, ExpiringTag, after_ms, bounded_ms},
+    sql::collecting as sql,
+};
 
 pub(super) fn unread(
     connection: &Connection,
     limit: usize,
-) -> rusqlite::Result<Vec<(RepositoryName, StoredManifest)>> {
-    all(connection, sql::UNREAD_LABELS, [signed(limit)], |row| {
-        let bytes = Bytes::copy_from_slice(row.get_ref(3)?.as_blob()?);
-        let manifest = StoredManifest { digest: parsed(row, 1)?, media_type: parsed(row, 2)?, bytes };
-        Ok((parsed(row, 0)?, manifest))
-    })
+) -> rusqlite::Result<Vec<(RepositoryName, Digest)>> {
+    let all = params![0, "", i64::MAX];
+    readable(connection, sql::UNREAD_LABELS, all, limit, |row| Ok((parsed(row, 2)?, parsed(row, 1)?)))
+}
+
+/// They are not told of again for a while.
+pub(super) fn postpone(
+    tx: &Tx<'_>,
+    repository: &RepositoryName,
+    digest: &Digest,
+    by: Duration,
+) -> rusqlite::Result<()> {
+    let Some(id) = repositories::id(tx.connection, repository)? else { return Ok(()) };
+    let row = params![millis(by), "label", id, digest.to_string()];
+    execute(tx.connection, sql::POSTPONE_BY, row).map(drop)
 }
 
 /// What the labels say; they need not be read again.
@@ -42,9 +52,12 @@ pub(super) fn set(
     let text = digest.to_string();
     execute(tx.connection, sql::DEQUEUE, params!["label", id, text])?;
     if let Some(after) = after {
-        execute(tx.connection, sql::SET_EXPIRY, params![millis(after), id, text])?;
-        if let Some((_, at_ms, now_ms)) = expiries(tx.connection, id, &text)?.first() {
-            enqueue_earlier(tx, Garbage::Expiry(id), digest, at_ms - now_ms, "label")?;
+        execute(tx.connection, sql::SET_EXPIRY, params![after_ms(after), id, text])?;
+        let expiring = look(tx.connection, tx.options, id, &text)?;
+        if !expiring.due.is_empty() {
+            enqueue_earlier(tx, Garbage::Expiry(id), digest, 0, "label")?;
+        } else if let Some(again) = expiring.again {
+            enqueue_earlier(tx, Garbage::Expiry(id), digest, again.in_ms, "label")?;
         }
     }
     Ok(())
@@ -60,34 +73,51 @@ pub(super) fn begin(tx: &Tx<'_>, repository: i64, digest: &Digest) -> rusqlite::
     let here = params![repository, digest.to_string()];
     let after: Option<Option<i64>> = one(tx.connection, sql::EXPIRES_AFTER, here, |row| row.get(0))?;
     match after.flatten() {
-        Some(after_ms) => enqueue_earlier(tx, Garbage::Expiry(repository), digest, after_ms, "label"),
+        Some(after_ms) => {
+            enqueue_earlier(tx, Garbage::Expiry(repository), digest, bounded_ms(after_ms), "label")
+        }
         None => Ok(()),
     }
 }
 
-/// When the next tag of a manifest expires, or expired, and the time now.
-pub(super) fn next(
+/// What is to be done about the tags of a manifest.
+pub(super) fn look(
     connection: &Connection,
+    options: &Options,
     repository: i64,
     digest: &str,
-) -> rusqlite::Result<Option<(i64, i64)>> {
-    let first = expiries(connection, repository, digest)?.into_iter().next();
-    Ok(first.map(|(_, at_ms, now_ms)| (at_ms, now_ms)))
+) -> rusqlite::Result<Expiring> {
+    const PAGE: i64 = 100;
+    let rule = tags::Rule::of(connection, options, repository)?;
+    let (mut expiring, mut after) = (Expiring::default(), (i64::MIN, String::new()));
+    loop {
+        let page = params![repository, digest, after.0, after.1, PAGE];
+        let tags: Vec<ExpiringTag> = all(connection, sql::EXPIRING, page, |row| {
+            Ok(ExpiringTag {
+                tag: parsed::<Tag>(row, 0)?,
+                updated_at_ms: row.get(1)?,
+                after_ms: row.get(2)?,
+                now_ms: row.get(3)?,
+            })
+        })?;
+        let Some(last) = tags.last() else { return Ok(expiring) };
+        after = (last.updated_at_ms, last.tag.to_string());
+        for tag in tags {
+            if !expiring.see(tag, |tag| rule.is_immutable(tag)) {
+                return Ok(expiring);
+            }
+        }
+    }
 }
 
-/// Removes the tags whose time is over, and has somebody look when the next one's is.
-pub(super) fn expire(tx: &Tx<'_>, repository: i64, digest: &Digest) -> rusqlite::Result<()> {
-    for (tag, at_ms, now_ms) in expiries(tx.connection, repository, &digest.to_string())? {
-        if at_ms > now_ms {
-            return enqueue_earlier(tx, Garbage::Expiry(repository), digest, at_ms - now_ms, "label");
-        }
-        tags::expire(tx, repository, &tag, digest, "expired")?;
+/// Removes the tags whose time is over, and has the collector look again when the next one's is.
+pub(super) fn expire(tx: &Tx<'_>, repository: i64, digest: &Digest) -> Result<(), Fault> {
+    let expiring = look(tx.connection, tx.options, repository, &digest.to_string())?;
+    for tag in &expiring.due {
+        tags::expire(tx, repository, tag, "expired")?;
+    }
+    if let Some(again) = expiring.again {
+        enqueue_earlier(tx, Garbage::Expiry(repository), digest, again.in_ms, "label")?;
     }
     Ok(())
-}
-
-fn expiries(connection: &Connection, repository: i64, digest: &str) -> rusqlite::Result<Vec<Expiry>> {
-    all(connection, sql::EXPIRIES, params![repository, digest], |row| {
-        Ok((parsed(row, 0)?, row.get(1)?, row.get(2)?))
-    })
 }

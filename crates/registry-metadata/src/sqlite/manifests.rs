@@ -157,7 +157,6 @@ pub(super) fn delete(
         return Err(unknown().into());
     }
     refuse_if_listed(tx, id, digest)?;
-    tags::refuse_if_immutable(tx, id, digest)?;
     remove(tx, id, digest, actor)
 }
 
@@ -165,7 +164,7 @@ pub(super) fn delete(
 pub(super) fn remove(tx: &Tx<'_>, id: i64, digest: &Digest, actor: Option<&str>) -> Result<Vec<Tag>, Fault> {
     let row = params![id, digest.to_string()];
     trash(tx, id, digest, actor)?;
-    let tags = tags::delete_all(tx, id, digest, actor)?;
+    let tags = tags::remove_all(tx, id, digest, actor)?;
     let blobs: Vec<(Digest, bool)> = all(tx.connection, sql::DELETE_BLOBS, row, |row| {
         Ok((parsed(row, 0)?, row.get_ref(1)?.as_str_or_null()?.is_some()))
     })?;

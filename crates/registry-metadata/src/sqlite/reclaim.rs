@@ -1,14 +1,16 @@
 //! What may have become garbage, and bytes that have.
 
+use std::time::Duration;
+
 use registry_digest::Digest;
 use registry_types::Location;
 use rusqlite::{Connection, params};
 
 use super::{
-    statement::{all, execute, parsed, signed},
+    statement::{all, execute, parsed, readable, signed},
     writer::Tx,
 };
-use crate::{Reclaim, sql::reclaim as sql};
+use crate::{Reclaim, clock::millis, sql::reclaim as sql};
 
 /// What is on the collector's queue.
 #[derive(Clone, Copy, Debug)]
@@ -70,9 +72,14 @@ pub(super) fn give_up(tx: &Tx<'_>, location: &Location, in_ms: i64, reason: &str
 }
 
 pub(super) fn due(connection: &Connection, limit: usize) -> rusqlite::Result<Vec<Reclaim>> {
-    all(connection, sql::DUE, [signed(limit)], |row| {
+    readable(connection, sql::DUE, [i64::MAX], limit, |row| {
         Ok(Reclaim { location: parsed(row, 0)?, upload_state: row.get(1)? })
     })
+}
+
+/// They are not told of again for a while.
+pub(super) fn postpone(tx: &Tx<'_>, location: &Location, by: Duration) -> rusqlite::Result<()> {
+    execute(tx.connection, sql::POSTPONE, params![millis(by), location.as_str()]).map(drop)
 }
 
 pub(super) fn due_count(connection: &Connection, limit: usize) -> rusqlite::Result<u64> {

@@ -184,17 +184,15 @@ fn manifest(
     depth: usize,
 ) -> Result<(), Fault> {
     let row = params![id, digest.to_string()];
-    let trashed = one(tx.connection, sql::TRASHED_MANIFEST, row, |row| {
-        Ok((parsed::<MediaType>(row, 0)?, Bytes::copy_from_slice(row.get_ref(1)?.as_blob()?)))
-    })?;
-    let (media_type, bytes) = trashed.ok_or(MetadataError::ManifestUnknown { digest: *digest })?;
-    let document = Manifest::parse(Some(&media_type), bytes).map_err(|error| unreadable(1, error))?;
-    for child in document.child_manifests() {
-        restore_if_trashed(tx, id, repository, &child.digest, restored, depth + 1)?;
+    // Of those that wait for what they list only that list is in memory.
+    let children: Vec<Digest> =
+        document(tx, id, digest)?.child_manifests().map(|child| child.digest).collect();
+    for child in &children {
+        restore_if_trashed(tx, id, repository, child, restored, depth + 1)?;
     }
     // It may have been pushed again in the meantime.
     if !exists(tx.connection, manifest_sql::EXISTS, row)? {
-        bring_back(tx, id, repository, digest, &document)?;
+        bring_back(tx, id, repository, digest, &document(tx, id, digest)?)?;
         restored.manifests.push(*digest);
     }
     for blob in &manifests::purge(tx, id, digest)? {
@@ -205,6 +203,15 @@ fn manifest(
         restore_if_trashed(tx, id, repository, referrer, restored, depth + 1)?;
     }
     Ok(())
+}
+
+fn document(tx: &Tx<'_>, id: i64, digest: &Digest) -> Result<Manifest, Fault> {
+    let row = params![id, digest.to_string()];
+    let trashed = one(tx.connection, sql::TRASHED_MANIFEST, row, |row| {
+        Ok((parsed::<MediaType>(row, 0)?, Bytes::copy_from_slice(row.get_ref(1)?.as_blob()?)))
+    })?;
+    let (media_type, bytes) = trashed.ok_or(MetadataError::ManifestUnknown { digest: *digest })?;
+    Ok(Manifest::parse(Some(&media_type), bytes).map_err(|error| unreadable(1, error))?)
 }
 
 fn restore_if_trashed(

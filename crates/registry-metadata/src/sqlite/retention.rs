@@ -2,12 +2,12 @@
 
 use registry_digest::Digest;
 use registry_types::RepositoryName;
-use rusqlite::{Connection, Row, params};
+use rusqlite::{Connection, Row, ToSql, params};
 
 use super::{
     fault::Fault,
     manifests, repositories,
-    statement::{all, execute, one, parsed, signed},
+    statement::{all, execute, if_readable, one, parsed, signed},
     tags,
     writer::Tx,
 };
@@ -30,24 +30,33 @@ pub(super) fn page(
     let first = Position::first();
     let (images, next) = match after.map_or(&first, |after| &after.0) {
         Position::Tags(after) => {
-            let rows: Vec<TaggedRow> = all(
-                connection,
-                sql::TAGGED_AFTER,
-                params![repository.as_str(), after, signed(limit)],
-                tagged,
-            )?;
-            let next = ImagePosition::after_tags(rows.last().map(|row| &row.tag), rows.len() == limit);
-            (rows.into_iter().map(|row| row.image(options, repository)).collect(), next)
+            let page = params![repository.as_str(), after, signed(limit)];
+            let (rows, last, is_full) = rows_of_page(connection, sql::TAGGED_AFTER, page, limit, tagged)?;
+            let images = rows.into_iter().map(|row| row.image(options, repository)).collect();
+            (images, ImagePosition::after_tags(last, is_full))
         }
         Position::Manifests(after) => {
             let page = params![repository.as_str(), after, signed(limit)];
-            let rows: Vec<UntaggedRow> = all(connection, sql::UNTAGGED_AFTER, page, untagged)?;
-            let next =
-                ImagePosition::after_manifests(rows.last().map(|row| &row.digest), rows.len() == limit);
-            (rows.into_iter().filter_map(|row| row.image(options)).collect(), next)
+            let (rows, last, is_full) = rows_of_page(connection, sql::UNTAGGED_AFTER, page, limit, untagged)?;
+            let images = rows.into_iter().filter_map(|row| row.image(options)).collect();
+            (images, ImagePosition::after_manifests(last, is_full))
         }
     };
     Ok(ImagePage { images, next, now_ms, pulls_since_ms: pulls_since.unwrap_or(now_ms) })
+}
+
+/// The rows that can be read, the first column of the last one, and whether there may be more.
+fn rows_of_page<T>(
+    connection: &Connection,
+    sql: &str,
+    page: &[&dyn ToSql],
+    limit: usize,
+    read: impl Fn(&Row<'_>) -> rusqlite::Result<T>,
+) -> rusqlite::Result<(Vec<T>, Option<String>, bool)> {
+    let rows: Vec<(String, Option<T>)> =
+        all(connection, sql, page, |row| Ok((row.get(0)?, if_readable(read(row))?)))?;
+    let (last, is_full) = (rows.last().map(|(name, _)| name.clone()), rows.len() == limit);
+    Ok((rows.into_iter().filter_map(|(_, row)| row).collect(), last, is_full))
 }
 
 /// Deletes an image that is as it was told.
@@ -62,7 +71,7 @@ pub(super) fn expire(
         return Ok(false);
     }
     match &image.tag {
-        Some(tag) => tags::expire(tx, id, tag, &image.digest, actor)?,
+        Some(tag) => tags::expire(tx, id, tag, actor)?,
         None => {
             manifests::remove(tx, id, &image.digest, Some(actor))?;
         }

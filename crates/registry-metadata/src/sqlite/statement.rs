@@ -29,6 +29,47 @@ pub(super) fn all<T>(
     connection.prepare_cached(sql)?.query_map(parameters, read)?.collect()
 }
 
+/// The first `limit` rows that can be read. One that can not must not keep the others from their turn: it is passed over.
+pub(super) fn readable<T>(
+    connection: &Connection,
+    sql: &str,
+    parameters: impl Params,
+    limit: usize,
+    mut read: impl FnMut(&Row<'_>) -> rusqlite::Result<T>,
+) -> rusqlite::Result<Vec<T>> {
+    let mut statement = connection.prepare_cached(sql)?;
+    let mut rows = statement.query(parameters)?;
+    let mut found = Vec::new();
+    while found.len() < limit
+        && let Some(row) = rows.next()?
+    {
+        found.extend(if_readable(read(row))?);
+    }
+    Ok(found)
+}
+
+/// None, and a warning, if a row holds what was never stored there.
+pub(super) fn if_readable<T>(read: rusqlite::Result<T>) -> rusqlite::Result<Option<T>> {
+    match read {
+        Ok(value) => Ok(Some(value)),
+        Err(error) if is_unreadable(&error) => {
+            tracing::warn!(%error, "passed over a row that can not be read: {error}");
+            Ok(None)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+fn is_unreadable(error: &rusqlite::Error) -> bool {
+    matches!(
+        error,
+        rusqlite::Error::FromSqlConversionFailure(..)
+            | rusqlite::Error::IntegralValueOutOfRange(..)
+            | rusqlite::Error::InvalidColumnType(..)
+            | rusqlite::Error::Utf8Error(..)
+    )
+}
+
 /// Changes rows, and says how many.
 pub(super) fn execute(
     connection: &Connection,

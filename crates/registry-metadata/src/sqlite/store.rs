@@ -379,8 +379,19 @@ impl MetadataStore for SqliteStore {
         self.readers.read("list deleted repositories", deleted::deleted)
     }
 
-    async fn unread_labels(&self, limit: usize) -> Result<Vec<(RepositoryName, StoredManifest)>> {
+    async fn unread_labels(&self, limit: usize) -> Result<Vec<(RepositoryName, Digest)>> {
         self.readers.read("list unread labels", |reader| expiry::unread(reader, limit))
+    }
+
+    async fn postpone_labels(
+        &self,
+        repository: &RepositoryName,
+        digest: &Digest,
+        by: Duration,
+    ) -> Result<()> {
+        let (repository, digest) = (repository.clone(), *digest);
+        let postpone = move |tx: &Tx<'_>| Ok(expiry::postpone(tx, &repository, &digest, by)?);
+        self.writer.run("put off the reading of labels", Process, (), postpone).await
     }
 
     async fn set_expiry(
@@ -405,7 +416,8 @@ impl MetadataStore for SqliteStore {
         after: Option<&QueuePosition>,
         limit: usize,
     ) -> Result<Preview> {
-        self.readers.read("look for garbage", |reader| collect::preview(reader, *rules, after, limit))
+        self.readers
+            .read("look for garbage", |reader| collect::preview(reader, &self.options, *rules, after, limit))
     }
 
     async fn enqueue_untagged(
@@ -502,6 +514,12 @@ impl MetadataStore for SqliteStore {
         // Bytes must not go before the commit that gave them up can not be lost.
         self.settled(operation).await?;
         Ok(due)
+    }
+
+    async fn postpone_reclaim(&self, location: &Location, by: Duration) -> Result<()> {
+        let location = location.clone();
+        let postpone = move |tx: &Tx<'_>| Ok(reclaim::postpone(tx, &location, by)?);
+        self.writer.run("put off the deletion of bytes", Process, (), postpone).await
     }
 
     async fn reclaimable_count(&self, limit: usize) -> Result<u64> {

@@ -12,7 +12,7 @@ use super::{
     writer::Tx,
 };
 use crate::{
-    MetadataError,
+    MetadataError, Options,
     sql::{collecting as collecting_sql, tags as sql},
 };
 
@@ -31,7 +31,7 @@ pub(super) fn page(
     Ok(Some(tags))
 }
 
-/// Makes a tag lead to a manifest that is here. The history tells of changes only.
+/// Makes a tag lead to a manifest that is here, if it may move. The history tells of changes only.
 pub(super) fn set(
     tx: &Tx<'_>,
     repository: i64,
@@ -41,7 +41,7 @@ pub(super) fn set(
 ) -> Result<(), Fault> {
     let old: Option<Digest> =
         one(tx.connection, sql::DIGEST, params![repository, tag.as_str()], |row| parsed(row, 0))?;
-    let is_immutable = is_immutable(tx, repository, tag)?;
+    let is_immutable = Rule::of(tx.connection, tx.options, repository)?.is_immutable(tag);
     let set = if is_immutable { sql::SET_ONCE } else { sql::SET };
     let rows = execute(tx.connection, set, params![repository, tag.as_str(), digest.to_string()])?;
     if let (0, Some(digest)) = (rows, old) {
@@ -58,25 +58,88 @@ pub(super) fn set(
     old.map_or(Ok(()), |old| Ok(manifests::dereferenced(tx, repository, &old, "tag moved")?))
 }
 
-fn is_immutable(tx: &Tx<'_>, repository: i64, tag: &Tag) -> rusqlite::Result<bool> {
-    if tx.options.immutable_tags.is_empty() {
-        return Ok(false);
-    }
-    let name: Option<String> =
-        one(tx.connection, collecting_sql::REPOSITORY_NAME, [repository], |row| row.get(0))?;
-    Ok(name.is_some_and(|name| tx.options.is_immutable(&name, tag)))
+/// Which tags of a repository are immutable.
+pub(super) struct Rule<'a> {
+    options: &'a Options,
+    /// The repository's name; none if no tag is immutable anywhere.
+    repository: Option<String>,
 }
 
-/// Refuses to take a manifest away from immutable tags.
-pub(super) fn refuse_if_immutable(tx: &Tx<'_>, repository: i64, digest: &Digest) -> Result<(), Fault> {
-    if tx.options.immutable_tags.is_empty() {
-        return Ok(());
+impl<'a> Rule<'a> {
+    pub(super) fn of(
+        connection: &Connection,
+        options: &'a Options,
+        repository: i64,
+    ) -> rusqlite::Result<Rule<'a>> {
+        if options.immutable_tags.is_empty() {
+            return Ok(Rule { options, repository: None });
+        }
+        let name = one(connection, collecting_sql::REPOSITORY_NAME, [repository], |row| row.get(0))?;
+        Ok(Rule { options, repository: name })
     }
+
+    pub(super) fn is_immutable(&self, tag: &Tag) -> bool {
+        self.repository.as_ref().is_some_and(|name| self.options.is_immutable(name, tag))
+    }
+
+    fn refuse(&self, tag: &Tag, digest: &Digest) -> Result<(), MetadataError> {
+        match self.is_immutable(tag) {
+            true => Err(MetadataError::TagImmutable { tag: tag.clone(), digest: *digest }),
+            false => Ok(()),
+        }
+    }
+}
+
+/// Removes a tag unless it is immutable, and says what it led to; none if it is not there. A tag goes by this or by
+/// [`remove_all`], whatever the reason, so that the rule holds for all reasons; a refusal takes back what was done.
+pub(super) fn remove(
+    tx: &Tx<'_>,
+    repository: i64,
+    tag: &Tag,
+    actor: Option<&str>,
+) -> Result<Option<Digest>, Fault> {
+    let row = params![repository, tag.as_str()];
+    let Some(digest) = one(tx.connection, sql::DELETE, row, |row| parsed::<Digest>(row, 0))? else {
+        return Ok(None);
+    };
+    Rule::of(tx.connection, tx.options, repository)?.refuse(tag, &digest)?;
+    forget(tx, repository, tag, &digest, actor)?;
+    Ok(Some(digest))
+}
+
+/// Removes all tags of a manifest unless one is immutable, and says which they were.
+pub(super) fn remove_all(
+    tx: &Tx<'_>,
+    repository: i64,
+    digest: &Digest,
+    actor: Option<&str>,
+) -> Result<Vec<Tag>, Fault> {
     let of_manifest = params![repository, digest.to_string()];
-    let tags: Vec<Tag> = all(tx.connection, sql::OF_MANIFEST, of_manifest, |row| parsed(row, 0))?;
-    for tag in tags {
-        if is_immutable(tx, repository, &tag)? {
-            return Err(MetadataError::TagImmutable { tag, digest: *digest }.into());
+    let mut tags: Vec<Tag> = all(tx.connection, sql::DELETE_OF_MANIFEST, of_manifest, |row| parsed(row, 0))?;
+    tags.sort_unstable();
+    let rule = Rule::of(tx.connection, tx.options, repository)?;
+    for tag in &tags {
+        rule.refuse(tag, digest)?;
+        forget(tx, repository, tag, digest, actor)?;
+    }
+    Ok(tags)
+}
+
+/// Refuses if a repository has an immutable tag.
+pub(super) fn refuse_if_any_is_immutable(tx: &Tx<'_>, repository: i64) -> Result<(), Fault> {
+    const PAGE: i64 = 1000;
+    let rule = Rule::of(tx.connection, tx.options, repository)?;
+    let mut after = String::new();
+    while rule.repository.is_some() {
+        let page = params![repository, after, PAGE];
+        let tags: Vec<(Tag, Digest)> =
+            all(tx.connection, sql::OF_REPOSITORY, page, |row| Ok((parsed(row, 0)?, parsed(row, 1)?)))?;
+        for (tag, digest) in &tags {
+            rule.refuse(tag, digest)?;
+        }
+        match tags.last() {
+            Some((last, _)) => after = last.to_string(),
+            None => break,
         }
     }
     Ok(())
@@ -90,46 +153,16 @@ pub(super) fn delete(
 ) -> Result<(), Fault> {
     let unknown = || MetadataError::TagUnknown { tag: tag.clone() };
     let id = repositories::id(tx.connection, repository)?.ok_or_else(unknown)?;
-    let digest: Digest = one(tx.connection, sql::DELETE, params![id, tag.as_str()], |row| parsed(row, 0))?
-        .ok_or_else(unknown)?;
-    if is_immutable(tx, id, tag)? {
-        return Err(MetadataError::TagImmutable { tag: tag.clone(), digest }.into());
-    }
-    forget(tx, id, tag, &digest, actor)?;
+    let digest = remove(tx, id, tag, actor)?.ok_or_else(unknown)?;
     Ok(manifests::dereferenced(tx, id, &digest, "tag deleted")?)
 }
 
-/// Removes all tags of a manifest, and says which.
-pub(super) fn delete_all(
-    tx: &Tx<'_>,
-    repository: i64,
-    digest: &Digest,
-    actor: Option<&str>,
-) -> rusqlite::Result<Vec<Tag>> {
-    let of_manifest = params![repository, digest.to_string()];
-    let mut tags: Vec<Tag> = all(tx.connection, sql::DELETE_OF_MANIFEST, of_manifest, |row| parsed(row, 0))?;
-    tags.sort_unstable();
-    for tag in &tags {
-        forget(tx, repository, tag, digest, actor)?;
-    }
-    Ok(tags)
-}
-
 /// Removes a tag whose time is over, and has its manifest go if nothing else refers to it.
-pub(super) fn expire(
-    tx: &Tx<'_>,
-    repository: i64,
-    tag: &Tag,
-    digest: &Digest,
-    actor: &str,
-) -> rusqlite::Result<()> {
-    let row = params![repository, tag.as_str()];
-    let removed: Option<String> = one(tx.connection, sql::DELETE, row, |row| row.get(0))?;
-    if removed.is_none() {
-        return Ok(());
+pub(super) fn expire(tx: &Tx<'_>, repository: i64, tag: &Tag, actor: &str) -> Result<(), Fault> {
+    match remove(tx, repository, tag, Some(actor))? {
+        Some(digest) => Ok(manifests::dereferenced(tx, repository, &digest, "expired")?),
+        None => Ok(()),
     }
-    forget(tx, repository, tag, digest, Some(actor))?;
-    manifests::dereferenced(tx, repository, digest, "expired")
 }
 
 /// What is left of a tag that was removed.

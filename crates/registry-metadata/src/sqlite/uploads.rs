@@ -141,9 +141,13 @@ fn insert_object(tx: &Tx<'_>, finish: &FinishUpload, ours: &Location, digest: &s
 
 /// Ends a session without a blob. Whether there was one.
 pub(super) fn cancel(tx: &Tx<'_>, id: &UploadId, reason: &str) -> Result<bool, Fault> {
-    let id = id.to_string();
+    cancel_row(tx, &id.to_string(), reason)
+}
+
+/// As [`cancel`], of a session whose id need not be one.
+pub(super) fn cancel_row(tx: &Tx<'_>, id: &str, reason: &str) -> Result<bool, Fault> {
     execute(tx.connection, sql::TO_RECLAIM, params![reason, id])?;
-    Ok(remove(tx, &id)?)
+    Ok(remove(tx, id)?)
 }
 
 /// Ends the sessions that nobody touched, but for those that somebody works on in this process. The holds are to be
@@ -155,18 +159,22 @@ pub(super) fn expire(
     limit: usize,
 ) -> Result<Vec<Hold>, Fault> {
     let untouched = params![untouched_for_ms, signed(limit)];
-    let mut ids: Vec<UploadId> = all(tx.connection, sql::UNTOUCHED, untouched, |row| parsed(row, 0))?;
+    let mut ids: Vec<String> = all(tx.connection, sql::UNTOUCHED, untouched, |row| row.get(0))?;
     if tx.quota.is_kept() && ids.len() < limit {
         let counted = params![untouched_for_ms.min(millis(COUNTED_UNTOUCHED_MAX)), signed(limit)];
-        let counted: Vec<UploadId> =
-            all(tx.connection, sql::UNTOUCHED_COUNTED, counted, |row| parsed(row, 0))?;
-        let more: Vec<UploadId> = counted.into_iter().filter(|id| !ids.contains(id)).collect();
+        let counted: Vec<String> = all(tx.connection, sql::UNTOUCHED_COUNTED, counted, |row| row.get(0))?;
+        let more: Vec<String> = counted.into_iter().filter(|id| !ids.contains(id)).collect();
         ids.extend(more.into_iter().take(limit - ids.len()));
     }
     let mut holds = Vec::new();
     for id in ids {
-        if let Ok(hold) = claims.claim(&id) {
-            cancel(tx, &id, "expired")?;
+        // No request can have claimed an id that is none.
+        let Ok(parsed) = id.parse::<UploadId>() else {
+            cancel_row(tx, &id, "expired")?;
+            continue;
+        };
+        if let Ok(hold) = claims.claim(&parsed) {
+            cancel(tx, &parsed, "expired")?;
             holds.push(hold);
         }
     }

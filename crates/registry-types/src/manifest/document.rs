@@ -1,12 +1,13 @@
 //! The document of a manifest: from bytes to fields, from fields to content.
 
-use std::{borrow::Cow, collections::BTreeMap, fmt};
+use std::{borrow::Cow, collections::BTreeMap};
 
-use serde::{Deserialize, Deserializer, de};
+use serde::de;
 
 use super::{
     MANIFEST_DEPTH_MAX, MANIFEST_DESCRIPTORS_MAX, MANIFEST_ENTRIES_MAX, MANIFEST_FIELDS_MAX, ManifestError,
     ManifestKind, depth, entries,
+    object::{Ambiguity, Fields, Object, Texts},
     raw::{Capped, RawDescriptor, Text},
 };
 use crate::{Descriptor, DescriptorError, MEDIA_TYPE_BYTES_MAX, MediaType, text::excerpt};
@@ -14,7 +15,8 @@ use crate::{Descriptor, DescriptorError, MEDIA_TYPE_BYTES_MAX, MediaType, text::
 /// How much of the document an error repeats, in bytes.
 const EXCERPT_BYTES_MAX: usize = 100;
 
-type Descriptors<'a> = Capped<RawDescriptor<'a>, MANIFEST_DESCRIPTORS_MAX>;
+type AnyDescriptor<'a> = Object<RawDescriptor<'a>>;
+type Descriptors<'a> = Capped<AnyDescriptor<'a>, MANIFEST_DESCRIPTORS_MAX>;
 
 /// The fields of a manifest of either kind, as far as they are known. Null is the same as absent, since that is what
 /// programs in Go write for an empty list.
@@ -23,15 +25,13 @@ pub(super) struct Document<'a> {
     schema_version: Option<i64>,
     media_type: Option<Text<'a>>,
     artifact_type: Option<Text<'a>>,
-    config: Option<RawDescriptor<'a>>,
+    config: Option<AnyDescriptor<'a>>,
     layers: Option<Descriptors<'a>>,
     manifests: Option<Descriptors<'a>>,
     /// The field `manifests` is there, be it null.
     names_manifests: bool,
-    subject: Option<RawDescriptor<'a>>,
-    annotations: Option<BTreeMap<String, String>>,
-    /// The first thing about the fields' names that makes the document ambiguous.
-    ambiguity: Option<ManifestError>,
+    subject: Option<AnyDescriptor<'a>>,
+    annotations: Option<Texts>,
 }
 
 /// What a manifest holds and refers to, checked.
@@ -67,10 +67,14 @@ impl<'a> Document<'a> {
         if entries::are_more(text, MANIFEST_ENTRIES_MAX, MANIFEST_DEPTH_MAX) {
             return Err(ManifestError::TooManyEntries { limit: MANIFEST_ENTRIES_MAX });
         }
-        let document: Document<'a> = serde_json::from_str(text).map_err(|error| unreadable(&error))?;
-        match document.ambiguity {
-            Some(ambiguity) => Err(ambiguity),
-            None => Ok(document),
+        let document: Object<Document<'a>> =
+            serde_json::from_str(text).map_err(|error| unreadable(&error))?;
+        if let Some(ambiguity) = document.ambiguity {
+            return Err(ambiguous(ambiguity, ""));
+        }
+        match document.fields.annotations.as_ref().and_then(|annotations| annotations.ambiguity.clone()) {
+            Some(ambiguity) => Err(ambiguous(ambiguity, "annotations.")),
+            None => Ok(document.fields),
         }
     }
 
@@ -129,7 +133,7 @@ impl<'a> Document<'a> {
             descriptors,
             subject,
             artifact_type: artifact_type.map(check_artifact_type).transpose()?,
-            annotations: self.annotations.unwrap_or_default(),
+            annotations: self.annotations.unwrap_or_default().texts,
         })
     }
 }
@@ -153,13 +157,27 @@ fn check_descriptors(list: Descriptors<'_>, field: &'static str) -> Result<Vec<D
         .collect()
 }
 
-fn check_descriptor(raw: RawDescriptor<'_>, field: &str) -> Result<Descriptor, ManifestError> {
+fn check_descriptor(raw: AnyDescriptor<'_>, field: &str) -> Result<Descriptor, ManifestError> {
     raw.check().map_err(|reason| misplaced(field, reason))
 }
 
 #[cold]
 fn misplaced(parent: &str, reason: DescriptorError) -> ManifestError {
-    ManifestError::Descriptor { path: format!("{parent}.{}", reason.field()), reason }
+    let path = match reason.field() {
+        "" => parent.to_owned(),
+        field => format!("{parent}.{}", field.escape_debug()),
+    };
+    ManifestError::Descriptor { path, reason }
+}
+
+/// What is wrong with the names of the document's fields, or of the texts in one of them.
+#[cold]
+fn ambiguous(ambiguity: Ambiguity, parent: &str) -> ManifestError {
+    match ambiguity {
+        Ambiguity::Duplicate { name } => ManifestError::DuplicateField { name: format!("{parent}{name}") },
+        Ambiguity::Lookalike { name, field } => ManifestError::LookalikeField { name, field },
+        Ambiguity::TooManyFields => ManifestError::TooManyFields { limit: MANIFEST_FIELDS_MAX },
+    }
 }
 
 /// The same rule as for the media types of descriptors, which stand in for an artifact type that is not there.
@@ -180,43 +198,20 @@ fn unreadable(error: &serde_json::Error) -> ManifestError {
     ManifestError::Json { line, column, reason }
 }
 
-impl<'de> Deserialize<'de> for Document<'de> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_map(DocumentVisitor)
-    }
-}
+impl<'de> Fields<'de> for Document<'de> {
+    const NAMES: &'static [&'static str] = &[
+        "schemaVersion",
+        "mediaType",
+        "artifactType",
+        "config",
+        "layers",
+        "manifests",
+        "subject",
+        "annotations",
+    ];
+    const WHAT: &'static str = "a manifest";
 
-/// Reads field by field, to notice what a derived implementation would not: unknown fields that stand there twice, and
-/// those that only case tells from known ones.
-struct DocumentVisitor;
-
-impl<'de> de::Visitor<'de> for DocumentVisitor {
-    type Value = Document<'de>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a manifest")
-    }
-
-    fn visit_map<A: de::MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-        let mut document = Document::default();
-        let mut seen: Vec<Cow<'de, str>> = Vec::new();
-        while let Some(Text(name)) = map.next_key()? {
-            match ambiguity(&name, &seen) {
-                None => document.read_field(&name, &mut map)?,
-                Some(ambiguity) => {
-                    document.ambiguity.get_or_insert(ambiguity);
-                    map.next_value::<de::IgnoredAny>()?;
-                    continue;
-                }
-            }
-            seen.push(name);
-        }
-        Ok(document)
-    }
-}
-
-impl<'de> Document<'de> {
-    fn read_field<A: de::MapAccess<'de>>(&mut self, name: &str, map: &mut A) -> Result<(), A::Error> {
+    fn read<A: de::MapAccess<'de>>(&mut self, name: &str, map: &mut A) -> Result<(), A::Error> {
         match name {
             "schemaVersion" => self.schema_version = map.next_value()?,
             "mediaType" => self.media_type = map.next_value()?,
@@ -233,30 +228,4 @@ impl<'de> Document<'de> {
         }
         Ok(())
     }
-}
-
-const FIELDS: [&str; 8] =
-    ["schemaVersion", "mediaType", "artifactType", "config", "layers", "manifests", "subject", "annotations"];
-
-fn ambiguity(name: &str, seen: &[Cow<'_, str>]) -> Option<ManifestError> {
-    if seen.len() >= MANIFEST_FIELDS_MAX {
-        return Some(ManifestError::TooManyFields { limit: MANIFEST_FIELDS_MAX });
-    }
-    let excerpt = || excerpt(name, EXCERPT_BYTES_MAX);
-    if seen.iter().any(|seen| seen == name) {
-        return Some(ManifestError::DuplicateField { name: excerpt() });
-    }
-    let lookalike = FIELDS.into_iter().find(|field| is_lookalike(name, field));
-    lookalike.map(|field| ManifestError::LookalikeField { name: excerpt(), field })
-}
-
-/// Whether Go's JSON package, and with it most clients, would read `name` as `field`: it ignores the case of letters,
-/// and knows two more signs that are an `s` and a `k` then.
-fn is_lookalike(name: &str, field: &str) -> bool {
-    let fold = |character: char| match character {
-        '\u{17f}' => 's',
-        '\u{212a}' => 'k',
-        _ => character.to_ascii_lowercase(),
-    };
-    name != field && name.chars().map(fold).eq(field.chars().map(fold))
 }

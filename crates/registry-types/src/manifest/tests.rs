@@ -2,6 +2,7 @@
 
 mod clients;
 mod conformance;
+mod go;
 mod properties;
 mod refusals;
 
@@ -71,6 +72,16 @@ fn an_image_has_a_config_and_layers() {
     assert!(
         manifest.children().is_empty() && manifest.subject().is_none() && manifest.annotations().is_empty()
     );
+}
+
+#[test]
+fn every_descriptor_is_listed_whatever_it_describes() {
+    let subject = json!({"subject": descriptor("application/vnd.oci.image.manifest.v1+json", "subject")});
+    let manifest = parse(&MediaType::OCI_MANIFEST, &with(image(), subject.clone())).unwrap();
+    let expected = ["config", "layer 1", "layer 2", "subject"].map(digest);
+    assert_eq!(digests(manifest.descriptors()), expected);
+    let manifest = parse(&MediaType::OCI_INDEX, &with(index(), subject)).unwrap();
+    assert_eq!(digests(manifest.descriptors()), ["amd64", "arm64", "subject"].map(digest));
 }
 
 #[test]

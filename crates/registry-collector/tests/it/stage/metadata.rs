@@ -279,7 +279,9 @@ metadata_store! {
     ) -> Result<Vec<TagChange>>;
     async fn restore_repository(&self, repository: &RepositoryName) -> Result<()>;
     async fn deleted_repositories(&self) -> Result<Vec<DeletedRepository>>;
-    async fn unread_labels(&self, limit: usize) -> Result<Vec<(RepositoryName, StoredManifest)>>;
+    async fn unread_labels(&self, limit: usize) -> Result<Vec<(RepositoryName, Digest)>>;
+    async fn postpone_labels(&self, repository: &RepositoryName, digest: &Digest, by: Duration) -> Result<()>;
+    async fn postpone_reclaim(&self, location: &Location, by: Duration) -> Result<()>;
     async fn set_expiry(&self, repository: &RepositoryName, digest: &Digest, after: Option<Duration>) -> Result<()>;
     async fn preview_collect(
         &self,

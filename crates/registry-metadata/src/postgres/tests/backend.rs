@@ -90,7 +90,11 @@ impl Probe for PostgresProbe {
         messages.into_iter().filter_map(row).collect()
     }
 
+    async fn run(&self, sql: &str) {
+        PostgresProbe::run(self, sql).await;
+    }
+
     async fn advance(&self, by: Duration) {
-        self.run(&format!("UPDATE clock SET now_ms = now_ms + {}", millis(by))).await;
+        PostgresProbe::run(self, &format!("UPDATE clock SET now_ms = now_ms + {}", millis(by))).await;
     }
 }

@@ -4,6 +4,7 @@ use async_trait::async_trait;
 use rusqlite::types::ValueRef;
 use tempfile::TempDir;
 
+use super::super::writer::Durability;
 use crate::{
     Options, SqliteStore,
     clock::ManualClock,
@@ -67,6 +68,12 @@ pub(super) fn place() -> (TempDir, PathBuf) {
 impl Probe for SqliteProbe {
     async fn rows(&self, sql: &str) -> Vec<String> {
         rows(&self.store, sql)
+    }
+
+    async fn run(&self, sql: &str) {
+        let sql = sql.to_owned();
+        let run = move |tx: &super::super::writer::Tx<'_>| Ok(tx.connection.execute_batch(&sql)?);
+        self.store.writer.run("change rows", Durability::Process, (), run).await.unwrap();
     }
 
     async fn advance(&self, by: Duration) {

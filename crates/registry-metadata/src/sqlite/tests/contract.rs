@@ -27,5 +27,5 @@ macro_rules! contract {
 
 contract!(
     store, uploads, blobs, manifests, tags, catalog, referrers, deletes, leases, races, collecting, audit,
-    restoring, quotas, held, retention
+    restoring, quotas, held, retention, immutable, poison
 );

@@ -118,10 +118,8 @@ fn a_field_twice_is_ambiguous() {
     // Written with an escape it is still the same field.
     let error = refusal_of_text(r#"{"config":null,"\u0063onfig":null}"#);
     assert_eq!(error, ManifestError::DuplicateField { name: "config".into() });
-    let twice = r#"{"schemaVersion":2,"config":{"digest":"a","digest":"b"}}"#;
-    assert!(
-        matches!(refusal_of_text(twice), ManifestError::Json { reason, .. } if reason == "duplicate field `digest`")
-    );
+    let error = refusal_of_text(r#"{"annotations":{"a":"b","\u0061":"c"}}"#);
+    assert_eq!(error, ManifestError::DuplicateField { name: "annotations.a".into() });
 }
 
 #[test]
@@ -130,6 +128,52 @@ fn a_field_that_differs_in_case_is_ambiguous() {
         let error = refusal(&MediaType::OCI_MANIFEST, &with(image(), json!({name: []})));
         assert_eq!(error, ManifestError::LookalikeField { name: name.into(), field });
     }
+}
+
+/// A manifest whose JSON has `more` before the fields of each descriptor, and of each platform.
+fn with_more(document: &Value, descriptor: &str, platform: &str) -> Result<Manifest, ManifestError> {
+    let text = document.to_string();
+    let text = text.replace(r#"{"digest":"#, &format!("{{{descriptor}\"digest\":"));
+    let text = text.replace(r#"{"architecture":"#, &format!("{{{platform}\"architecture\":"));
+    Manifest::parse(None, text.into())
+}
+
+#[test]
+fn every_object_of_known_shape_has_each_field_once_and_nothing_like_it() {
+    use DescriptorError::{Duplicate, Lookalike};
+    let lookalike = |name: &str, field| Lookalike { name: name.into(), field };
+    let duplicate = |name: &str| Duplicate { name: name.into() };
+    let subject =
+        json!({"subject": super::descriptor("application/vnd.oci.image.manifest.v1+json", "subject")});
+    let (image, index) = (with(image(), subject.clone()), with(index(), subject));
+    assert!(with_more(&image, "", "").is_ok() && with_more(&index, "", "").is_ok());
+    let cases = [
+        (r#""Digest":1,"#, "", lookalike("Digest", "digest")),
+        (r#""ſize":1,"#, "", lookalike("ſize", "size")),
+        (r#""URLs":[],"#, "", lookalike("URLs", "urls")),
+        (r#""\u0055rls":[],"#, "", lookalike("Urls", "urls")),
+        (r#""PLATFORM":null,"#, "", lookalike("PLATFORM", "platform")),
+        (r#""digest":null,"#, "", duplicate("digest")),
+        (r#""x":1,"\u0078":1,"#, "", duplicate("x")),
+        (r#""annotations":{"a":"b","a":"b"},"#, "", duplicate("annotations.a")),
+        ("", r#""OS":"windows","#, lookalike("platform.OS", "os")),
+        ("", r#""oſ.version":"10","#, lookalike("platform.oſ.version", "os.version")),
+        ("", r#""os":"windows","#, duplicate("platform.os")),
+    ];
+    for (descriptor, platform, reason) in cases {
+        let in_first = |parent: &str| ManifestError::Descriptor {
+            path: format!("{parent}.{}", reason.field()),
+            reason: reason.clone(),
+        };
+        assert_eq!(with_more(&index, descriptor, platform), Err(in_first("manifests[0]")));
+        if platform.is_empty() {
+            assert_eq!(with_more(&image, descriptor, platform), Err(in_first("config")));
+        }
+    }
+    let many: String = (0..MANIFEST_FIELDS_MAX).map(|number| format!("\"x{number}\":0,")).collect();
+    let reason = DescriptorError::TooManyFields { limit: MANIFEST_FIELDS_MAX };
+    let expected = ManifestError::Descriptor { path: "config".into(), reason };
+    assert_eq!(with_more(&image, &many, ""), Err(expected));
 }
 
 #[test]
