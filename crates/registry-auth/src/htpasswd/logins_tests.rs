@@ -189,10 +189,12 @@ async fn guesses_are_slowed_for_a_public_address_and_not_where_everybody_may_be(
                 Some(network) => format!("{network}::{:x}", number + 1),
                 None => address.to_owned(),
             };
-            let login = login_from(&users, &address, &format!("nobody{number}"), "x").await;
+            // What was found wrong elsewhere is no guess here.
+            let login = login_from(&users, &address, &format!("nobody{number}"), &address).await;
             checked += u32::from(is_wrong(&login));
         }
-        assert!((expected..=expected + 10).contains(&checked), "{address}: {checked}");
+        // A few come back while they are made.
+        assert!((expected..expected + 10).contains(&checked), "{address}: {checked}");
     }
     assert!(is_slowed(&login_from(&users, STRANGER, "ada", "pw").await));
     assert_eq!(login_from(&users, "10.0.0.1", "ada", "pw").await.unwrap(), "ada");
