@@ -54,6 +54,11 @@ async fn undelete(registry: &Beside, target: Target) -> anyhow::Result<String> {
             {
                 bail!("{repository} is not deleted")
             }
+            Err(MetadataError::RepositoryExists { .. }) => {
+                bail!(
+                    "{repository} is not deleted: a deleted repository comes back only where there is none of its name"
+                )
+            }
             Err(error) => Err(error.into()),
         };
     };

@@ -67,11 +67,16 @@ impl fmt::Debug for Budget {
 impl Default for Budget {
     /// [`MEMORY_BYTES`], and as many files as the process can have beside its connections.
     fn default() -> Self {
-        Budget::new(MEMORY_BYTES, Descriptors::of_process().files)
+        Budget::of_memory(MEMORY_BYTES)
     }
 }
 
 impl Budget {
+    /// A budget of so much memory, and as many files as the process can have beside its connections.
+    pub fn of_memory(memory_bytes: usize) -> Budget {
+        Budget::new(memory_bytes, Descriptors::of_process().files)
+    }
+
     /// A budget of so much memory, and so many files that are open for answers.
     pub fn new(memory_bytes: usize, files: usize) -> Budget {
         let manifests = SharedManifests::default();
@@ -116,6 +121,12 @@ impl Share {
         let total = self.0.node.memory.total;
         let limit = if bytes > SMALL_BYTES { total - total / 4 } else { total };
         self.take(bytes, limit).ok_or(ApiError::Busy { resource: "memory for answers and manifests" })
+    }
+
+    /// Memory of a stream, which a slow peer may hold for long: streams leave the last quarter to everything else.
+    pub(crate) fn stream_memory(&self, bytes: usize) -> Result<Reservation, ApiError> {
+        let total = self.0.node.memory.total;
+        self.take(bytes, total - total / 4).ok_or(ApiError::Busy { resource: "memory for streams of layers" })
     }
 
     /// Memory that makes something faster, while less than half of it is in use.

@@ -93,8 +93,10 @@ impl Hosts {
         }
         let Some(origin) = origin else { return requested.is_some_and(|(host, _)| self.knows(&host)) };
         let Some((host, port)) = origin_of(origin) else { return false };
-        // A proxy may have put another host into the request; the browser compared the page's with the one that it asked.
-        let is_same = site == Some(b"same-origin")
+        // A proxy may have put another host into the request; the browser compared the page's with the one that it asked. Over
+        // plain HTTP it does not say so: then a page counts whose host the operator has named.
+        let is_same = self.known.contains(&host)
+            || site == Some(b"same-origin")
             || self.external == Some((host.clone(), port))
             || requested.is_some_and(|(requested, requested_port)| {
                 requested == host && (requested_port == port || (requested_port.is_none() && is_of_web(port)))

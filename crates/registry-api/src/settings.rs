@@ -2,6 +2,7 @@
 
 use std::{net::IpAddr, time::Duration};
 
+use crate::budget::MEMORY_BYTES;
 use http::HeaderMap;
 use registry_types::{MANIFEST_BYTES_MAX, Network, Platform};
 
@@ -32,6 +33,8 @@ pub struct Settings {
     pub tags_entries_max: usize,
     /// The largest manifest.
     pub manifest_bytes_max: usize,
+    /// The memory that answers and gathered bodies of the node share.
+    pub memory_bytes: usize,
     /// The largest blob, if there is a limit.
     pub blob_bytes_max: Option<u64>,
     /// What `OCI-Chunk-Min-Length` says; 0 leaves it away.
@@ -63,6 +66,7 @@ impl Default for Settings {
             catalog_entries_max: 1000,
             tags_entries_max: 1000,
             manifest_bytes_max: MANIFEST_BYTES_MAX,
+            memory_bytes: MEMORY_BYTES,
             blob_bytes_max: None,
             chunk_bytes_min: 0,
             references: ReferencePolicy::default(),

@@ -78,6 +78,8 @@ pub struct Limits {
     pub connections: usize,
     /// The largest manifest; [`MANIFEST_BYTES_MAX`] by default, which is also the most. Key `manifestbytes`.
     pub manifest_bytes: usize,
+    /// The memory that answers and gathered bodies share; 48 MiB by default. Key `memory`.
+    pub memory_bytes: usize,
     /// The largest blob; without a limit, if the key is absent. Key `blobbytes`.
     pub blob_bytes: Option<u64>,
     /// What clients are told that the chunks of an upload should have at least; 0, the default, tells them nothing. Key
@@ -251,6 +253,7 @@ impl Limits {
             body_idle_timeout: limits.get("bodyidletimeout").duration(60 * SECOND, SECOND),
             connections: usize::try_from(connections).unwrap_or(usize::MAX),
             manifest_bytes: size("manifestbytes", MANIFEST_BYTES_MAX, 1 << 10, MANIFEST_BYTES_MAX),
+            memory_bytes: size("memory", 48 << 20, 16 << 20, 1 << 40),
             blob_bytes: blobbytes.is_set().then(|| blobbytes.size(0, 1..=i64::MAX as u64)),
             chunk_bytes_min: size("chunkminbytes", 0, 0, 1 << 30) as u64,
             per_address,

@@ -218,6 +218,7 @@ impl Builder {
             Some(_) => Arc::new(Authenticated { anonymous: AnonymousAccess::None }),
             None => Arc::new(AllowAll),
         });
+        let budget = Budget::of_memory(self.settings.memory_bytes);
         let app = App {
             store: Arc::new(MeteredStore::new(opened.store, metrics.clone(), opened.driver)),
             metadata: Arc::new(MeteredMetadata::new(opened.metadata, metrics.clone(), opened.database)),
@@ -230,7 +231,7 @@ impl Builder {
             access_log,
             uploads: RunningUploads::default(),
             pulls: Pulls::default(),
-            budget: Budget::default(),
+            budget,
         };
         let background = Background { purge, collecting: self.collecting, retaining: self.retaining };
         Ok(Registry::new(Arc::new(app), self.serve, self.checks, background, opened.journal, is_open))

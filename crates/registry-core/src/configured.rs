@@ -303,6 +303,7 @@ fn settings(config: &Config) -> Settings {
         catalog_entries_max: config.catalog_entries_max,
         tags_entries_max: config.tags_entries_max,
         manifest_bytes_max: http.limits.manifest_bytes,
+        memory_bytes: http.limits.memory_bytes,
         blob_bytes_max: http.limits.blob_bytes,
         chunk_bytes_min: http.limits.chunk_bytes_min,
         references: ReferencePolicy {

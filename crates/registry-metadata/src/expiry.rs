@@ -33,11 +33,18 @@ pub(crate) struct ExpiringTag {
     pub(crate) now_ms: i64,
 }
 
+/// A tag whose time is over, as it was seen.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct DueTag {
+    pub(crate) tag: Tag,
+    pub(crate) updated_at_ms: i64,
+}
+
 /// What is to be done about the tags that lead to a manifest.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Expiring {
     /// Those whose time is over and that may go, at most [`EXPIRED_AT_ONCE_MAX`].
-    pub(crate) due: Vec<Tag>,
+    pub(crate) due: Vec<DueTag>,
     /// When to look again, and how long that is from now; none if no other tag expires.
     pub(crate) again: Option<Again>,
     /// Whether a tag's time is over, and it is immutable.
@@ -68,7 +75,7 @@ impl Expiring {
             self.look_again(now_ms, 0);
             return false;
         }
-        self.due.push(tag);
+        self.due.push(DueTag { tag, updated_at_ms });
         true
     }
 
@@ -103,7 +110,7 @@ mod tests {
     }
 
     fn names(expiring: &Expiring) -> Vec<&str> {
-        expiring.due.iter().map(Tag::as_str).collect()
+        expiring.due.iter().map(|due| due.tag.as_str()).collect()
     }
 
     #[test]

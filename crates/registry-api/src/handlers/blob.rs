@@ -123,7 +123,7 @@ async fn body(call: &Call<'_>, blob: &Blob, digest: Digest) -> Result<Response<B
     match open(call, blob, plan.ranges()).await {
         Ok(pieces) => {
             if pieces.iter().any(|piece| matches!(piece, Piece::Stream(_))) {
-                memory.grow_by(STREAM_BYTES - SCARCE_READ_BYTES)?;
+                memory = call.share.stream_memory(STREAM_BYTES)?;
             }
             let mut response = plan.response(CONTENT_TYPE, pieces);
             response.body_mut().keep(Some(memory), Some(file));

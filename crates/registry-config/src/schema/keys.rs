@@ -242,6 +242,7 @@ const LIMITS: &[Key] = &[
     scalar("blobbytes"),
     scalar("chunkminbytes"),
     scalar("peraddress"),
+    scalar("memory"),
 ];
 
 const HEALTH: &[Key] = &[

@@ -185,6 +185,7 @@ fn a_registry_on_the_network_with_everything_set() {
         http2: false,
         h2c: false,
         limits: Limits {
+            memory_bytes: 96 << 20,
             blob_bytes: None,
             header_bytes: 32 << 10,
             header_timeout: seconds(5),

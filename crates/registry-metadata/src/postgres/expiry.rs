@@ -137,8 +137,8 @@ pub(super) async fn look(
 /// nothing else refers to it.
 pub(super) async fn expire(tx: &Tx<'_>, repository: i64, digest: &Digest) -> Result<(), Fault> {
     let expiring = look(tx, tx.options, repository, &digest.to_string()).await?;
-    for tag in &expiring.due {
-        tags::remove(tx, repository, tag, Some("expired")).await?;
+    for due in &expiring.due {
+        tags::remove_as_seen(tx, repository, digest, due, Some("expired")).await?;
     }
     if let Some(again) = expiring.again {
         enqueue_earlier(tx, Garbage::Expiry(repository), digest, again.in_ms, "label").await?;

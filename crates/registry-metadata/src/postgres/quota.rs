@@ -14,7 +14,7 @@ use tokio_postgres::Row;
 use super::{
     connection::{Connection, Parameters},
     fault::Fault,
-    row::{column, unsigned},
+    row::column,
     sql as own,
     transaction::{Tx, Work},
 };
@@ -181,8 +181,12 @@ pub(super) async fn usage(connection: &Connection, options: &Options) -> Result<
 
 async fn used(connection: &Connection, prefix: &str) -> Result<Option<Usage>, Fault> {
     let row = connection.one(sql::USAGE, &[&prefix]).await?;
-    row.map(|row| Ok(Usage { bytes: unsigned(&row, 0)?, tags: unsigned(&row, 1)?, held: unsigned(&row, 2)? }))
-        .transpose()
+    let usage = |row: Row| {
+        // A node of an older version, which counts less, may have left too little.
+        let counted = |index| Ok::<_, Fault>(column::<i64>(&row, index)?.max(0).unsigned_abs());
+        Ok(Usage { bytes: counted(0)?, tags: counted(1)?, held: counted(2)? })
+    };
+    row.map(usage).transpose()
 }
 
 /// Refuses if there is no room for any byte.

@@ -17,7 +17,8 @@
 //! | which object is a digest's | digest (`KEY SHARE`) and object (`NO KEY UPDATE`) | another upload of the same bytes, which may replace it too; the collector |
 //! | what a tag led to before | the tag (`NO KEY UPDATE`) | another push of the tag; a new tag goes in if nobody else's does |
 //! | the repository has no manifest left | the repository: first `NO KEY UPDATE` (other deletions), then `UPDATE` | a manifest on its way in, which holds `KEY SHARE` |
-//! | a tag expires | the manifest whose label says when (`UPDATE`) | a tag that is being set to it, which holds `KEY SHARE` and then looks for the label |
+//! | when a tag expires | the manifest whose label says when (`UPDATE`) | a tag that is being set to it, which holds `KEY SHARE` and then looks for the label |
+//! | a tag expires | the tag, by the condition of the `DELETE`: what it leads to and since when, as it was seen | a push that sets it: it stays |
 //! | something on the queue is looked at | for a manifest its repository; then its entry, if nobody else has it; then the target (`UPDATE`) | whoever grants it a lease or refers to it |
 //! | there is room in a quota | last of all: the repository (`KEY SHARE`), then the counters of its quotas (`UPDATE`) in the order of their prefixes | another push that takes the same room. A quota that is new is counted under a lock on the table of the counters, which waits for whoever has counted and not committed: the only lock that is not on rows, once for each new quota |
 //! | a session is free | its row, by the condition of the `UPDATE` that claims it | another claim: the second one sees the first |

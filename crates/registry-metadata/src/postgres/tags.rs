@@ -14,6 +14,7 @@ use super::{
 };
 use crate::{
     MetadataError, Options,
+    expiry::DueTag,
     sql::{collecting as collecting_sql, tags as sql},
 };
 
@@ -122,6 +123,23 @@ pub(super) async fn remove(
     Rule::of(tx, tx.options, repository).await?.refuse(tag, &digest)?;
     forget(tx, repository, std::slice::from_ref(tag), &digest, actor).await?;
     Ok(Some(digest))
+}
+
+/// As [`remove`], of a tag that was seen without a lock: if it was set since then it stays, and nothing is done.
+pub(super) async fn remove_as_seen(
+    tx: &Tx<'_>,
+    repository: i64,
+    digest: &Digest,
+    seen: &DueTag,
+    actor: Option<&str>,
+) -> Result<(), Fault> {
+    let DueTag { tag, updated_at_ms } = seen;
+    let row: Parameters<'_> = &[&repository, &tag.as_str(), &digest.to_string(), updated_at_ms];
+    if tx.execute(sql::DELETE_AS_SEEN, row).await? == 0 {
+        return Ok(());
+    }
+    Rule::of(tx, tx.options, repository).await?.refuse(tag, digest)?;
+    forget(tx, repository, std::slice::from_ref(tag), digest, actor).await
 }
 
 /// Removes all tags of a manifest unless one is immutable, and says which they were.

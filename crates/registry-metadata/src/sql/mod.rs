@@ -58,8 +58,8 @@ mod tests {
 
     /// Those that change a tag of a repository that is not deleted as a whole. Where they are called, the rule about immutable
     /// tags has to be known.
-    const CHANGE_TAGS: [&str; 6] =
-        ["SET", "SET_ONCE", "DELETE", "DELETE_OF_MANIFEST", "INSERT_TAG", "MOVE_TAG"];
+    const CHANGE_TAGS: [&str; 7] =
+        ["SET", "SET_ONCE", "DELETE", "DELETE_AS_SEEN", "DELETE_OF_MANIFEST", "INSERT_TAG", "MOVE_TAG"];
 
     #[test]
     fn tags_are_changed_by_these_statements_only() {

@@ -17,7 +17,7 @@ use super::{
 use crate::{
     Options,
     clock::millis,
-    expiry::{Expiring, ExpiringTag, after_ms, bounded_ms},
+    expiry::{DueTag, Expiring, ExpiringTag, after_ms, bounded_ms},
     sql::collecting as sql,
 };
 
@@ -113,7 +113,7 @@ pub(super) fn look(
 /// Removes the tags whose time is over, and has the collector look again when the next one's is.
 pub(super) fn expire(tx: &Tx<'_>, repository: i64, digest: &Digest) -> Result<(), Fault> {
     let expiring = look(tx.connection, tx.options, repository, &digest.to_string())?;
-    for tag in &expiring.due {
+    for DueTag { tag, .. } in &expiring.due {
         tags::expire(tx, repository, tag, "expired")?;
     }
     if let Some(again) = expiring.again {

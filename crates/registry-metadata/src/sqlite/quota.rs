@@ -8,7 +8,7 @@ use rusqlite::{Connection, params};
 
 use super::{
     fault::Fault,
-    statement::{all, execute, exists, one, unsigned},
+    statement::{all, execute, exists, one},
     writer::Tx,
 };
 use crate::{
@@ -132,7 +132,9 @@ pub(super) fn usage(connection: &Connection, options: &Options) -> rusqlite::Res
 
 fn used(connection: &Connection, prefix: &str) -> rusqlite::Result<Option<Usage>> {
     one(connection, sql::USAGE, [prefix], |row| {
-        Ok(Usage { bytes: unsigned(row, 0)?, tags: unsigned(row, 1)?, held: unsigned(row, 2)? })
+        // A node of an older version, which counts less, may have left too little.
+        let counted = |column| Ok::<_, rusqlite::Error>(row.get::<_, i64>(column)?.max(0).unsigned_abs());
+        Ok(Usage { bytes: counted(0)?, tags: counted(1)?, held: counted(2)? })
     })
 }
 
