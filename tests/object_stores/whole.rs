@@ -94,7 +94,8 @@ async fn blobs_are_redirected_where_clients_reach_the_store() {
 
     let near = options(server.port())
         .variable("REGISTRY_STORAGE_S3_ROOTDIRECTORY", "/near")
-        .variable("REGISTRY_STORAGE_REDIRECT_EXCEPT", "[127.0.0.0/8]");
+        .variable("REGISTRY_STORAGE_REDIRECT_EXCEPT", "[127.0.0.0/8]")
+        .variable("REGISTRY_HTTP_TRUSTEDPROXIES", "[127.0.0.1]");
     let registry = near.start().await;
     let client = registry.client();
     client.push_blob("app", &blob).await.unwrap();
