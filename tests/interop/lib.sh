@@ -171,6 +171,8 @@ serve() {
     local name=$1 address=$2
     shift 2
     mkdir -p "$work/$name"
+    # Of an earlier run under this name nothing may be left to be found before the new one has opened its log.
+    : > "$work/$name.log"
     # Variables that begin with REGISTRY_ are configuration to the program: only these, none of ours.
     env -u REGISTRY_BIN -u REGISTRY_CONFIG "REGISTRY_HTTP_ADDR=$address" "REGISTRY_STORAGE_FILESYSTEM_ROOTDIRECTORY=$work/$name" REGISTRY_STORAGE_DELETE_ENABLED=true \
         "$@" "$REGISTRY_BIN" serve ${REGISTRY_CONFIG:+"$REGISTRY_CONFIG"} > "$work/$name.log" 2>&1 &
