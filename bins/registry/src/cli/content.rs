@@ -37,8 +37,11 @@ pub(crate) struct NamedTag {
 #[derive(Args, Debug, PartialEq, Eq)]
 #[group(skip)]
 pub(crate) struct Undelete {
-    /// What to bring back: <repository>, <repository>:<tag> or <repository>@<digest>
-    #[arg(value_name = "target", required_unless_present = "list")]
+    #[arg(
+        value_name = "target",
+        required_unless_present = "list",
+        help = "What to bring back: <repository>, <repository>:<tag> or <repository>@<digest>"
+    )]
     target: Option<Target>,
     /// List what can be brought back, in this repository or whole repositories
     #[arg(long)]
