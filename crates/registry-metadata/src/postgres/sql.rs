@@ -177,6 +177,9 @@ statements! {
     INSERT_TAG = "INSERT INTO tags (repository, name, digest, updated_at) VALUES ($1, $2, $3, now_ms())
         ON CONFLICT (repository, name) DO NOTHING";
 
+    /// Only as it was seen: a tag that was set since then stays.
+    DELETE_AS_SEEN = "DELETE FROM tags WHERE repository = $1 AND name = $2 AND digest = $3 AND updated_at = $4";
+
     /// Of a tag that is locked.
     MOVE_TAG = "UPDATE tags SET digest = $3, updated_at = now_ms() WHERE repository = $1 AND name = $2";
 

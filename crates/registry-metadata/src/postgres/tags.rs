@@ -135,7 +135,7 @@ pub(super) async fn remove_as_seen(
 ) -> Result<(), Fault> {
     let DueTag { tag, updated_at_ms } = seen;
     let row: Parameters<'_> = &[&repository, &tag.as_str(), &digest.to_string(), updated_at_ms];
-    if tx.execute(sql::DELETE_AS_SEEN, row).await? == 0 {
+    if tx.execute(own::DELETE_AS_SEEN, row).await? == 0 {
         return Ok(());
     }
     Rule::of(tx, tx.options, repository).await?.refuse(tag, digest)?;

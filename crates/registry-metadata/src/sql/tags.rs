@@ -25,9 +25,6 @@ statements! {
 
     DELETE = "DELETE FROM tags WHERE repository = $1 AND name = $2 RETURNING digest";
 
-    /// Only as it was seen: a tag that was set since then stays.
-    DELETE_AS_SEEN = "DELETE FROM tags WHERE repository = $1 AND name = $2 AND digest = $3 AND updated_at = $4";
-
     DELETE_OF_MANIFEST = "DELETE FROM tags WHERE repository = $1 AND digest = $2 RETURNING name";
 
     /// No digest: the tag was deleted.

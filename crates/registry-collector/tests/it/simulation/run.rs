@@ -21,6 +21,11 @@ const FAR_STEPS_MAX: usize = 40;
 /// How often in a hundred times a request does not go as it should.
 const TROUBLE_PERCENT: usize = 4;
 
+/// How often everything that rests is collected, with time in between: until nothing more goes, and at least so often that
+/// what waits for its time has had it.
+const ROUNDS_MIN: usize = 8;
+const ROUNDS_MAX: usize = 64;
+
 /// How many steps were done, and what happened, in words.
 pub(super) fn run(seed: u64) -> (u64, Vec<String>) {
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
@@ -172,11 +177,18 @@ impl Run {
         self.stage.arrive().await;
         self.check().await;
         let stage = &self.stage;
-        for _ in 0..8 {
+        let mut before = None;
+        for round in 1..=ROUNDS_MAX {
             stage.world.clock.advance(stage.options.lease * 2);
             stage.world.metadata.expire_uploads(stage.options.lease, 1000).await.unwrap();
             sweep(&stage.client()).run().await.unwrap();
             stage.collect().await;
+            // Of a chain of referrers one link goes in each round.
+            let manifests = stage.world.metadata.all_manifests(None, 1000).await.unwrap().len();
+            let now = (manifests, stage.world.store.list(None, 1000).await.unwrap().len());
+            if round >= ROUNDS_MIN && before.replace(now) == Some(now) {
+                break;
+            }
         }
         self.check().await;
         let objects = stage.world.metadata.objects(None, 1000).await.unwrap();
