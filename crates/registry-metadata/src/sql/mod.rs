@@ -54,7 +54,10 @@ pub(crate) fn all() -> impl Iterator<Item = (&'static str, &'static str)> {
 
 #[cfg(test)]
 mod tests {
-    use std::{fs, path::Path};
+    use std::{
+        fs,
+        path::{Path, PathBuf},
+    };
 
     /// Those that change a tag of a repository that is not deleted as a whole. Where they are called, the rule about immutable
     /// tags has to be known.
@@ -78,7 +81,9 @@ mod tests {
         let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
         for database in ["sqlite", "postgres"] {
             let files = fs::read_dir(source.join(database)).unwrap().map(|file| file.unwrap().path());
-            let others = files.filter(|file| file.is_file() && !file.ends_with("tags.rs"));
+            // `sql.rs` holds the statements of one database, and calls none.
+            let calls = |file: &PathBuf| !file.ends_with("tags.rs") && !file.ends_with("sql.rs");
+            let others = files.filter(|file| file.is_file() && calls(file));
             for file in others {
                 let text = fs::read_to_string(&file).unwrap();
                 let is_used = |name: &&&str| {
