@@ -3,7 +3,7 @@
 //! Mounts small file systems in memory, so it runs as root: `cargo test --package registry-tests --features root --test
 //! full_disk`.
 
-// Outside of the functions that are marked as tests, too: there is nobody to hand an error to.
+// Also in helpers that are not marked as tests: a test has no caller that takes an error.
 #![allow(clippy::unwrap_used)]
 
 use std::{

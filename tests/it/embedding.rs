@@ -31,7 +31,7 @@ async fn an_authenticator_alone_is_closed_to_the_anonymous() {
     // Open, where somebody says so.
     let open = |builder: Builder| builder.authenticator(Arc::new(ByPrefix)).authorizer(Arc::new(AllowAll));
     TestRegistry::with(open).await.client().get("/v2/_catalog").expect(200).await;
-    // And without an authenticator there is nobody to ask for.
+    // And without an authenticator no login could help.
     TestRegistry::start().await.client().get("/v2/_catalog").expect(200).await;
 }
 

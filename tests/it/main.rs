@@ -11,7 +11,7 @@
 //! | `REGISTRY_SOAK_KILLS` | how often server and collectors are killed; 6 if absent |
 //! | `REGISTRY_SOAK_SEED` | repeats a soak |
 
-// Outside of the functions that are marked as tests, too: there is nobody to hand an error to.
+// Also in helpers that are not marked as tests: a test has no caller that takes an error.
 #![allow(clippy::unwrap_used)]
 
 mod access;

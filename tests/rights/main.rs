@@ -2,7 +2,7 @@
 //!
 //! Runs as root: `cargo test --package registry-tests --features root --test rights`.
 
-// Outside of the functions that are marked as tests, too: there is nobody to hand an error to.
+// Also in helpers that are not marked as tests: a test has no caller that takes an error.
 #![allow(clippy::unwrap_used)]
 
 use std::{

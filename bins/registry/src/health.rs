@@ -55,9 +55,7 @@ impl Question {
         let prefix = &config.http.prefix;
         match &config.http.listen {
             Listen::Tcp(address) if address.port == 0 => {
-                bail!(
-                    "the configuration asks for any free port, so nobody knows where to ask; --url says where"
-                )
+                bail!("the configuration asks for any free port, so the address is not known; --url names it")
             }
             Listen::Tcp(address) => {
                 Ok(Question { url: format!("{scheme}://{}{prefix}v2/", reachable(address)), socket: None })
@@ -86,7 +84,7 @@ async fn ask(question: &Question) -> anyhow::Result<String> {
         .timeout(TIMEOUT)
         .no_proxy()
         .redirect(reqwest::redirect::Policy::none())
-        // Whether it answers is asked, and not who it is: the certificate is seldom one for this address.
+        // The command asks whether the server answers, not whether its name is right: the certificate is seldom one for this address.
         .tls_danger_accept_invalid_certs(true);
     let client = match &question.socket {
         Some(path) => client.unix_socket(path.as_path()),
@@ -96,7 +94,7 @@ async fn ask(question: &Question) -> anyhow::Result<String> {
     let url = &question.url;
     match client.get(url).send().await {
         Ok(answer) => match answer.status() {
-            // Who asks without credentials is told to log in by a server that is well.
+            // A server that is well tells a client without credentials to log in.
             status if status.is_success() || status == StatusCode::UNAUTHORIZED => {
                 Ok(format!("{url} answers {status}"))
             }

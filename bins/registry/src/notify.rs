@@ -17,7 +17,7 @@ pub(crate) const READY: &str = "READY=1";
 /// No connection is taken any more.
 pub(crate) const STOPPING: &str = "STOPPING=1";
 
-/// Tells it. That nobody hears it is no failure.
+/// Tells it. A service manager that does not listen is no failure.
 pub(crate) fn tell(state: &str) {
     if let Some(socket) = env::var_os("NOTIFY_SOCKET")
         && let Err(error) = send(socket.as_bytes(), state)

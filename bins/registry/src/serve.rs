@@ -107,7 +107,7 @@ async fn serve(config: &Config, mut early: Early, has_file: bool) -> anyhow::Res
     Ok(())
 }
 
-/// What somebody who has just started it types next, and how it is stopped.
+/// What the operator types next, and how it is stopped.
 fn next_step(config: &Config, listener: &Listener) -> Option<String> {
     let host = match &config.http.host {
         Some(url) => url.split_once("://").map_or(url.as_str(), |(_, host)| host).to_owned(),

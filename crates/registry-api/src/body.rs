@@ -65,7 +65,7 @@ impl Body {
         Body { pieces, remaining_bytes, sends_files: false, memory: None, _file: None }
     }
 
-    /// Lets the kernel send what lies in files, for connections whose bytes nobody looks at on their way. A file is mapped
+    /// Lets the kernel send what lies in files, for connections that send bytes as they are. A file is mapped
     /// when its turn comes; one that can not be mapped, since there are too many mappings already, is read.
     pub(crate) fn send_files(&mut self) {
         self.sends_files = true;

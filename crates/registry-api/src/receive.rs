@@ -42,7 +42,7 @@ pub(crate) struct RequestBody {
 pub(crate) struct Unread(Option<Arc<Mutex<Option<Rest>>>>);
 
 struct Rest {
-    /// None if it broke off, so that nobody can read it.
+    /// None if it broke off: the rest cannot be read.
     incoming: Option<Incoming>,
     /// A client that waits for `100 Continue` was told to send.
     was_asked_for: bool,

@@ -132,7 +132,7 @@ impl Session {
         }
     }
 
-    /// Nobody is to fill the disk by what is refused, and what would be sent again would be refused again.
+    /// A refused upload must not fill the disk, and what would be sent again would be refused again.
     async fn end_if_refused(self, error: ApiError) -> ApiError {
         if let ApiError::QuotaExceeded(_) | ApiError::BlobTooLarge { .. } = error {
             let Session { claim, repository, upload, .. } = self;
@@ -197,7 +197,7 @@ fn failure(id: UploadId, error: StorageError) -> ApiError {
 }
 
 /// Ends a session that leads nowhere: its blob is not what it was to be, or can not be kept. If the row can not be removed
-/// now, it ages and is purged like any other that nobody finishes.
+/// now, it ages and is purged like any other that no client finishes.
 async fn give_up(claim: Claim, repository: &RepositoryName) {
     let (app, id) = (claim.app.clone(), claim.id);
     drop(claim);

@@ -12,7 +12,7 @@ use crate::presented::Presented;
 /// Finds out who is asking.
 #[async_trait]
 pub trait Authenticator: Debug + Send + Sync + 'static {
-    /// Who sent a request that shows this. Somebody who shows no credentials is anonymous: whether that is enough is for the
+    /// The caller that a request's credentials name. A request without credentials is anonymous: whether that is enough is for the
     /// authoriser.
     ///
     /// # Errors

@@ -24,11 +24,11 @@
 //! |---|---|
 //! | `caller`, `access` | who asks, and for what |
 //! | `credentials` | the `Authorization` header |
-//! | `presented` | what a request shows of who sent it |
+//! | `presented` | what a request shows of its sender |
 //! | `authenticator` | the trait, and [`NoAuthentication`] |
 //! | `authorizer` | the trait, [`AllowAll`] and [`Authenticated`] |
 //! | `htpasswd` | [`Htpasswd`], users in a file with bcrypt hashes, and making such lines |
-//! | `logins` | who is checked when, so that strangers do not lock out users |
+//! | `logins` | which login is checked when, so that strangers do not lock out users |
 //! | `unreadable` | why a file can not be read |
 
 #![forbid(unsafe_code)]

@@ -2,7 +2,7 @@ use std::net::IpAddr;
 
 use http::HeaderValue;
 
-/// What a request shows of who sent it.
+/// What a request shows of its sender.
 ///
 /// More will come, such as a client's certificate: made by [`Presented::new`] and the methods that follow it.
 #[derive(Clone, Copy, Debug, Default)]

@@ -93,7 +93,7 @@ fn warn(config: &Config, place: &Field<'_>, address: &str, is_plain: bool, is_an
     }
 }
 
-/// Metrics, and why health checks fail, for whoever asks.
+/// Metrics, and why health checks fail, are shown without authentication.
 fn debug_server(config: &Config, debug: &Field<'_>) {
     let is_meant = debug.get("insecure").flag(false);
     let Some(server) = &config.http.debug else { return };

@@ -194,7 +194,7 @@ impl Builder {
     /// # Errors
     /// [`OpenError`], which says what to do about it.
     pub async fn open(self) -> Result<Registry, OpenError> {
-        // What nobody goes on with is to be given back soon where space is counted.
+        // An upload that no client goes on with is given back soon where space is counted.
         let has_quotas = !self.places.options.quotas.is_empty();
         let purge = self.purge.map(|purge| if has_quotas { purge.each_hour() } else { purge });
         let opened = self.places.open().await?;

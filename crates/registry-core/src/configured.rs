@@ -337,7 +337,7 @@ fn unknown_hosts(config: &Config) -> UnknownHosts {
     }
 }
 
-/// The same for a server on `listen` that asks for no users. Without a file, and on loopback, it is somebody's own: nobody has
+/// The same for a server on `listen` that asks for no users. Without a file, and on loopback, it is one user's own: no operator has
 /// given it a name, so a request with one is a web page's.
 fn unknown_hosts_on(config: &Config, address: Option<&config::TcpAddress>, has_file: bool) -> UnknownHosts {
     let is_own = !has_file && address.is_some_and(config::TcpAddress::is_loopback);

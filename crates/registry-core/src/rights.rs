@@ -24,10 +24,10 @@ use rustix::{
 
 use crate::{configured, error::OpenError};
 
-/// The variable that names whom to become: `uid:gid`, both numbers.
+/// The variable that names the user to become: `uid:gid`, both numbers.
 pub const RUN_AS: &str = "REGISTRY_RUN_AS";
 
-/// Whom a process becomes.
+/// The user that a process becomes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct User {
     /// The user's number, never root's.
@@ -92,7 +92,7 @@ pub enum RightsError {
 }
 
 impl User {
-    /// Whom a process of root's is told to become; nobody, if this process is not root's, or is told to stay root.
+    /// The user that a process of root's is told to become; none, if this process is not root's, or is told to stay root.
     ///
     /// # Errors
     /// [`RightsError::NoUser`].
@@ -102,7 +102,7 @@ impl User {
         Ok((geteuid().is_root() && user.uid != 0).then_some(user))
     }
 
-    /// Whom a command becomes that works beside the process that serves: if it is root's, the user whose folder the data
+    /// The user that a command becomes that works beside the process that serves: if it is root's, the user whose folder the data
     /// lies in, so that it leaves nothing there that the server can not read; else the one that is `wanted`.
     pub fn of_command(wanted: Option<User>, config: &Config) -> Option<User> {
         if !geteuid().is_root() {
@@ -132,7 +132,7 @@ impl User {
     pub fn become_it(self) -> Result<(), RightsError> {
         match fs::read_dir("/proc/self/task").map(Iterator::count) {
             Ok(count) if count > 1 => return Err(RightsError::Threads { count }),
-            // Without /proc nobody can tell.
+            // Without /proc this cannot be told.
             Ok(_) | Err(_) => {}
         }
         let User { uid, gid } = self;

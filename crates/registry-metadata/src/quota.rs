@@ -21,7 +21,7 @@ use thiserror::Error;
 
 use crate::Options;
 
-/// For how long a session is held at most that nobody goes on with, where there is a quota.
+/// For how long a session is held at most that no client goes on with, where there is a quota.
 pub const COUNTED_UNTOUCHED_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// What the repositories whose names begin with a prefix may hold together.

@@ -168,7 +168,7 @@ pub trait MetadataStore: fmt::Debug + Send + Sync + 'static {
     /// [`UploadUnknown`](crate::MetadataError::UploadUnknown), [`UploadBusy`](crate::MetadataError::UploadBusy).
     async fn cancel_upload(&self, repository: &RepositoryName, id: &UploadId) -> Result<()>;
 
-    /// Ends up to `limit` sessions that nobody claims and that were not saved for so long, and says how many. Where there is a
+    /// Ends up to `limit` sessions that no request claims and that were not saved for so long, and says how many. Where there is a
     /// quota, [a day](crate::COUNTED_UNTOUCHED_MAX) is enough.
     async fn expire_uploads(&self, untouched_for: Duration, limit: usize) -> Result<u64>;
 

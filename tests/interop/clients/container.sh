@@ -3,7 +3,7 @@
 # word for word, its volumes, its configuration file's places, keys that only root may read, cron lines, health checks.
 #
 # The engine has no bridge, so a container has no port of its own: `docker` here is the client with `--network host` added to what
-# starts one. Ports clash with nobody's, since this network is the script's own.
+# starts one. Its ports clash with no others, since this network is the script's own.
 
 # shellcheck source=tests/interop/lib.sh
 . "$(dirname "${BASH_SOURCE[0]}")/../lib.sh"
@@ -30,7 +30,7 @@ words() {
 cp "$repo/deploy/Dockerfile" "$work/context"
 run docker build --network none -t registry "$work/context"
 size="$(output docker image inspect -f '{{.Size}}' registry)"
-# Two programs with SQLite, PostgreSQL and three object stores each; nobody is to double that unseen.
+# Two programs with SQLite, PostgreSQL and three object stores each; a change must not double that unseen.
 [ "$size" -lt 60000000 ] || die "the image has $size bytes"
 [ "$(grep -c 'BEGIN CERTIFICATE' "$work/context/rootfs/etc/ssl/certs/ca-certificates.crt")" -gt 100 ] || die "lacks authorities"
 ok "an image from the release binary"

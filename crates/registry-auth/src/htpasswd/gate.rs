@@ -1,4 +1,4 @@
-//! Who is checked when, and who is refused.
+//! Which login is checked when, and which is refused.
 //!
 //! A check costs a processor 50 milliseconds, so strangers could keep all users out by asking for many. What is done about
 //! that, and in this order:
@@ -60,7 +60,7 @@ const BUCKETS_MAX: usize = 16_384;
 /// How many checks of one group wait.
 const PLACES: usize = 4;
 
-/// When those who find no place to wait in are refused.
+/// After how long a login that finds no place in the queue is refused.
 const LATE: Duration = Duration::from_secs(1);
 
 /// How many wait for that answer; those beyond have it at once.
@@ -87,7 +87,7 @@ pub(super) enum Outcome {
     Failed(Arc<str>),
 }
 
-/// Somebody who wants to be let in.
+/// A login that waits for its decision.
 pub(super) struct Attempt {
     users: Arc<Users>,
     name: UserName,
@@ -101,7 +101,7 @@ pub(super) struct Attempt {
     pair: Key,
 }
 
-/// Those who share: an address, or a name at an address that everybody may share.
+/// What logins share: an address, or a name at an address that everybody may share.
 pub(super) type Group = (Source, Option<Key>);
 
 pub(super) struct Gate {

@@ -4,7 +4,7 @@ use std::hash::Hash;
 use parking_lot::Mutex;
 use tokio::sync::watch;
 
-/// Work that is done once for all who ask for the same while it runs. Clients send several requests at once, and those who
+/// Work that is done once for all requests for the same while it runs. Clients send several requests at once, and those who
 /// try passwords may send one a thousand times.
 pub(crate) struct Flights<K: Eq + Hash, O>(Mutex<HashMap<K, watch::Receiver<Option<O>>>>);
 
@@ -41,7 +41,7 @@ impl<K: Copy + Eq + Hash, O: Clone> Flights<K, O> {
 }
 
 impl<K: Copy + Eq + Hash, O> Leader<'_, K, O> {
-    /// Tells all who follow.
+    /// Tells all followers.
     pub(crate) fn finish(self, outcome: O) {
         self.outcome.send_replace(Some(outcome));
     }

@@ -1,4 +1,4 @@
-//! Logins whose checks are dear: who is checked when, and what is remembered of it.
+//! Logins whose checks are dear: which is checked when, and what is remembered of it.
 //!
 //! Nothing in here knows what a password is compared with. All of it is bounded, whatever is sent.
 //!
@@ -9,7 +9,7 @@
 //! | `memory` | what was seen not long ago |
 //! | `throttle` | how many wrong guesses may be made how fast |
 //! | `turns` | whose check is next |
-//! | `flights` | one check for all who send the same at the same time |
+//! | `flights` | one check for all requests that send the same at the same time |
 //! | `report` | what the log says of logins that failed |
 
 mod flights;

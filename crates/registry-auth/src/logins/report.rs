@@ -32,7 +32,7 @@ pub(crate) enum Failure {
     Repeated,
     /// It was not looked at: too many came before it.
     Slowed,
-    /// It has a NUL in it, or more bytes than bcrypt reads, so it is nobody's password.
+    /// It has a NUL in it, or more bytes than bcrypt reads, so it is no user's password.
     Unreadable,
 }
 

@@ -5,10 +5,10 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
-/// Who is served before whom.
+/// Which login is checked before which.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Lane {
-    /// Credentials that were right before. They are always next: nobody gets in here without them.
+    /// Credentials that were right before. They are always next: no login gets into this lane without them.
     Proven,
     /// Addresses from which somebody logged in before.
     KnownAddress,
@@ -23,11 +23,11 @@ const LANES: usize = 3;
 pub(crate) struct TurnLimits {
     /// Turns that are taken at once.
     pub(crate) at_once: usize,
-    /// Those who wait in each lane.
+    /// The logins that wait in each lane.
     pub(crate) waiting_max: usize,
-    /// Those of one group who wait in a lane.
+    /// The logins of one group that wait in a lane.
     pub(crate) places: usize,
-    /// Those who wait in [`Lane::Proven`], of whatever group.
+    /// The logins that wait in [`Lane::Proven`], of whatever group.
     pub(crate) proven_max: usize,
 }
 
@@ -228,7 +228,7 @@ mod tests {
 
     type Attempt<'a> = Pin<Box<dyn Future<Output = Result<Turn<u8>, Full>> + 'a>>;
 
-    /// Somebody who waits.
+    /// A login that waits.
     fn waits(turns: &Turns<u8>, lane: Lane, group: u8) -> Attempt<'_> {
         let mut attempt: Attempt<'_> = Box::pin(turns.turn(lane, group));
         assert!(poll(&mut attempt).is_none(), "all turns are taken");
@@ -242,7 +242,7 @@ mod tests {
         }
     }
 
-    /// The names of those who wait, in the order in which they have their turns.
+    /// The names of the logins that wait, in the order in which they have their turns.
     fn order(turn: Turn<u8>, mut waiting: Vec<(&'static str, Attempt<'_>)>) -> Vec<&'static str> {
         let (mut order, mut turn) = (Vec::new(), Some(turn));
         while turn.take().is_some() {

@@ -1,6 +1,6 @@
 //! The collector over real stores, with a clock that stands still until it is moved.
 
-// Outside of the functions that are marked as tests, too: there is nobody to hand an error to.
+// Also in helpers that are not marked as tests: a test has no caller that takes an error.
 #![allow(clippy::unwrap_used)]
 
 mod fsck;

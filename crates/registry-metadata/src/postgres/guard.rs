@@ -1,4 +1,4 @@
-//! Keeps passwords from servers that nobody vouches for.
+//! Keeps passwords from servers that no certificate vouches for.
 //!
 //! The client library answers whatever a server asks for: also a clear-text password, on a connection that anybody may
 //! have accepted. This reads what a server says until it has let the client in, and breaks the connection when the server

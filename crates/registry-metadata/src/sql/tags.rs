@@ -1,4 +1,4 @@
-//! Who changes a tag does it by a function of the module `tags` of either database, which knows the rule about immutable
+//! Code that changes a tag does it by a function of the module `tags` of either database, which knows the rule about immutable
 //! tags. A test looks that no other module has the statements.
 
 use super::statements;

@@ -204,7 +204,7 @@ impl Root {
         text.trim().parse().map(Some).map_err(|_| failed(io::ErrorKind::InvalidData.into()))
     }
 
-    /// Whether a directory below the root is this process's user's, so that files in it can be replaced whoever made them.
+    /// Whether a directory below the root is this process's user's, so that files in it can be replaced whatever user made them.
     fn owns(&self, path: &str) -> bool {
         let owner = self.stat(path).ok().flatten().map(|stat| stat.st_uid);
         owner == Some(rustix::process::geteuid().as_raw())

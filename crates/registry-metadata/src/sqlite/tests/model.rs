@@ -165,7 +165,7 @@ impl Model {
             }
             saved.unwrap();
             if self.below(3) == 0 {
-                // Nobody goes on with it.
+                // No client goes on with it.
                 return self.store.release_upload(&id, claim.epoch);
             }
         }
