@@ -23,14 +23,14 @@
 //!
 //! | Module | What |
 //! |---|---|
-//! | `mapping` | parts of files as bytes, and which bytes are which part; the unsafe code |
-//! | `memory` | the allocator's memory back to the system; unsafe too |
+//! | `system` | the calls that the compiler can not check: mapping a file, giving memory back; all unsafe code |
+//! | `mapping` | parts of files as bytes, and which bytes are which part |
 //! | `stream` | the connection that sends files |
 
 mod mapping;
-mod memory;
 mod stream;
+mod system;
 
-pub use mapping::{Immutable, map, mappings, mappings_max};
-pub use memory::release_memory;
+pub use mapping::{map, mappings, mappings_max};
 pub use stream::{SendFile, Socket};
+pub use system::{Immutable, release_memory};

@@ -9,8 +9,10 @@ use std::{
 };
 
 use bytes::Bytes;
-use memmap2::{Mmap, MmapOptions};
+use memmap2::Mmap;
 use parking_lot::RwLock;
+
+use crate::system::{self, Immutable};
 
 /// The live mappings by their first address. Addresses of live mappings never overlap.
 static LIVE: RwLock<BTreeMap<usize, Part>> = RwLock::new(BTreeMap::new());
@@ -22,30 +24,6 @@ pub(crate) struct Part {
     /// Where in the file the mapping begins.
     pub(crate) offset: u64,
     pub(crate) length: usize,
-}
-
-/// A file whose bytes never change again: nothing writes to it or cuts it short, by this handle or another one, in this process
-/// or another one, as long as it exists under any name or handle.
-///
-/// Making one is a promise about the file, which the system has no way to hold anybody to. What can be seen is checked: the
-/// handle itself can not write. Code that can not promise the rest must read the file instead of mapping it: a mapping of
-/// bytes that do change is undefined behaviour in whatever reads it, and of a file that was cut short ends the process
-/// (`SIGBUS`).
-#[derive(Clone, Debug)]
-pub struct Immutable(Arc<File>);
-
-impl Immutable {
-    /// Promises that the file's bytes never change.
-    ///
-    /// # Errors
-    /// [`PermissionDenied`](io::ErrorKind::PermissionDenied) if the file can be written to by this very handle.
-    pub fn promise(file: Arc<File>) -> io::Result<Immutable> {
-        let flags = rustix::fs::fcntl_getfl(&*file)?;
-        if flags & rustix::fs::OFlags::ACCMODE != rustix::fs::OFlags::RDONLY {
-            return Err(io::ErrorKind::PermissionDenied.into());
-        }
-        Ok(Immutable(file))
-    }
 }
 
 /// The share of a process's mappings that files may have. Beyond its limit the system refuses memory to the allocator too,
@@ -75,26 +53,13 @@ pub fn mappings() -> usize {
 /// If the range is empty, too large for this machine's addresses or not within the file, if [`mappings_max`] mappings live
 /// already, or if the file can not be mapped. Reading the file is always an alternative.
 pub fn map(file: &Immutable, range: Range<u64>) -> io::Result<Bytes> {
-    let Immutable(file) = file;
-    let too_large = |_| io::Error::from(io::ErrorKind::FileTooLarge);
-    let length = usize::try_from(range.end.saturating_sub(range.start)).map_err(too_large)?;
-    if length == 0 {
-        return Err(io::ErrorKind::InvalidInput.into());
-    }
-    if file.metadata()?.len() < range.end {
-        return Err(io::ErrorKind::UnexpectedEof.into());
-    }
     // Threads that look at the same moment may take a few more, which is what the other quarters are for.
     if mappings() >= mappings_max() {
         return Err(io::ErrorKind::QuotaExceeded.into());
     }
-    let mut options = MmapOptions::new();
-    options.offset(range.start).len(length);
-    // SAFETY: a mapping's bytes must not change while a slice of them lives. That is what was promised of an `Immutable`, and
-    // the range was within the file.
-    #[allow(unsafe_code)]
-    let mapping = unsafe { options.map(&**file)? };
-    Ok(Bytes::from_owner(Mapping::new(mapping, Part { file: file.clone(), offset: range.start, length })))
+    let mapping = system::map(file, &range)?;
+    let (length, file) = (mapping.len(), file.file().clone());
+    Ok(Bytes::from_owner(Mapping::new(mapping, Part { file, offset: range.start, length })))
 }
 
 /// The part of a file that a slice of bytes is, if it is one.
@@ -142,7 +107,6 @@ mod tests {
     fn file_of(bytes: &[u8]) -> Immutable {
         let mut file = tempfile::NamedTempFile::new().unwrap();
         file.write_all(bytes).unwrap();
-        Immutable::promise(Arc::new(file.reopen().unwrap())).unwrap_err();
         Immutable::promise(Arc::new(File::open(file.path()).unwrap())).unwrap()
     }
 
@@ -167,20 +131,5 @@ mod tests {
         assert!(LIVE.read().contains_key(&address));
         drop(slice);
         assert!(!LIVE.read().contains_key(&address));
-    }
-
-    #[test]
-    fn what_is_not_in_the_file_can_not_be_mapped() {
-        let file = file_of(b"x");
-        assert!(map(&file, 0..1).is_ok());
-        for range in [1..1, 0..2, 1..2, 7..9] {
-            assert!(map(&file, range.clone()).is_err(), "{range:?}");
-        }
-    }
-
-    #[test]
-    fn a_file_that_can_be_written_to_is_not_immutable() {
-        let writable = Immutable::promise(Arc::new(tempfile::tempfile().unwrap()));
-        assert_eq!(writable.unwrap_err().kind(), io::ErrorKind::PermissionDenied);
     }
 }
