@@ -30,7 +30,7 @@ pub const MANIFEST_DESCRIPTORS_MAX: usize = 10_000;
 /// How many fields the document may have, or a descriptor or platform in it; the specifications know nine.
 pub const MANIFEST_FIELDS_MAX: usize = 256;
 
-/// How many entries all maps of the document may have together, beyond the first eight of each.
+/// How many entries all maps of the document may have together, and texts all of its lists, beyond the first eight of each.
 pub const MANIFEST_ENTRIES_MAX: usize = 10_000;
 
 /// How deep lists and objects may lie in each other.

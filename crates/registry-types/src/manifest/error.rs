@@ -37,7 +37,7 @@ pub enum ManifestError {
         limit: usize,
     },
     /// More than [`MANIFEST_ENTRIES_MAX`](crate::MANIFEST_ENTRIES_MAX).
-    #[error("the manifest's annotations have more than {limit} entries in all")]
+    #[error("the annotations of the manifest, and its lists of texts, have more than {limit} entries in all")]
     TooManyEntries {
         /// The limit.
         limit: usize,

@@ -38,6 +38,14 @@ fn more_annotations_than_the_limit() {
     let half = annotated(MANIFEST_ENTRIES_MAX / 2 + 9)["annotations"].clone();
     let both = with(image(), json!({ "annotations": half.clone(), "unknown": half }));
     assert_eq!(refusal(&MediaType::OCI_MANIFEST, &both), expected);
+    // URLs are texts, too.
+    let urls = |count: usize| {
+        let mut image = image();
+        image["config"]["urls"] = vec![""; count].into();
+        image
+    };
+    assert!(parse(&MediaType::OCI_MANIFEST, &urls(MANIFEST_ENTRIES_MAX)).is_ok());
+    assert_eq!(refusal(&MediaType::OCI_MANIFEST, &urls(MANIFEST_ENTRIES_MAX + 9)), expected);
 }
 
 #[test]
