@@ -294,7 +294,7 @@ fn settings(config: &Config) -> Settings {
         delete_enabled: config.storage.delete_enabled,
         read_only: config.storage.read_only,
         host: http.host.clone(),
-        hosts: http.hosts.clone(),
+        hosts: hosts(http),
         unknown_hosts: unknown_hosts(config),
         trusted_proxies: http.trusted_proxies.clone(),
         prefix: http.prefix.clone(),
@@ -326,6 +326,18 @@ fn settings(config: &Config) -> Settings {
             except: config.storage.redirect.except.clone(),
         },
     }
+}
+
+/// The hosts that are known to be this registry's: those that are named, and the names on which it listens, which are the operator's
+/// as well, and which `registry health` asks for.
+fn hosts(http: &config::Http) -> Vec<String> {
+    let listen = match &http.listen {
+        Listen::Tcp(address) => Some(address),
+        Listen::Unix(_) => None,
+    };
+    let debug = http.debug.as_ref().map(|debug| &debug.address);
+    let names = listen.into_iter().chain(debug).map(|address| address.host.clone());
+    http.hosts.iter().cloned().chain(names.filter(|name| !name.is_empty())).collect()
 }
 
 /// What becomes of requests for hosts that are not known. Proxies and companies give registries names that the configuration does
