@@ -220,3 +220,38 @@ fn digests(index: &Value) -> Vec<String> {
     let manifests = index["manifests"].as_array().unwrap().iter();
     manifests.map(|descriptor| descriptor["digest"].as_str().unwrap().to_owned()).collect()
 }
+
+#[tokio::test]
+async fn a_page_ends_where_memory_does_and_says_what_follows() {
+    const REFERRERS: usize = 5;
+    let registry = TestRegistry::start().await;
+    let client = registry.client();
+    let image = Image::random(1);
+    client.push("app", "latest", &image).await.unwrap();
+    let mut expected = BTreeSet::new();
+    for number in 0..REFERRERS {
+        // Together they are more than one connection may hold; one by one each of them fits.
+        let note = format!("{number}{}", "\u{1}".repeat(600_000));
+        let referrer = ImageOptions {
+            subject: Some(image.manifest.descriptor()),
+            annotations: BTreeMap::from([("note".to_owned(), note)]),
+            ..ImageOptions::seeded(10 + number as u64)
+        };
+        let referrer = referrer.build();
+        client.push("app", &referrer.manifest.digest.to_string(), &referrer).await.unwrap();
+        expected.insert(referrer.manifest.digest.to_string());
+    }
+    let (mut seen, mut pages) = (BTreeSet::new(), 0);
+    let mut next = Some(format!("/v2/app/referrers/{}", image.manifest.digest));
+    while let Some(path) = next {
+        let page = client.get(&path).expect(200).await;
+        for descriptor in page.json()["manifests"].as_array().unwrap() {
+            assert!(descriptor["annotations"]["note"].as_str().unwrap().len() > 600_000);
+            seen.insert(descriptor["digest"].as_str().unwrap().to_owned());
+        }
+        next = page.next_page();
+        pages += 1;
+    }
+    assert_eq!(seen, expected);
+    assert!((2..=REFERRERS + 1).contains(&pages), "{pages} pages");
+}

@@ -219,7 +219,7 @@ mod tests {
     }
 
     fn body_of(bytes: &[u8], range: Range<u64>, memory_bytes: usize) -> FileBody {
-        let share = crate::budget::Budget::new(memory_bytes, 1).share();
+        let share = crate::budget::Budget::new(memory_bytes, 1).share(None);
         FileBody::new(file_of(bytes), range, MAPPED_BYTES_MIN, share)
     }
 

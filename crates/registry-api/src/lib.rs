@@ -25,13 +25,13 @@
 //! | `handlers` | one file for each kind of thing: blob, upload, manifest, tags, catalog, referrers |
 //! | `session`, `receive`, `content_range` | an upload while bytes arrive |
 //! | `body`, `file_body`, `range`, `conditional`, `accept` | answers, whole and in part |
-//! | `budget`, `descriptors`, `shared`, `release` | what peers can make a node hold at once |
+//! | `budget`, `pool`, `addresses`, `descriptors`, `refusals`, `shared`, `release` | what peers can make a node hold at once |
 //! | `links`, `page`, `response` | headers that several answers share |
 //! | `forwarded`, `hosts` | what proxies say of a request; which hosts are ours, and which web pages may change something |
 //! | `error` | the one table from what went wrong to status and code |
 //! | `server`, `debug` | listening, TLS, limits, the graceful stop; health and metrics |
 //! | `pulls` | when manifests were pulled, for retention |
-//! | `metrics`, `metered`, `access_log`, `observed`, `request_id`, `health` | what operators see |
+//! | `metrics`, `holdings`, `metered`, `access_log`, `observed`, `request_id`, `health` | what operators see |
 //!
 //! The protocol is the OCI distribution-spec, release 1.1 and its main branch as of [`SPEC_REVISION`].
 
@@ -39,6 +39,7 @@
 
 mod accept;
 mod access_log;
+mod addresses;
 mod app;
 mod body;
 mod budget;
@@ -51,17 +52,20 @@ mod file_body;
 mod forwarded;
 mod handlers;
 mod health;
+mod holdings;
 mod hosts;
 mod links;
 mod metered;
 mod metrics;
 mod observed;
 mod page;
+mod pool;
 mod process;
 mod pulls;
 mod query;
 pub mod range;
 mod receive;
+mod refusals;
 mod release;
 mod request_id;
 mod response;

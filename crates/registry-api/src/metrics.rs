@@ -17,7 +17,7 @@ use registry_auth::{AuthenticationError, Caller};
 
 use registry_storage::FreeSpace;
 
-use crate::{COMMIT, VERSION, process::Process, route::Route};
+use crate::{Budget, COMMIT, VERSION, holdings::Holdings, process::Process, route::Route};
 
 /// The kinds of endpoints that are counted apart: the Go registry's, and ours.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -315,6 +315,12 @@ impl Metrics {
     /// Shows for how long the users were not renewed; zero if they are.
     pub(crate) fn users_stale(&self, age: Duration) {
         self.users_stale_secs.set(age.as_secs_f64());
+    }
+
+    /// Shows what a budget holds as well, and what was refused for it.
+    pub fn with_budget(mut self, budget: &Budget) -> Metrics {
+        self.registry.register_collector(Box::new(Holdings(budget.clone())));
+        self
     }
 
     /// Everything in the text format that Prometheus reads.

@@ -8,9 +8,10 @@ use registry_auth::{Access, Caller, Decision, Presented};
 
 use crate::{
     access_log::Entry,
+    addresses::{Holder, Sharing},
     app::{App, Call},
     body::Body,
-    budget::Share,
+    budget::{CountedConnection, Share, Window},
     error::ApiError,
     forwarded,
     handlers::{blob, catalog, manifest, referrers, tags, upload},
@@ -21,6 +22,7 @@ use crate::{
     request_id::RequestId,
     response::{DOCKER_API_VERSION, Response, X_REQUEST_ID, bytes_response, empty_response},
     route::{Route, RouteError},
+    server::Limits,
 };
 
 const CONTENT_SECURITY_POLICY: HeaderValue =
@@ -34,6 +36,7 @@ pub struct Service {
     app: Arc<App>,
     peer: Peer,
     share: Share,
+    sharing: Arc<Sharing>,
 }
 
 /// The other end of a connection.
@@ -46,10 +49,35 @@ pub struct Peer {
 }
 
 impl Service {
-    /// Serves `app` to one peer.
+    /// Serves `app` to one peer, with the [`Limits`] that are the default.
     pub fn new(app: Arc<App>, peer: Peer) -> Service {
-        let share = app.budget.share();
-        Service { app, peer, share }
+        let limits = Limits::default();
+        let sharing = Sharing::new(&limits, limits.connections_max);
+        Service::shared(app, peer, Arc::new(sharing))
+    }
+
+    /// Serves `app` to one peer, which shares it with others in this way.
+    pub(crate) fn shared(app: Arc<App>, peer: Peer, sharing: Arc<Sharing>) -> Service {
+        let share = app.budget.share(holder(&app, &sharing, peer.address));
+        Service { app, peer, share, sharing }
+    }
+
+    /// Counts the connection, unless its address holds as many as it may.
+    pub(crate) fn count(&self) -> Option<CountedConnection> {
+        self.app.budget.connection(self.share.holder().cloned())
+    }
+
+    /// What the peer may send on an HTTP/2 connection before it is read.
+    pub(crate) fn window(&self) -> Window {
+        self.share.window()
+    }
+
+    /// The share of a request: the connection's, or, if a proxy names its client, that of the connection and the client.
+    fn share_of(&self, client: Option<IpAddr>) -> Share {
+        if client == self.peer.address.map(|address| address.to_canonical()) {
+            return self.share.clone();
+        }
+        self.share.on_behalf_of(holder(&self.app, &self.sharing, client))
     }
 
     /// The address of the other end.
@@ -165,6 +193,7 @@ impl Service {
         if app.settings.read_only && route.is_write() {
             return Err(ApiError::ReadOnly);
         }
+        let share = self.share_of(client);
         let call = Call {
             app,
             caller,
@@ -172,7 +201,7 @@ impl Service {
             links: self.links(parts),
             is_head: parts.method == Method::HEAD,
             client,
-            share: &self.share,
+            share: &share,
         };
         dispatch(&call, route, body).await
     }
@@ -250,6 +279,12 @@ impl hyper::service::Service<Request<Incoming>> for Service {
         let service = self.clone();
         Box::pin(async move { Ok(service.respond(request).await) })
     }
+}
+
+/// What an address holds of the budget, if it has a share.
+fn holder(app: &App, sharing: &Sharing, address: Option<IpAddr>) -> Option<Arc<Holder>> {
+    let address = address?;
+    sharing.connections_of(address).map(|connections| app.budget.holder(address, connections))
 }
 
 /// Every endpoint on one page. What the caller may do has been decided.

@@ -200,7 +200,8 @@ impl Builder {
         let opened = self.places.open().await?;
         identity::bind(&*opened.metadata, &*opened.store).await?;
         opened.metadata.begin_quotas().await?;
-        let metrics = Arc::new(Metrics::new());
+        let budget = Budget::of_memory(self.settings.memory_bytes);
+        let metrics = Arc::new(Metrics::new().with_budget(&budget));
         let access_log = if self.settings.access_log {
             AccessLog::stdout()
                 .map_err(|source| OpenError::System { operation: "can not start the access log", source })?
@@ -218,7 +219,6 @@ impl Builder {
             Some(_) => Arc::new(Authenticated { anonymous: AnonymousAccess::None }),
             None => Arc::new(AllowAll),
         });
-        let budget = Budget::of_memory(self.settings.memory_bytes);
         let app = App {
             store: Arc::new(MeteredStore::new(opened.store, metrics.clone(), opened.driver)),
             metadata: Arc::new(MeteredMetadata::new(opened.metadata, metrics.clone(), opened.database)),

@@ -2,7 +2,7 @@
 
 use super::http2::Http2;
 use registry_core::{api::Limits, types::MediaType};
-use registry_testing::{Client, Content, RawConnection, Server, ServerOptions, eventually};
+use registry_testing::{Client, Content, RawConnection, Server, ServerOptions, TestRegistry, eventually};
 
 const MIB: usize = 1024 * 1024;
 
@@ -234,4 +234,110 @@ async fn idle_connections_leave_descriptors_for_requests() {
     // The client has its connection; nothing that it asks for lacks a descriptor.
     client.pull_blob("few", &blob).await.unwrap();
     assert!(server.open_files() < 512 - 64, "{} files are open", server.open_files());
+}
+
+#[tokio::test]
+async fn many_connections_of_one_address_leave_memory_to_others() {
+    const CONNECTIONS: usize = 24;
+    /// Proxies that are trusted name their clients, so this test can be several of them.
+    const FROM: [&str; 2] = ["192.0.2.1", "192.0.2.2"];
+    let config = "version: 0.1\nhttp: {trustedproxies: [127.0.0.0/8]}\n";
+    let server = ServerOptions::new().config(config).start().await;
+    let client = server.client();
+    let mut paths = Vec::new();
+    for number in 0..CONNECTIONS {
+        push_large_manifest(&client, "large", number).await;
+        paths.push(format!("/v2/large/manifests/v{number}"));
+    }
+    let mut held = Vec::new();
+    let mut statuses = Vec::new();
+    for path in &paths[1..] {
+        let mut connection = RawConnection::open_narrow(server.address()).await.unwrap();
+        let request =
+            format!("GET {path} HTTP/1.1\r\nhost: localhost\r\nx-forwarded-for: {}\r\n\r\n", FROM[0]);
+        connection.send(request).await.unwrap();
+        statuses.push(connection.some().await[9..12].to_vec());
+        held.push(connection);
+    }
+    let served = statuses.iter().filter(|status| *status == b"200").count();
+    assert_eq!(served, 3, "a quarter of 48 MiB is three manifests of almost 4 MiB");
+    assert!(statuses.iter().all(|status| status == b"200" || status == b"503"));
+    client.get(&paths[0]).header("x-forwarded-for", FROM[0]).expect(503).await;
+    client.get(&paths[0]).header("x-forwarded-for", FROM[1]).expect(200).await;
+    server.log().wait_for("http.trustedproxies").await;
+    drop(held);
+    eventually("there is memory again", async || {
+        let answer = client.get(&paths[0]).header("x-forwarded-for", FROM[0]).send().await.unwrap();
+        (answer.status == 200).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_length_that_is_said_holds_nothing() {
+    const CONNECTIONS: usize = 60;
+    let registry = TestRegistry::start().await;
+    let mut waiting = Vec::new();
+    for _ in 0..CONNECTIONS {
+        let mut connection = super::connect(&registry).await;
+        let head = format!(
+            "PUT /v2/app/manifests/x HTTP/1.1\r\nhost: localhost\r\ncontent-type: {}\r\ncontent-length: 4194304\r\n\r\n ",
+            MediaType::OCI_MANIFEST
+        );
+        connection.send(head).await.unwrap();
+        waiting.push(connection);
+    }
+    let held = eventually("all of them are read", async || {
+        let held = registry.app().budget.memory_bytes();
+        (held >= CONNECTIONS * 256 * 1024).then_some(held)
+    })
+    .await;
+    assert!(held <= CONNECTIONS * 256 * 1024, "{held} bytes are held for {CONNECTIONS} bytes");
+    super::still_serves(&registry).await;
+}
+
+/// What a manifest becomes when it is parsed counts as well, for as long as it waits for the database.
+#[tokio::test]
+async fn many_manifests_of_many_small_parts_hold_little() {
+    const CONNECTIONS: usize = 300;
+    let server = Server::start().await;
+    let annotations: Vec<String> = (0..9_900).map(|number| format!("\"{number}\":\"\"")).collect();
+    let annotations = annotations.join(",");
+    let mut pushes = tokio::task::JoinSet::new();
+    let config = Content::new(MediaType::OCTET_STREAM, "{}");
+    server.client().push_blob("parts", &config).await.unwrap();
+    for number in 0..CONNECTIONS {
+        let text = format!(
+            r#"{{"schemaVersion":2,"mediaType":"{}","config":{{"mediaType":"a/b","digest":"{}","size":2}},"layers":[],"annotations":{{"n":"{number}",{annotations}}}}}"#,
+            MediaType::OCI_MANIFEST,
+            config.digest,
+        );
+        let client = server.client();
+        pushes.spawn(async move {
+            let path = format!("/v2/parts/manifests/v{number}");
+            let push = client.put(&path).header("content-type", MediaType::OCI_MANIFEST.as_str());
+            push.body(text).send().await.unwrap().status.as_u16()
+        });
+    }
+    let statuses = pushes.join_all().await;
+    assert!(statuses.iter().all(|status| [201, 503].contains(status)), "{statuses:?}");
+    assert!(statuses.iter().filter(|status| **status == 201).count() >= 10, "{statuses:?}");
+    let peak = server.memory_peak_bytes();
+    assert!(peak < MEMORY_BYTES_MAX, "the server held {} MB", peak / 1_000_000);
+    still_serves(&server).await;
+}
+
+#[tokio::test]
+async fn uploads_count_as_open_files() {
+    let registry = TestRegistry::start().await;
+    let client = registry.client();
+    let session = client.begin_upload("app").await.unwrap();
+    let path = super::path_of(&session, &registry);
+    let mut connection = super::connect(&registry).await;
+    let head = format!("PATCH {path} HTTP/1.1\r\nhost: localhost\r\ncontent-length: 10\r\n\r\nabc");
+    connection.send(head).await.unwrap();
+    let files = || registry.app().budget.files();
+    eventually("the upload is counted", async || (files() == 1).then_some(())).await;
+    drop(connection);
+    eventually("the upload is over", async || (files() == 0).then_some(())).await;
 }

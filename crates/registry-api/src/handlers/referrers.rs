@@ -17,8 +17,8 @@ use crate::{
 /// The most descriptors of a page. Large, because some clients look at the first page only.
 const ENTRIES_MAX: usize = 1000;
 
-/// How many are read at once.
-const READ_AT_ONCE: usize = 32;
+/// How many are read at once. What is read is counted once it is there, and each may have the annotations of the largest manifest.
+const READ_AT_ONCE: usize = 8;
 
 /// What is taken of the budget before anything is read; few pages are larger.
 const PAGE_BYTES_MIN: usize = 64 * 1024;
@@ -26,8 +26,8 @@ const PAGE_BYTES_MIN: usize = 64 * 1024;
 /// What a descriptor takes without its annotations.
 const ENTRY_BYTES: usize = 512;
 
-/// About how large a page becomes: descriptors carry their manifest's annotations, which may be large.
-const PAGE_BYTES_MAX: usize = 2 * 1024 * 1024;
+/// About how much memory a page takes: descriptors carry their manifest's annotations, which may be large.
+const PAGE_BYTES_MAX: usize = 4 * 1024 * 1024;
 
 const OCI_INDEX: &str = "application/vnd.oci.image.index.v1+json";
 
@@ -70,6 +70,7 @@ struct Referrers {
     has_more: bool,
 }
 
+/// Reads as many as a page has, or as there is memory for: a page that ends early is whole, and says where the next one begins.
 async fn read(
     call: &Call<'_>,
     repository: &RepositoryName,
@@ -85,15 +86,46 @@ async fn read(
         let some =
             metadata.referrers(repository, subject, artifact_type, last.as_ref(), READ_AT_ONCE).await?;
         page.has_more = !some.is_empty();
-        page_bytes += some.iter().map(size_of_annotations).sum::<usize>();
-        // Once as descriptors and once as text.
-        memory.grow_to(2 * (page_bytes + (page.descriptors.len() + some.len()) * ENTRY_BYTES))?;
-        page.descriptors.extend(some);
+        for descriptor in some {
+            let more_bytes = page_bytes + size_of(&descriptor);
+            if page.descriptors.is_empty() {
+                memory.grow_to(more_bytes)?;
+            } else if !memory.try_grow_to(more_bytes) {
+                return Ok(page);
+            }
+            page_bytes = more_bytes;
+            page.descriptors.push(descriptor);
+        }
         last = page.descriptors.last().map(|descriptor| descriptor.digest);
     }
     Ok(page)
 }
 
-fn size_of_annotations(descriptor: &Descriptor) -> usize {
-    descriptor.annotations.iter().map(|(key, value)| key.len() + value.len()).sum()
+/// What a descriptor takes, once as it is and once as JSON.
+fn size_of(descriptor: &Descriptor) -> usize {
+    let texts = descriptor.annotations.iter().flat_map(|(key, value)| [key, value]);
+    2 * ENTRY_BYTES + texts.map(|text| text.len() + json_bytes(text)).sum::<usize>()
+}
+
+/// How long a text is in JSON, but for its quotes.
+fn json_bytes(text: &str) -> usize {
+    let length = |byte| match byte {
+        b'"' | b'\\' => 2,
+        0..0x20 => 6,
+        _ => 1,
+    };
+    text.bytes().map(length).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_is_no_longer_in_json_than_counted() {
+        for text in ["", "plain", "a\"b\\c", "\n\t\u{0}\u{1f}", "\u{7f}é\u{2028}"] {
+            let written = serde_json::to_string(text).unwrap().len() - 2;
+            assert!((written..=6 * text.len()).contains(&json_bytes(text)), "{text:?}");
+        }
+    }
 }

@@ -65,9 +65,10 @@ pub(crate) async fn append(
     id: UploadId,
     body: RequestBody,
 ) -> Result<Response<Body>, ApiError> {
-    let chunk = Chunk::of(call.headers)?;
+    let (chunk, file) = (Chunk::of(call.headers)?, call.share.file()?);
     let (app, links, repository) = (call.app.clone(), call.links.clone(), repository.clone());
     detached(call.app, async move {
+        let _file = file;
         let session = Session::claim(app, &repository, id, None).await?;
         chunk.must_begin_at(session.offset(), &links, &repository, &id)?;
         let offset = session.receive(body, chunk.length_bytes()).await?.save().await?;
@@ -84,9 +85,10 @@ pub(crate) async fn finish(
     digest: Digest,
     body: RequestBody,
 ) -> Result<Response<Body>, ApiError> {
-    let chunk = Chunk::of(call.headers)?;
+    let (chunk, file) = (Chunk::of(call.headers)?, call.share.file()?);
     let (app, links, repository) = (call.app.clone(), call.links.clone(), repository.clone());
     detached(call.app, async move {
+        let _file = file;
         let session = Session::claim(app, &repository, id, Some(&digest)).await?;
         chunk.must_begin_at(session.offset(), &links, &repository, &id)?;
         session.receive(body, chunk.length_bytes()).await?.finish(&digest).await?;

@@ -31,7 +31,7 @@ use super::{
     linger::linger,
     prefixed::Prefixed,
 };
-use crate::service::Service;
+use crate::{budget::Window, service::Service};
 
 /// How long a connection has nothing to do before it is put to rest: longer than a client that goes on takes for its next
 /// request, so that those pay nothing.
@@ -228,7 +228,8 @@ impl Conversation<'_> {
     {
         let limits = &self.options.limits;
         let activity = Activity::default();
-        let builder = http2_builder(self.options);
+        let window = self.service.window();
+        let builder = http2_builder(self.options, &window);
         let service = activity.observe(self.service.clone(), Handover::default());
         let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
         let mut idle = pin!(activity.idle_for(limits.idle_timeout));
@@ -318,10 +319,7 @@ fn http1_builder(options: &ServeOptions) -> http1::Builder {
     builder
 }
 
-fn http2_builder(options: &ServeOptions) -> http2::Builder<TokioExecutor> {
-    /// What an HTTP/2 client may send before the server has read it: enough for a fast line far away.
-    const STREAM_WINDOW_BYTES: u32 = 1024 * 1024;
-    const CONNECTION_WINDOW_BYTES: u32 = 4 * 1024 * 1024;
+fn http2_builder(options: &ServeOptions, window: &Window) -> http2::Builder<TokioExecutor> {
     /// Larger frames than the smallest possible: fewer headers around a layer.
     const FRAME_BYTES: u32 = 64 * 1024;
     /// What waits in a stream for the socket: two pieces of a layer.
@@ -334,8 +332,8 @@ fn http2_builder(options: &ServeOptions) -> http2::Builder<TokioExecutor> {
         .timer(TokioTimer::new())
         .max_concurrent_streams(limits.streams_max)
         .max_header_list_size(u32::try_from(limits.head_bytes_max).unwrap_or(u32::MAX))
-        .initial_stream_window_size(STREAM_WINDOW_BYTES)
-        .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
+        .initial_stream_window_size(window.stream_bytes())
+        .initial_connection_window_size(window.connection_bytes())
         .max_frame_size(FRAME_BYTES)
         .max_send_buf_size(SEND_BYTES)
         .keep_alive_interval(PING_EVERY)

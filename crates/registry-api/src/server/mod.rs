@@ -1,7 +1,6 @@
 //! Listening, connections, limits, and the graceful stop.
 
 mod activity;
-mod addresses;
 mod conversation;
 mod handover;
 mod handshake;
@@ -12,7 +11,7 @@ mod prefixed;
 mod stalling;
 mod tls;
 
-use std::{io, net::IpAddr, pin::pin, sync::Arc, time::Duration};
+use std::{io, pin::pin, sync::Arc, time::Duration};
 
 use tokio::{
     io::{AsyncRead, AsyncWrite},
@@ -24,13 +23,14 @@ use registry_types::Network;
 
 pub(crate) use self::stalling::Stalling;
 use self::{
-    addresses::Addresses,
     conversation::{Conversation, Version},
     prefixed::Prefixed,
 };
 use crate::{
+    addresses::Sharing,
     app::App,
     descriptors::Descriptors,
+    refusals::Refusal,
     service::{Peer, Service},
 };
 
@@ -46,9 +46,11 @@ pub struct Limits {
     /// what is left beside 256.
     pub connections_max: usize,
     /// How many of them one address may hold, or one /64 network of IPv6. Without a number a public address may hold a
-    /// quarter of all, and a loopback or private one, which everybody may be behind, as many as there are.
+    /// quarter of all, and a loopback or private one, which any number of clients may be behind, as many as there are. An
+    /// address that is limited here has a quarter of the [budget](crate::Budget), too.
     pub connections_per_address: Option<usize>,
-    /// Proxies, of which each may hold as many connections as there are.
+    /// Proxies, of which each may hold as many connections as there are. What their requests hold counts for the client that
+    /// the proxy names.
     pub proxies: Vec<Network>,
     /// How long a TLS handshake, or the head of an HTTP/1.1 request on an open connection, may take.
     pub head_timeout: Duration,
@@ -103,7 +105,8 @@ pub async fn serve(
     let mut shutdown = pin!(shutdown);
     let connections_max = connections_max(&options.limits);
     let slots = Arc::new(Semaphore::new(connections_max));
-    let addresses = Addresses::default();
+    let sharing = Arc::new(Sharing::new(&options.limits, connections_max));
+    let options = Arc::new(options);
     // One receiver for each connection: the sender knows when the last has gone.
     let (phase, _) = watch::channel(Phase::Serving);
     loop {
@@ -117,30 +120,18 @@ pub async fn serve(
         };
         match accepted {
             Ok((stream, address)) => {
-                let counted = match address
-                    .map(|address| (address, share_of(address, connections_max, &options.limits)))
-                {
-                    Some((address, Some(limit))) => match addresses.count(address, limit) {
-                        None => {
-                            tracing::debug!("closed a connection of {address}, which holds {limit} already");
-                            continue;
-                        }
-                        counted => counted,
-                    },
-                    _ => None,
-                };
-                let connection = Connection {
-                    service: Service::new(app.clone(), Peer { address, tls: options.tls.is_some() }),
-                    open: app.metrics.connection(),
-                    options: options.clone(),
-                    phase: phase.subscribe(),
-                };
+                let peer = Peer { address, tls: options.tls.is_some() };
+                let service = Service::shared(app.clone(), peer, sharing.clone());
+                let Some(counted) = service.count() else { continue };
+                let open = app.metrics.connection();
+                let (options, phase) = (options.clone(), phase.subscribe());
+                let connection = Connection { service, open, options, phase };
                 tokio::spawn(async move {
                     connection.run(stream).await;
                     drop((counted, slot));
                 });
             }
-            Err(error) => pause_after(&error).await,
+            Err(error) => pause_after(&error, &app).await,
         }
     }
     drop(listener);
@@ -155,24 +146,15 @@ pub async fn serve(
 fn connections_max(limits: &Limits) -> usize {
     let wanted = limits.connections_max.min(Semaphore::MAX_PERMITS);
     let possible = Descriptors::of_process().connections;
-    if possible < wanted {
-        tracing::warn!(
-            "serves {possible} connections at once, not {wanted}: the limit of open files (RLIMIT_NOFILE) allows no more"
-        );
+    let text = format_args!(
+        "serves {possible} connections at once, not {wanted}: the limit of open files (RLIMIT_NOFILE) allows no more"
+    );
+    if possible < wanted / 2 {
+        tracing::warn!("{text}");
+    } else if possible < wanted {
+        tracing::info!("{text}");
     }
     wanted.min(possible)
-}
-
-/// How many connections an address may hold; none if that is not limited.
-fn share_of(address: IpAddr, connections_max: usize, limits: &Limits) -> Option<usize> {
-    /// A public address has this part of all connections.
-    const SHARE: usize = 4;
-
-    if limits.proxies.iter().any(|proxy| proxy.contains(address)) {
-        return None;
-    }
-    let default = (!addresses::is_private(address)).then_some((connections_max / SHARE).max(1));
-    limits.connections_per_address.or(default)
 }
 
 /// How long uploads that were cut may take to save what had arrived.
@@ -199,35 +181,38 @@ async fn drain(phase: watch::Sender<Phase>, limit: Duration) {
 
 /// A failed accept is the peer's problem, except when file descriptors have run out: then trying again at once would
 /// only burn time until some are closed.
-async fn pause_after(error: &io::Error) {
+async fn pause_after(error: &io::Error, app: &App) {
     const PAUSE: Duration = Duration::from_millis(50);
-    let is_peers = matches!(
-        error.kind(),
-        io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset | io::ErrorKind::ConnectionRefused
-    );
-    if !is_peers {
-        tracing::error!("can not accept connections: {error}");
-        sleep(PAUSE).await;
+    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
+    if [ConnectionAborted, ConnectionReset, ConnectionRefused].contains(&error.kind()) {
+        return;
     }
+    match rustix::io::Errno::from_io_error(error) {
+        Some(rustix::io::Errno::MFILE | rustix::io::Errno::NFILE) => {
+            app.budget.refusals().note(Refusal::Descriptors);
+        }
+        _ => tracing::error!("can not accept connections: {error}"),
+    }
+    sleep(PAUSE).await;
 }
 
 struct Connection {
     service: Service,
     open: crate::metrics::OpenConnection,
-    options: ServeOptions,
+    options: Arc<ServeOptions>,
     phase: watch::Receiver<Phase>,
 }
 
 impl Connection {
     async fn run(self, stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static) {
-        let limits = self.options.limits.clone();
-        let stream = Stalling::new(stream, limits.stall_timeout);
+        let limits = &self.options.limits;
+        let (head_timeout, stream) = (limits.head_timeout, Stalling::new(stream, limits.stall_timeout));
         // In boxes of their own: a connection without TLS does not keep room for one with it.
         match self.options.tls.clone() {
             None => Box::pin(self.speak_http(stream, Version::Either)).await,
             Some(tls) => {
-                let Some(stream) = self.begin_tls(stream, limits.head_timeout).await else { return };
-                match self.shake_hands(limits.head_timeout, Box::pin(tls.acceptor().accept(stream))).await {
+                let Some(stream) = self.begin_tls(stream, head_timeout).await else { return };
+                match self.shake_hands(head_timeout, Box::pin(tls.acceptor().accept(stream))).await {
                     Some(Ok(stream)) => {
                         let version = match stream.get_ref().1.alpn_protocol() {
                             Some(b"h2") => Version::Http2,
