@@ -3,7 +3,7 @@
 //!
 //! | Variable | What |
 //! |---|---|
-//! | `REGISTRY_BIN` | the binary to test; built if absent |
+//! | `REGISTRY_BIN` | the binary to test; the one that is built with the tests, if absent |
 //! | `REGISTRY_CRASH_KILLS` | how often the crash test kills the server; 10 if absent |
 //! | `REGISTRY_CRASH_SEED` | repeats a crash test |
 //! | `REGISTRY_JOURNAL_IMAGES` | how many images the test of a lost disk pushes; 25 if absent |

@@ -1,44 +1,7 @@
-//! The `registry` binary: reads arguments and configuration, starts logging, and calls the library.
-
-#![forbid(unsafe_code)]
-
-mod cli;
-mod commands;
-mod content;
-mod fsck;
-mod garbage;
-mod health;
-mod journal;
-mod logging;
-mod migrate;
-mod notify;
-mod quota;
-mod retention;
-mod serve;
+//! The `registry` binary.
 
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    let command = match cli::parse() {
-        Ok(command) => command,
-        Err(stopped) => {
-            // A closed standard output is no failure: `registry --help | head`.
-            let _ = stopped.print();
-            return u8::try_from(stopped.exit_code()).map_or(ExitCode::FAILURE, ExitCode::from);
-        }
-    };
-    match commands::run(command) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) if logging::has_started() => {
-            // One line for each that the error has, so that each can be read.
-            for line in format!("{error:#}").lines() {
-                tracing::error!("{line}");
-            }
-            ExitCode::FAILURE
-        }
-        Err(error) => {
-            eprintln!("registry: {error:#}");
-            ExitCode::FAILURE
-        }
-    }
+    registry::main()
 }

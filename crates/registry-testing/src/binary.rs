@@ -1,11 +1,10 @@
-//! The binaries: found, or built once for a run of the tests.
+//! The programs that tests start: those that cargo built with the tests, or others.
 
 use std::{
     env,
     io::Write,
     path::{Path, PathBuf},
     process::{Command, Output, Stdio},
-    sync::OnceLock,
 };
 
 /// Names the registry to test, so that the one that will be released can be.
@@ -20,18 +19,23 @@ pub enum Program {
     Gc,
 }
 
-/// Where a binary lies: what `REGISTRY_BIN` says or beside that, otherwise what a build beside the running test makes.
+impl Program {
+    fn name(self) -> &'static str {
+        match self {
+            Program::Registry => "registry",
+            Program::Gc => "registry-gc",
+        }
+    }
+}
+
+/// Where a program lies: in the folder of the one that `REGISTRY_BIN` names, otherwise where the build of the running test put it.
 ///
 /// # Panics
-/// If it can not be built.
+/// If it is not there.
 fn path(program: Program) -> PathBuf {
-    static REGISTRY: OnceLock<PathBuf> = OnceLock::new();
-    let registry = REGISTRY.get_or_init(|| match env::var_os(VARIABLE) {
-        Some(path) => PathBuf::from(path),
-        None => build(),
-    });
+    let Some(registry) = env::var_os(VARIABLE).map(PathBuf::from) else { return built_with_tests(program) };
     match program {
-        Program::Registry => registry.clone(),
+        Program::Registry => registry,
         Program::Gc => registry.with_file_name(format!("registry-gc{}", env::consts::EXE_SUFFIX)),
     }
 }
@@ -72,28 +76,17 @@ pub fn run_binary_with_input(arguments: &[&str], variables: &[(&str, &str)], inp
     child.wait_with_output().expect("a child can be waited for")
 }
 
-/// `cargo build` of both with the profile and into the folder that the running test was built with and into.
-fn build() -> PathBuf {
+/// Where cargo puts the program of `tests/programs` when it builds the running test.
+fn built_with_tests(program: Program) -> PathBuf {
     let test = env::current_exe().expect("a process knows its executable");
     // <target>[/<triple>]/<profile>/deps/<test>
-    let deps = test.parent().filter(|folder| folder.ends_with("deps"));
-    let folder = deps.and_then(Path::parent).expect("a test lies in a folder of cargo's");
-    let profile = folder.file_name().expect("a profile's folder has a name").to_string_lossy();
-    let above = folder.parent().expect("a profile's folder lies in the target folder");
-
-    let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let mut command = Command::new(cargo);
-    command.args(["build", "--quiet", "--package", "registry", "--package", "registry-gc", "--profile"]);
-    command.arg(if profile == "debug" { "dev" } else { &profile });
-    command.current_dir(env!("CARGO_MANIFEST_DIR"));
-    if above.join("CACHEDIR.TAG").exists() {
-        command.arg("--target-dir").arg(above);
-    } else {
-        let triple = above.file_name().expect("a triple's folder has a name");
-        let target = above.parent().expect("a triple's folder lies in the target folder");
-        command.arg("--target-dir").arg(target).arg("--target").arg(triple);
-    }
-    let status = command.status().expect("cargo can be started");
-    assert!(status.success(), "the binary can not be built");
-    folder.join(format!("registry{}", env::consts::EXE_SUFFIX))
+    let folder = test.parent().filter(|folder| folder.ends_with("deps")).and_then(Path::parent);
+    let folder = folder.expect("a test lies in a folder of cargo's");
+    let path = folder.join(format!("{}-under-test{}", program.name(), env::consts::EXE_SUFFIX));
+    assert!(
+        path.exists(),
+        "{} is missing: `cargo build --package registry-tests --bins` makes it, and every build of the package's tests",
+        path.display()
+    );
+    path
 }

@@ -19,7 +19,7 @@
 //! | Module | What |
 //! |---|---|
 //! | `in_process` | [`TestRegistry`]: a registry on a free port, in memory or on a temporary folder |
-//! | `server`, `binary`, `log` | [`Server`]: the binary as a child process; found or built once |
+//! | `server`, `binary`, `log` | [`Server`]: the program as a child process |
 //! | `client`, `connection`, `request` | [`Client`]: HTTP/1.1, HTTP/2 and TLS, one request and one answer at a time |
 //! | `object_server`, `fault_proxy` | [`ObjectServer`]: S3 and Azure on this machine; [`FaultProxy`]: trouble on the way to it |
 //! | `transfer` | pushing and pulling as docker does, every byte verified |

@@ -5,7 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use registry_testing::{Client, Content, Image, ServerOptions, eventually};
 
-use crate::{cluster::Cluster, wait_until};
+use super::{cluster::Cluster, wait_until};
 
 const IMAGES: u64 = 40;
 const UPLOADS: usize = 30;

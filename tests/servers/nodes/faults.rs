@@ -10,11 +10,11 @@ use futures_util::future::join_all;
 use registry_core::metadata::postgres::{proxy::Break, server::PostgresServer};
 use registry_testing::{Client, Program, ServerOptions, eventually, lists};
 
-use crate::{
+use super::{
     cluster::{CUT_OFF, Cluster},
-    number,
     pushers::{Acknowledged, Pushers},
 };
+use crate::number;
 
 const LEASE: Duration = Duration::from_secs(10);
 

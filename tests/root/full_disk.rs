@@ -1,10 +1,6 @@
 //! A full disk: pushes fail and say why, pulls go on, and once there is space everything works.
 //!
-//! Mounts small file systems in memory, so it runs as root: `cargo test --package registry-tests --features root --test
-//! full_disk`.
-
-// Also in helpers that are not marked as tests: a test has no caller that takes an error.
-#![allow(clippy::unwrap_used)]
+//! Mounts small file systems in memory.
 
 use std::{
     fs,

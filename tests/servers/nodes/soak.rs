@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use registry_testing::{ServerOptions, Soaked, nothing_but_what_is_reachable_is_left};
 
-use crate::{cluster::Cluster, number};
+use super::cluster::Cluster;
+use crate::number;
 
 /// How long the soak runs, unless `REGISTRY_SOAK_SECONDS` says otherwise.
 const SECONDS_DEFAULT: u64 = 15;

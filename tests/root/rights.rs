@@ -1,9 +1,4 @@
 //! Started as root: what changes hands, what does not, and what a process can still do that gave up its rights.
-//!
-//! Runs as root: `cargo test --package registry-tests --features root --test rights`.
-
-// Also in helpers that are not marked as tests: a test has no caller that takes an error.
-#![allow(clippy::unwrap_used)]
 
 use std::{
     fs::{self, Permissions},

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use registry_storage::{AzureOptions, ObjectBlobStore, ObjectOptions, S3Options, contract};
 use registry_testing::ObjectServer;
 
-use crate::servers::{azure, s3};
+use super::servers::{azure, s3};
 
 /// The suite looks for what it wrote in the store, so nothing is kept in the state instead.
 fn nothing_inline(common: ObjectOptions) -> ObjectOptions {

@@ -12,7 +12,7 @@ use registry_core::{
 use registry_storage::ObjectBlobStore;
 use registry_testing::{FaultProxy, ObjectServer, Random};
 
-use crate::servers::s3_at;
+use super::servers::s3_at;
 
 const WORKERS: u64 = 6;
 const UPLOADS_EACH: u64 = 12;

@@ -12,7 +12,7 @@ use registry_core::{
 use registry_storage::{ObjectBlobStore, ObjectOptions, S3Options, SmallObjects};
 use registry_testing::{ObjectServer, Random};
 
-use crate::servers::s3;
+use super::servers::s3;
 
 const MIB: usize = 1024 * 1024;
 

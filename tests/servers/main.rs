@@ -1,0 +1,24 @@
+//! Tests over servers of others, which each test starts on a port of its own: PostgreSQL, and servers that speak as object
+//! stores do. `tests/setup clients stores` installs them.
+//!
+//! `cargo test --package registry-tests --features servers --test servers -- postgres::` runs the tests of one module.
+//!
+//! | Variable | What |
+//! |---|---|
+//! | `REGISTRY_BIN` | the binary to test; the one that is built with the tests, if absent |
+//! | `REGISTRY_NODES_ROUNDS` | how often every fault is tried on three nodes; once if absent |
+//! | `REGISTRY_SOAK_SECONDS` | how long the soak of three nodes runs; 15 if absent, 600 is the long form |
+//! | `REGISTRY_SOAK_SEED` | repeats a soak |
+
+// Also in helpers that are not marked as tests: a test has no caller that takes an error.
+#![allow(clippy::unwrap_used)]
+
+mod nodes;
+mod object_stores;
+mod postgres;
+
+/// A number from one of the variables above, if it is set.
+fn number(variable: &str) -> Option<u64> {
+    let text = std::env::var(variable).ok()?;
+    Some(text.parse().unwrap_or_else(|_| panic!("{variable}={text} is no number")))
+}

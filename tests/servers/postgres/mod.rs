@@ -1,0 +1,7 @@
+//! Registries over PostgreSQL: several nodes, a database that is lost under load, TLS, and moving in from SQLite.
+
+mod collecting;
+mod loss;
+mod migrate;
+mod nodes;
+mod tls;
