@@ -19,6 +19,7 @@ mod cli;
 mod collecting;
 mod crash;
 mod dependencies;
+mod earlier;
 mod embedding;
 mod healing;
 mod immutable;

@@ -26,6 +26,7 @@
 //! | `image`, `random` | [`Image`], [`Index`] and [`Content`] made from a seed |
 //! | `raw` | [`RawConnection`]: bytes to a socket, as broken and hostile clients send them |
 //! | `pushed`, `soak` | [`Pushed`]: images to compare with later; [`SoakWorker`]: a client that does everything at random |
+//! | `earlier` | [`Earlier`]: what a program of an earlier version left |
 //! | `wait` | waiting for a condition instead of sleeping |
 //!
 //! Helpers that stand for an assertion panic with what they saw; whatever a test may want to see fail returns a
@@ -36,6 +37,7 @@
 mod binary;
 mod client;
 mod connection;
+mod earlier;
 mod fault_proxy;
 mod image;
 mod in_process;
@@ -53,6 +55,7 @@ mod wait;
 pub use binary::{Program, run_binary, run_binary_with_input};
 pub use client::{Client, ClientError};
 pub use connection::Protocol;
+pub use earlier::Earlier;
 pub use fault_proxy::FaultProxy;
 pub use image::{Content, Image, ImageOptions, Index};
 pub use in_process::TestRegistry;
