@@ -2,6 +2,8 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    fs,
+    path::{Path, PathBuf},
     process::Command,
     sync::LazyLock,
 };
@@ -214,6 +216,7 @@ struct Workspace {
 
 struct Package {
     id: String,
+    folder: PathBuf,
     dependencies: Vec<Dependency>,
 }
 
@@ -227,6 +230,11 @@ impl Package {
     fn imports(&self) -> impl Iterator<Item = &str> {
         let used = self.dependencies.iter().filter(|dependency| !dependency.is_for_tests);
         used.map(|dependency| dependency.name.as_str())
+    }
+
+    /// What the package imports, also for its tests.
+    fn all(&self) -> impl Iterator<Item = &str> {
+        self.dependencies.iter().map(|dependency| dependency.name.as_str())
     }
 }
 
@@ -285,8 +293,48 @@ impl Package {
             name: text(&dependency["name"]),
             is_for_tests: dependency["kind"] == "dev",
         });
-        Package { id: text(&package["id"]), dependencies: dependencies.collect() }
+        let manifest = PathBuf::from(text(&package["manifest_path"]));
+        let folder = manifest.parent().unwrap().to_owned();
+        Package { id: text(&package["id"]), folder, dependencies: dependencies.collect() }
     }
+
+    /// All of its Rust, and its README, whose examples are compiled.
+    fn code(&self) -> String {
+        let files = crate::size::rust_files(&self.folder).into_iter().chain([self.folder.join("README.md")]);
+        files.filter_map(|path| fs::read_to_string(path).ok()).collect()
+    }
+}
+
+/// A dependency that nothing uses is compiled, checked and kept up to date for nothing.
+#[test]
+fn every_dependency_is_used() {
+    let mut unused = Vec::new();
+    for (name, package) in WORKSPACE.ours() {
+        let code = package.code();
+        let is_used = |dependency: &&Dependency| is_word_in(&dependency.name.replace('-', "_"), &code);
+        let names = package.dependencies.iter().filter(|dependency| !is_used(dependency));
+        unused.extend(names.map(|dependency| format!("{name}: {}", dependency.name)));
+    }
+    assert!(unused.is_empty(), "nothing names {unused:?}");
+}
+
+#[test]
+fn every_version_that_the_workspace_names_is_used() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let text = fs::read_to_string(root.join("Cargo.toml")).unwrap();
+    let section = text.split_once("[workspace.dependencies]\n").unwrap().1.split("\n[").next().unwrap();
+    let names = section.lines().filter_map(|line| line.split_once(" = ")).map(|(name, _)| name);
+    let used: BTreeSet<&str> = WORKSPACE.ours().flat_map(|(_, package)| package.all()).collect();
+    let unused: Vec<_> = names.filter(|name| !used.contains(name)).collect();
+    assert!(unused.is_empty(), "no package depends on {unused:?}");
+}
+
+/// Whether a name stands in a text with nothing around it that could be part of a longer one.
+fn is_word_in(name: &str, text: &str) -> bool {
+    let is_of_name = |character: char| character.is_alphanumeric() || character == '_';
+    text.match_indices(name).any(|(start, _)| {
+        !text[..start].ends_with(is_of_name) && !text[start + name.len()..].starts_with(is_of_name)
+    })
 }
 
 /// What the tests were built for: packages that only other systems need may not have been fetched.

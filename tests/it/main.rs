@@ -40,6 +40,7 @@ mod raw_socket;
 mod referrers;
 mod retention;
 mod secured;
+mod size;
 mod soak;
 mod store_start;
 mod uploads;
