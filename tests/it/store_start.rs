@@ -57,7 +57,7 @@ async fn a_store_that_comes_late_is_waited_for() {
     assert_eq!(exit.code(), Some(1));
     assert_eq!(log.matches("can not open the bucket `images`").count(), 2, "{log}");
     assert_eq!(
-        log.lines().filter(|line| line.contains("yet: SlowDown; it is tried for 30s")).count(),
+        log.lines().filter(|line| line.contains("yet: SlowDown; trying again for 30s")).count(),
         1,
         "{log}"
     );

@@ -10,7 +10,7 @@ use clap::{Parser, ValueEnum};
     name = "registry-gc",
     version = registry_core::api::version(),
     disable_version_flag = true,
-    after_help = "Exits with 0 if all that was due was dealt with, and with 1 if something failed; the next run tries it again."
+    after_help = "Exits with 0 if everything due was processed, and with 1 if something failed; the next run tries it again."
 )]
 pub(crate) struct Arguments {
     /// The configuration of the server; REGISTRY_… variables count as there
@@ -19,7 +19,7 @@ pub(crate) struct Arguments {
     /// The same, as an option
     #[arg(long, value_name = "config.yml")]
     config: Option<PathBuf>,
-    /// Only say what would go
+    /// Only show what would be removed
     #[arg(short, long = "dry-run")]
     pub(crate) is_dry_run: bool,
     /// The form of the report on standard output

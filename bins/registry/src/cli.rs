@@ -62,7 +62,7 @@ pub(crate) enum Command {
         #[command(flatten)]
         file: ConfigFile,
     },
-    /// Ask the server that the configuration describes whether it is well: exits with 0 if it is, else with 1
+    /// Ask the configured server whether it is healthy: exits with 0 if it is, else with 1
     Health(Health),
     /// Read a password from standard input, print a line for a password file
     HashPassword {
@@ -73,7 +73,7 @@ pub(crate) enum Command {
         #[arg(long, value_name = "n", default_value_t = 10)]
         cost: u32,
     },
-    /// Look at the database's journal in the store, or end it
+    /// Inspect the database's journal in the store, or remove it
     #[command(subcommand)]
     Journal(Journal),
     /// Move the metadata of a stopped registry from SQLite to the PostgreSQL of the configuration
@@ -84,33 +84,33 @@ pub(crate) enum Command {
         #[command(flatten)]
         file: ConfigFile,
     },
-    /// Give back what nothing needs any more; safe while a server runs, which does it anyway
+    /// Collect garbage once; safe while a server runs, which does it by itself
     GarbageCollect {
         #[command(flatten)]
         how: GarbageCollect,
         #[command(flatten)]
         file: ConfigFile,
     },
-    /// Compare rows with bytes, both ways; safe while a server runs. Exits with 1 if it finds a fault
+    /// Compare the database with the stored objects; safe while a server runs. Exits with 1 if it finds a fault
     Fsck {
         #[command(flatten)]
         how: Fsck,
         #[command(flatten)]
         file: ConfigFile,
     },
-    /// What is used of each quota
+    /// Show how much of each quota is used
     Quota {
         #[command(flatten)]
         how: Quota,
         #[command(flatten)]
         file: ConfigFile,
     },
-    /// Which images the policies of the configuration let go; safe while a server runs
+    /// Show or delete the images that retention policies let go; safe while a server runs
     #[command(subcommand)]
     Retention(Retention),
-    /// Bring back a tag, a manifest or a whole repository, for as long as it is kept; or list what can be brought back
+    /// Restore a deleted tag, manifest or repository while it is kept, or list what can be restored
     Undelete(Undelete),
-    /// The history of a tag, and the way back
+    /// Show the history of a tag, or revert it
     #[command(subcommand)]
     Tag(TagCommand),
     /// Delete a whole repository
@@ -155,16 +155,16 @@ pub(crate) struct Fsck {
     /// Read all bytes and hash them
     #[arg(long = "deep")]
     pub(crate) is_deep: bool,
-    /// … of so many objects only, others each time
+    /// … of a random percentage of the objects
     #[arg(long = "sample", value_name = "percent", default_value_t = 100)]
     pub(crate) sample_percent: u8,
-    /// … so many MiB a second
+    /// … at most so many MiB a second
     #[arg(long = "rate", value_name = "MiB", default_value_t = 0, hide_default_value = true)]
     pub(crate) mebibytes_per_second: u32,
-    /// Hide what is bad, so that clients push it again; delete only what no row leads to
+    /// Hide damaged objects, so that clients push them again; delete objects that no row refers to
     #[arg(long = "repair")]
     pub(crate) repairs: bool,
-    /// Take a database for the right one that was restored from an old copy
+    /// Accept a database that was restored from an older backup
     #[arg(long = "accept-older-database")]
     pub(crate) accepts_older_database: bool,
     /// The form of the report
@@ -176,7 +176,7 @@ pub(crate) struct Fsck {
 #[derive(Args, Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[group(skip)]
 pub(crate) struct Quota {
-    /// Count again first
+    /// Recount first
     #[arg(long = "recount")]
     pub(crate) recounts: bool,
     /// The form of the report
@@ -201,17 +201,17 @@ impl Format {
 /// What to do with the journal of the database.
 #[derive(Debug, PartialEq, Eq, Subcommand)]
 pub(crate) enum Journal {
-    /// What the store has of the journal, and where the database is
+    /// Show what the store has of the journal, and how far the database is
     Status {
         #[command(flatten)]
         file: ConfigFile,
     },
-    /// Read all of it, replay it, and compare it with the database
+    /// Read and replay the whole journal, and compare it with the database
     Verify {
         #[command(flatten)]
         file: ConfigFile,
     },
-    /// Remove it from the store; the database goes on without one
+    /// Remove the journal from the store; the database continues without one
     Drop {
         #[command(flatten)]
         file: ConfigFile,
@@ -222,16 +222,16 @@ pub(crate) enum Journal {
 #[derive(Args, Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[group(skip)]
 pub(crate) struct GarbageCollect {
-    /// Only say what would go
+    /// Only show what would be removed
     #[arg(short, long, num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value = "false",
         hide_default_value = true, hide_possible_values = true, value_parser = BoolishValueParser::new(), value_name = "bool")]
     pub(crate) dry_run: bool,
-    /// Manifests without a tag too, unless something refers to them
+    /// Also remove manifests without a tag that nothing refers to
     #[arg(short = 'm', long, num_args = 0..=1, require_equals = true, default_missing_value = "true",
         default_value = "false", hide_default_value = true, hide_possible_values = true,
         value_parser = BoolishValueParser::new(), value_name = "bool")]
     pub(crate) delete_untagged: bool,
-    /// Say nothing
+    /// Print nothing
     #[arg(short, long, num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value = "false",
         hide_default_value = true, hide_possible_values = true, value_parser = BoolishValueParser::new(), value_name = "bool")]
     pub(crate) quiet: bool,

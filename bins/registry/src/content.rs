@@ -148,7 +148,7 @@ async fn revert(
         None => previous(registry, repository, tag).await?,
     };
     let restored = registry.metadata.set_tag(repository, tag, &digest, ACTOR).await?;
-    Ok(format!("{}{repository}:{tag} leads to {digest}\n", told(repository, &restored)))
+    Ok(format!("{}{repository}:{tag} points to {digest}\n", told(repository, &restored)))
 }
 
 /// What a tag led to before it led to what it does now.
@@ -157,7 +157,7 @@ async fn previous(registry: &Beside, repository: &RepositoryName, tag: &Tag) -> 
     let now = changes.first().and_then(|change| change.digest);
     let before =
         changes.iter().skip(1).find_map(|change| change.digest.filter(|digest| Some(*digest) != now));
-    before.with_context(|| format!("{repository}:{tag} never led to anything else"))
+    before.with_context(|| format!("{repository}:{tag} never pointed to another manifest"))
 }
 
 pub(crate) fn time(ms: i64) -> String {

@@ -68,10 +68,10 @@ fn status(report: &JournalReport) -> String {
 fn verified(report: &JournalReport) -> anyhow::Result<String> {
     let text = status(report);
     if !report.problems.is_empty() {
-        bail!("the journal is not as it should be:\n  {}\n{text}", report.problems.join("\n  "));
+        bail!("the journal is damaged:\n  {}\n{text}", report.problems.join("\n  "));
     }
     Ok(format!(
-        "{text}all of it was read and replayed to commit {}, and is as it should be\n",
+        "{text}read and replayed all of it, to commit {}: the journal is intact\n",
         report.replayed_to
     ))
 }

@@ -21,7 +21,7 @@ pub(crate) fn run(from: Option<&Path>, loaded: &Loaded) -> anyhow::Result<()> {
     let from = source(&loaded.config, from).unwrap_or_default();
     print(&format!(
         "moved {rows} rows in {} tables, each compared; start the registry with this configuration.\n\
-         {} is as it was: keep it as a backup, and do not serve from it any more\n",
+         {} is unchanged: keep it as a backup, and do not serve from it any more\n",
         moved.len(),
         from.display()
     ))

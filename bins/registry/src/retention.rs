@@ -41,7 +41,7 @@ pub(crate) fn run(loaded: &Loaded, which: &Which, what: What) -> anyhow::Result<
     }
     if !is_preview && !retention.is_approved() {
         bail!(
-            "nobody has said that these policies were looked at: `registry retention preview` shows what they do, and prints \
+            "these policies are not approved: `registry retention preview` shows what they do, and prints \
              what to write to retention.approved"
         );
     }

@@ -177,7 +177,7 @@ fn stop_signal() -> anyhow::Result<impl Future<Output = ()>> {
         notify::tell(notify::STOPPING);
         tokio::spawn(async move {
             tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} }
-            tracing::warn!("stopped at once");
+            tracing::warn!("stopped without waiting for running requests (second signal)");
             std::process::exit(1);
         });
     })

@@ -351,8 +351,12 @@ impl fmt::Display for FsckReport {
         writeln!(f, " and {} manifests looked at in {} ms", self.manifests, self.took_ms)?;
         if let Some(sweep) = &self.sweep {
             write!(f, "{} objects of {} bytes in the store; ", sweep.objects, sweep.bytes)?;
-            write!(f, "to {} of {} bytes no row leads, ", sweep.unknown, sweep.unknown_bytes)?;
-            writeln!(f, "{} of them are garbage, {} given up", sweep.garbage, sweep.given_up)?;
+            write!(f, "no row refers to {} of {} bytes, ", sweep.unknown, sweep.unknown_bytes)?;
+            writeln!(
+                f,
+                "{} of them are garbage, {} were queued for deletion",
+                sweep.garbage, sweep.given_up
+            )?;
         }
         write!(f, "found {} problems, repaired {}", self.found, self.repaired)
     }

@@ -135,13 +135,13 @@ impl fmt::Display for Report {
             }
         };
         let (removed, deleted) = match self.dry_run {
-            true => ("would go", "would be deleted"),
-            false => ("went", "deleted"),
+            true => ("would remove", "would be deleted"),
+            false => ("removed", "deleted"),
         };
         writeln!(f, "looked at {} candidates in {} ms", self.looked_at, self.took_ms)?;
         writeln!(f, "{removed}: {}", counts(&self.removed))?;
         writeln!(f, "kept: {}", counts(&self.kept))?;
-        writeln!(f, "given up: {} bytes", self.bytes_given_up)?;
+        writeln!(f, "queued for deletion: {} bytes", self.bytes_given_up)?;
         write!(f, "objects {deleted}: {}", self.objects_deleted)?;
         if self.failed > 0 {
             write!(f, "\nfailed: {}", self.failed)?;

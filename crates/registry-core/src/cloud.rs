@@ -42,7 +42,7 @@ impl Cloud {
             }
             if !is_told {
                 let (place, why) = (self.place(), cloud_failure::why_not_yet(self, &error));
-                tracing::warn!("can not open {place} yet: {why}; it is tried for {OBJECT_STORE_WAIT:?}");
+                tracing::warn!("can not open {place} yet: {why}; trying again for {OBJECT_STORE_WAIT:?}");
                 is_told = true;
             }
             tokio::time::sleep(ATTEMPT_EVERY).await;

@@ -131,7 +131,10 @@ impl Journal {
     pub(crate) async fn settle(&self) {
         if let Ok(Err(error)) = timeout(SETTLE_MAX, self.0.journal_settled()).await {
             let error: &dyn std::error::Error = &error;
-            tracing::warn!(error, "not everything is stored in the journal; the next start does that");
+            tracing::warn!(
+                error,
+                "stopped before every commit was stored in the journal; the next start stores the rest"
+            );
         }
         self.0.end_journal();
     }

@@ -44,7 +44,9 @@ pub(crate) async fn purge_uploads(metadata: Arc<dyn MetadataStore>, purge: Purge
     loop {
         match purge_once(&*metadata, purge.age).await {
             Ok(0) => {}
-            Ok(count) => tracing::info!("gave up {count} uploads that nobody continued for {:?}", purge.age),
+            Ok(count) => {
+                tracing::info!("removed {count} uploads that no client continued for {:?}", purge.age)
+            }
             Err(error) => {
                 tracing::error!(error = &error as &dyn std::error::Error, "could not purge uploads")
             }
@@ -96,7 +98,7 @@ pub(crate) async fn collect_garbage(app: Arc<App>, collecting: Collecting) {
         if report.looked_at + report.objects_deleted > 0 {
             let (removed, kept) = (report.removed.values().sum::<u64>(), report.kept.values().sum::<u64>());
             tracing::info!(
-                "collected garbage in {} ms: {removed} rows went, {kept} stay, {} bytes given up, {} objects deleted",
+                "collected garbage in {} ms: removed {removed} rows, kept {kept}; queued {} bytes for deletion, deleted {} objects",
                 report.took_ms,
                 report.bytes_given_up,
                 report.objects_deleted
@@ -118,7 +120,7 @@ pub(crate) async fn sweep_store(app: Arc<App>, interval: Duration, options: Swee
         match sweep.run().await {
             Ok(report) if report.unknown == 0 => {}
             Ok(report) => tracing::warn!(
-                "to {} objects of {} bytes in the store no row leads; {} are garbage, {} were given up",
+                "found {} objects of {} bytes that no row refers to; {} are garbage, {} were queued for deletion",
                 report.unknown,
                 report.unknown_bytes,
                 report.garbage,

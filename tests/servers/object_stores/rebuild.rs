@@ -35,7 +35,7 @@ async fn verify(options: &ServerOptions) {
     let output = options.run(Program::Registry, &["journal", "verify"]).await;
     let text = [output.stdout, output.stderr].concat();
     let text = String::from_utf8_lossy(&text);
-    assert!(output.status.success() && text.contains("as it should be"), "{text}");
+    assert!(output.status.success() && text.contains("the journal is intact"), "{text}");
 }
 
 async fn fsck(options: &ServerOptions) {

@@ -40,10 +40,10 @@ pub(crate) struct Undelete {
     #[arg(
         value_name = "target",
         required_unless_present = "list",
-        help = "What to bring back: <repository>, <repository>:<tag> or <repository>@<digest>"
+        help = "What to restore: <repository>, <repository>:<tag> or <repository>@<digest>"
     )]
     target: Option<Target>,
-    /// List what can be brought back, in this repository or whole repositories
+    /// List what can be restored, in this repository or whole repositories
     #[arg(long)]
     list: bool,
     #[command(flatten)]
@@ -62,7 +62,7 @@ impl Undelete {
 
 #[derive(Debug, PartialEq, Eq, Subcommand)]
 pub(crate) enum TagCommand {
-    /// What the tag led to, who changed it and when
+    /// Show what the tag pointed to, when it changed, and who changed it
     History {
         /// The tag, with its repository
         #[arg(value_name = "repository:tag")]
@@ -70,7 +70,7 @@ pub(crate) enum TagCommand {
         #[command(flatten)]
         file: ConfigFile,
     },
-    /// Have it lead to what it led to before, or to another manifest
+    /// Set it to the manifest that it pointed to before, or to another one
     Revert {
         /// The tag, with its repository
         #[arg(value_name = "repository:tag")]

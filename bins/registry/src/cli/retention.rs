@@ -7,12 +7,12 @@ use registry_core::{collector::retention::import::Source, types::Pattern};
 
 use super::{ConfigFile, Format};
 
-/// What is to be done about retention.
+/// What to do about retention.
 #[derive(Debug, PartialEq, Eq, Subcommand)]
 pub(crate) enum Retention {
-    /// What the policies keep and what they would delete, and which rule decides
+    /// Show what the policies keep, what they would delete, and which rule decides
     Preview(Which),
-    /// Delete it now
+    /// Delete now what the policies let go
     Apply(Which),
     /// Print another registry's policies as a section of the configuration
     Import(Import),
