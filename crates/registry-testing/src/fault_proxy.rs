@@ -97,7 +97,7 @@ impl FaultProxy {
         self.shared.trouble.notify_waiters();
     }
 
-    /// How often there was trouble.
+    /// How many connections met trouble.
     pub fn troubles(&self) -> u64 {
         self.shared.troubles.load(Ordering::SeqCst)
     }
@@ -105,24 +105,24 @@ impl FaultProxy {
 
 impl Shared {
     fn fate(&self) -> Fate {
-        if self.is_down.load(Ordering::SeqCst) {
-            return Fate::Overloaded;
-        }
-        if !self.is_evil.load(Ordering::SeqCst) {
+        let is_down = self.is_down.load(Ordering::SeqCst);
+        if !is_down && !self.is_evil.load(Ordering::SeqCst) {
             return Fate::Good;
+        }
+        self.troubles.fetch_add(1, Ordering::SeqCst);
+        if is_down {
+            return Fate::Overloaded;
         }
         let mut random = self.random.lock();
         let far = random.within(0..3_000_000);
-        let fate = match random.within(0..10) {
+        match random.within(0..10) {
             0 => Fate::Overloaded,
             1 => Fate::CutRequest(far),
             2 => Fate::CutAnswer(0),
             3 => Fate::CutAnswer(far),
             4 => Fate::Slow,
             _ => Fate::Brief(Duration::from_millis(random.within(0..300))),
-        };
-        self.troubles.fetch_add(1, Ordering::SeqCst);
-        fate
+        }
     }
 
     async fn serve(&self, mut client: TcpStream) {

@@ -8,11 +8,12 @@ use std::{
 
 use futures_util::future::join_all;
 use registry_core::metadata::postgres::{proxy::Break, server::PostgresServer};
-use registry_testing::{Client, Program, ServerOptions, eventually, lists};
+use registry_testing::{Client, FaultProxy, Program, ServerOptions, eventually, lists};
 
 use super::{
     cluster::{CUT_OFF, Cluster},
     pushers::{Acknowledged, Pushers},
+    wait_until,
 };
 use crate::number;
 
@@ -21,6 +22,9 @@ const LEASE: Duration = Duration::from_secs(10);
 /// A node that died in the middle of an upload holds it for a minute, and one whose client never heard of it is given up
 /// after a minute.
 const CLEAN_WITHIN: Duration = Duration::from_secs(100);
+
+/// The pushers never rest, but a node that meets trouble waits before it tries again.
+const TROUBLE_WITHIN: Duration = Duration::from_secs(60);
 
 /// How many uploads may be at their first bytes when something dies.
 const PARTS_MAX: usize = 12;
@@ -96,16 +100,16 @@ async fn the_database_restarts(cluster: &Cluster, pushers: &Pushers) {
 }
 
 async fn the_store_is_slow_and_refuses(cluster: &Cluster, pushers: &Pushers) {
-    cluster.to_store.be_down(true);
-    tokio::time::sleep(Duration::from_secs(2)).await;
-    cluster.to_store.be_down(false);
-    pushers.go_on(5).await;
-    let before = cluster.to_store.troubles();
-    cluster.to_store.be_evil(true);
-    tokio::time::sleep(Duration::from_secs(6)).await;
-    cluster.to_store.be_evil(false);
-    assert!(cluster.to_store.troubles() > before + 20, "there was trouble");
-    pushers.go_on(5).await;
+    for (trouble, connections) in
+        [(FaultProxy::be_down as fn(&FaultProxy, bool), 10), (FaultProxy::be_evil, 40)]
+    {
+        let before = cluster.to_store.troubles();
+        trouble(&cluster.to_store, true);
+        let met = || cluster.to_store.troubles() - before;
+        wait_until("requests met trouble", TROUBLE_WITHIN, async || met() >= connections).await;
+        trouble(&cluster.to_store, false);
+        pushers.go_on(5).await;
+    }
 }
 
 /// The others go on although it holds locks: the server gives those up.
