@@ -53,7 +53,7 @@ pub trait BlobStore: fmt::Debug + Send + Sync + 'static {
     /// upload that is still being written fails with [`StorageError::UploadSuperseded`].
     async fn abandon(&self, location: &Location, state: Option<&UploadState>) -> Result<(), StorageError>;
 
-    /// Opens `range` of an object. The error comes before the first byte: a body that is returned has its bytes, also
+    /// Opens `range` of an object that is finished; of one that is not, whether it can be read is the store's matter. The error comes before the first byte: a body that is returned has its bytes, also
     /// when the object is deleted while it is read.
     ///
     /// # Errors

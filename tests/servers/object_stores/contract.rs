@@ -1,27 +1,18 @@
-//! The contract suites, over each server.
+//! The contract suites, over each server, with the options that a registry has without configuration.
 
 use std::sync::Arc;
 
-use registry_storage::{AzureOptions, ObjectBlobStore, ObjectOptions, S3Options, contract};
+use registry_storage::{ObjectBlobStore, contract};
 use registry_testing::ObjectServer;
 
 use super::servers::{azure, s3};
 
-/// The suite looks for what it wrote in the store, so nothing is kept in the state instead.
-fn nothing_inline(common: ObjectOptions) -> ObjectOptions {
-    ObjectOptions { inline_bytes: 0, ..common }
-}
-
 async fn open_s3(server: &ObjectServer) -> Arc<ObjectBlobStore> {
-    let options = s3(server);
-    let options = S3Options { common: nothing_inline(options.common.clone()), ..options };
-    Arc::new(ObjectBlobStore::open_s3(&options).await.unwrap())
+    Arc::new(ObjectBlobStore::open_s3(&s3(server)).await.unwrap())
 }
 
 async fn open_azure(server: &ObjectServer) -> Arc<ObjectBlobStore> {
-    let options = azure(server);
-    let options = AzureOptions { common: nothing_inline(options.common.clone()), ..options };
-    Arc::new(ObjectBlobStore::open_azure(&options).await.unwrap())
+    Arc::new(ObjectBlobStore::open_azure(&azure(server)).await.unwrap())
 }
 
 macro_rules! keeps_the_contract {

@@ -3,7 +3,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use registry_types::Location;
 
-use super::support::{begin, new_location, put};
+use super::support::{Random, begin, new_location, put};
 use crate::{BlobStore, ObjectInfo};
 
 async fn pages(store: &dyn BlobStore, limit: usize) -> Vec<ObjectInfo> {
@@ -48,11 +48,12 @@ pub(super) async fn is_ordered_and_complete(store: Arc<dyn BlobStore>) {
 pub(super) async fn shows_uploads_that_are_not_finished(store: Arc<dyn BlobStore>) {
     let location = new_location();
     let mut upload = begin(&*store, &location).await;
-    upload.append(Bytes::from_static(b"unfinished")).await.unwrap();
+    // More than a store keeps in the state of an upload.
+    upload.append(Random::new(17).bytes(100_000)).await.unwrap();
     upload.checkpoint().await.unwrap();
     let listed = store.list(None, 10).await.unwrap();
     assert_eq!(listed.len(), 1);
-    assert_eq!((&listed[0].location, listed[0].size_bytes), (&location, 10));
+    assert_eq!((&listed[0].location, listed[0].size_bytes), (&location, 100_000));
 }
 
 pub(super) async fn an_empty_store_has_nothing(store: Arc<dyn BlobStore>) {

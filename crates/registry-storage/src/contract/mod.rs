@@ -59,7 +59,6 @@ pub async fn all(make: impl AsyncFn() -> Arc<dyn BlobStore>) {
         resuming::a_dropped_finish_leaves_the_upload_usable,
         reading::ranges_are_exact,
         reading::an_opened_object_outlives_its_removal,
-        reading::what_is_checkpointed_can_be_read,
         removing::may_be_repeated,
         removing::an_abandoned_upload_can_not_be_finished,
         listing::is_ordered_and_complete,

@@ -3,7 +3,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures_util::TryStreamExt;
 
-use super::support::{Random, begin, new_location, put, read};
+use super::support::{Random, new_location, put, read};
 use crate::{BlobStore, StorageError};
 
 pub(super) async fn ranges_are_exact(store: Arc<dyn BlobStore>) {
@@ -37,12 +37,4 @@ pub(super) async fn an_opened_object_outlives_its_removal(store: Arc<dyn BlobSto
     store.delete(&location).await.unwrap();
     let rest: Vec<Bytes> = body.try_collect().await.unwrap();
     assert!([&first[..], &rest.concat()].concat() == content[10..]);
-}
-
-pub(super) async fn what_is_checkpointed_can_be_read(store: Arc<dyn BlobStore>) {
-    let location = new_location();
-    let mut upload = begin(&*store, &location).await;
-    upload.append(Bytes::from_static(b"so far")).await.unwrap();
-    upload.checkpoint().await.unwrap();
-    assert_eq!(read(&*store, &location, 3..6).await.unwrap(), b"far");
 }

@@ -73,21 +73,26 @@ pub(super) async fn an_upload_begun_again_starts_empty(store: Arc<dyn BlobStore>
 }
 
 pub(super) async fn lost_bytes_are_noticed(store: Arc<dyn BlobStore>) {
+    // More than a store keeps in the state of an upload.
+    let lost = Random::new(18).bytes(100_000);
     for more in [&b""[..], b"more"] {
         let location = new_location();
         let mut upload = begin(&*store, &location).await;
-        upload.append(Bytes::from_static(b"lost")).await.unwrap();
+        upload.append(lost.clone()).await.unwrap();
         let state = upload.checkpoint().await.unwrap();
         drop(upload);
         store.delete(&location).await.unwrap();
         let outcome = async {
             let mut upload = store.resume(&location, &state).await?;
             upload.append(more.into()).await?;
-            upload.finish(&sha256(&[b"lost", more].concat())).await
+            upload.finish(&sha256(&[&lost[..], more].concat())).await
         };
         let outcome = outcome.await;
         assert!(
-            matches!(outcome, Err(StorageError::UploadBytesLost { expected_bytes: 4, actual_bytes: 0, .. })),
+            matches!(
+                outcome,
+                Err(StorageError::UploadBytesLost { expected_bytes: 100_000, actual_bytes: 0, .. })
+            ),
             "{outcome:?}"
         );
     }

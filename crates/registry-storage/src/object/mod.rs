@@ -160,28 +160,12 @@ impl ObjectBlobStore {
         }
     }
 
-    /// The tails that an upload left, newest last.
-    async fn tails(&self, location: &Location) -> Result<Vec<(String, Tail)>, StorageError> {
+    /// The keys of the tails that an upload left.
+    async fn tails(&self, location: &Location) -> Result<Vec<String>, StorageError> {
         let Some(folder) = layout::tails_of(location) else { return Ok(Vec::new()) };
         let listed = self.shared.backend.list(&folder, None, TAILS_MAX).await?;
-        let mut tails: Vec<_> = listed
-            .into_iter()
-            .filter_map(|(key, meta)| Tail::parse(&key, meta.size).map(|(_, tail)| (key, tail)))
-            .collect();
-        tails.sort_by_key(|(_, tail)| tail.end());
-        Ok(tails)
-    }
-
-    /// What was stored last of an upload that has no part yet.
-    async fn open_unfinished(
-        &self,
-        location: &Location,
-        range: Range<u64>,
-    ) -> Result<Option<Reading>, StorageError> {
-        match self.tails(location).await?.pop() {
-            Some((key, tail)) if tail.begin == 0 => self.shared.backend.get_range(&key, range).await,
-            _ => Ok(None),
-        }
+        let is_tail = |key: &String, size_bytes| Tail::parse(key, size_bytes).is_some();
+        Ok(listed.into_iter().filter(|(key, meta)| is_tail(key, meta.size)).map(|(key, _)| key).collect())
     }
 }
 
@@ -230,10 +214,7 @@ impl BlobStore for ObjectBlobStore {
     }
 
     async fn open(&self, location: &Location, range: Range<u64>) -> Result<Body, StorageError> {
-        let reading = match self.shared.backend.get_range(location.as_str(), range.clone()).await? {
-            Some(reading) => Some(reading),
-            None => self.open_unfinished(location, range.clone()).await?,
-        };
+        let reading = self.shared.backend.get_range(location.as_str(), range.clone()).await?;
         let Some(Reading { size_bytes, range: found, stream }) = reading else {
             return Err(StorageError::Missing { location: location.clone() });
         };
@@ -260,7 +241,7 @@ impl BlobStore for ObjectBlobStore {
         self.shared.tenures.end(location);
         let (_, tails) =
             try_join(self.shared.backend.remove(location.as_str()), self.tails(location)).await?;
-        for (key, _) in tails {
+        for key in tails {
             self.shared.backend.remove(&key).await?;
         }
         Ok(())
