@@ -2,46 +2,40 @@
 
 use bytes::Bytes;
 
-/// A generator of pseudo-random numbers (SplitMix64): a seed that a failing test printed repeats the test.
+/// A generator of pseudo-random numbers: a seed that a failing test printed repeats the test.
 #[derive(Clone, Debug)]
-pub struct Random(u64);
+pub struct Random(fastrand::Rng);
 
 impl Random {
     /// Numbers that follow from `seed`.
     pub fn seeded(seed: u64) -> Random {
-        Random(seed)
+        Random(fastrand::Rng::with_seed(seed))
     }
 
     /// The next number.
     pub fn number(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
+        self.0.u64(..)
     }
 
     /// A number in `range`, which must not be empty.
     pub fn within(&mut self, range: std::ops::Range<u64>) -> u64 {
-        range.start + self.number() % (range.end - range.start)
+        self.0.u64(range)
     }
 
     /// True in one of `n` cases.
     pub fn one_in(&mut self, n: u64) -> bool {
-        self.number().is_multiple_of(n)
+        self.0.u64(..n) == 0
     }
 
     /// One of `choices`, which must not be empty.
     pub fn pick<'a, T>(&mut self, choices: &'a [T]) -> &'a T {
-        &choices[self.within(0..choices.len() as u64) as usize]
+        &choices[self.0.usize(..choices.len())]
     }
 
     /// So many bytes, which no compressor makes smaller.
     pub fn bytes(&mut self, length_bytes: usize) -> Bytes {
-        let mut bytes = Vec::with_capacity(length_bytes + 8);
-        while bytes.len() < length_bytes {
-            bytes.extend_from_slice(&self.number().to_le_bytes());
-        }
-        bytes.truncate(length_bytes);
+        let mut bytes = vec![0; length_bytes];
+        self.0.fill(&mut bytes);
         bytes.into()
     }
 }

@@ -10,30 +10,22 @@ use registry_types::{Location, UploadId};
 
 use crate::{BlobStore, StorageError, Upload};
 
-/// Random numbers that are the same each time. Not for secrets.
-pub(super) struct Random(u64);
+/// Random numbers that are the same each time.
+pub(super) struct Random(fastrand::Rng);
 
 impl Random {
     pub(super) fn new(seed: u64) -> Random {
-        Random(seed)
-    }
-
-    /// SplitMix64: a counter, well mixed.
-    pub(super) fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
+        Random(fastrand::Rng::with_seed(seed))
     }
 
     /// A number below `limit`.
     pub(super) fn below(&mut self, limit: usize) -> usize {
-        (self.next() % limit as u64) as usize
+        self.0.usize(..limit)
     }
 
     pub(super) fn bytes(&mut self, length: usize) -> Bytes {
         let mut bytes = vec![0; length];
-        bytes.chunks_mut(8).for_each(|word| word.copy_from_slice(&self.next().to_le_bytes()[..word.len()]));
+        self.0.fill(&mut bytes);
         bytes.into()
     }
 
