@@ -50,6 +50,8 @@ mod descriptors;
 mod error;
 mod file_body;
 mod forwarded;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod handlers;
 mod health;
 mod holdings;

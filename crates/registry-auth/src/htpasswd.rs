@@ -30,6 +30,17 @@ use file::Users;
 use gate::{Gate, Outcome};
 use watched::Watched;
 
+/// Reads bytes as a file of users, for fuzz targets.
+///
+/// # Panics
+/// If a user is there whose name no client could send.
+#[cfg(fuzzing)]
+pub fn fuzz_users(bytes: &[u8]) {
+    let (users, fault) = Users::read(bytes, Path::new("htpasswd"));
+    assert_eq!(users.hash(""), None);
+    drop(fault.map(|fault| fault.to_string()));
+}
+
 /// The name of a user that was made up for a file that was not there, and the file that holds its password: one line
 /// `user:password`, for the owner of the file alone.
 pub type FirstUser = (String, PathBuf);

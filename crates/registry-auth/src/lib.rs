@@ -48,6 +48,8 @@ pub use authenticator::{AuthenticationError, Authenticator, NoAuthentication, St
 pub use authorizer::{AllowAll, AnonymousAccess, Authenticated, Authorizer, Decision};
 pub use caller::{Caller, ParseUserNameError, USER_NAME_BYTES_MAX, UserName};
 pub use credentials::{CREDENTIALS_BYTES_MAX, Credentials, ParseCredentialsError};
+#[cfg(fuzzing)]
+pub use htpasswd::fuzz_users;
 pub use htpasswd::{
     BCRYPT_COST_MAX, FirstUser, HTPASSWD_BYTES_MAX, Htpasswd, HtpasswdError, HtpasswdOptions,
     PASSWORD_BYTES_MAX, make_htpasswd_line,

@@ -115,6 +115,12 @@ mod sql;
 mod sqlite;
 mod store;
 
+/// Private decoders, for fuzz targets.
+#[cfg(fuzzing)]
+pub mod fuzzing {
+    pub use crate::sqlite::fuzzing::journal_entry;
+}
+
 pub use audit::{ManifestPosition, StoredObject, UnknownObject};
 pub use clock::{Clock, SystemClock};
 pub use collecting::{

@@ -59,6 +59,12 @@ mod small;
 mod state;
 mod store;
 
+/// Private decoders, for fuzz targets.
+#[cfg(all(fuzzing, feature = "object"))]
+pub mod fuzzing {
+    pub use crate::object::fuzzing::progress;
+}
+
 pub use body::Body;
 pub use error::{StorageError, UploadStateError};
 pub use filesystem::{Access, Durability, FilesystemOptions, FilesystemStore};

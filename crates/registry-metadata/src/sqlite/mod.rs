@@ -40,6 +40,8 @@ use std::{
 use parking_lot::Mutex;
 use rusqlite::Connection;
 
+#[cfg(fuzzing)]
+pub(crate) use self::journal::fuzzing;
 use self::{
     checkpoint::Log,
     claims::Claims,

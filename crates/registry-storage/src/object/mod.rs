@@ -9,6 +9,8 @@ mod checked;
 mod connector;
 mod failure;
 mod finish;
+#[cfg(fuzzing)]
+pub(crate) mod fuzzing;
 #[cfg(feature = "gcs")]
 mod gcs;
 mod layout;

@@ -41,6 +41,8 @@
 mod capture;
 mod change;
 mod error;
+#[cfg(fuzzing)]
+pub(crate) mod fuzzing;
 mod history;
 mod hook;
 mod keeper;
