@@ -98,12 +98,12 @@ fn text(bytes: Vec<u8>) -> Option<String> {
     }
 }
 
-#[cfg(unix)]
+#[cfg(all(unix, not(portable)))]
 fn is_root() -> bool {
     rustix::process::geteuid().is_root()
 }
 
-#[cfg(not(unix))]
+#[cfg(any(not(unix), portable))]
 fn is_root() -> bool {
     false
 }

@@ -114,7 +114,7 @@ impl Root {
     }
 
     /// Opens an object to be read, if that takes no waiting for the disk, so that an asynchronous thread can do it.
-    #[cfg(target_os = "linux")]
+    #[cfg(all(target_os = "linux", not(portable)))]
     pub(super) fn open_cached(&self, location: &Location) -> Option<Result<File, Errno>> {
         use rustix::fs::{ResolveFlags, openat2};
         let (flags, root) = (OFlags::RDONLY | OFlags::CLOEXEC, self.directories.root());
@@ -126,7 +126,7 @@ impl Root {
     }
 
     /// Nothing: this system has no way to tell.
-    #[cfg(not(target_os = "linux"))]
+    #[cfg(any(not(target_os = "linux"), portable))]
     pub(super) fn open_cached(&self, _location: &Location) -> Option<Result<File, Errno>> {
         None
     }
@@ -318,7 +318,7 @@ fn check_not_foreign(path: &Path, directory: &File) -> Result<(), StorageError> 
 }
 
 /// Whether a directory is on a disk of this machine, as far as is known.
-#[cfg(target_os = "linux")]
+#[cfg(all(target_os = "linux", not(portable)))]
 fn is_local(directory: &File) -> bool {
     // ext2 to ext4, XFS, Btrfs, tmpfs, overlayfs, F2FS, ZFS, bcachefs: `f_type` in statfs(2).
     const LOCAL: [u64; 8] =
@@ -329,7 +329,7 @@ fn is_local(directory: &File) -> bool {
 }
 
 /// Nothing is known.
-#[cfg(not(target_os = "linux"))]
+#[cfg(any(not(target_os = "linux"), portable))]
 fn is_local(_directory: &File) -> bool {
     false
 }
