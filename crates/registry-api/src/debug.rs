@@ -101,12 +101,15 @@ impl Debug {
         match request.uri().path() {
             "/debug/health" => {
                 let mut failures = self.app.health.look(&self.app).await;
+                let mut warnings = self.app.health.warnings(&self.app).await;
                 if self.is_beyond_loopback {
                     failures.values_mut().for_each(|reason| *reason = "fails; the log says why".to_owned());
+                    warnings.values_mut().for_each(|reason| *reason = "warning; the log says why".to_owned());
                 }
                 let status =
                     if failures.is_empty() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-                let json = serde_json::to_string(&failures).expect("texts are representable in JSON");
+                warnings.append(&mut failures);
+                let json = serde_json::to_string(&warnings).expect("texts are representable in JSON");
                 text(status, "application/json", json)
             }
             path if Some(path) == self.metrics_path.as_deref() => {

@@ -15,6 +15,7 @@ use http::{HeaderMap, Request, Uri, header};
 use http_body_util::Empty;
 use hyper_util::rt::TokioIo;
 use parking_lot::Mutex;
+use registry_auth::Stale;
 use tokio::{
     net::TcpStream,
     task::JoinHandle,
@@ -79,16 +80,9 @@ impl Health {
         !self.is_failing.load(Ordering::Relaxed)
     }
 
-    /// What fails: name and reason, from the checks that run now and then and from a look at store, database and users.
+    /// What fails: name and reason, from the checks that run now and then and from a look at store and database.
     pub async fn look(&self, app: &App) -> BTreeMap<String, String> {
         let mut failures = self.failures.lock().clone();
-        // Requests are served all the same, for the users as they were. A file that is read in part is in force, with what
-        // was removed from it.
-        if let Some(stale) = app.authenticator.stale().await
-            && !stale.is_partial
-        {
-            failures.insert("authentication".to_owned(), stale.reason);
-        }
         let looked = look_at_storage(app).await;
         let was_lost = self.is_storage_lost.swap(looked.is_err(), Ordering::Relaxed);
         if let Err(reason) = looked {
@@ -98,6 +92,19 @@ impl Health {
             failures.insert("storage".to_owned(), reason);
         }
         failures
+    }
+
+    /// What an operator should look at while the registry serves: name and reason. A password file that can not be read is
+    /// no failure: the users stay as they were, and an orchestrator that ended the process would end what still serves, since
+    /// the next one could not start.
+    pub async fn warnings(&self, app: &App) -> BTreeMap<String, String> {
+        let stale = app.authenticator.stale().await;
+        let warning = |stale: Stale| {
+            let in_force =
+                if stale.is_partial { "the other lines count" } else { "the users stay as they were" };
+            ("authentication".to_owned(), format!("warning: {in_force}: {}", stale.reason))
+        };
+        stale.map(warning).into_iter().collect()
     }
 
     /// Runs a check until the future is dropped.

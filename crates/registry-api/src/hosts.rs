@@ -121,7 +121,7 @@ impl Hosts {
         }
         tracing::warn!(
             "a request names the host `{host}`, which is not known to be this registry's. Web pages that make a name lead here \
-             can do what any client can, since there are no users. If the name is right, add it to `http.hosts`{}",
+             can do what any client can, since this address asks for no login. If the name is right, add it to `http.hosts`{}",
             if named.len() + 1 == NAMED_MAX { ". Further hosts are not named in the log" } else { "" }
         );
         named.insert(host);

@@ -60,9 +60,6 @@ pub struct HtpasswdOptions {
     pub remembered_max: usize,
     /// How many passwords are checked at once; half the processors, at least 1. Each takes one for about 50 milliseconds.
     pub checks_max: usize,
-    /// How many checks may wait for their turn, in each of two lanes: addresses from which somebody logged in before, and
-    /// others; 8 for each of `checks_max`, so that a place is worth having. Those beyond are refused.
-    pub waiting_max: usize,
 }
 
 impl HtpasswdOptions {
@@ -76,7 +73,6 @@ impl HtpasswdOptions {
             remember: Duration::from_secs(600),
             remembered_max: 10_000,
             checks_max,
-            waiting_max: 8 * checks_max,
         }
     }
 }
@@ -84,12 +80,12 @@ impl HtpasswdOptions {
 /// Authenticates the users of a file by their passwords.
 ///
 /// - Only bcrypt hashes (`$2a$`, `$2b$`, `$2y$`) count. Lines with others are warned about and match nobody.
-/// - The file is looked at again at most once a second. What can be read of it counts at once; a file of which nothing can be
-///   read leaves the users as they were ([`Authenticator::stale`]).
+/// - The file is looked at again at most once a second. What can be read of it counts at once, also at the start; a file of
+///   which nothing can be read leaves the users as they were ([`Authenticator::stale`]).
 /// - A wrong password and a user who does not exist take the same time, and are refused alike. A right one takes it too, the
 ///   first time; then it is remembered, as a keyed hash that is of no use to others.
 /// - Checks run apart from other work, few at once. Few wrong ones may be tried from an address, and fewer for a
-///   name from there; strangers wait for one another, and credentials that were right before for none of them.
+///   name from there. Logins that failed wait for those that did not, and credentials that were right before for none.
 pub struct Htpasswd {
     shared: Arc<Shared>,
     challenge: HeaderValue,
@@ -106,7 +102,7 @@ impl Htpasswd {
     /// Reads the file.
     ///
     /// # Errors
-    /// [`HtpasswdError::Missing`] if it does not exist; it cannot be read, or a line is no line of such a file; the realm
+    /// [`HtpasswdError::Missing`] if it does not exist; it cannot be read, or has lines and none of them can be; the realm
     /// cannot be sent to clients.
     pub async fn open(options: HtpasswdOptions) -> Result<Htpasswd, HtpasswdError> {
         let path = options.path.clone();

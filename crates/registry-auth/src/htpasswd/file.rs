@@ -13,13 +13,13 @@ pub const HTPASSWD_BYTES_MAX: usize = 16 << 20;
 /// The highest cost of a hash that is checked; a step more doubles the time, and 16 takes seconds.
 pub const BCRYPT_COST_MAX: u32 = 16;
 
-/// What an unknown user's password is compared with costs this if the file has nobody.
+/// What an unknown user's password is compared with costs this if the file has no user.
 const COST_DEFAULT: u32 = 10;
 
 /// Of how many lines the number is logged.
 const LINES_NAMED_MAX: usize = 20;
 
-/// Salt and hash, in bcrypt's letters, of no password that anybody knows.
+/// Salt and hash, in bcrypt's letters, of a password that is not known.
 const DUMMY: &str = "N9qo8uLOickgx2ZMRZoMyeIjZAgcfl7p92ldGxad68LJZdL17lhWy";
 
 /// A made-up line for each cost, from 0 on.
@@ -105,14 +105,14 @@ impl Users {
         Some(&self.hashes.get(user)?.as_ref()?.text)
     }
 
-    /// Whether this is the user's password. It takes as long for somebody unknown as for one of the users: which one,
+    /// Whether this is the user's password. It takes as long for an unknown name as for one of the users: which one,
     /// `choice` decides, so it must stay the same for a name and be unpredictable.
     pub(super) fn verify(&self, user: &str, password: &[u8], choice: u64) -> bool {
         let is_right = bcrypt::verify(password, self.compared_with(user, choice)).unwrap_or(false);
         is_right && self.hash(user).is_some()
     }
 
-    /// The hash that a password is compared with: the user's, or one that nobody has the password of.
+    /// The hash that a password is compared with: the user's, or one whose password is not known.
     pub(super) fn compared_with(&self, user: &str, choice: u64) -> &str {
         let cost = match self.costs.as_slice() {
             [] => COST_DEFAULT,
@@ -121,12 +121,12 @@ impl Users {
         self.hash(user).unwrap_or(&DUMMIES[cost as usize])
     }
 
-    /// Whether everybody has the same hash in both.
+    /// Whether both have the same users with the same hashes.
     pub(super) fn is_same(&self, other: &Users) -> bool {
         self.hashes == other.hashes
     }
 
-    /// Names the lines that let nobody in.
+    /// Names the lines by which no user can log in.
     pub(super) fn log_unusable(&self, path: &Path) {
         if self.costs.is_empty() {
             tracing::warn!(
@@ -142,8 +142,8 @@ impl Users {
         let more = self.unusable_lines.len() - named.len();
         let more = if more > 0 { format!(" and {more} more") } else { String::new() };
         tracing::warn!(
-            "{}: lines {}{more} have no bcrypt hash of a cost up to {BCRYPT_COST_MAX} and let nobody in; \
-             make them with `htpasswd -B`",
+            "users of lines {1}{more} of the password file {0} cannot log in: these lines have no bcrypt hash of a cost up \
+             to {BCRYPT_COST_MAX}; `htpasswd -B` makes such lines",
             path.display(),
             named.join(", ")
         );

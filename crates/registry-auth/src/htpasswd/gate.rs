@@ -8,19 +8,22 @@
 //! 2. The same credentials from the same place at the same time are one check.
 //! 3. **Proven** credentials, which were right within a day, pass everything that follows and are checked first. They are
 //!    known by their whole hash: nothing can be learnt about a name by it.
-//! 4. **Guesses are slowed**: ten for a name from an address, then one in ten seconds; fifty from an address, then one a
-//!    second. Never for a name alone, or strangers could lock out its user. A right password gives the token back. An address
-//!    that is not public is not slowed as a whole, since a proxy may be there and everybody behind it; names from it are.
-//! 5. **Turns are shared**: one address after the other has a check, four wait of each, addresses from which somebody logged
-//!    in within a day have a lane of their own. Of an address that is not public, each name counts for itself.
-//! 6. **If there is no place left to wait in**, the answer is a refusal after one second, whatever is asked.
-//! 7. **Users overtake**: while an attempt waits, a checker of its own looks at it if its name is in the file, and what is right
+//! 4. **Turns go to those that failed least**: logins wait in the order of the failures of their name at their address and of
+//!    that address within the last two hours; then come credentials that were refused without a check before, and addresses
+//!    from which a login succeeded within a day. Of one address no second login is served before the first of another.
+//!    A login is refused if its turn does not come in time.
+//! 5. **Users overtake**: while a login waits, a checker of its own looks at it if its name is in the file, and what is right
 //!    is answered at once. What is wrong is answered when and as if nothing had been looked at. So users get in while a
 //!    thousand strangers ask for names that do not exist, and neither the answers nor their times tell which do.
+//! 6. **Guesses are slowed**: ten for a name from an address, then one in ten seconds; fifty from an address, then one a
+//!    second. Never for a name alone, or strangers could lock out its user. A right password gives the token back. An address
+//!    that is not public is not slowed as a whole, since a proxy may be there and all clients behind it; names from it are.
+//! 7. **A login that is held back so** gets no answer but a right one: it may only overtake, one at a time and few a second,
+//!    and is refused if it does not turn out to be right in time, like a name that does not exist.
 //!
-//! A user who never logged in since the start is kept out only by those who guess for the same name from the same address,
-//! or by those who guess for names of the file from a great many addresses. Behind a proxy all have its address:
-//! `http.trustedproxies` tells them apart.
+//! A user whose credentials are not proven is kept out only by many who guess for the same name from the same address at the
+//! same time, and then for the first attempt: the second finds its place kept, unless the others repeat their guesses as well.
+//! Behind a proxy all have its address: `http.trustedproxies` tells them apart.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -31,19 +34,22 @@ use tokio::sync::Semaphore;
 use super::file::Users;
 use super::{HtpasswdOptions, Shared};
 use crate::caller::UserName;
-use crate::logins::{Flights, Joined, Key, Lane, Memory, Secret, Source, Throttle, Turn, TurnLimits, Turns};
+use crate::logins::{
+    Flights, Full, Joined, Key, Memory, Rank, Secret, Slots, Source, Throttle, Turn, TurnLimits, Turns,
+};
 
 /// How long credentials count as proven, and an address as known.
 const PROVEN: Duration = Duration::from_secs(24 * 3600);
-
-/// How many checks of proven credentials wait.
-const PROVEN_MAX: usize = 1024;
 
 /// How long wrong credentials are remembered, and how many.
 const WRONG: Duration = Duration::from_secs(60);
 const WRONG_MAX: usize = 10_000;
 
-/// Addresses from which somebody logged in.
+/// How long credentials that were refused without a check keep their place, and how many.
+const UNCHECKED: Duration = Duration::from_secs(60);
+const UNCHECKED_MAX: usize = 32_768;
+
+/// Addresses from which a login succeeded.
 const KNOWN_MAX: usize = 10_000;
 
 /// Guesses for one name from one address, and how fast they come back.
@@ -54,20 +60,26 @@ const NAME_INTERVAL: Duration = Duration::from_secs(10);
 const ADDRESS_GUESSES: u32 = 50;
 const ADDRESS_INTERVAL: Duration = Duration::from_secs(1);
 
+/// How many failures count for the order, of a name at an address or of an address, and after how long one is forgotten.
+const FAILURES_MAX: u32 = 24;
+const FAILURE_INTERVAL: Duration = Duration::from_secs(300);
+
+/// So many failures of an address count as one of a name at it.
+const ADDRESS_FAILURES: u32 = 4;
+
 /// Of how many names and addresses guesses are counted.
 const BUCKETS_MAX: usize = 16_384;
 
-/// How many checks of one group wait.
-const PLACES: usize = 4;
+/// After how long a login is refused whose turn did not come; and one that is held back.
+const LATE: Duration = Duration::from_secs(5);
+const HELD_LATE: Duration = Duration::from_millis(900);
 
-/// After how long a login that finds no place in the queue is refused.
-const LATE: Duration = Duration::from_secs(1);
+/// How many logins wait for their turn, and how many that have no turn for the refusal; those beyond have it at once.
+const WAITING_MAX: usize = 8192;
 
-/// How many wait for that answer; those beyond have it at once.
-const LATE_MAX: usize = 8192;
-
-/// How many wait for the checker of those whose names are in the file.
-const OVERTAKING_MAX: usize = 256;
+/// How often a login that is held back is looked at: of one name at an address, and of one address.
+const HELD_NAME_INTERVAL: Duration = Duration::from_millis(600);
+const HELD_ADDRESS_INTERVAL: Duration = Duration::from_millis(200);
 
 /// When to come again to a queue that is full.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
@@ -109,45 +121,58 @@ pub(super) struct Gate {
     right: Mutex<Memory<Key, UserName>>,
     proven: Mutex<Memory<Key, ()>>,
     wrong: Mutex<Memory<Key, ()>>,
+    unchecked: Mutex<Memory<Key, ()>>,
     known: Mutex<Memory<Source, ()>>,
     guesses: Mutex<Guesses>,
     flights: Flights<(Key, Source), Outcome>,
     turns: Turns<Group>,
-    late: Semaphore,
     overtaking: Turns<Group>,
+    held: Slots<HeldBy>,
+    late: Semaphore,
 }
 
+/// What was tried, as far as it did not turn out to be right.
 struct Guesses {
     of_names: Throttle<Key>,
     of_addresses: Throttle<Source>,
+    failures_of_names: Throttle<Key>,
+    failures_of_addresses: Throttle<Source>,
+}
+
+/// How a login stands among others.
+#[derive(Clone, Copy)]
+struct Standing {
+    rank: Rank,
+    /// How long no guess is left for its name at its address, and for its address.
+    held_by_name: Option<Duration>,
+    held_by_address: Option<Duration>,
+}
+
+/// What logins are held back by.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+enum HeldBy {
+    Name(Key),
+    Address(Source),
 }
 
 impl Gate {
     pub(super) fn new(options: &HtpasswdOptions) -> Result<Gate, getrandom::Error> {
+        let limits =
+            TurnLimits { at_once: options.checks_max, waiting_max: WAITING_MAX, is_newest_first: false };
         Ok(Gate {
             secret: Secret::new()?,
             right: Mutex::new(Memory::new(options.remember, options.remembered_max)),
             proven: Mutex::new(Memory::new(PROVEN, options.remembered_max)),
             wrong: Mutex::new(Memory::new(WRONG, WRONG_MAX)),
+            unchecked: Mutex::new(Memory::new(UNCHECKED, UNCHECKED_MAX)),
             known: Mutex::new(Memory::new(PROVEN, KNOWN_MAX)),
-            guesses: Mutex::new(Guesses {
-                of_names: Throttle::new(NAME_GUESSES, NAME_INTERVAL, BUCKETS_MAX),
-                of_addresses: Throttle::new(ADDRESS_GUESSES, ADDRESS_INTERVAL, BUCKETS_MAX),
-            }),
+            guesses: Mutex::new(Guesses::new()),
             flights: Flights::new(),
-            turns: Turns::new(TurnLimits {
-                at_once: options.checks_max,
-                waiting_max: options.waiting_max,
-                places: PLACES,
-                proven_max: PROVEN_MAX,
-            }),
-            late: Semaphore::new(LATE_MAX),
-            overtaking: Turns::new(TurnLimits {
-                at_once: 1,
-                waiting_max: OVERTAKING_MAX,
-                places: PLACES,
-                proven_max: 0,
-            }),
+            turns: Turns::new(limits),
+            // From the other end, so that both checkers do not look at the same.
+            overtaking: Turns::new(TurnLimits { at_once: 1, is_newest_first: true, ..limits }),
+            held: Slots::new(),
+            late: Semaphore::new(WAITING_MAX),
         })
     }
 
@@ -176,25 +201,33 @@ impl Gate {
     }
 
     /// Counts an attempt as a wrong guess, until it turns out to be right.
-    fn charge(&self, attempt: &Attempt) -> Result<(), Duration> {
+    fn charge(&self, attempt: &Attempt) -> Standing {
         let now = Instant::now();
+        let is_new = !self.unchecked.lock().has(&attempt.key, now);
+        let is_stranger = !self.known.lock().has(&attempt.source, now);
         let mut guesses = self.guesses.lock();
-        guesses.of_names.take(attempt.pair, now)?;
-        if attempt.source.is_shared() {
-            return Ok(());
-        }
-        let taken = guesses.of_addresses.take(attempt.source, now);
-        if taken.is_err() {
-            guesses.of_names.give_back(&attempt.pair, now);
-        }
-        taken
+        let failures = guesses.failures(attempt, is_new, now);
+        let (held_by_name, held_by_address) = guesses.take(attempt, now);
+        let rank = Rank { is_unproven: true, failures, is_new, is_stranger };
+        Standing { rank, held_by_name, held_by_address }
     }
 
-    fn give_back(&self, attempt: &Attempt) {
+    /// Notes what an attempt came to. What was refused without a check counts as wrong until it is found to be right: clients
+    /// send the same again, and guessers something else.
+    fn settle(&self, attempt: &Attempt, standing: Standing, outcome: &Outcome) {
         let now = Instant::now();
         let mut guesses = self.guesses.lock();
-        guesses.of_names.give_back(&attempt.pair, now);
-        guesses.of_addresses.give_back(&attempt.source, now);
+        match outcome {
+            Outcome::Right(_) => guesses.give_back(attempt, standing.rank.is_new, now),
+            Outcome::Wrong if standing.rank.is_new => guesses.note_failure(attempt, now),
+            Outcome::Slowed(_) => {
+                self.unchecked.lock().insert(attempt.key, (), now);
+                if standing.rank.is_new {
+                    guesses.note_failure(attempt, now);
+                }
+            }
+            _ => {}
+        }
     }
 
     fn remember_right(&self, attempt: &Attempt) {
@@ -209,13 +242,79 @@ impl Gate {
         self.turns.waiting() + self.overtaking.waiting()
     }
 
+    /// Takes the turn of those that overtake, which must be free.
+    #[cfg(test)]
+    pub(super) fn take_overtaking_turn(&self) -> Turn<Group> {
+        self.overtaking.try_turn().unwrap_or_else(|| panic!("the turn is not free"))
+    }
+
     /// Takes a turn, which must be free.
     #[cfg(test)]
     pub(super) async fn take_turn(&self) -> Turn<Group> {
         self.turns
-            .turn(Lane::Proven, (Source::of(None), None))
+            .turn(Rank::PROVEN, (Source::of(None), None))
             .await
             .unwrap_or_else(|_| panic!("no turn is free"))
+    }
+}
+
+impl Guesses {
+    fn new() -> Guesses {
+        Guesses {
+            of_names: Throttle::new(NAME_GUESSES, NAME_INTERVAL, BUCKETS_MAX),
+            of_addresses: Throttle::new(ADDRESS_GUESSES, ADDRESS_INTERVAL, BUCKETS_MAX),
+            failures_of_names: Throttle::new(FAILURES_MAX, FAILURE_INTERVAL, BUCKETS_MAX),
+            failures_of_addresses: Throttle::new(
+                FAILURES_MAX * ADDRESS_FAILURES,
+                FAILURE_INTERVAL / ADDRESS_FAILURES,
+                BUCKETS_MAX,
+            ),
+        }
+    }
+
+    /// How many failures there were of the name at the address and of the address, without that of the same credentials.
+    fn failures(&self, attempt: &Attempt, is_new: bool, now: Instant) -> u32 {
+        let own = u32::from(!is_new);
+        let of_name = self.failures_of_names.missing(&attempt.pair, now).saturating_sub(own);
+        let of_address = self.failures_of_addresses.missing(&attempt.source, now).saturating_sub(own);
+        of_name + of_address / ADDRESS_FAILURES
+    }
+
+    fn note_failure(&mut self, attempt: &Attempt, now: Instant) {
+        // Beyond the most that counts, one more changes nothing.
+        let _ = self.failures_of_names.take(attempt.pair, now);
+        let _ = self.failures_of_addresses.take(attempt.source, now);
+    }
+
+    fn give_back(&mut self, attempt: &Attempt, is_new: bool, now: Instant) {
+        self.of_names.give_back(&attempt.pair, now);
+        self.of_addresses.give_back(&attempt.source, now);
+        if !is_new {
+            self.failures_of_names.give_back(&attempt.pair, now);
+            self.failures_of_addresses.give_back(&attempt.source, now);
+        }
+    }
+
+    /// Takes a guess of the name at the address and one of the address, if there are both; otherwise says how long there
+    /// are none.
+    fn take(&mut self, attempt: &Attempt, now: Instant) -> (Option<Duration>, Option<Duration>) {
+        let is_shared = attempt.source.is_shared();
+        let held_by_name = self.of_names.wait(&attempt.pair, now);
+        let held_by_address = if is_shared { None } else { self.of_addresses.wait(&attempt.source, now) };
+        if held_by_name.is_none() && held_by_address.is_none() {
+            let _ = self.of_names.take(attempt.pair, now);
+            if !is_shared {
+                let _ = self.of_addresses.take(attempt.source, now);
+            }
+        }
+        (held_by_name, held_by_address)
+    }
+}
+
+impl Standing {
+    /// When to come again, for a login that is held back.
+    fn held(&self) -> Option<Duration> {
+        self.held_by_name.max(self.held_by_address)
     }
 }
 
@@ -249,52 +348,95 @@ pub(super) async fn judge(shared: &Arc<Shared>, attempt: Attempt) -> Outcome {
 
 async fn decide(shared: &Arc<Shared>, attempt: &Arc<Attempt>) -> Outcome {
     let gate = &shared.gate;
-    let now = Instant::now();
-    if gate.proven.lock().has(&attempt.key, now) {
-        return match gate.turns.turn(Lane::Proven, attempt.group()).await {
+    if gate.proven.lock().has(&attempt.key, Instant::now()) {
+        return match gate.turns.turn(Rank::PROVEN, attempt.group()).await {
             Ok(turn) => verify(shared, attempt, turn, IfWrong::Remember).await,
-            Err(_) => Outcome::Slowed(RETRY_AFTER),
+            Err(Full) => Outcome::Slowed(RETRY_AFTER),
         };
     }
-    if let Err(retry_after) = gate.charge(attempt) {
-        return Outcome::Slowed(retry_after);
-    }
-    let is_known = gate.known.lock().has(&attempt.source, now);
-    let lane = if is_known { Lane::KnownAddress } else { Lane::Strangers };
-    let outcome = match gate.turns.try_turn() {
-        Some(turn) => verify(shared, attempt, turn, IfWrong::Remember).await,
-        None => tokio::select! {
-            outcome = wait(shared, attempt, lane) => outcome,
-            right = overtake(shared, attempt) => right,
-        },
+    let standing = gate.charge(attempt);
+    let outcome = match standing.held() {
+        None => check_in_turn(shared, attempt, standing).await,
+        Some(retry_after) => hold_back(shared, attempt, standing, retry_after).await,
     };
-    if matches!(outcome, Outcome::Right(_)) {
-        gate.give_back(attempt);
-    }
+    gate.settle(attempt, standing, &outcome);
     outcome
 }
 
-/// Is checked in turn, or refused after [`LATE`].
-async fn wait(shared: &Arc<Shared>, attempt: &Arc<Attempt>, lane: Lane) -> Outcome {
-    let gate = &shared.gate;
-    if let Ok(turn) = gate.turns.turn(lane, attempt.group()).await {
+async fn check_in_turn(shared: &Arc<Shared>, attempt: &Arc<Attempt>, standing: Standing) -> Outcome {
+    if let Some(turn) = shared.gate.turns.try_turn() {
         return verify(shared, attempt, turn, IfWrong::Remember).await;
     }
-    if let Ok(_place) = gate.late.try_acquire() {
-        tokio::time::sleep(LATE).await;
+    let turn = tokio::select! {
+        turn = wait(shared, attempt, standing) => turn,
+        right = overtake(shared, attempt, standing.rank) => return right,
+    };
+    match turn {
+        Some(turn) => verify(shared, attempt, turn, IfWrong::Remember).await,
+        None => Outcome::Slowed(RETRY_AFTER),
     }
-    Outcome::Slowed(RETRY_AFTER)
+}
+
+/// Waits for a turn; nothing if that comes too late.
+async fn wait(shared: &Arc<Shared>, attempt: &Arc<Attempt>, standing: Standing) -> Option<Turn<Group>> {
+    let gate = &shared.gate;
+    let late = tokio::time::Instant::now() + LATE;
+    let turn = gate.turns.turn(standing.rank, attempt.group());
+    match tokio::time::timeout_at(late, turn).await {
+        Ok(Ok(turn)) => return Some(turn),
+        Ok(Err(Full)) => {
+            if let Ok(_place) = gate.late.try_acquire() {
+                tokio::time::sleep_until(late).await;
+            }
+        }
+        Err(_) => {}
+    }
+    None
 }
 
 /// Completes if the password is found to be right, and never otherwise.
-async fn overtake(shared: &Arc<Shared>, attempt: &Arc<Attempt>) -> Outcome {
+async fn overtake(shared: &Arc<Shared>, attempt: &Arc<Attempt>, rank: Rank) -> Outcome {
     if attempt.users.hash(attempt.name.as_str()).is_some()
-        && let Ok(turn) = shared.gate.overtaking.turn(Lane::Strangers, attempt.group()).await
+        && let Ok(turn) = shared.gate.overtaking.turn(rank, attempt.group()).await
         && let right @ Outcome::Right(_) = verify(shared, attempt, turn, IfWrong::Forget).await
     {
         return right;
     }
     std::future::pending().await
+}
+
+/// Lets a login in that is found to be right in time, and refuses all others alike.
+async fn hold_back(
+    shared: &Arc<Shared>,
+    attempt: &Arc<Attempt>,
+    standing: Standing,
+    retry_after: Duration,
+) -> Outcome {
+    let Ok(_place) = shared.gate.late.try_acquire() else { return Outcome::Slowed(retry_after) };
+    tokio::select! {
+        right = overtake_slowly(shared, attempt, standing) => right,
+        () = tokio::time::sleep(HELD_LATE) => Outcome::Slowed(retry_after),
+    }
+}
+
+/// As [`overtake`], but one at a time for what the login is held back by.
+async fn overtake_slowly(shared: &Arc<Shared>, attempt: &Arc<Attempt>, standing: Standing) -> Outcome {
+    let by_name = (standing.held_by_name.is_some(), HeldBy::Name(attempt.pair), HELD_NAME_INTERVAL);
+    let by_address =
+        (standing.held_by_address.is_some(), HeldBy::Address(attempt.source), HELD_ADDRESS_INTERVAL);
+    if attempt.users.hash(attempt.name.as_str()).is_none() {
+        return std::future::pending().await;
+    }
+    for (_, by, interval) in [by_name, by_address].into_iter().filter(|(is_held, ..)| *is_held) {
+        let Ok(slot) = shared.gate.held.slot(by, standing.rank, WAITING_MAX).await else {
+            return std::future::pending().await;
+        };
+        tokio::spawn(async move {
+            tokio::time::sleep(interval).await;
+            drop(slot);
+        });
+    }
+    overtake(shared, attempt, standing.rank).await
 }
 
 /// What becomes of credentials that are wrong.

@@ -28,7 +28,6 @@ impl Busy {
         let fixture = Fixture::new(content);
         let options = HtpasswdOptions {
             checks_max: 1,
-            waiting_max: 8,
             reload_interval: Duration::from_secs(3600),
             ..fixture.options()
         };
@@ -137,23 +136,60 @@ async fn proven_credentials_wait_for_none_and_are_never_slowed() {
 
 #[tokio::test(start_paused = true)]
 async fn refusals_tell_nothing_about_names() {
-    // The queue is full: known and unknown names get the same answer after the same time, again and again.
+    // The only checker stays busy: known and unknown names get the same answer after the same time, again and again; also when
+    // no guess is left to them.
     let busy = Busy::new(&line("ada", "pw")).await;
-    let fillers = (0..20).map(|number| {
-        let busy = &busy;
-        async move { busy.login("127.0.0.1", &format!("nobody{number}"), "x").await }
-    });
-    let mut fillers = pin!(all(fillers));
-    assert!(futures_util::poll!(&mut fillers).is_pending());
-    for user in ["ada", "eve", "ada", "eve"] {
-        let started = tokio::time::Instant::now();
-        let login = busy.login("127.0.0.1", user, "wrong").await;
-        assert!(is_slowed(&login), "{user}: {login:?}");
-        assert_eq!(started.elapsed().as_millis(), 1000, "{user}");
+    for number in 0..12 {
+        for user in ["ada", "eve"] {
+            let started = tokio::time::Instant::now();
+            let login = busy.login("127.0.0.1", user, &format!("guess{number}")).await;
+            assert!(is_slowed(&login), "{user}: {login:?}");
+            let expected = if number < 10 { 5000 } else { 900 };
+            assert_eq!(started.elapsed().as_millis(), expected, "{user} {number}");
+        }
     }
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
+async fn users_at_one_address_log_in_at_one_moment() {
+    let lines: Vec<String> = (0..40).map(|number| line(&format!("user{number}"), "pw")).collect();
+    let busy = Busy::new(&lines.concat()).await;
+    let logins = (0..40).map(|number| {
+        let busy = &busy;
+        async move { busy.login(STRANGER, &format!("user{number}"), "pw").await.is_ok() }
+    });
+    let mut logins = pin!(all(logins));
+    assert!(futures_util::poll!(&mut logins).is_pending());
+    busy.release();
+    assert_eq!(logins.await, [true; 40]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_failed_least_is_checked_first() {
+    let busy = Busy::new(&(line("ada", "pw") + &line("bob", "pw"))).await;
+    busy.release();
+    // Each guesses for each of the users, from an address of its own.
+    let guessers = || (0..250).flat_map(|n| ["ada", "bob"].map(|user| (format!("203.0.113.{n}"), user)));
+    for (address, user) in guessers() {
+        assert!(is_wrong(&busy.login(&address, user, &format!("{address}-1")).await));
+    }
+    let check = busy.users.shared.gate.take_turn().await;
+    let overtaking = busy.users.shared.gate.take_overtaking_turn();
+    let guesses = guessers().map(|(address, user)| {
+        let busy = &busy;
+        async move { busy.login(&address, user, &format!("{address}-2")).await }
+    });
+    let mut guesses = pin!(all(guesses));
+    assert!(futures_util::poll!(&mut guesses).is_pending());
+    let mut ada = pin!(busy.login("198.51.100.1", "ada", "pw"));
+    assert!(futures_util::poll!(&mut ada).is_pending(), "both checkers are busy");
+    drop(overtaking);
+    assert_eq!(ada.await.unwrap(), "ada");
+    assert!(futures_util::poll!(&mut guesses).is_pending(), "none of them was answered before");
+    drop(check);
+}
+
+#[tokio::test(start_paused = true)]
 async fn guesses_are_slowed_for_a_name_at_an_address_and_never_for_the_name_alone() {
     let fixture = Fixture::new(&(line("ada", "pw") + &line("bob", "pw")));
     let users = fixture.open().await;
@@ -169,16 +205,39 @@ async fn guesses_are_slowed_for_a_name_at_an_address_and_never_for_the_name_alon
             "{retry_after:?}"
         );
     }
-    // The right one, too: nobody can tell.
-    assert!(is_slowed(&login_from(&users, STRANGER, "ada", "pw").await));
     assert_eq!(login_from(&users, "203.0.113.10", "ada", "pw").await.unwrap(), "ada");
     assert_eq!(login_from(&users, STRANGER, "bob", "pw").await.unwrap(), "bob");
     // Once it was right, it is so everywhere.
     assert_eq!(login_from(&users, STRANGER, "ada", "pw").await.unwrap(), "ada");
 }
 
-#[tokio::test]
-async fn guesses_are_slowed_for_a_public_address_and_not_where_everybody_may_be() {
+#[tokio::test(start_paused = true)]
+async fn where_no_guess_is_left_a_right_password_is_let_in_and_others_learn_nothing() {
+    let users = Fixture::new(&line("ada", "pw")).open().await;
+    for guess in 0..10 {
+        assert!(is_wrong(&login_from(&users, STRANGER, "ada", &format!("guess{guess}")).await));
+    }
+    // A thousand guesses wait for the same name at the same address, of which one is looked at in 600 milliseconds.
+    let guesses = (0..1000).map(|number| {
+        let users = &users;
+        async move { login_from(users, STRANGER, "ada", &format!("waiting{number}")).await }
+    });
+    let mut guesses = pin!(all(guesses));
+    assert!(futures_util::poll!(&mut guesses).is_pending());
+    assert!(is_slowed(&login_from(&users, STRANGER, "ada", "pw").await), "the first attempt is one of many");
+    assert!(guesses.await.iter().all(is_slowed));
+    // They go on, with others.
+    let guesses = (0..1000).map(|number| {
+        let users = &users;
+        async move { login_from(users, STRANGER, "ada", &format!("later{number}")).await }
+    });
+    let mut guesses = pin!(all(guesses));
+    assert!(futures_util::poll!(&mut guesses).is_pending());
+    assert_eq!(login_from(&users, STRANGER, "ada", "pw").await.unwrap(), "ada", "its place was kept");
+}
+
+#[tokio::test(start_paused = true)]
+async fn guesses_are_slowed_for_a_public_address_and_not_where_all_clients_may_be() {
     let fixture = Fixture::new(&line("ada", "pw"));
     let users = fixture.open().await;
     for (address, expected) in [(STRANGER, 50), ("2001:db8::1", 50), ("10.0.0.1", 60), ("127.0.0.1", 60)] {
@@ -196,8 +255,7 @@ async fn guesses_are_slowed_for_a_public_address_and_not_where_everybody_may_be(
         // A few come back while they are made.
         assert!((expected..expected + 10).contains(&checked), "{address}: {checked}");
     }
-    assert!(is_slowed(&login_from(&users, STRANGER, "ada", "pw").await));
-    assert_eq!(login_from(&users, "10.0.0.1", "ada", "pw").await.unwrap(), "ada");
+    assert_eq!(login_from(&users, STRANGER, "ada", "pw").await.unwrap(), "ada", "what is right is let in");
 }
 
 #[tokio::test]

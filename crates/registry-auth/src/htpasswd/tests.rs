@@ -213,6 +213,19 @@ async fn a_removal_counts_also_while_another_line_is_broken() {
 }
 
 #[tokio::test]
+async fn a_start_needs_one_line_that_can_be_read() {
+    let fixture = Fixture::new(&["bob\n", &line("ada", "pw")].concat());
+    let users = fixture.open().await;
+    assert!(is_let_in(&users, "ada", "pw").await && !is_let_in(&users, "bob", "pw").await);
+    let stale = users.stale().await.unwrap();
+    assert!(stale.is_partial && stale.reason.starts_with("line 1 of the password file"), "{stale:?}");
+    fixture.write("bob\n");
+    assert!(matches!(Htpasswd::open(fixture.options()).await, Err(HtpasswdError::NoColon { .. })));
+    fixture.write("# no user yet\n");
+    assert!(Htpasswd::open(fixture.options()).await.is_ok());
+}
+
+#[tokio::test]
 async fn a_file_that_is_gone_is_told_of_until_it_is_back() {
     let fixture = Fixture::new(&line("ada", "pw"));
     let users = fixture.open().await;

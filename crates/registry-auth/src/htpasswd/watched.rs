@@ -63,11 +63,7 @@ struct Version {
 impl Watched {
     pub(super) fn open(path: PathBuf, interval: Duration) -> Result<Watched, HtpasswdError> {
         let Reading { users, fault, version, is_public } = read(&path)?;
-        if let Some(fault) = fault {
-            return Err(fault);
-        }
-        warn(&path, &users, is_public);
-        let state = State {
+        let mut state = State {
             next_look: Instant::now() + interval,
             is_looking: false,
             read: version.clone(),
@@ -75,6 +71,13 @@ impl Watched {
             complaint: None,
             told: None,
         };
+        match fault {
+            Some(fault) if users.is_empty() => return Err(fault),
+            // As for a server that reads the file again: what served before a restart serves after it.
+            Some(fault) => state.complain(&fault, true),
+            None => {}
+        }
+        warn(&path, &users, is_public);
         Ok(Watched { path, interval, users: RwLock::new(Arc::new(users)), state: Mutex::new(state) })
     }
 

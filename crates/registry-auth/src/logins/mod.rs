@@ -9,6 +9,7 @@
 //! | `memory` | what was seen not long ago |
 //! | `throttle` | how many wrong guesses may be made how fast |
 //! | `turns` | whose check is next |
+//! | `slots` | such a queue for each name or address |
 //! | `flights` | one check for all requests that send the same at the same time |
 //! | `report` | what the log says of logins that failed |
 
@@ -16,6 +17,7 @@ mod flights;
 mod memory;
 mod report;
 mod secret;
+mod slots;
 mod source;
 mod throttle;
 mod turns;
@@ -24,6 +26,7 @@ pub(crate) use flights::{Flights, Joined};
 pub(crate) use memory::Memory;
 pub(crate) use report::{Failure, Report};
 pub(crate) use secret::{Key, Secret};
+pub(crate) use slots::Slots;
 pub(crate) use source::Source;
 pub(crate) use throttle::Throttle;
-pub(crate) use turns::{Lane, Turn, TurnLimits, Turns};
+pub(crate) use turns::{Full, Rank, Turn, TurnLimits, Turns};

@@ -37,6 +37,19 @@ impl<K: Copy + Eq + Hash> Throttle<K> {
         Ok(())
     }
 
+    /// How long until there is a token; nothing if there is one.
+    pub(crate) fn wait(&self, key: &K, now: Instant) -> Option<Duration> {
+        let missing = self.full_at.get(key)?.saturating_duration_since(now) + self.interval;
+        Some(missing.saturating_sub(self.interval * self.tokens)).filter(|wait| !wait.is_zero())
+    }
+
+    /// How many tokens are missing, from 0 to all.
+    pub(crate) fn missing(&self, key: &K, now: Instant) -> u32 {
+        let Some(full_at) = self.full_at.get(key) else { return 0 };
+        let missing = full_at.saturating_duration_since(now).as_nanos();
+        u32::try_from(missing.div_ceil(self.interval.as_nanos().max(1))).unwrap_or(u32::MAX)
+    }
+
     /// Gives a token back.
     pub(crate) fn give_back(&mut self, key: &K, now: Instant) {
         if let Some(full_at) = self.full_at.get_mut(key) {
@@ -75,6 +88,12 @@ mod tests {
         for _ in 0..3 {
             assert_eq!(throttle.take('a', start), Ok(()));
         }
+        assert_eq!((throttle.missing(&'a', start), throttle.wait(&'a', start)), (3, Some(10 * SECOND)));
+        assert_eq!((throttle.missing(&'b', start), throttle.wait(&'b', start)), (0, None));
+        assert_eq!(
+            (throttle.missing(&'a', start + 12 * SECOND), throttle.wait(&'a', start + 12 * SECOND)),
+            (2, None)
+        );
         assert_eq!(throttle.take('a', start), Err(10 * SECOND));
         assert_eq!(throttle.take('a', start + 4 * SECOND), Err(6 * SECOND), "refusals cost nothing");
         assert_eq!(throttle.take('b', start), Ok(()), "each key has a bucket of its own");
