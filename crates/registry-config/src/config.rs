@@ -90,6 +90,7 @@ impl Config {
         absent::refuse(&root);
         let config = Config::sections(&root, default_root);
         safety::check(&config, &root);
+        warn_of_held_uploads(&config, &root);
         let (wrong, remarks) = notes.into_parts();
         problems.extend(wrong);
         warnings.extend(remarks);
@@ -130,6 +131,21 @@ impl Config {
             http,
         }
     }
+}
+
+/// Where nothing ends abandoned uploads, a quota counts them for ever.
+fn warn_of_held_uploads(config: &Config, root: &Field<'_>) {
+    let purging = &config.storage.upload_purging;
+    let is_purged = purging.enabled && !purging.dry_run;
+    if config.quotas.is_empty() || is_purged {
+        return;
+    }
+    let place = root.get("storage").get("maintenance").get("uploadpurging");
+    let key = place.get(if purging.enabled { "dryrun" } else { "enabled" });
+    key.remark(
+        "so abandoned uploads are never given up, and quotas hold them for ever: in the end uploads are refused; otherwise \
+         they go after a day where there is a quota",
+    );
 }
 
 impl ImmutableTags {

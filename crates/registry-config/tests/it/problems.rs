@@ -643,6 +643,23 @@ tags: {maxtags: 0}";
 }
 
 #[test]
+fn quotas_beside_uploads_that_are_never_given_up_are_warned_of() {
+    let warned = |quotas: &str, purging: &str| {
+        let yaml = format!(
+            "version: 0.1\nauth: none\nquotas: [{quotas}]\nstorage: {{maintenance: {{uploadpurging: {{{purging}}}}}}}"
+        );
+        warnings(&with(&yaml, &[]).unwrap())
+            .iter()
+            .filter(|warning| warning.contains("abandoned uploads"))
+            .count()
+    };
+    for purging in ["enabled: false", "dryrun: true"] {
+        assert_eq!((warned("{bytes: 1GiB}", purging), warned("", purging)), (1, 0), "{purging}");
+    }
+    assert_eq!((warned("{bytes: 1GiB}", "age: 1h"), warned("{bytes: 1GiB}", "enabled: true")), (0, 0));
+}
+
+#[test]
 fn self_signed_certificates_are_for_the_names_that_are_used() {
     let hosts = |http: &str| {
         let loaded = with(&format!("version: 0.1\nauth: none\nhttp: {{{http}}}"), &[]).unwrap();
