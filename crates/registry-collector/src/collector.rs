@@ -77,16 +77,24 @@ impl Collector {
     pub async fn collect(&self, watch: &dyn Watch) -> Report {
         let (mut report, begun) = (Report::default(), Instant::now());
         self.set_mark().await;
-        if let Err(error) = labels::run(self, &mut report, watch).await {
-            self.note(&mut report, watch, "could not list images with unread labels", &error);
-        }
-        if let Err(error) = self.work_off(&mut report, watch).await {
-            self.note(&mut report, watch, "could not work off what may be garbage", &error);
-        }
-        if let Err(error) = reclaim::run(self, &mut report, watch).await {
-            self.note(&mut report, watch, "could not list bytes to delete", &error);
-        }
+        while self.turn(&mut report, watch).await {}
         report.finish(begun.elapsed())
+    }
+
+    /// Some labels, then all rows, then all bytes: so many images may be pushed that labels alone would never end. Whether
+    /// there are more labels.
+    async fn turn(&self, report: &mut Report, watch: &dyn Watch) -> bool {
+        let read = labels::run(self, report, watch).await.inspect_err(|error| {
+            self.note(report, watch, "could not list images with unread labels", error);
+        });
+        let has_more = read.unwrap_or(false);
+        let worked_off = self.work_off(report, watch).await.inspect_err(|error| {
+            self.note(report, watch, "could not work off what may be garbage", error);
+        });
+        let reclaimed = reclaim::run(self, report, watch).await.inspect_err(|error| {
+            self.note(report, watch, "could not list bytes to delete", error);
+        });
+        has_more && worked_off.is_ok() && reclaimed.is_ok()
     }
 
     /// Collecting goes by the database alone, and needs no mark; but it is done all the time, so the mark is set here.

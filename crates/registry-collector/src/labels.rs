@@ -20,19 +20,23 @@ const CONFIG_BYTES_MAX: u64 = 4 << 20;
 /// When to look again at labels that could not be read.
 const AGAIN: Duration = Duration::from_secs(10 * 60);
 
+/// How many are read before what else there is to collect has its turn.
+const TURN_MAX: usize = 1000;
+
 /// After so many that could not be read, the others are left to the next collection: the store may be away.
 const FAILED_MAX: usize = 20;
 
+/// Reads labels for one turn. Whether there are more, which can be read.
 pub(crate) async fn run(
     collector: &Collector,
     report: &mut Report,
     watch: &dyn Watch,
-) -> Result<(), MetadataError> {
+) -> Result<bool, MetadataError> {
     let mut failed = 0;
-    loop {
+    for _ in 0..TURN_MAX / BATCH {
         let unread = collector.metadata.unread_labels(BATCH).await?;
         if unread.is_empty() {
-            return Ok(());
+            return Ok(false);
         }
         for (repository, digest) in &unread {
             let error: Box<dyn Error + Send + Sync> = match read(collector, repository, digest).await {
@@ -47,10 +51,11 @@ pub(crate) async fn run(
             collector.note(report, watch, &what, &*error);
             failed += 1;
             if failed == FAILED_MAX {
-                return Ok(());
+                return Ok(false);
             }
         }
     }
+    Ok(true)
 }
 
 /// Why the labels of one image could not be read.
