@@ -383,6 +383,27 @@ async fn a_repository_is_deleted_comes_back_and_goes_for_good() {
 }
 
 #[tokio::test]
+async fn the_trash_is_emptied_when_the_operator_says_so_twice() {
+    let server = not_collecting().variable("REGISTRY_GC_UNDELETE_WINDOW", "168h").start().await;
+    let client = server.client();
+    let (kept, gone) = (Image::random(34), Image::random(35));
+    client.push("team/app", "kept", &kept).await.unwrap();
+    client.push("team/app", "gone", &gone).await.unwrap();
+    let digest = gone.manifest.digest.to_string();
+    delete(&client, "team/app", &digest).await;
+    let refused = command(&server, &["trash", "empty"]).await.unwrap_err();
+    assert!(refused.contains("--yes"), "{refused}");
+    assert!(command(&server, &["undelete", "--list", "team/app"]).await.unwrap().contains(&digest));
+    let said = command(&server, &["trash", "empty", "--repository", "team/other", "--yes"]).await.unwrap();
+    assert!(said.contains("0 deleted tags, 0 deleted manifests and 0 deleted repositories"), "{said}");
+    let said = command(&server, &["trash", "empty", "--yes"]).await.unwrap();
+    assert!(said.contains("1 deleted tags, 1 deleted manifests and 0 deleted repositories"), "{said}");
+    collect_until(&server, bytes_of(&[&kept])).await;
+    assert_eq!(command(&server, &["undelete", "--list", "team/app"]).await.unwrap(), "");
+    client.pull("team/app", "kept", &kept).await.unwrap();
+}
+
+#[tokio::test]
 async fn an_image_says_when_its_tags_expire() {
     let server = not_collecting().variable("REGISTRY_GC_UNDELETE_WINDOW", "1h").start().await;
     let client = server.client();

@@ -14,7 +14,7 @@ use clap::{
 };
 
 pub(crate) use self::{
-    content::{Content, RepositoryCommand, TagCommand, Target, Undelete},
+    content::{Content, RepositoryCommand, TagCommand, Target, TrashCommand, Undelete},
     retention::{Import, Retention, Which},
 };
 
@@ -116,6 +116,9 @@ pub(crate) enum Command {
     /// Delete a whole repository
     #[command(subcommand)]
     Repository(RepositoryCommand),
+    /// What was deleted and is still kept
+    #[command(subcommand)]
+    Trash(TrashCommand),
 }
 
 /// Where the configuration is: as an argument of its own, or behind `--config`.

@@ -40,6 +40,10 @@ pub(crate) fn run(command: Command) -> anyhow::Result<()> {
             let (file, what) = command.what();
             change(file, what)
         }
+        Command::Trash(command) => {
+            let (file, what) = command.what();
+            change(file, what)
+        }
         Command::Retention(Retention::Import(what)) => retention::translate(&what),
         Command::Retention(Retention::Preview(which)) => {
             retention::run(&load_beside(which.file.clone())?, &which, retention::What::Preview)

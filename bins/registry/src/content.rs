@@ -1,4 +1,4 @@
-//! `registry undelete`, `registry tag …` and `registry repository …`: content that comes back, or goes.
+//! `registry undelete`, `registry tag …`, `registry repository …` and `registry trash …`: content that comes back, or goes.
 
 use std::fmt::Write;
 
@@ -8,7 +8,7 @@ use registry_core::{
     config::Loaded,
     configured,
     digest::Digest,
-    metadata::{MetadataError, Purpose, Restored, TagChange, Trashed},
+    metadata::{EndedWindows, MetadataError, Purpose, Restored, TagChange, Trashed},
     types::{Reference, RepositoryName, Tag},
 };
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
@@ -38,6 +38,13 @@ pub(crate) fn run(loaded: &Loaded, what: Content) -> anyhow::Result<()> {
             Content::DeleteRepository { name } => {
                 registry.metadata.delete_repository(&name).await?;
                 Ok(format!("deleted {name}; `registry undelete {name}` brings it back while it is kept\n"))
+            }
+            Content::EmptyTrash { is_meant: false, .. } => bail!(
+                "what is in the trash can not be brought back after this: `registry undelete --list` shows it, and \
+                 `--yes` says that it is meant"
+            ),
+            Content::EmptyTrash { repository, is_meant: true } => {
+                empty_trash(&registry, repository.as_ref()).await
             }
         }
     })?;
@@ -119,6 +126,23 @@ async fn list_repositories(registry: &Beside) -> anyhow::Result<String> {
         let _ = writeln!(said, "{} kept until {}", it.name, time(it.purge_at_ms));
     }
     Ok(said)
+}
+
+/// A page in each transaction, until nothing is left.
+async fn empty_trash(registry: &Beside, repository: Option<&RepositoryName>) -> anyhow::Result<String> {
+    let mut ended = EndedWindows::default();
+    loop {
+        let some = registry.metadata.end_windows(repository, PAGE).await?;
+        if some.is_none() {
+            break;
+        }
+        ended += some;
+    }
+    let EndedWindows { tags, manifests, repositories } = ended;
+    Ok(format!(
+        "gave up {tags} deleted tags, {manifests} deleted manifests and {repositories} deleted repositories; the next \
+         collection removes them (`registry garbage-collect`, or the server's own)\n"
+    ))
 }
 
 async fn history(registry: &Beside, repository: &RepositoryName, tag: &Tag) -> anyhow::Result<String> {

@@ -9,10 +9,10 @@ use std::{
 use async_trait::async_trait;
 use registry_digest::{Algorithm, Digest};
 use registry_metadata::{
-    Blob, ClaimedUpload, CollectRules, Collected, DeletedRepository, FinishUpload, FoundManifest, Image,
-    ImagePage, ImagePosition, ManifestPosition, MetadataStore, NewUpload, Preview, Pull, Purpose,
-    PutManifest, QueuePosition, QuotaUsage, Reclaim, Restored, Result as MetadataResult, StoredManifest,
-    StoredObject, TagChange, Trashed, UnknownObject, UploadRoom, UploadStatus,
+    Blob, ClaimedUpload, CollectRules, Collected, DeletedRepository, EndedWindows, FinishUpload,
+    FoundManifest, Image, ImagePage, ImagePosition, ManifestPosition, MetadataStore, NewUpload, Preview,
+    Pull, Purpose, PutManifest, QueuePosition, QuotaUsage, Reclaim, Restored, Result as MetadataResult,
+    StoredManifest, StoredObject, TagChange, Trashed, UnknownObject, UploadRoom, UploadStatus,
 };
 use registry_storage::{
     BlobStore, Body, FreeSpace, ObjectInfo, StorageError, StoreIdentity, Upload, UploadState,
@@ -217,6 +217,7 @@ measured! {
         fn begin_quotas(&self) -> MetadataResult<()>;
         fn recount_quotas(&self) -> MetadataResult<()>;
         fn quota_usage(&self) -> MetadataResult<Vec<QuotaUsage>>;
+        fn end_windows(&self, repository: Option<&RepositoryName>, limit: usize) -> MetadataResult<EndedWindows>;
         fn deleted_repositories(&self) -> MetadataResult<Vec<DeletedRepository>>;
         fn unread_labels(&self, limit: usize) -> MetadataResult<Vec<(RepositoryName, Digest)>>;
         fn postpone_labels(&self, repository: &RepositoryName, digest: &Digest, by: Duration)

@@ -1,9 +1,11 @@
 //! What comparing rows with bytes asks of a [`MetadataStore`](crate::MetadataStore), and what it is told.
 
-use std::time::Duration;
+use std::{fmt, str::FromStr, time::Duration};
 
 use registry_digest::Digest;
-use registry_types::{Location, RepositoryName};
+use registry_types::{Location, MediaType, RepositoryName, Tag};
+
+use crate::sql::audit as sql;
 
 /// An object in the store of bytes to which no row leads.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,4 +37,46 @@ pub struct ManifestPosition {
     pub name: Option<RepositoryName>,
     /// The digest it was pushed by.
     pub digest: String,
+}
+
+/// How many lines a database says about one kind of fault at most.
+pub(crate) const VERIFY_LINES_MAX: usize = 100;
+
+/// How many rows of a table are looked at in one statement when a database is verified.
+pub(crate) const VERIFY_PAGE: i64 = 1000;
+
+/// A table whose texts are read when a database is verified: a row that can not be read is passed over everywhere else.
+pub(crate) struct Texts {
+    /// The table.
+    pub(crate) table: &'static str,
+    /// Lists rows after a number and a text, which its first two columns are.
+    pub(crate) sql: &'static str,
+    /// What is wrong with the text in each column after those.
+    pub(crate) columns: &'static [fn(&str) -> Option<String>],
+}
+
+/// All such tables.
+pub(crate) const TEXTS: &[Texts] = &[
+    Texts { table: "objects", sql: sql::LOCATIONS_AFTER, columns: &[unreadable::<Location>] },
+    Texts { table: "digests", sql: sql::DIGESTS_AFTER, columns: &[unreadable::<Digest>] },
+    Texts { table: "repositories", sql: sql::NAMES_AFTER, columns: &[unreadable::<RepositoryName>] },
+    Texts {
+        table: "manifests",
+        sql: sql::MANIFEST_KEYS_AFTER,
+        columns: &[unreadable::<Digest>, unreadable::<MediaType>],
+    },
+    Texts { table: "tags", sql: sql::TAG_KEYS_AFTER, columns: &[unreadable::<Tag>, unreadable::<Digest>] },
+];
+
+/// Why a text is not what it should be, if so.
+fn unreadable<T: FromStr<Err: fmt::Display>>(text: &str) -> Option<String> {
+    text.parse::<T>().err().map(|error| error.to_string())
+}
+
+impl Texts {
+    /// What is wrong with a row, if something is.
+    pub(crate) fn say(&self, key: &str, texts: &[String]) -> Option<String> {
+        let why = texts.iter().zip(self.columns).find_map(|(text, unreadable)| unreadable(text))?;
+        Some(format!("the row `{key}` of {} can not be read: {why}", self.table))
+    }
 }

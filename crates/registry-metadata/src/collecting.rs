@@ -45,9 +45,11 @@ pub enum CandidateKind {
     TrashedManifest,
     /// A deleted tag that could be restored until now; the candidate's digest is what it led to.
     TrashedTag,
-    /// A deleted repository that could be restored until now, after all that was in it; the candidate's digest is the name
-    /// that it had.
+    /// A deleted repository that could be restored until now, after all that was in it, or one in which nothing is; the
+    /// candidate's digest is its name.
     Repository,
+    /// Changes of tags of such a repository; the candidate's digest is its name.
+    History,
     /// An upload to such a repository; the candidate's digest is its id.
     Upload,
 }
@@ -63,6 +65,7 @@ impl CandidateKind {
             CandidateKind::TrashedManifest => "trashed_manifest",
             CandidateKind::TrashedTag => "trashed_tag",
             CandidateKind::Repository => "repository",
+            CandidateKind::History => "history",
             CandidateKind::Upload => "upload",
         }
     }
@@ -151,6 +154,12 @@ pub struct QueuePosition {
     pub(crate) repository: i64,
     pub(crate) digest: String,
 }
+
+/// When a collector looks again at what could not be dealt with.
+pub(crate) const FAILED_AGAIN_MS: i64 = 60 * 60 * 1000;
+
+/// How many repositories that may be empty one step of a collection looks at.
+pub(crate) const MAYBE_EMPTY_MAX: i64 = 100;
 
 /// After all kinds that are on the queue.
 pub(crate) const UNTAGGED: &str = "untagged";

@@ -1,7 +1,7 @@
 use std::error::Error as StdError;
 
 use registry_digest::Digest;
-use registry_types::{RepositoryName, Tag, UploadId};
+use registry_types::{ManifestError, RepositoryName, Tag, UploadId};
 use thiserror::Error;
 
 use crate::QuotaExceeded;
@@ -51,6 +51,15 @@ pub enum MetadataError {
     TagUnknown {
         /// Which.
         tag: Tag,
+    },
+    /// A deleted manifest that an earlier version accepted and this one does not: it stays in the trash.
+    #[error("manifest {digest} is refused and stays deleted: {reason}")]
+    ManifestRefused {
+        /// The manifest.
+        digest: Digest,
+        /// Why this version does not accept it.
+        #[source]
+        reason: ManifestError,
     },
     /// There is a repository of this name already.
     #[error("there is a repository `{name}`")]
@@ -148,8 +157,19 @@ pub enum MetadataError {
 }
 
 impl MetadataError {
-    /// Whether it is the database's state, and not what was asked for: asking for something else fails likewise.
+    /// Whether it is the database's state, and not what was asked for: asking for something else fails likewise. A
+    /// transaction that lost every race against others for the same rows is no outage: other rows can be changed.
     pub fn is_outage(&self) -> bool {
-        matches!(self, MetadataError::NoSpace { .. } | MetadataError::Unavailable { .. })
+        match self {
+            MetadataError::NoSpace { .. } => true,
+            MetadataError::Unavailable { source, .. } => !source.is::<Contended>(),
+            _ => false,
+        }
     }
 }
+
+/// Why a transaction that was run again and again is [unavailable](MetadataError::Unavailable): others changed the same
+/// rows each time.
+#[derive(Debug, Error)]
+#[error("others changed the same rows again and again")]
+pub(crate) struct Contended(#[source] pub(crate) Option<Box<dyn StdError + Send + Sync>>);

@@ -12,6 +12,9 @@ pub const EXPIRES_AFTER_MAX: Duration = Duration::from_secs(100 * 365 * 24 * 60 
 /// How many tags of one manifest go in one transaction.
 pub(crate) const EXPIRED_AT_ONCE_MAX: usize = 100;
 
+/// How many tags of one manifest whose time is over are looked at. Beyond that many which are immutable none expires.
+pub(crate) const EXPIRED_LOOKED_AT_MAX: usize = 10_000;
+
 /// When to look again at an immutable tag whose time is over: it may be immutable no more.
 const HELD_AGAIN_MS: i64 = 24 * 60 * 60 * 1000;
 
@@ -49,6 +52,8 @@ pub(crate) struct Expiring {
     pub(crate) again: Option<Again>,
     /// Whether a tag's time is over, and it is immutable.
     pub(crate) is_held: bool,
+    /// How many such tags were seen.
+    held: usize,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,8 +73,9 @@ impl Expiring {
         }
         if is_immutable(&tag) {
             self.is_held = true;
+            self.held += 1;
             self.look_again(now_ms, HELD_AGAIN_MS);
-            return true;
+            return self.held < EXPIRED_LOOKED_AT_MAX;
         }
         if self.due.len() == EXPIRED_AT_ONCE_MAX {
             self.look_again(now_ms, 0);
@@ -126,6 +132,17 @@ mod tests {
         assert!(expiring.is_held);
         assert_eq!(names(&expiring), ["a"]);
         assert_eq!(expiring.again.map(|again| again.in_ms), Some(HELD_AGAIN_MS));
+    }
+
+    #[test]
+    fn so_many_immutable_tags_are_looked_at_and_no_more() {
+        let held = ("held", NOW_MS - 10, 1);
+        let mut tags = vec![held; EXPIRED_LOOKED_AT_MAX - 1];
+        tags.push(("a", NOW_MS - 9, 1));
+        assert_eq!(names(&seen(&tags)), ["a"]);
+        tags.insert(0, held);
+        assert_eq!(names(&seen(&tags)), [""; 0]);
+        assert!(seen(&tags).is_held);
     }
 
     #[test]

@@ -138,11 +138,13 @@ pub use record::{
     Blob, ClaimedUpload, FinishUpload, FoundManifest, NewUpload, Purpose, PutManifest, Reclaim,
     StoredManifest, UploadStatus,
 };
-pub use restoring::{DeletedRepository, Restored, TagChange, Trashed};
+pub use restoring::{DeletedRepository, EndedWindows, Restored, TagChange, Trashed};
 pub use retention::{Hold, Image, ImagePage, ImagePosition, PULLS_APART, Pull};
 pub use schema::VOLATILE_TABLES;
 pub use sqlite::{
     JournalCreation, JournalError, JournalOptions, JournalReport, JournalRole, JournalStatus, JournalStore,
     JournalStoreError, OpenError, SqliteStore, drop_journal, survey_journal, verify_journal,
 };
-pub use store::{MANIFESTS_BYTES_MAX, MetadataStore, REFERRERS_BYTES_MAX, REFERRING_MAX, UPLOADS_MAX};
+pub use store::{
+    MANIFESTS_BYTES_MAX, MetadataStore, REFERRERS_BYTES_MAX, REFERRING_MAX, TAG_HISTORY_MAX, UPLOADS_MAX,
+};

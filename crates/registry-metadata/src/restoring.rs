@@ -27,6 +27,32 @@ pub struct DeletedRepository {
     pub purge_at_ms: i64,
 }
 
+/// How much can not be restored any more because [`end_windows`](crate::MetadataStore::end_windows) said so.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct EndedWindows {
+    /// Deleted tags.
+    pub tags: u64,
+    /// Deleted manifests.
+    pub manifests: u64,
+    /// Deleted repositories, each with all that was in it.
+    pub repositories: u64,
+}
+
+impl EndedWindows {
+    /// Whether there was nothing.
+    pub fn is_none(&self) -> bool {
+        *self == EndedWindows::default()
+    }
+}
+
+impl std::ops::AddAssign for EndedWindows {
+    fn add_assign(&mut self, more: EndedWindows) {
+        self.tags += more.tags;
+        self.manifests += more.manifests;
+        self.repositories += more.repositories;
+    }
+}
+
 /// What was restored.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Restored {

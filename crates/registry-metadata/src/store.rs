@@ -5,14 +5,17 @@ use registry_digest::Digest;
 use registry_types::{Descriptor, Location, Reference, RepositoryName, RepositorySet, Tag, UploadId};
 
 use crate::{
-    Blob, ClaimedUpload, CollectRules, Collected, DeletedRepository, FinishUpload, FoundManifest, Image,
-    ImagePage, ImagePosition, ManifestPosition, NewUpload, Preview, Pull, Purpose, PutManifest,
-    QueuePosition, QuotaUsage, Reclaim, Restored, Result, StoredManifest, StoredObject, TagChange, Trashed,
-    UnknownObject, UploadRoom, UploadStatus,
+    Blob, ClaimedUpload, CollectRules, Collected, DeletedRepository, EndedWindows, FinishUpload,
+    FoundManifest, Image, ImagePage, ImagePosition, ManifestPosition, NewUpload, Preview, Pull, Purpose,
+    PutManifest, QueuePosition, QuotaUsage, Reclaim, Restored, Result, StoredManifest, StoredObject,
+    TagChange, Trashed, UnknownObject, UploadRoom, UploadStatus,
 };
 
 /// The most manifests that an error names as those which reference something.
 pub const REFERRING_MAX: usize = 10;
+
+/// How many changes of a tag are kept; the oldest go first.
+pub const TAG_HISTORY_MAX: usize = 1_000;
 
 /// How many unfinished uploads a repository may have. Clients that break off leave some behind until they are given up.
 pub const UPLOADS_MAX: usize = 10_000;
@@ -241,7 +244,9 @@ pub trait MetadataStore: fmt::Debug + Send + Sync + 'static {
     ///
     /// # Errors
     /// [`TagUnknown`](crate::MetadataError::TagUnknown) or [`ManifestUnknown`](crate::MetadataError::ManifestUnknown) if it
-    /// was not deleted, or too long ago; [`TagTaken`](crate::MetadataError::TagTaken).
+    /// was not deleted, or too long ago; [`TagTaken`](crate::MetadataError::TagTaken);
+    /// [`ManifestRefused`](crate::MetadataError::ManifestRefused), if this version does not accept the manifest any more. A
+    /// child or referrer for which that is so is left in the trash with a warning.
     async fn restore(
         &self,
         repository: &RepositoryName,
@@ -249,8 +254,8 @@ pub trait MetadataStore: fmt::Debug + Send + Sync + 'static {
         actor: Option<&str>,
     ) -> Result<Restored>;
 
-    /// The changes of a tag, the newest first, those before the change with the number `before`, at most `limit`. They are
-    /// kept for as long as the repository is.
+    /// The changes of a tag, the newest first, those before the change with the number `before`, at most `limit`. The last
+    /// [`TAG_HISTORY_MAX`] are kept for as long as the repository is.
     async fn tag_history(
         &self,
         repository: &RepositoryName,
@@ -262,7 +267,8 @@ pub trait MetadataStore: fmt::Debug + Send + Sync + 'static {
     /// Makes a tag lead to a manifest that is in the repository, or that can be restored and then is.
     ///
     /// # Errors
-    /// [`ManifestUnknown`](crate::MetadataError::ManifestUnknown).
+    /// [`ManifestUnknown`](crate::MetadataError::ManifestUnknown);
+    /// [`ManifestRefused`](crate::MetadataError::ManifestRefused), as for [`restore`](Self::restore).
     async fn set_tag(
         &self,
         repository: &RepositoryName,
@@ -296,6 +302,11 @@ pub trait MetadataStore: fmt::Debug + Send + Sync + 'static {
 
     /// The configured quotas, and what is used of them.
     async fn quota_usage(&self) -> Result<Vec<QuotaUsage>>;
+
+    /// Ends the [window](crate::Options::undelete_window) of what was deleted: of at most `limit` tags, manifests and
+    /// repositories each, in one repository and of those that were deleted under its name, or in all. A collection then
+    /// takes them as if the time had passed. Nothing is left only if the answer [is none](EndedWindows::is_none).
+    async fn end_windows(&self, repository: Option<&RepositoryName>, limit: usize) -> Result<EndedWindows>;
 
     /// All deleted repositories that can be restored.
     async fn deleted_repositories(&self) -> Result<Vec<DeletedRepository>>;

@@ -18,6 +18,7 @@ pub(crate) enum Content {
     TagHistory { repository: RepositoryName, tag: Tag },
     TagRevert { repository: RepositoryName, tag: Tag, to: Option<Digest> },
     DeleteRepository { name: RepositoryName },
+    EmptyTrash { repository: Option<RepositoryName>, is_meant: bool },
 }
 
 /// A repository, or something in it.
@@ -112,6 +113,28 @@ impl RepositoryCommand {
     pub(crate) fn what(self) -> (ConfigFile, Content) {
         let RepositoryCommand::Delete { name, file } = self;
         (file, Content::DeleteRepository { name })
+    }
+}
+
+#[derive(Debug, PartialEq, Eq, Subcommand)]
+pub(crate) enum TrashCommand {
+    /// Give up what was deleted and could still be brought back, so that its space is free with the next collection
+    Empty {
+        /// Only what was deleted in this repository, and deleted repositories of this name
+        #[arg(long, value_name = "name")]
+        repository: Option<RepositoryName>,
+        /// Do it: none of it can be brought back after that
+        #[arg(long = "yes")]
+        is_meant: bool,
+        #[command(flatten)]
+        file: ConfigFile,
+    },
+}
+
+impl TrashCommand {
+    pub(crate) fn what(self) -> (ConfigFile, Content) {
+        let TrashCommand::Empty { repository, is_meant, file } = self;
+        (file, Content::EmptyTrash { repository, is_meant })
     }
 }
 

@@ -43,6 +43,18 @@ fn commands_are_understood() {
                 how: GarbageCollect { dry_run: true, delete_untagged: true, quiet: false },
             },
         ),
+        (
+            &["trash", "empty", "--repository", "team/app", "--yes", "a.yml"],
+            Command::Trash(TrashCommand::Empty {
+                repository: Some("team/app".parse().unwrap()),
+                is_meant: true,
+                file: file("a.yml"),
+            }),
+        ),
+        (
+            &["trash", "empty"],
+            Command::Trash(TrashCommand::Empty { repository: None, is_meant: false, file: none() }),
+        ),
         (&["hash-password", "ann"], Command::HashPassword { user: "ann".into(), cost: 10 }),
         (&["hash-password", "--cost", "12", "ann"], Command::HashPassword { user: "ann".into(), cost: 12 }),
         (&["migrate"], Command::Migrate { from: None, file: none() }),

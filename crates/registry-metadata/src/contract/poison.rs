@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use registry_digest::Digest;
-use registry_types::{Location, UploadId};
+use registry_types::{Location, RepositorySet, UploadId};
 
 use super::{
     Backend,
-    fixture::{Fixture, repo, tag},
+    fixture::{Fixture, digest, repo, tag},
     open,
 };
 use crate::{CollectRules, Collected, EXPIRES_AFTER_MAX, Image, Kept, Verdict};
@@ -26,6 +26,8 @@ pub async fn all(backend: &dyn Backend) {
     bytes_are_reclaimed_beside_a_place_that_is_none(backend).await;
     uploads_are_given_up_with_an_id_that_is_none(backend).await;
     what_was_seen_in_the_future_is_unknown_since_now(backend).await;
+    names_that_are_none_end_no_page(backend).await;
+    rows_that_can_not_be_read_are_found_and_end_no_list(backend).await;
 }
 
 async fn collect(f: &Fixture) -> Vec<Collected> {
@@ -228,4 +230,52 @@ async fn what_was_seen_in_the_future_is_unknown_since_now(backend: &dyn Backend)
     f.run("UPDATE unknown_objects SET first_seen = first_seen + 1000000").await;
     let unknown = f.store().note_unknown(&[location]).await.unwrap();
     assert_eq!(unknown[0].unknown_for, Duration::ZERO);
+}
+
+async fn names_that_are_none_end_no_page(backend: &dyn Backend) {
+    let f = open(backend).await;
+    for name in ["team/a", "team/b", "team/c", "team/d"] {
+        f.push_image(name, "content", &["v1", "v2", "v3"]).await;
+    }
+    f.run("UPDATE repositories SET name = 'team/a!!' WHERE name = 'team/b'").await;
+    f.run("UPDATE tags SET name = 'v1!!' WHERE name = 'v2'").await;
+    let names = RepositorySet::Names(["team/a", "team/c", "team/d"].map(repo).to_vec());
+    for visible in [RepositorySet::All, RepositorySet::Prefixes(vec!["team/".to_owned()]), names] {
+        let page = async |after| f.store().repositories(&visible, after, 2).await.unwrap();
+        assert_eq!(page(None).await, ["team/a", "team/c"].map(repo));
+        assert_eq!(page(Some("team/a")).await, ["team/c", "team/d"].map(repo));
+    }
+    assert_eq!(f.store().tags(&repo("team/a"), None, 2).await.unwrap(), [tag("v1"), tag("v3")]);
+    let content = digest("content");
+    let with = f.store().repositories_with_blob(&content, 10).await.unwrap();
+    assert_eq!(with, ["team/a", "team/c", "team/d"].map(repo));
+}
+
+async fn rows_that_can_not_be_read_are_found_and_end_no_list(backend: &dyn Backend) {
+    let f = open(backend).await;
+    f.push_image("a", "content", &["v1"]).await;
+    f.run(
+        "INSERT INTO objects (location, size, created_at) VALUES ('../nonsense', 1, 0);
+        INSERT INTO digests (digest, object) SELECT '0 nonsense', id FROM objects WHERE location = '../nonsense';
+        INSERT INTO digests (digest, object) SELECT '1 nonsense', MAX(id) FROM objects WHERE location LIKE 'store%';
+        INSERT INTO manifests (repository, digest, media_type, size, lease_until, pushed_at, bytes)
+            SELECT repository, '2 nonsense', media_type, size, lease_until, pushed_at, bytes FROM manifests;
+        INSERT INTO tags (repository, name, digest, updated_at)
+            SELECT repository, '3 nonsense', digest, 0 FROM tags WHERE name = 'v1'",
+    )
+    .await;
+    let objects = f.store().objects(None, 1).await.unwrap();
+    assert_eq!(objects.len(), 1);
+    let rest = f.store().objects(Some(&objects[0].location), 10).await.unwrap();
+    assert_eq!(rest.len(), 1);
+    assert!(objects.iter().chain(&rest).all(|object| object.digests.len() == 1));
+    assert_eq!(f.store().all_manifests(None, 1).await.unwrap().len(), 1);
+    let said = f.store().verify().await.unwrap();
+    for key in ["../nonsense", "0 nonsense", "1 nonsense", "2 nonsense", "3 nonsense"] {
+        assert_eq!(
+            said.iter().filter(|line| line.contains(&format!("`{key}`"))).count(),
+            1,
+            "{key}: {said:?}"
+        );
+    }
 }

@@ -10,7 +10,7 @@ use super::{
     fixture::{Fixture, image, index, referrer, repo, tag},
     open,
 };
-use crate::{CollectRules, MetadataError, Options, Restored};
+use crate::{CollectRules, EndedWindows, MetadataError, Options, Restored};
 
 /// Tags, manifests and repositories are restored whole; after the window they are gone whole.
 pub async fn all(backend: &dyn Backend) {
@@ -30,6 +30,10 @@ pub async fn all(backend: &dyn Backend) {
     a_deleted_repository_leaves_its_name(backend).await;
     a_deleted_repository_is_worked_off(backend).await;
     what_is_mounted_elsewhere_outlives_a_repository(backend).await;
+    a_manifest_that_is_refused_by_now_stays_deleted(backend).await;
+    a_child_that_is_refused_by_now_keeps_no_index_deleted(backend).await;
+    the_windows_of_one_repository_end_when_told(backend).await;
+    all_windows_end_when_told(backend).await;
 }
 
 async fn collect(f: &Fixture) {
@@ -365,4 +369,90 @@ async fn what_is_mounted_elsewhere_outlives_a_repository(backend: &dyn Backend) 
     collect(&f).await;
     assert_eq!(f.resolve("b", "v1").await, Some(digest));
     assert!(f.blob("b", &super::fixture::digest("content")).await.is_some());
+}
+
+/// Makes a deleted manifest one that this version does not accept.
+async fn spoil(f: &Fixture, digest: &Digest) {
+    f.run(&format!("UPDATE trash_manifests SET bytes = substr(bytes, 2) WHERE digest = '{digest}'")).await;
+}
+
+async fn a_manifest_that_is_refused_by_now_stays_deleted(backend: &dyn Backend) {
+    let f = open(backend).await;
+    let digest = f.push_image("a", "content", &["v1"]).await;
+    f.store().delete_manifest(&repo("a"), &digest, None).await.unwrap();
+    spoil(&f, &digest).await;
+    let refused = |result: Result<Restored, MetadataError>| matches!(result, Err(MetadataError::ManifestRefused { digest: refused, .. }) if refused == digest);
+    assert!(refused(restore(&f, digest).await));
+    assert!(refused(restore(&f, tag("v1")).await));
+    assert!(refused(f.store().set_tag(&repo("a"), &tag("v2"), &digest, None).await));
+    assert_eq!(f.rows("SELECT COUNT(*) FROM trash_manifests").await, ["1"]);
+    assert_eq!(f.rows("SELECT COUNT(*) FROM tags").await, ["0"]);
+}
+
+async fn a_child_that_is_refused_by_now_keeps_no_index_deleted(backend: &dyn Backend) {
+    let f = open(backend).await;
+    let [good, bad] = [f.push_image("a", "good", &[]).await, f.push_image("a", "bad", &[]).await];
+    let parent = f.put("a", &index(&[bad, good]), &["v1"]).await.unwrap();
+    for digest in [parent, good, bad] {
+        f.store().delete_manifest(&repo("a"), &digest, None).await.unwrap();
+    }
+    spoil(&f, &bad).await;
+    let restored = restore(&f, tag("v1")).await.unwrap();
+    assert_eq!(restored, Restored { manifests: vec![good, parent], tags: vec![tag("v1")] });
+    assert_eq!(f.resolve("a", &bad.to_string()).await, None);
+    assert_eq!(f.rows("SELECT digest FROM trash_manifests").await, [bad.to_string()]);
+    let here = f.rows("SELECT target FROM manifest_children ORDER BY target").await;
+    assert_eq!(
+        here.iter().filter(|target| !target.is_empty()).count(),
+        1,
+        "the index refers to what is here"
+    );
+}
+
+/// A deleted image in each of two repositories, and a deleted repository of each name.
+async fn with_trash(backend: &dyn Backend) -> Fixture {
+    let f = open(backend).await;
+    for name in ["a", "b"] {
+        f.push_image(name, "before", &["v1"]).await;
+        f.store().delete_repository(&repo(name)).await.unwrap();
+        let digest = f.push_image(name, "content", &["v1", "v2"]).await;
+        f.push_image(name, "stays", &["v3"]).await;
+        f.store().delete_manifest(&repo(name), &digest, None).await.unwrap();
+    }
+    f
+}
+
+async fn trashed(f: &Fixture, name: &str) -> usize {
+    f.store().trash(&repo(name), None, 100).await.unwrap().len()
+}
+
+async fn the_windows_of_one_repository_end_when_told(backend: &dyn Backend) {
+    let f = with_trash(backend).await;
+    let ended = f.store().end_windows(Some(&repo("a")), 100).await.unwrap();
+    assert_eq!(ended, EndedWindows { tags: 2, manifests: 1, repositories: 1 });
+    assert!(f.store().end_windows(Some(&repo("a")), 100).await.unwrap().is_none());
+    assert!(f.store().end_windows(Some(&repo("unknown")), 100).await.unwrap().is_none());
+    collect(&f).await;
+    assert_eq!((trashed(&f, "a").await, trashed(&f, "b").await), (0, 3));
+    assert!(f.resolve("a", "v3").await.is_some(), "what was not deleted stays");
+    let left = f.store().deleted_repositories().await.unwrap();
+    assert_eq!(left.iter().map(|left| left.name.as_str()).collect::<Vec<_>>(), ["b"]);
+}
+
+async fn all_windows_end_when_told(backend: &dyn Backend) {
+    let f = with_trash(backend).await;
+    let mut ended = EndedWindows::default();
+    for _ in 0..100 {
+        let some = f.store().end_windows(None, 1).await.unwrap();
+        assert!(some.tags <= 1 && some.manifests <= 1 && some.repositories <= 1);
+        if some.is_none() {
+            break;
+        }
+        ended += some;
+    }
+    assert_eq!(ended, EndedWindows { tags: 4, manifests: 2, repositories: 2 });
+    collect(&f).await;
+    assert_eq!((trashed(&f, "a").await, trashed(&f, "b").await), (0, 0));
+    assert_eq!(f.store().deleted_repositories().await.unwrap(), []);
+    assert!(f.resolve("b", "v3").await.is_some());
 }

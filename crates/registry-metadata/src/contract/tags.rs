@@ -5,7 +5,7 @@ use super::{
     fixture::{Fixture, image, put, repo, tag},
     open,
 };
-use crate::{ImmutableTags, MetadataError, Options};
+use crate::{ImmutableTags, MetadataError, Options, TAG_HISTORY_MAX};
 
 /// A tag that is listed can be pulled, and its history tells what it led to.
 pub async fn all(backend: &dyn Backend) {
@@ -15,6 +15,7 @@ pub async fn all(backend: &dyn Backend) {
     the_later_of_two_pushes_has_the_tag_and_the_history_has_both(backend).await;
     a_deleted_tag_leaves_its_manifest(backend).await;
     a_deleted_tag_is_kept_in_the_trash_for_the_window(backend).await;
+    a_history_keeps_the_newest_changes(backend).await;
     an_immutable_tag_is_set_once(backend).await;
     of_two_that_set_an_immutable_tag_one_does(backend).await;
 }
@@ -146,4 +147,39 @@ async fn a_deleted_tag_is_kept_in_the_trash_for_the_window(backend: &dyn Backend
     let window_ms = f.options.undelete_window.as_millis();
     let trash = f.rows("SELECT name, digest, deleted_by, purge_at - deleted_at FROM trash_tags").await;
     assert_eq!(trash, [format!("v1|{digest}|bert|{window_ms}")]);
+}
+
+/// Changes as old versions left them, which kept all.
+async fn add_history(f: &Fixture, name: &str, changes: usize) {
+    f.run(&format!(
+        "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {changes})
+        INSERT INTO tag_history (repository, name, digest, at, actor)
+            SELECT r.id, '{name}', NULL, 0, 'old' FROM repositories r, n"
+    ))
+    .await;
+}
+
+async fn a_history_keeps_the_newest_changes(backend: &dyn Backend) {
+    let f = open(backend).await;
+    let first = f.push_image("a", "first", &["v1", "other"]).await;
+    add_history(&f, "v1", TAG_HISTORY_MAX + 10).await;
+    add_history(&f, "other", 5).await;
+    let length = async |name: &str| {
+        f.rows(&format!("SELECT COUNT(*) FROM tag_history WHERE name = '{name}'")).await[0].parse::<usize>()
+    };
+    assert_eq!(f.push_image("a", "second", &["v1"]).await, f.resolve("a", "v1").await.unwrap());
+    assert_eq!((length("v1").await, length("other").await), (Ok(TAG_HISTORY_MAX), Ok(6)));
+    let newest = f.store().tag_history(&repo("a"), &tag("v1"), None, 2).await.unwrap();
+    assert_eq!(
+        newest.iter().map(|change| change.actor.as_deref()).collect::<Vec<_>>(),
+        [Some("anna"), Some("old")]
+    );
+    f.store().set_tag(&repo("a"), &tag("v1"), &first, Some("bert")).await.unwrap();
+    f.store().delete_manifest(&repo("a"), &first, Some("carl")).await.unwrap();
+    assert_eq!((length("v1").await, length("other").await), (Ok(TAG_HISTORY_MAX), Ok(7)));
+    let newest = f.store().tag_history(&repo("a"), &tag("v1"), None, 2).await.unwrap();
+    assert_eq!(
+        newest.iter().map(|change| change.actor.as_deref()).collect::<Vec<_>>(),
+        [Some("carl"), Some("bert")]
+    );
 }

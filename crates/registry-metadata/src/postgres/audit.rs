@@ -13,12 +13,14 @@ use super::{
     fault::Fault,
     quota,
     reclaim::give_up,
-    row::{all_parsed, column, parsed, signed, unsigned},
+    row::{all_parsed, column, parsed, readable, signed, unsigned},
     sql as own,
     transaction::{Tx, Work},
 };
 use crate::{
-    MANIFESTS_BYTES_MAX, ManifestPosition, StoredManifest, StoredObject, UnknownObject, sql::audit as sql,
+    MANIFESTS_BYTES_MAX, ManifestPosition, StoredManifest, StoredObject, UnknownObject,
+    audit::{TEXTS, Texts, VERIFY_LINES_MAX, VERIFY_PAGE},
+    sql::audit as sql,
 };
 
 pub(super) async fn mark(connection: &Connection) -> Result<i64, Fault> {
@@ -91,12 +93,24 @@ pub(super) async fn objects(
     after: Option<&Location>,
     limit: usize,
 ) -> Result<Vec<StoredObject>, Fault> {
-    let after = after.map_or("", Location::as_str);
-    let rows = connection.all(sql::OBJECTS_AFTER, &[&after, &signed(limit)]).await?;
+    let mut after = after.map_or("", Location::as_str).to_owned();
+    loop {
+        let rows = connection.all(sql::OBJECTS_AFTER, &[&after, &signed(limit)]).await?;
+        let objects = objects_of(connection, &rows).await?;
+        match rows.last() {
+            // Page by page until there are some that can be read.
+            Some(last) if objects.is_empty() => after = column(last, 1)?,
+            _ => return Ok(objects),
+        }
+    }
+}
+
+async fn objects_of(connection: &Connection, rows: &[Row]) -> Result<Vec<StoredObject>, Fault> {
     let ids: Vec<i64> = rows.iter().map(|row| column(row, 0)).collect::<Result<_, _>>()?;
+    let found = connection.all(own::DIGESTS_OF_MANY, &[&ids]).await?;
     let mut digests: BTreeMap<i64, Vec<Digest>> = BTreeMap::new();
-    for row in connection.all(own::DIGESTS_OF_MANY, &[&ids]).await? {
-        digests.entry(column(&row, 0)?).or_default().push(parsed(&row, 1)?);
+    for (object, digest) in readable(&found, |row| Ok((column(row, 0)?, parsed(row, 1)?)))? {
+        digests.entry(object).or_default().push(digest);
     }
     let object = |row: &Row| {
         Ok(StoredObject {
@@ -106,7 +120,7 @@ pub(super) async fn objects(
             digests: digests.get(&column::<i64>(row, 0)?).cloned().unwrap_or_default(),
         })
     };
-    rows.iter().map(object).collect()
+    readable(rows, object)
 }
 
 /// Shows an object again.
@@ -126,9 +140,22 @@ pub(super) async fn all_manifests(
     after: Option<&ManifestPosition>,
     limit: usize,
 ) -> Result<Vec<(ManifestPosition, StoredManifest)>, Fault> {
-    let (repository, digest) = after.map_or((0, ""), |after| (after.repository, after.digest.as_str()));
-    let page: Parameters<'_> = &[&repository, &digest, &signed(limit), &signed(MANIFESTS_BYTES_MAX)];
-    let rows = connection.all(own::MANIFESTS_WITHIN, page).await?;
+    let mut after = after.map_or((0, String::new()), |after| (after.repository, after.digest.clone()));
+    loop {
+        let page: Parameters<'_> = &[&after.0, &after.1, &signed(limit), &signed(MANIFESTS_BYTES_MAX)];
+        let rows = connection.all(own::MANIFESTS_WITHIN, page).await?;
+        let manifests = manifests_of(connection, &rows).await?;
+        match rows.last() {
+            Some(last) if manifests.is_empty() => after = (column(last, 0)?, column(last, 1)?),
+            _ => return Ok(manifests),
+        }
+    }
+}
+
+async fn manifests_of(
+    connection: &Connection,
+    rows: &[Row],
+) -> Result<Vec<(ManifestPosition, StoredManifest)>, Fault> {
     let ids: Vec<i64> = rows.iter().map(|row| column(row, 0)).collect::<Result<_, _>>()?;
     let names = names_of(connection, &ids).await?;
     let manifest = |row: &Row| {
@@ -138,7 +165,7 @@ pub(super) async fn all_manifests(
         let name = names.get(&repository).cloned();
         Ok((ManifestPosition { repository, name, digest: manifest.digest.to_string() }, manifest))
     };
-    rows.iter().map(manifest).collect()
+    readable(rows, manifest)
 }
 
 /// Without those that were renamed aside: they have a name that is none.
@@ -166,7 +193,8 @@ const FOREIGN_KEYS: &str = "SELECT c.conrelid::regclass::text, c.confrelid::regc
     WHERE c.contype = 'f' AND c.connamespace = to_regnamespace(current_schema())
     GROUP BY c.oid, c.conrelid, c.confrelid ORDER BY 1, 2";
 
-/// Every foreign key is looked at, and what is counted for quotas; pages and indexes are the server's (`pg_amcheck`). However long it takes.
+/// Every foreign key is looked at, texts that can not be read, and what is counted for quotas; pages and indexes are the
+/// server's (`pg_amcheck`). However long it takes.
 pub(super) async fn verify(connection: &Connection) -> Result<Vec<String>, Fault> {
     // Its setting is for this alone.
     connection.set_spoilt(true);
@@ -181,6 +209,24 @@ pub(super) async fn verify(connection: &Connection) -> Result<Vec<String>, Fault
             said.push(format!("{dangling} rows of {child} refer to rows of {parent} that are not there"));
         }
     }
+    for texts in TEXTS {
+        said.extend(unreadable(connection, texts).await?);
+    }
     said.extend(quota::audit(connection).await?);
+    Ok(said)
+}
+
+/// The rows of a table that can not be read.
+async fn unreadable(connection: &Connection, texts: &Texts) -> Result<Vec<String>, Fault> {
+    let (mut said, mut after) = (Vec::new(), (0_i64, String::new()));
+    while said.len() < VERIFY_LINES_MAX {
+        let rows = connection.all(texts.sql, &[&after.0, &after.1, &VERIFY_PAGE]).await?;
+        let Some(last) = rows.last() else { break };
+        after = (column::<i64>(last, 0)?, column(last, 1)?);
+        for row in &rows {
+            let columns = (2..2 + texts.columns.len()).map(|index| column(row, index));
+            said.extend(texts.say(column(row, 1)?, &columns.collect::<Result<Vec<String>, Fault>>()?));
+        }
+    }
     Ok(said)
 }

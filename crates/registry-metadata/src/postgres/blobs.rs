@@ -11,7 +11,7 @@ use super::{
     quota,
     reclaim::{Garbage, enqueue, in_order},
     repositories,
-    row::{all_parsed, column, parsed, signed, unsigned},
+    row::{all_parsed, column, parsed, readable, signed, unsigned},
     sql as own,
     transaction::{Tx, Work},
 };
@@ -55,7 +55,8 @@ pub(super) async fn repositories_with(
     digest: &Digest,
     limit: usize,
 ) -> Result<Vec<RepositoryName>, Fault> {
-    all_parsed(&connection.all(sql::REPOSITORIES, &[&digest.to_string(), &signed(limit)]).await?)
+    let rows = connection.all(sql::REPOSITORIES, &[&digest.to_string(), &signed(limit)]).await?;
+    readable(&rows, |row| parsed(row, 0))
 }
 
 /// Hides an object, if there is one.

@@ -10,7 +10,7 @@ use tokio_postgres::Row;
 
 use super::{
     connection::Connection,
-    deleted, expiry,
+    deleted, empty, expiry,
     fault::{Fault, Remedy},
     manifests,
     pool::Pool,
@@ -22,15 +22,12 @@ use super::{
 };
 use crate::{
     Candidate, CandidateKind, CollectRules, Collected, Kept, Options, Preview, QueuePosition, Verdict,
-    collecting::UNTAGGED,
+    collecting::{FAILED_AGAIN_MS, UNTAGGED},
     sql::{collecting as sql, manifests as manifest_sql},
 };
 
 /// Whom the history names for what a collector deletes.
 const ACTOR: &str = "gc";
-
-/// When to look again at what could not be dealt with.
-const FAILED_AGAIN_MS: i64 = 60 * 60 * 1000;
 
 /// An entry of the queue, or a row of the trash in the same form.
 #[derive(Clone, Debug)]
@@ -75,6 +72,7 @@ pub(super) async fn work_off(
 ) -> Result<Vec<Collected>, Fault> {
     let mut done = purge(pool, options, limit).await?;
     done.extend(work_off_deleted(pool, options, limit - done.len()).await?);
+    done.extend(empty::remove_due(pool, options, limit - done.len()).await?);
     let due = pool.connection().await?.all(sql::DUE, &[&signed(limit - done.len())]).await?;
     for row in due {
         let entry = entry(&row)?;
@@ -96,14 +94,25 @@ async fn work_off_deleted(
     options: &Options,
     limit: usize,
 ) -> Result<Vec<Collected>, Fault> {
-    match try_transact(pool, options, (), deleted::WorkOff { limit }).await {
-        Err(fault) if is_of_one_entry(&fault) => {
-            let reason = fault.explain("work off a deleted repository").to_string();
-            let postpone = deleted::Postpone { by_ms: FAILED_AGAIN_MS, reason };
-            Ok(try_transact(pool, options, (), postpone).await?.into_iter().collect())
-        }
-        worked_off => worked_off,
+    if limit == 0 {
+        return Ok(Vec::new());
     }
+    let due = deleted::due(&*pool.connection().await?).await?;
+    for id in due {
+        let done = match try_transact(pool, options, (), deleted::WorkOff { id, limit }).await {
+            Err(fault) if is_of_one_entry(&fault) => {
+                let reason = fault.explain("work off a deleted repository").to_string();
+                let postpone = deleted::Postpone { id, by_ms: FAILED_AGAIN_MS, reason };
+                try_transact(pool, options, (), postpone).await?.into_iter().collect()
+            }
+            worked_off => worked_off?,
+        };
+        // Otherwise another collector has it.
+        if !done.is_empty() {
+            return Ok(done);
+        }
+    }
+    Ok(Vec::new())
 }
 
 /// All that is due in one transaction; if that fails, each in its own, and what fails then waits.
@@ -113,35 +122,33 @@ async fn purge(pool: &Arc<Pool>, options: &Options, limit: usize) -> Result<Vec<
         purged => return purged,
     }
     let mut done = Vec::new();
-    while done.len() < limit {
-        let one = match try_transact(pool, options, (), Purge { limit: 1 }).await {
+    for trashed in due_trash(&*pool.connection().await?, limit).await? {
+        match try_transact(pool, options, (), PurgeOne(trashed.clone())).await {
+            Ok(purged) => done.extend(purged),
             Err(fault) if is_of_one_entry(&fault) => {
                 let reason = fault.explain("purge the trash").to_string();
-                try_transact(pool, options, (), PostponePurge { reason }).await?.into_iter().collect()
+                done.extend(try_transact(pool, options, (), PostponePurge { trashed, reason }).await?);
             }
-            one => one?,
-        };
-        if one.is_empty() {
-            break;
+            Err(fault) => return Err(fault),
         }
-        done.extend(one);
     }
     Ok(done)
 }
 
-/// Not a database that is gone or busy: that is not the entry's fault.
-fn is_of_one_entry(fault: &Fault) -> bool {
+/// Not a database that is gone or busy: that is not the entry's fault. What lost each race against others for its own
+/// rows is, so that others are worked off before it is tried again.
+pub(super) fn is_of_one_entry(fault: &Fault) -> bool {
     match fault {
-        Fault::Refused(_) | Fault::Unreadable(_) => true,
-        // What lost races against others is run again until it does not; what is still refused by a key, or can not be
-        // computed, always will be.
-        Fault::Sql(error) => {
-            fault.remedy() != Remedy::Reconnect
-                && error
-                    .code()
-                    .is_some_and(|code| ["22", "23"].iter().any(|class| code.code().starts_with(class)))
-        }
-        _ => false,
+        Fault::Refused(_) | Fault::Unreadable(_) | Fault::Again => true,
+        // What is still refused by a key, or can not be computed, always will be.
+        Fault::Sql(error) => match fault.remedy() {
+            Remedy::Rerun => true,
+            Remedy::Reconnect => false,
+            Remedy::None => error
+                .code()
+                .is_some_and(|code| ["22", "23"].iter().any(|class| code.code().starts_with(class))),
+        },
+        Fault::Silent | Fault::NoConnection(_) => false,
     }
 }
 
@@ -353,8 +360,71 @@ impl Work for Purge {
     }
 }
 
-/// Has what would be purged next wait, since it could not be. None if there is nothing any more.
+/// Something in the trash whose window is over.
+#[derive(Clone, Debug)]
+struct Trashed {
+    repository: i64,
+    /// None for a manifest.
+    tag: Option<String>,
+    digest: String,
+}
+
+async fn due_trash(connection: &Connection, limit: usize) -> Result<Vec<Trashed>, Fault> {
+    let mut due = Vec::new();
+    for row in connection.all(sql::TRASHED_TAGS, &[&signed(limit)]).await? {
+        let (repository, tag, digest) = (column(&row, 0)?, Some(column(&row, 1)?), column(&row, 2)?);
+        due.push(Trashed { repository, tag, digest });
+    }
+    for row in connection.all(sql::TRASHED_MANIFESTS, &[&signed(limit - due.len())]).await? {
+        due.push(Trashed { repository: column(&row, 0)?, tag: None, digest: column(&row, 1)? });
+    }
+    Ok(due)
+}
+
+impl Trashed {
+    /// Whether nobody else has it, and it is there and due.
+    async fn lock(&self, tx: &Tx<'_>) -> Result<bool, Fault> {
+        let Trashed { repository, tag, digest } = self;
+        match tag {
+            Some(tag) => tx.exists(own::LOCK_TRASHED_TAG, &[repository, tag, digest]).await,
+            None => tx.exists(own::LOCK_DUE_MANIFEST, &[repository, digest]).await,
+        }
+    }
+
+    async fn collected(&self, tx: &Tx<'_>) -> Result<Collected, Fault> {
+        let kind =
+            if self.tag.is_some() { CandidateKind::TrashedTag } else { CandidateKind::TrashedManifest };
+        purged(tx, kind, self.repository, self.digest.clone()).await
+    }
+}
+
+/// Removes one thing that can not be restored any more. None if another collector has it.
+struct PurgeOne(Trashed);
+
+#[async_trait]
+impl Work for PurgeOne {
+    type Output = Option<Collected>;
+
+    async fn run(&self, tx: &Tx<'_>) -> Result<Option<Collected>, Fault> {
+        let Trashed { repository, tag, digest } = &self.0;
+        if !self.0.lock(tx).await? {
+            return Ok(None);
+        }
+        match tag {
+            Some(tag) => drop(tx.execute(sql::PURGE_TAG, &[repository, tag, digest]).await?),
+            None => {
+                quota::stay(tx, &[*repository]).await?;
+                let blobs = manifests::purge(tx, *repository, digest).await?;
+                enqueue_digests(tx, &blobs, "purged").await?;
+            }
+        }
+        self.0.collected(tx).await.map(Some)
+    }
+}
+
+/// Has something wait that could not be purged. None if another collector has it by now.
 struct PostponePurge {
+    trashed: Trashed,
     reason: String,
 }
 
@@ -363,19 +433,16 @@ impl Work for PostponePurge {
     type Output = Option<Collected>;
 
     async fn run(&self, tx: &Tx<'_>) -> Result<Option<Collected>, Fault> {
-        let (kind, repository, digest): (_, i64, String);
-        if let Some(row) = tx.one(own::TAKE_TRASHED_TAGS, &[&1_i64]).await? {
-            (kind, repository, digest) = (CandidateKind::TrashedTag, column(&row, 0)?, column(&row, 2)?);
-            let name: String = column(&row, 1)?;
-            tx.execute(sql::POSTPONE_TAG, &[&FAILED_AGAIN_MS, &repository, &name, &digest]).await?;
-        } else if let Some(row) = tx.one(own::TAKE_TRASHED_MANIFESTS, &[&1_i64]).await? {
-            (kind, repository, digest) = (CandidateKind::TrashedManifest, column(&row, 0)?, column(&row, 1)?);
-            tx.execute(sql::POSTPONE_MANIFEST, &[&FAILED_AGAIN_MS, &repository, &digest]).await?;
-        } else {
+        let Trashed { repository, tag, digest } = &self.trashed;
+        if !self.trashed.lock(tx).await? {
             return Ok(None);
         }
+        match tag {
+            Some(tag) => tx.execute(sql::POSTPONE_TAG, &[&FAILED_AGAIN_MS, repository, tag, digest]).await?,
+            None => tx.execute(sql::POSTPONE_MANIFEST, &[&FAILED_AGAIN_MS, repository, digest]).await?,
+        };
         let verdict = Verdict::Kept(Kept::Failed { reason: self.reason.clone() });
-        Ok(Some(Collected { verdict, ..purged(tx, kind, repository, digest).await? }))
+        Ok(Some(Collected { verdict, ..self.trashed.collected(tx).await? }))
     }
 }
 

@@ -15,13 +15,16 @@ use super::{
     transaction::{Tx, Work},
 };
 use crate::{
-    Candidate, CandidateKind, Collected, DeletedRepository, Kept, MetadataError, Verdict,
+    Candidate, CandidateKind, Collected, DeletedRepository, EndedWindows, Kept, MetadataError, Verdict,
     repository_set::{former_name, name_aside},
     sql::{
         blobs as blob_sql, collecting as collecting_sql, manifests as manifest_sql, restore as sql,
         retention as retention_sql,
     },
 };
+
+/// How many repositories whose time is over are looked for at once: other collectors may have the first ones.
+const DUE_MAX: i64 = 16;
 
 /// Gives a repository a name that is none, under which all that is in it lies until it is worked off. What is on its way
 /// into it is waited for; what comes later finds no repository, or makes a new one. Refused if it has an immutable tag.
@@ -80,8 +83,15 @@ impl Work for BringBack {
     }
 }
 
-/// Removes up to `limit` rows of a repository whose time is over, and the repository with the last of them.
+/// The numbers of some repositories whose time is over.
+pub(super) async fn due(connection: &Connection) -> Result<Vec<i64>, Fault> {
+    connection.all(sql::DUE, &[&DUE_MAX]).await?.iter().map(|row| column(row, 0)).collect()
+}
+
+/// Removes up to `limit` rows of a repository whose time is over, and the repository with the last of them. Nothing if
+/// another collector has it.
 pub(super) struct WorkOff {
+    pub(super) id: i64,
     pub(super) limit: usize,
 }
 
@@ -90,31 +100,32 @@ impl Work for WorkOff {
     type Output = Vec<Collected>;
 
     async fn run(&self, tx: &Tx<'_>) -> Result<Vec<Collected>, Fault> {
-        if self.limit == 0 {
-            return Ok(Vec::new());
-        }
-        let Some(due) = tx.one(own::TAKE_DUE_REPOSITORY, &[]).await? else { return Ok(Vec::new()) };
-        let (id, name): (i64, String) = (column(&due, 0)?, column(&due, 1)?);
-        let limit = self.limit;
-        for step in 0..5 {
+        let (id, limit) = (self.id, self.limit);
+        let Some(due) = tx.one(own::LOCK_DUE_REPOSITORY, &[&id]).await? else { return Ok(Vec::new()) };
+        let name: String = column(&due, 0)?;
+        for step in 0..4 {
             let done = match step {
                 0 => manifests(tx, id, limit).await?,
                 1 => blobs(tx, id, limit).await?,
                 2 => running_uploads(tx, id, limit).await?,
-                3 => trash(tx, id, limit).await?,
-                _ => history(tx, id, limit).await?,
+                _ => trash(tx, id, limit).await?,
             };
             if !done.is_empty() {
                 return Ok(done);
             }
         }
+        let name = former_name(&name).unwrap_or(&name).to_owned();
+        if history(tx, id, limit).await? {
+            return Ok(vec![gone(CandidateKind::History, name)]);
+        }
         tx.execute(sql::DELETE_REPOSITORY, &[&id]).await?;
-        Ok(vec![gone(CandidateKind::Repository, former_name(&name).unwrap_or(&name).to_owned())])
+        Ok(vec![gone(CandidateKind::Repository, name)])
     }
 }
 
-/// Has the repository wait that comes next, since it could not be worked off. None if there is none any more.
+/// Has a repository wait, since it could not be worked off. None if it is not there any more.
 pub(super) struct Postpone {
+    pub(super) id: i64,
     pub(super) by_ms: i64,
     pub(super) reason: String,
 }
@@ -124,9 +135,9 @@ impl Work for Postpone {
     type Output = Option<Collected>;
 
     async fn run(&self, tx: &Tx<'_>) -> Result<Option<Collected>, Fault> {
-        let Some(due) = tx.one(own::TAKE_DUE_REPOSITORY, &[]).await? else { return Ok(None) };
-        let (id, name): (i64, String) = (column(&due, 0)?, column(&due, 1)?);
-        tx.execute(sql::POSTPONE, &[&self.by_ms, &id]).await?;
+        let Some(due) = tx.one(own::LOCK_DUE_REPOSITORY, &[&self.id]).await? else { return Ok(None) };
+        let name: String = column(&due, 0)?;
+        tx.execute(sql::POSTPONE, &[&self.by_ms, &self.id]).await?;
         let verdict = Verdict::Kept(Kept::Failed { reason: self.reason.clone() });
         let name = former_name(&name).unwrap_or(&name).to_owned();
         Ok(Some(Collected { verdict, ..gone(CandidateKind::Repository, name) }))
@@ -137,6 +148,47 @@ fn gone(kind: CandidateKind, digest: String) -> Collected {
     let reason = "repository deleted".to_owned();
     let candidate = Candidate { kind, repository: None, digest, reason };
     Collected { candidate, verdict: Verdict::Removed { bytes: 0 } }
+}
+
+/// A repository in which nothing was, or the history of its tags.
+pub(super) fn empty(kind: CandidateKind, name: &str) -> Collected {
+    let (digest, reason) = (name.to_owned(), "empty".to_owned());
+    let candidate = Candidate { kind, repository: None, digest, reason };
+    Collected { candidate, verdict: Verdict::Removed { bytes: 0 } }
+}
+
+/// The window of so many deleted things is over now: all of them, or those of one repository.
+pub(super) struct EndWindows {
+    pub(super) repository: Option<RepositoryName>,
+    pub(super) limit: usize,
+}
+
+#[async_trait]
+impl Work for EndWindows {
+    type Output = EndedWindows;
+
+    async fn run(&self, tx: &Tx<'_>) -> Result<EndedWindows, Fault> {
+        let limit = signed(self.limit);
+        let Some(repository) = &self.repository else {
+            return Ok(EndedWindows {
+                tags: tx.execute(sql::END_TAGS, &[&limit]).await?,
+                manifests: tx.execute(sql::END_MANIFESTS, &[&limit]).await?,
+                repositories: tx.execute(sql::END_REPOSITORIES, &[&limit]).await?,
+            });
+        };
+        let mut ended = EndedWindows::default();
+        if let Some(id) = repositories::id(tx, repository).await? {
+            ended.tags = tx.execute(sql::END_TAGS_OF, &[&id, &limit]).await?;
+            ended.manifests = tx.execute(sql::END_MANIFESTS_OF, &[&id, &limit]).await?;
+        }
+        for row in tx.all(sql::DELETED, &[]).await? {
+            if former_name(column(&row, 1)?) == Some(repository.as_str()) {
+                let id: i64 = column(&row, 0)?;
+                ended.repositories += tx.execute(sql::END_REPOSITORY, &[&id]).await?;
+            }
+        }
+        Ok(ended)
+    }
 }
 
 async fn texts(tx: &Tx<'_>, sql: &'static str, id: i64, limit: usize) -> Result<Vec<String>, Fault> {
@@ -192,10 +244,10 @@ async fn trash(tx: &Tx<'_>, id: i64, limit: usize) -> Result<Vec<Collected>, Fau
     Ok(done)
 }
 
-/// What is small, a good deal at a time.
-async fn history(tx: &Tx<'_>, id: i64, limit: usize) -> Result<Vec<Collected>, Fault> {
+/// Removes the changes of its tags, so many at a time. Whether there were any.
+pub(super) async fn history(tx: &Tx<'_>, id: i64, limit: usize) -> Result<bool, Fault> {
     let limit = signed(limit);
     let some: super::connection::Parameters<'_> = &[&id, &limit];
     let rows = tx.execute(sql::DELETE_HISTORY, some).await? + tx.execute(sql::DELETE_USAGE, some).await?;
-    Ok((0..rows.min(1)).map(|_| gone(CandidateKind::TrashedTag, String::new())).collect())
+    Ok(rows > 0)
 }

@@ -4,7 +4,7 @@ use std::{error::Error as StdError, fmt};
 
 use tokio_postgres::{Error, error::SqlState};
 
-use crate::MetadataError;
+use crate::{MetadataError, error::Contended};
 
 /// Why a piece of work stopped.
 #[derive(Debug)]
@@ -80,13 +80,14 @@ impl Fault {
         let is_rerun = self.remedy() == Remedy::Rerun;
         match self {
             Fault::Refused(error) => error,
-            Fault::Again => unavailable(operation, Box::new(Contended)),
+            Fault::Again => unavailable(operation, Box::new(Contended(None))),
             Fault::Silent => unavailable(operation, Box::new(NoAnswer)),
             Fault::NoConnection(source) => unavailable(operation, source),
             Fault::Unreadable(source) => MetadataError::Backend { operation, source },
             Fault::Sql(error) => match error.code() {
                 Some(&SqlState::DISK_FULL) => MetadataError::NoSpace { operation, source: error.into() },
-                Some(code) if is_rerun || is_passing(code) => unavailable(operation, error.into()),
+                Some(_) if is_rerun => unavailable(operation, Box::new(Contended(Some(error.into())))),
+                Some(code) if is_passing(code) => unavailable(operation, error.into()),
                 None if error.is_closed() || is_io(&error) => unavailable(operation, error.into()),
                 _ => MetadataError::Backend { operation, source: error.into() },
             },
@@ -136,13 +137,15 @@ impl fmt::Display for NoAnswer {
 
 impl StdError for NoAnswer {}
 
-#[derive(Debug)]
-struct Contended;
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-impl fmt::Display for Contended {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("others changed the same rows again and again")
+    #[test]
+    fn a_race_that_is_always_lost_is_no_outage() {
+        let contended = Fault::Again.explain("collect garbage");
+        assert!(matches!(contended, MetadataError::Unavailable { .. }) && !contended.is_outage());
+        assert!(Fault::Silent.explain("collect garbage").is_outage());
+        assert!(Fault::NoConnection("gone".into()).explain("collect garbage").is_outage());
     }
 }
-
-impl StdError for Contended {}

@@ -50,6 +50,7 @@ mod claims;
 mod collect;
 mod connection;
 mod deleted;
+mod empty;
 mod expiry;
 mod fault;
 mod guard;

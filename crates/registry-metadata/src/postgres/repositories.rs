@@ -1,12 +1,14 @@
 //! Repositories and their catalog.
 
+use std::{error::Error as StdError, str::FromStr};
+
 use async_trait::async_trait;
 use registry_types::{RepositoryName, RepositorySet};
 
 use super::{
-    connection::Connection,
+    connection::{Connection, Parameters},
     fault::Fault,
-    row::{all_parsed, column, signed},
+    row::{column, parsed, readable, signed},
     sql as own,
     transaction::{Tx, Work},
 };
@@ -50,7 +52,7 @@ pub(super) async fn create(tx: &Tx<'_>, name: &RepositoryName) -> Result<i64, Fa
         return Ok(id);
     }
     // If another one creates it at this moment, this waits for that and then finds it.
-    tx.execute(sql::CREATE, &[&name.as_str()]).await?;
+    tx.execute(sql::CREATE, &[&name.as_str(), &tx.options.lease_ms()]).await?;
     id(tx, name).await?.ok_or(Fault::Again)
 }
 
@@ -61,7 +63,7 @@ pub(super) async fn unlist_if_empty(tx: &Tx<'_>, id: i64) -> Result<(), Fault> {
         return Ok(());
     }
     tx.exists(own::LOCK_REPOSITORY_ALONE, &[&id]).await?;
-    tx.execute(sql::UNLIST, &[&id]).await.map(drop)
+    tx.execute(sql::UNLIST, &[&tx.options.lease_ms(), &id]).await.map(drop)
 }
 
 pub(super) async fn page(
@@ -71,17 +73,15 @@ pub(super) async fn page(
     limit: usize,
 ) -> Result<Vec<RepositoryName>, Fault> {
     let after = after.unwrap_or_default();
-    let rows = match visible {
-        RepositorySet::All => connection.all(sql::PAGE_AFTER, &[&after, &signed(limit)]).await?,
-        RepositorySet::Prefixes(prefixes) => {
-            return page_of_prefixes(connection, prefixes, after, limit).await;
-        }
+    match visible {
+        RepositorySet::All => Page::of(sql::PAGE_AFTER).first_readable(connection, after, limit).await,
+        RepositorySet::Prefixes(prefixes) => page_of_prefixes(connection, prefixes, after, limit).await,
         RepositorySet::Names(names) => {
             let names: Vec<&str> = names.iter().map(RepositoryName::as_str).collect();
-            connection.all(own::PAGE_OF_NAMES, &[&names, &after, &signed(limit)]).await?
+            let page = Page { before: &[&names], ..Page::of(own::PAGE_OF_NAMES) };
+            page.first_readable(connection, after, limit).await
         }
-    };
-    all_parsed(&rows)
+    }
 }
 
 /// Range by range, so that the cost follows the page and not what the caller may not see.
@@ -98,12 +98,51 @@ async fn page_of_prefixes(
         if after >= end.as_str() || rest == 0 {
             continue;
         }
-        let rows = if after < prefix {
-            connection.all(sql::RANGE_FROM, &[&prefix, &end, &signed(rest)]).await?
-        } else {
-            connection.all(sql::RANGE_AFTER, &[&after, &end, &signed(rest)]).await?
-        };
-        page.extend(all_parsed::<RepositoryName>(&rows)?);
+        let (first, begin) =
+            if after < prefix { (sql::RANGE_FROM, prefix) } else { (sql::RANGE_AFTER, after) };
+        let range = Page { first, next: sql::RANGE_AFTER, before: &[], between: &[&end] };
+        page.extend(range.first_readable::<RepositoryName>(connection, begin, rest).await?);
     }
     Ok(page)
+}
+
+/// A list of texts, by statements whose parameters are some, a text to begin after, some, and a limit.
+pub(super) struct Page<'a> {
+    /// For the first page.
+    pub(super) first: &'static str,
+    /// For those after it.
+    pub(super) next: &'static str,
+    pub(super) before: Parameters<'a>,
+    pub(super) between: Parameters<'a>,
+}
+
+impl Page<'_> {
+    pub(super) fn of(sql: &'static str) -> Page<'static> {
+        Page { first: sql, next: sql, before: &[], between: &[] }
+    }
+
+    /// The first `limit` texts that can be read; the others are passed over.
+    pub(super) async fn first_readable<T>(
+        &self,
+        connection: &Connection,
+        after: &str,
+        limit: usize,
+    ) -> Result<Vec<T>, Fault>
+    where
+        T: FromStr<Err: StdError + Send + Sync + 'static>,
+    {
+        let (mut found, mut after, mut sql) = (Vec::new(), after.to_owned(), self.first);
+        loop {
+            let rest = signed(limit - found.len());
+            let (before, between): (Vec<_>, Vec<_>) = (self.before.to_vec(), self.between.to_vec());
+            let parameters = [before, vec![&after], between, vec![&rest]].concat();
+            let rows = connection.all(sql, &parameters).await?;
+            found.extend(readable(&rows, |row| parsed(row, 0))?);
+            match rows.last() {
+                Some(last) if signed(rows.len()) == rest && found.len() < limit => after = column(last, 0)?,
+                _ => return Ok(found),
+            }
+            sql = self.next;
+        }
+    }
 }

@@ -259,7 +259,8 @@ impl<'a> Restoring<'a> {
         let trashed = trashed.ok_or(MetadataError::ManifestUnknown { digest: *digest })?;
         let media_type: MediaType = parsed(&trashed, 0)?;
         let bytes = Bytes::copy_from_slice(column(&trashed, 1)?);
-        Manifest::parse(Some(&media_type), bytes).map_err(|error| Fault::Unreadable(error.into()))
+        let parsed = Manifest::parse(Some(&media_type), bytes);
+        Ok(parsed.map_err(|reason| MetadataError::ManifestRefused { digest: *digest, reason })?)
     }
 
     async fn restore_if_trashed(
@@ -270,10 +271,18 @@ impl<'a> Restoring<'a> {
     ) -> Result<(), Fault> {
         let is_trashed = self.tx.exists(sql::TRASHED_MANIFEST, &[&self.id, &digest.to_string()]).await?;
         let is_within = depth < DEPTH_MAX && restored.manifests.len() < RESTORED_MAX;
-        if is_trashed && is_within && !self.is_here(digest).await? {
-            self.manifest(digest, restored, depth).await?;
+        if !is_trashed || !is_within || self.is_here(digest).await? {
+            return Ok(());
         }
-        Ok(())
+        match self.manifest(digest, restored, depth).await {
+            // It was looked at before anything was written, so nothing of it is here.
+            Err(Fault::Refused(error @ MetadataError::ManifestRefused { .. })) => {
+                let repository = self.repository;
+                tracing::warn!(%error, "left a manifest of {repository} in the trash: {error}");
+                Ok(())
+            }
+            restored => restored,
+        }
     }
 
     async fn bring_back(&self, digest: &Digest, text: &str, document: &Manifest) -> Result<(), Fault> {

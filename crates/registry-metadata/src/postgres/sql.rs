@@ -23,7 +23,7 @@
 //! | there is room in a quota | last of all: the repository (`KEY SHARE`), then the counters of its quotas (`UPDATE`) in the order of their prefixes | another push that takes the same room. A quota that is new is counted under a lock on the table of the counters, which waits for whoever has counted and not committed: the only lock that is not on rows, once for each new quota |
 //! | a session is free | its row, by the condition of the `UPDATE` that claims it | another claim: the second one sees the first |
 
-use crate::sql::{blobs, collecting, manifests, quota, repositories, restore, statements};
+use crate::sql::{blobs, collecting, manifests, quota, repositories, restore, statements, tags};
 
 /// Joins texts when this is compiled.
 macro_rules! join {
@@ -91,7 +91,7 @@ statements! {
 
     LOCK_TO_FINISH = "SELECT u.repository, u.epoch, u.location
         FROM uploads u JOIN repositories r ON r.id = u.repository
-        WHERE u.id = $1 AND r.name = $2 FOR UPDATE OF u";
+        WHERE u.id = $1 AND r.name = $2 FOR UPDATE OF u FOR KEY SHARE OF r";
 
     /// Ends a session that nobody has, and gives its bytes back with their state.
     CANCEL = "WITH gone AS (
@@ -247,8 +247,19 @@ statements! {
     PAGE_OF_NAMES = "SELECT name FROM repositories
         WHERE listed = 1 AND name = ANY ($1) AND name > $2 ORDER BY name LIMIT $3";
 
-    /// Everything of `tag_history` and `trash_tags` for the tags of a manifest that goes. No digest: they were deleted.
-    REMEMBER_ALL = "INSERT INTO tag_history (repository, name, digest, at, actor)
+    /// As `tags::REMEMBER` and `tags::FORGET_OLDEST` in one: the new change is not seen yet, so one less is left out.
+    REMEMBER = join!(
+        "WITH oldest AS (", tags::FORGET_OLDEST, ")
+        INSERT INTO tag_history (repository, name, digest, at, actor) VALUES ($1, $2, $4, now_ms(), $5)"
+    );
+
+    /// The same for the tags of a manifest that goes. No digest: they were deleted.
+    REMEMBER_ALL = "WITH oldest AS (
+            DELETE FROM tag_history USING unnest($2::text[]) AS gone (name)
+            WHERE tag_history.repository = $1 AND tag_history.name = gone.name AND tag_history.id <=
+                (SELECT h.id FROM tag_history h WHERE h.repository = $1 AND h.name = gone.name
+                    ORDER BY h.id DESC LIMIT 1 OFFSET $4))
+        INSERT INTO tag_history (repository, name, digest, at, actor)
         SELECT $1, name, NULL, now_ms(), $3 FROM unnest($2::text[]) AS gone (name)";
 
     TRASH_ALL = "INSERT INTO trash_tags (repository, name, digest, deleted_at, deleted_by, purge_at)
@@ -285,7 +296,20 @@ statements! {
 
     LOCK_TRASHED_MANIFEST = join!(restore::TRASHED_MANIFEST, " FOR UPDATE");
 
-    TAKE_DUE_REPOSITORY = join!(restore::DUE, " FOR UPDATE SKIP LOCKED");
+    /// One of them, by its key, if nobody else has it.
+    LOCK_TRASHED_TAG = "SELECT 1 FROM trash_tags
+        WHERE repository = $1 AND name = $2 AND digest = $3 AND purge_at <= now_ms() FOR UPDATE SKIP LOCKED";
+
+    LOCK_DUE_MANIFEST = "SELECT 1 FROM trash_manifests
+        WHERE repository = $1 AND digest = $2 AND purge_at <= now_ms() FOR UPDATE SKIP LOCKED";
+
+    /// A deleted repository whose time is over, if nobody else has it.
+    LOCK_DUE_REPOSITORY = "SELECT name FROM repositories
+        WHERE id = $1 AND purge_at IS NOT NULL AND purge_at <= now_ms() FOR UPDATE SKIP LOCKED";
+
+    /// A repository that may be empty, if nobody has it and nothing is on its way into it.
+    LOCK_MAYBE_EMPTY = "SELECT name FROM repositories
+        WHERE id = $1 AND purge_at IS NULL AND look_at <= now_ms() FOR UPDATE SKIP LOCKED";
 
     /// As `reclaim::MARK`, for many, in the order given.
     MARK_MANIFESTS = "INSERT INTO gc_queue (kind, repository, digest, due_at, reason)

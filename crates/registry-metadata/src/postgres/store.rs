@@ -12,10 +12,11 @@ use super::{
     retention, tags, uploads,
 };
 use crate::{
-    Blob, ClaimedUpload, CollectRules, Collected, DeletedRepository, FinishUpload, FoundManifest, Image,
-    ImagePage, ImagePosition, ManifestPosition, MetadataError, MetadataStore, NewUpload, Preview, Pull,
-    Purpose, PutManifest, QueuePosition, QuotaUsage, Reclaim, Restored, Result, StoredManifest, StoredObject,
-    TagChange, Trashed, UnknownObject, UploadRoom, UploadStatus, clock::millis, push::Put,
+    Blob, ClaimedUpload, CollectRules, Collected, DeletedRepository, EndedWindows, FinishUpload,
+    FoundManifest, Image, ImagePage, ImagePosition, ManifestPosition, MetadataError, MetadataStore,
+    NewUpload, Preview, Pull, Purpose, PutManifest, QueuePosition, QuotaUsage, Reclaim, Restored, Result,
+    StoredManifest, StoredObject, TagChange, Trashed, UnknownObject, UploadRoom, UploadStatus, clock::millis,
+    push::Put,
 };
 
 /// How long to look again at a session that another node has: it may be giving it back at this moment.
@@ -140,7 +141,7 @@ impl MetadataStore for PostgresStore {
         if self.has_quota(&new.repository) {
             read!(self, operation, |c| quota::refuse_if_full(&c, &self.options, &new.repository))?;
         }
-        match write!(self, operation, |c| uploads::start(&c, new))? {
+        match write!(self, operation, |c| uploads::start_at_once(&c, new))? {
             true => Ok(()),
             false => self.transact(operation, uploads::Start(new.clone())).await,
         }
@@ -342,6 +343,11 @@ impl MetadataStore for PostgresStore {
 
     async fn quota_usage(&self) -> Result<Vec<QuotaUsage>> {
         read!(self, "read quotas", |c| quota::usage(&c, &self.options))
+    }
+
+    async fn end_windows(&self, repository: Option<&RepositoryName>, limit: usize) -> Result<EndedWindows> {
+        let repository = repository.cloned();
+        self.transact("empty the trash", deleted::EndWindows { repository, limit }).await
     }
 
     async fn deleted_repositories(&self) -> Result<Vec<DeletedRepository>> {

@@ -8,12 +8,12 @@ use super::{
     connection::{Connection, Parameters},
     fault::Fault,
     manifests, repositories,
-    row::{all_parsed, column, parsed, signed},
+    row::{all_parsed, column, parsed},
     sql as own,
     transaction::{Tx, Work},
 };
 use crate::{
-    MetadataError, Options,
+    MetadataError, Options, TAG_HISTORY_MAX,
     expiry::DueTag,
     sql::{collecting as collecting_sql, tags as sql},
 };
@@ -25,16 +25,19 @@ pub(super) async fn page(
     after: Option<&str>,
     limit: usize,
 ) -> Result<Option<Vec<Tag>>, Fault> {
-    let after = after.unwrap_or_default();
-    let rows = connection.all(sql::PAGE, &[&repository.as_str(), &after, &signed(limit)]).await?;
-    if rows.is_empty() && repositories::id(connection, repository).await?.is_none() {
+    let page = repositories::Page { before: &[&repository.as_str()], ..repositories::Page::of(sql::PAGE) };
+    let tags: Vec<Tag> = page.first_readable(connection, after.unwrap_or_default(), limit).await?;
+    if tags.is_empty() && repositories::id(connection, repository).await?.is_none() {
         return Ok(None);
     }
-    all_parsed(&rows).map(Some)
+    Ok(Some(tags))
 }
 
 /// The statements of [`set`], for [`Connection::ready`].
-pub(super) const SET: [&str; 3] = [own::INSERT_TAG, own::MOVE_TAG, sql::REMEMBER];
+pub(super) const SET: [&str; 3] = [own::INSERT_TAG, own::MOVE_TAG, own::REMEMBER];
+
+/// How many changes of a tag are left when one is about to be added.
+const OTHERS_MAX: i64 = TAG_HISTORY_MAX as i64 - 1;
 
 /// A tag to set, and what it led to when it was locked.
 pub(super) struct Change<'a> {
@@ -60,7 +63,7 @@ pub(super) async fn set(tx: &Tx<'_>, change: Change<'_>, digest: &Digest) -> Res
     let remember = async {
         match old == Some(digest) {
             true => Ok(1),
-            false => tx.execute(sql::REMEMBER, &[&repository, &tag, &Some(&text), &actor]).await,
+            false => tx.execute(own::REMEMBER, &[&repository, &tag, &OTHERS_MAX, &Some(&text), &actor]).await,
         }
     };
     let (written, _) = pipeline!(async { tx.execute(write, &[&repository, &tag, &text]).await }, remember,)?;
@@ -214,5 +217,5 @@ async fn forget(
     if window_ms > 0 {
         tx.execute(own::TRASH_ALL, &[&repository, &tags, &text, &actor, &window_ms]).await?;
     }
-    tx.execute(own::REMEMBER_ALL, &[&repository, &tags, &actor]).await.map(drop)
+    tx.execute(own::REMEMBER_ALL, &[&repository, &tags, &actor, &OTHERS_MAX]).await.map(drop)
 }

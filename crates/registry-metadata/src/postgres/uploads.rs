@@ -10,7 +10,7 @@ use super::{
     blobs,
     claims::CLAIM,
     connection::{Connection, Parameters},
-    fault::Fault,
+    fault::{Fault, Remedy},
     quota, reclaim, repositories,
     row::{column, parsed, signed, unsigned},
     sql as own,
@@ -29,6 +29,14 @@ pub(super) async fn start(connection: &Connection, new: &NewUpload) -> Result<bo
         &[&id, &location, &algorithm, &new.repository.as_str(), &signed(UPLOADS_MAX - 1)];
     let started = connection.execute(own::START, row).await?;
     Ok(started > 0)
+}
+
+/// As [`start`], outside of a transaction: a repository that goes at this moment because nothing is in it is not there.
+pub(super) async fn start_at_once(connection: &Connection, new: &NewUpload) -> Result<bool, Fault> {
+    match start(connection, new).await {
+        Err(fault) if fault.remedy() == Remedy::Rerun => Ok(false),
+        started => started,
+    }
 }
 
 /// Begins a session in a repository that is new, or says that it has too many.

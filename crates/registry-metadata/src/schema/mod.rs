@@ -15,7 +15,7 @@
 //! | Table | Keeps |
 //! |---|---|
 //! | `store` | One database, one store of bytes. Its only row also says how old a binary may be that runs on this schema. `mark` grows, and the store holds a copy: a database that has a smaller one was restored from before. `swept_at`: when somebody last began to look through the store, so that of many nodes one does. |
-//! | `repositories` | A name. Everything of a repository hangs on the number, so that it can be renamed aside in one row. `listed`: it has a manifest, so the catalog is one index. `purge_at`: it was deleted, has a name that is none, and goes then. |
+//! | `repositories` | A name. Everything of a repository hangs on the number, so that it can be renamed aside in one row. `listed`: it has a manifest, so the catalog is one index. `purge_at`: it was deleted, has a name that is none, and goes then. `look_at`: a collector looks then whether anything is in it. |
 //! | `objects` | Bytes, by a key that was never used before. `bad`: the bytes are not what they were; hidden until pushed again. |
 //! | `digests` | What bytes are. `→ objects`: a digest that is known has an object. |
 //! | `repository_blobs` | A blob is in a repository. `→ digests`: what is linked has bytes. `lease_until`: until then no collector takes the link, though nothing refers to it. |
@@ -41,6 +41,7 @@
 //! by target and then digest, finds both: linked rows by `target = …`, the others by `target IS NULL AND digest = …`.
 
 mod dialect;
+mod empty;
 mod held;
 mod initial;
 mod pulls;
@@ -55,8 +56,11 @@ pub(crate) use dialect::SQLITE;
 ///
 /// Leases stay in: they are columns of tables that must be journalled anyway, and a client was told about them.
 ///
-/// The bytes of unfinished uploads are counted in a table of their own, since they are lost together with the uploads.
-pub const VOLATILE_TABLES: &[&str] = &["uploads", "quota_uploads", "unknown_objects", "pulls"];
+/// What is counted for quotas is left out because the first start after it is lost counts it again. So a first count,
+/// which is one transaction however much there is, never has to fit into an entry of the journal, and a push has fewer
+/// rows to store.
+pub const VOLATILE_TABLES: &[&str] =
+    &["uploads", "quotas", "quota_digests", "quota_uploads", "unknown_objects", "pulls"];
 
 /// One step from a schema to the next.
 pub(crate) struct Migration {
@@ -77,6 +81,8 @@ pub(crate) const MIGRATIONS: &[Migration] = &[
     Migration { number: 4, oldest_binary: 1, sql: quota::SQL },
     // One that does not know what is held counts wrongly beside this one: then it is to be counted again.
     Migration { number: 5, oldest_binary: 1, sql: held::SQL },
+    // One that does not know of this leaves what it makes for ever.
+    Migration { number: 6, oldest_binary: 1, sql: empty::SQL },
 ];
 
 /// The schema that this binary writes.

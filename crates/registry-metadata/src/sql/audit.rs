@@ -36,6 +36,22 @@ statements! {
 
     MARK_GOOD = "UPDATE objects SET bad = 0 WHERE location = $1";
 
+    /// What is read when a database is verified: each is a page of rows after a key, whose last columns are texts that
+    /// must be what they were before they were stored.
+    LOCATIONS_AFTER = "SELECT CAST(0 AS BIGINT), location, location FROM objects WHERE CAST($1 AS BIGINT) = 0 AND location > $2
+        ORDER BY location LIMIT $3";
+
+    DIGESTS_AFTER = "SELECT CAST(0 AS BIGINT), digest, digest FROM digests WHERE CAST($1 AS BIGINT) = 0 AND digest > $2 ORDER BY digest LIMIT $3";
+
+    NAMES_AFTER = "SELECT CAST(0 AS BIGINT), name, name FROM repositories
+        WHERE CAST($1 AS BIGINT) = 0 AND purge_at IS NULL AND name > $2 ORDER BY name LIMIT $3";
+
+    MANIFEST_KEYS_AFTER = "SELECT repository, digest, digest, media_type FROM manifests
+        WHERE (repository, digest) > ($1, $2) ORDER BY repository, digest LIMIT $3";
+
+    TAG_KEYS_AFTER = "SELECT repository, name, name, digest FROM tags
+        WHERE (repository, name) > ($1, $2) ORDER BY repository, name LIMIT $3";
+
     MANIFESTS_AFTER = "SELECT m.repository, m.digest, m.media_type, m.bytes
         FROM manifests m WHERE (m.repository, m.digest) > ($1, $2)
         ORDER BY m.repository, m.digest LIMIT $3";

@@ -11,14 +11,33 @@ statements! {
     ID = "SELECT id FROM repositories WHERE name = $1";
 
     /// Two requests may create a repository at once: the second one finds the row of the first.
-    CREATE = "INSERT INTO repositories (name, created_at) VALUES ($1, now_ms()) ON CONFLICT (name) DO NOTHING";
+    CREATE = "INSERT INTO repositories (name, created_at, look_at) VALUES ($1, now_ms(), now_ms() + $2)
+        ON CONFLICT (name) DO NOTHING";
 
     /// Hits a row only the first time, so that pushes to one repository do not meet in this row.
     LIST = "UPDATE repositories SET listed = 1 WHERE id = $1 AND listed = 0";
 
     /// PostgreSQL locks the row first: a manifest may be on its way in.
-    UNLIST = "UPDATE repositories SET listed = 0
-        WHERE id = $1 AND NOT EXISTS (SELECT 1 FROM manifests WHERE repository = $1)";
+    UNLIST = "UPDATE repositories SET listed = 0, look_at = now_ms() + $1
+        WHERE id = $2 AND NOT EXISTS (SELECT 1 FROM manifests WHERE repository = $2)";
+
+    /// Repositories that may be empty, and whose time has come.
+    MAYBE_EMPTY = "SELECT id, name FROM repositories WHERE look_at <= now_ms() ORDER BY look_at LIMIT $1";
+
+    /// Whether anything is in a repository, or can be restored there.
+    HAS_CONTENT = "SELECT 1 FROM manifests WHERE repository = $1
+        UNION ALL SELECT 1 FROM repository_blobs WHERE repository = $1
+        UNION ALL SELECT 1 FROM uploads WHERE repository = $1
+        UNION ALL SELECT 1 FROM trash_manifests WHERE repository = $1
+        UNION ALL SELECT 1 FROM trash_tags WHERE repository = $1
+        LIMIT 1";
+
+    /// Fails by a foreign key if anything came into it. Hits no row if it is younger than `$2`.
+    REMOVE_EMPTY = "DELETE FROM repositories WHERE id = $1 AND created_at <= now_ms() - $2";
+
+    /// One that has a manifest is looked at again when the last one is gone.
+    LOOK_AGAIN = "UPDATE repositories SET look_at = CASE WHEN listed = 1 THEN NULL ELSE now_ms() + $1 END
+        WHERE id = $2";
 
     PAGE_AFTER = "SELECT name FROM repositories WHERE listed = 1 AND name > $1 ORDER BY name LIMIT $2";
 

@@ -1,6 +1,6 @@
 //! What was deleted and comes back, and what goes for good with its repository.
 //!
-//! PostgreSQL appends ` FOR UPDATE` to `TRASHED_MANIFEST`, and ` FOR UPDATE SKIP LOCKED` to `DUE`.
+//! PostgreSQL appends ` FOR UPDATE` to `TRASHED_MANIFEST`.
 
 use super::statements;
 
@@ -33,18 +33,41 @@ statements! {
         WHERE repository = $1 AND name = $2 AND id < $3 ORDER BY id DESC LIMIT $4";
 
     /// Aside goes everything of it at once: all else hangs on its number.
-    SET_ASIDE = "UPDATE repositories SET name = $1, listed = 0, purge_at = now_ms() + $2 WHERE id = $3";
+    SET_ASIDE = "UPDATE repositories SET name = $1, listed = 0, look_at = NULL, purge_at = now_ms() + $2
+        WHERE id = $3";
 
     DELETED = "SELECT id, name, purge_at FROM repositories WHERE purge_at IS NOT NULL ORDER BY purge_at";
 
-    BRING_BACK = "UPDATE repositories SET name = $1, purge_at = NULL,
+    BRING_BACK = "UPDATE repositories SET name = $1, purge_at = NULL, look_at = 0,
             listed = CASE WHEN EXISTS (SELECT 1 FROM manifests m WHERE m.repository = $2) THEN 1 ELSE 0 END
         WHERE id = $2";
 
     DUE = "SELECT id, name FROM repositories
-        WHERE purge_at IS NOT NULL AND purge_at <= now_ms() ORDER BY purge_at LIMIT 1";
+        WHERE purge_at IS NOT NULL AND purge_at <= now_ms() ORDER BY purge_at LIMIT $1";
 
     POSTPONE = "UPDATE repositories SET purge_at = now_ms() + $1 WHERE id = $2";
+
+    /// The window of so many deleted tags is over now, of those that come first.
+    END_TAGS = "UPDATE trash_tags SET purge_at = now_ms() WHERE (repository, name, digest) IN
+        (SELECT t.repository, t.name, t.digest FROM trash_tags t
+            WHERE t.purge_at > now_ms() ORDER BY t.purge_at LIMIT $1)";
+
+    END_TAGS_OF = "UPDATE trash_tags SET purge_at = now_ms() WHERE (repository, name, digest) IN
+        (SELECT t.repository, t.name, t.digest FROM trash_tags t
+            WHERE t.repository = $1 AND t.purge_at > now_ms() LIMIT $2)";
+
+    END_MANIFESTS = "UPDATE trash_manifests SET purge_at = now_ms() WHERE (repository, digest) IN
+        (SELECT t.repository, t.digest FROM trash_manifests t
+            WHERE t.purge_at > now_ms() ORDER BY t.purge_at LIMIT $1)";
+
+    END_MANIFESTS_OF = "UPDATE trash_manifests SET purge_at = now_ms() WHERE (repository, digest) IN
+        (SELECT t.repository, t.digest FROM trash_manifests t
+            WHERE t.repository = $1 AND t.purge_at > now_ms() LIMIT $2)";
+
+    END_REPOSITORIES = "UPDATE repositories SET purge_at = now_ms() WHERE id IN
+        (SELECT d.id FROM repositories d WHERE d.purge_at > now_ms() ORDER BY d.purge_at LIMIT $1)";
+
+    END_REPOSITORY = "UPDATE repositories SET purge_at = now_ms() WHERE id = $1 AND purge_at > now_ms()";
 
     SOME_MANIFESTS = "SELECT digest FROM manifests WHERE repository = $1 LIMIT $2";
 

@@ -30,6 +30,10 @@ statements! {
     /// No digest: the tag was deleted.
     REMEMBER = "INSERT INTO tag_history (repository, name, digest, at, actor) VALUES ($1, $2, $3, now_ms(), $4)";
 
+    /// Removes the changes of a tag that come before the `$3` newest.
+    FORGET_OLDEST = "DELETE FROM tag_history WHERE repository = $1 AND name = $2 AND id <=
+        (SELECT h.id FROM tag_history h WHERE h.repository = $1 AND h.name = $2 ORDER BY h.id DESC LIMIT 1 OFFSET $3)";
+
     /// A tag that is deleted twice in the window is restorable until the end of the later one.
     TRASH = "INSERT INTO trash_tags (repository, name, digest, deleted_at, deleted_by, purge_at)
         VALUES ($1, $2, $3, now_ms(), $4, now_ms() + $5)

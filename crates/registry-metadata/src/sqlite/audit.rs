@@ -12,15 +12,14 @@ use super::{
     fault::Fault,
     quota,
     reclaim::give_up,
-    statement::{all, execute, exists, one, parsed, signed, unsigned},
+    statement::{all, execute, exists, if_readable, one, parsed, readable, unsigned},
     writer::Tx,
 };
 use crate::{
-    MANIFESTS_BYTES_MAX, ManifestPosition, StoredManifest, StoredObject, UnknownObject, sql::audit as sql,
+    MANIFESTS_BYTES_MAX, ManifestPosition, StoredManifest, StoredObject, UnknownObject,
+    audit::{TEXTS, Texts, VERIFY_LINES_MAX, VERIFY_PAGE},
+    sql::audit as sql,
 };
-
-/// How many lines the database says about itself at most.
-const VERIFY_LINES_MAX: usize = 100;
 
 pub(super) fn mark(connection: &Connection) -> rusqlite::Result<i64> {
     Ok(one(connection, sql::MARK, [], |row| row.get(0))?.unwrap_or(0))
@@ -76,8 +75,8 @@ pub(super) fn objects(
     after: Option<&Location>,
     limit: usize,
 ) -> rusqlite::Result<Vec<StoredObject>> {
-    let page = params![after.map_or("", Location::as_str), signed(limit)];
-    let rows: Vec<(i64, StoredObject)> = all(connection, sql::OBJECTS_AFTER, page, |row| {
+    let rest = params![after.map_or("", Location::as_str), i64::MAX];
+    let rows: Vec<(i64, StoredObject)> = readable(connection, sql::OBJECTS_AFTER, rest, limit, |row| {
         let object = StoredObject {
             location: parsed(row, 1)?,
             size_bytes: unsigned(row, 2)?,
@@ -88,7 +87,8 @@ pub(super) fn objects(
     })?;
     rows.into_iter()
         .map(|(id, object)| {
-            let digests: Vec<Digest> = all(connection, sql::DIGESTS_OF, [id], |row| parsed(row, 0))?;
+            let digests: Vec<Digest> =
+                readable(connection, sql::DIGESTS_OF, [id], usize::MAX, |row| parsed(row, 0))?;
             Ok(StoredObject { digests, ..object })
         })
         .collect()
@@ -105,16 +105,21 @@ pub(super) fn all_manifests(
 ) -> rusqlite::Result<Vec<(ManifestPosition, StoredManifest)>> {
     let (repository, digest) = after.map_or((0, ""), |after| (after.repository, after.digest.as_str()));
     let mut statement = connection.prepare_cached(sql::MANIFESTS_AFTER)?;
-    let mut rows = statement.query(params![repository, digest, signed(limit)])?;
+    let mut rows = statement.query(params![repository, digest, i64::MAX])?;
     let (mut page, mut bytes_sum) = (Vec::new(), 0);
-    while let Some(row) = rows.next()? {
+    while page.len() < limit
+        && let Some(row) = rows.next()?
+    {
         let bytes = row.get_ref(3)?.as_blob()?;
         bytes_sum += bytes.len();
         if bytes_sum > MANIFESTS_BYTES_MAX && !page.is_empty() {
             break;
         }
-        let bytes = Bytes::copy_from_slice(bytes);
-        let manifest = StoredManifest { digest: parsed(row, 1)?, media_type: parsed(row, 2)?, bytes };
+        let read = || {
+            let bytes = Bytes::copy_from_slice(bytes);
+            Ok(StoredManifest { digest: parsed(row, 1)?, media_type: parsed(row, 2)?, bytes })
+        };
+        let Some(manifest) = if_readable(read())? else { continue };
         let repository = row.get(0)?;
         let name = name_of(connection, repository)?;
         page.push((ManifestPosition { repository, name, digest: manifest.digest.to_string() }, manifest));
@@ -122,7 +127,8 @@ pub(super) fn all_manifests(
     Ok(page)
 }
 
-/// SQLite's own checks: pages and indexes, then foreign keys. Then what is counted for quotas.
+/// SQLite's own checks: pages and indexes, then foreign keys. Then texts that can not be read, and what is counted for
+/// quotas.
 pub(super) fn verify(connection: &Connection) -> rusqlite::Result<Vec<String>> {
     let mut said: Vec<String> = connection
         .prepare(&format!("PRAGMA integrity_check({VERIFY_LINES_MAX})"))?
@@ -138,6 +144,25 @@ pub(super) fn verify(connection: &Connection) -> rusqlite::Result<Vec<String>> {
         let number = number.map(|number| format!(" {number}")).unwrap_or_default();
         said.push(format!("a row{number} of {table} refers to a row of {parent} that is not there"));
     }
+    for texts in TEXTS {
+        said.extend(unreadable(connection, texts)?);
+    }
     said.extend(quota::audit(connection)?);
+    Ok(said)
+}
+
+/// The rows of a table that can not be read.
+fn unreadable(connection: &Connection, texts: &Texts) -> rusqlite::Result<Vec<String>> {
+    let (mut said, mut after) = (Vec::new(), (0, String::new()));
+    while said.len() < VERIFY_LINES_MAX {
+        let page = params![after.0, after.1, VERIFY_PAGE];
+        let rows: Vec<(i64, String, Vec<String>)> = all(connection, texts.sql, page, |row| {
+            let columns = (2..2 + texts.columns.len()).map(|column| row.get(column));
+            Ok((row.get(0)?, row.get(1)?, columns.collect::<rusqlite::Result<_>>()?))
+        })?;
+        let Some((number, key, _)) = rows.last() else { break };
+        after = (*number, key.clone());
+        said.extend(rows.iter().filter_map(|(_, key, columns)| texts.say(key, columns)));
+    }
     Ok(said)
 }

@@ -8,7 +8,7 @@ use super::{
     fault::Fault,
     reclaim::{Garbage, enqueue},
     repositories,
-    statement::{all, execute, exists, one, parsed, signed, unsigned},
+    statement::{all, execute, exists, one, parsed, readable, signed, unsigned},
     writer::Tx,
 };
 use crate::{Blob, MetadataError, REFERRING_MAX, sql::blobs as sql};
@@ -87,7 +87,9 @@ pub(super) fn repositories_with(
     digest: &Digest,
     limit: usize,
 ) -> rusqlite::Result<Vec<RepositoryName>> {
-    all(connection, sql::REPOSITORIES, params![digest.to_string(), signed(limit)], |row| parsed(row, 0))
+    readable(connection, sql::REPOSITORIES, params![digest.to_string(), signed(limit)], limit, |row| {
+        parsed(row, 0)
+    })
 }
 
 pub(super) fn mount(

@@ -5,7 +5,7 @@ use registry_types::{Location, RepositoryName};
 use rusqlite::{Connection, Row, ToSql, params};
 
 use super::{
-    deleted, expiry,
+    deleted, empty, expiry,
     fault::Fault,
     manifests, quota,
     reclaim::{Garbage, enqueue, give_up},
@@ -14,15 +14,12 @@ use super::{
 };
 use crate::{
     Candidate, CandidateKind, CollectRules, Collected, Kept, Options, Preview, QueuePosition, Verdict,
-    collecting::UNTAGGED,
+    collecting::{FAILED_AGAIN_MS, UNTAGGED},
     sql::{collecting as sql, manifests as manifest_sql, reclaim as reclaim_sql, restore as restore_sql},
 };
 
 /// Whom the history names for what a collector deletes.
 const ACTOR: &str = "gc";
-
-/// When to look again at what could not be dealt with.
-const FAILED_AGAIN_MS: i64 = 60 * 60 * 1000;
 
 /// An entry of the queue, or a row of the trash in the same form.
 struct Entry {
@@ -52,6 +49,7 @@ enum Decision {
 pub(super) fn work_off(tx: &Tx<'_>, rules: CollectRules, limit: usize) -> Result<Vec<Collected>, Fault> {
     let mut done = purge(tx, limit)?;
     done.extend(work_off_deleted(tx, limit - done.len())?);
+    done.extend(empty::remove_due(tx, limit - done.len())?);
     let due: Vec<Entry> = all(tx.connection, sql::DUE, [signed(limit - done.len())], entry)?;
     for entry in due {
         let verdict = match in_savepoint(tx, || look(tx, &entry, rules)) {
@@ -78,7 +76,7 @@ fn work_off_deleted(tx: &Tx<'_>, limit: usize) -> Result<Vec<Collected>, Fault> 
 
 /// Whatever fails in `work` leaves nothing of it behind. A failure that is the whole transaction's is told by the next
 /// statement in any case.
-fn in_savepoint<T>(tx: &Tx<'_>, work: impl FnOnce() -> Result<T, Fault>) -> Result<T, Fault> {
+pub(super) fn in_savepoint<T>(tx: &Tx<'_>, work: impl FnOnce() -> Result<T, Fault>) -> Result<T, Fault> {
     let run = |sql: &str| tx.connection.prepare_cached(sql)?.raw_execute();
     run("SAVEPOINT candidate")?;
     let result = work().and_then(|value| quota::settle(tx).map(|()| value));
@@ -91,7 +89,7 @@ fn in_savepoint<T>(tx: &Tx<'_>, work: impl FnOnce() -> Result<T, Fault>) -> Resu
 }
 
 /// Has what failed wait, by a statement that names it, unless everything else would fail likewise.
-fn postpone(tx: &Tx<'_>, sql: &str, row: &[&dyn ToSql], fault: Fault) -> Result<Verdict, Fault> {
+pub(super) fn postpone(tx: &Tx<'_>, sql: &str, row: &[&dyn ToSql], fault: Fault) -> Result<Verdict, Fault> {
     let reason = match fault {
         Fault::Refused(error) => error.to_string(),
         Fault::Sql(error) if is_of_one_entry(&error) => error.to_string(),

@@ -14,7 +14,7 @@ use super::{
     writer::Tx,
 };
 use crate::{
-    Candidate, CandidateKind, Collected, DeletedRepository, MetadataError, Verdict,
+    Candidate, CandidateKind, Collected, DeletedRepository, EndedWindows, MetadataError, Verdict,
     repository_set::{former_name, name_aside},
     sql::{
         blobs as blob_sql, collecting as collecting_sql, manifests as manifest_sql, restore as sql,
@@ -57,7 +57,7 @@ pub(super) fn bring_back(tx: &Tx<'_>, repository: &RepositoryName) -> Result<(),
 
 /// The number and name of a repository whose time is over.
 pub(super) fn due(connection: &Connection) -> rusqlite::Result<Option<(i64, String)>> {
-    one(connection, sql::DUE, [], |row| Ok((row.get(0)?, row.get(1)?)))
+    one(connection, sql::DUE, [1], |row| Ok((row.get(0)?, row.get(1)?)))
 }
 
 /// The name that a deleted repository had.
@@ -67,12 +67,14 @@ pub(super) fn name_of(aside: &str) -> &str {
 
 /// Removes up to `limit` rows of such a repository, and the repository with the last of them.
 pub(super) fn work_off(tx: &Tx<'_>, id: i64, name: &str, limit: usize) -> Result<Vec<Collected>, Fault> {
-    let steps = [manifests, blobs, running_uploads, trash, history];
-    for step in steps {
+    for step in [manifests, blobs, running_uploads, trash] {
         let done = step(tx, id, limit)?;
         if !done.is_empty() {
             return Ok(done);
         }
+    }
+    if history(tx, id, limit)? {
+        return Ok(vec![gone(CandidateKind::History, name_of(name).to_owned())]);
     }
     execute(tx.connection, sql::DELETE_REPOSITORY, [id])?;
     Ok(vec![gone(CandidateKind::Repository, name_of(name).to_owned())])
@@ -82,6 +84,40 @@ pub(super) fn gone(kind: CandidateKind, digest: String) -> Collected {
     let reason = "repository deleted".to_owned();
     let candidate = Candidate { kind, repository: None, digest, reason };
     Collected { candidate, verdict: Verdict::Removed { bytes: 0 } }
+}
+
+/// A repository in which nothing was, or the history of its tags.
+pub(super) fn empty(kind: CandidateKind, name: &str) -> Collected {
+    let (digest, reason) = (name.to_owned(), "empty".to_owned());
+    let candidate = Candidate { kind, repository: None, digest, reason };
+    Collected { candidate, verdict: Verdict::Removed { bytes: 0 } }
+}
+
+/// The window of so many deleted things is over now: all of them, or those of one repository.
+pub(super) fn end_windows(
+    tx: &Tx<'_>,
+    repository: Option<&RepositoryName>,
+    limit: usize,
+) -> Result<EndedWindows, Fault> {
+    let limit = signed(limit);
+    let Some(repository) = repository else {
+        return Ok(EndedWindows {
+            tags: execute(tx.connection, sql::END_TAGS, [limit])? as u64,
+            manifests: execute(tx.connection, sql::END_MANIFESTS, [limit])? as u64,
+            repositories: execute(tx.connection, sql::END_REPOSITORIES, [limit])? as u64,
+        });
+    };
+    let mut ended = EndedWindows::default();
+    if let Some(id) = repositories::id(tx.connection, repository)? {
+        ended.tags = execute(tx.connection, sql::END_TAGS_OF, params![id, limit])? as u64;
+        ended.manifests = execute(tx.connection, sql::END_MANIFESTS_OF, params![id, limit])? as u64;
+    }
+    let aside: Vec<(i64, String)> =
+        all(tx.connection, sql::DELETED, [], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    for (id, _) in aside.iter().filter(|(_, name)| former_name(name) == Some(repository.as_str())) {
+        ended.repositories += execute(tx.connection, sql::END_REPOSITORY, [id])? as u64;
+    }
+    Ok(ended)
 }
 
 /// In any order: whoever lists a manifest goes as well.
@@ -140,10 +176,10 @@ fn trash(tx: &Tx<'_>, id: i64, limit: usize) -> Result<Vec<Collected>, Fault> {
     Ok(tags.chain(manifests.into_iter().map(|digest| gone(CandidateKind::TrashedManifest, digest))).collect())
 }
 
-/// What is small, a good deal at a time.
-fn history(tx: &Tx<'_>, id: i64, limit: usize) -> Result<Vec<Collected>, Fault> {
+/// Removes the changes of its tags, so many at a time. Whether there were any.
+pub(super) fn history(tx: &Tx<'_>, id: i64, limit: usize) -> Result<bool, Fault> {
     let some = params![id, signed(limit)];
     let rows =
         execute(tx.connection, sql::DELETE_HISTORY, some)? + execute(tx.connection, sql::DELETE_USAGE, some)?;
-    Ok((0..rows.min(1)).map(|_| gone(CandidateKind::TrashedTag, String::new())).collect())
+    Ok(rows > 0)
 }

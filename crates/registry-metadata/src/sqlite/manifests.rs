@@ -172,7 +172,7 @@ pub(super) fn remove(tx: &Tx<'_>, id: i64, digest: &Digest, actor: Option<&str>)
     execute(tx.connection, sql::DELETE, row)?;
     execute(tx.connection, retention_sql::FORGET_PULLS, row)?;
     expiry::forget(tx, id, digest)?;
-    execute(tx.connection, repository_sql::UNLIST, [id])?;
+    execute(tx.connection, repository_sql::UNLIST, params![tx.options.lease_ms(), id])?;
 
     tx.quota.remove(id, digest);
     for (blob, _) in blobs.iter().filter(|(_, is_here)| *is_here) {

@@ -7,6 +7,7 @@ mod claims;
 mod collect;
 mod connection;
 mod deleted;
+mod empty;
 mod error;
 mod expiry;
 mod fault;

@@ -1,10 +1,10 @@
 //! Repositories and their catalog.
 
 use registry_types::{RepositoryName, RepositorySet};
-use rusqlite::{Connection, Row, params};
+use rusqlite::{Connection, params};
 
 use super::{
-    statement::{all, execute, exists, one, parsed, signed},
+    statement::{execute, exists, one, parsed, readable},
     writer::Tx,
 };
 use crate::{
@@ -21,7 +21,7 @@ pub(super) fn create(tx: &Tx<'_>, name: &RepositoryName) -> rusqlite::Result<i64
     if let Some(id) = id(tx.connection, name)? {
         return Ok(id);
     }
-    execute(tx.connection, sql::CREATE, [name.as_str()])?;
+    execute(tx.connection, sql::CREATE, params![name.as_str(), tx.options.lease_ms()])?;
     id(tx.connection, name)?.ok_or(rusqlite::Error::QueryReturnedNoRows)
 }
 
@@ -33,7 +33,9 @@ pub(super) fn page(
 ) -> rusqlite::Result<Vec<RepositoryName>> {
     let after = after.unwrap_or_default();
     match visible {
-        RepositorySet::All => all(connection, sql::PAGE_AFTER, params![after, signed(limit)], name),
+        RepositorySet::All => {
+            readable(connection, sql::PAGE_AFTER, params![after, i64::MAX], limit, |row| parsed(row, 0))
+        }
         RepositorySet::Prefixes(prefixes) => page_of_prefixes(connection, prefixes, after, limit),
         RepositorySet::Names(names) => page_of_names(connection, names, after, limit),
     }
@@ -49,15 +51,14 @@ fn page_of_prefixes(
     let mut page = Vec::new();
     for prefix in outermost(prefixes) {
         let end = range_end(prefix);
-        let rest = signed(limit - page.len());
+        let rest = limit - page.len();
         if after >= end.as_str() || rest == 0 {
             continue;
         }
-        page.extend(if after < prefix {
-            all(connection, sql::RANGE_FROM, params![prefix, end, rest], name)?
-        } else {
-            all(connection, sql::RANGE_AFTER, params![after, end, rest], name)?
-        });
+        let (statement, begin) =
+            if after < prefix { (sql::RANGE_FROM, prefix) } else { (sql::RANGE_AFTER, after) };
+        let range = params![begin, end, i64::MAX];
+        page.extend(readable(connection, statement, range, rest, |row| parsed::<RepositoryName>(row, 0))?);
     }
     Ok(page)
 }
@@ -81,8 +82,4 @@ fn page_of_names(
         }
     }
     Ok(page)
-}
-
-fn name(row: &Row<'_>) -> rusqlite::Result<RepositoryName> {
-    parsed(row, 0)
 }

@@ -211,7 +211,8 @@ fn document(tx: &Tx<'_>, id: i64, digest: &Digest) -> Result<Manifest, Fault> {
         Ok((parsed::<MediaType>(row, 0)?, Bytes::copy_from_slice(row.get_ref(1)?.as_blob()?)))
     })?;
     let (media_type, bytes) = trashed.ok_or(MetadataError::ManifestUnknown { digest: *digest })?;
-    Ok(Manifest::parse(Some(&media_type), bytes).map_err(|error| unreadable(1, error))?)
+    let parsed = Manifest::parse(Some(&media_type), bytes);
+    Ok(parsed.map_err(|reason| MetadataError::ManifestRefused { digest: *digest, reason })?)
 }
 
 fn restore_if_trashed(
@@ -225,10 +226,17 @@ fn restore_if_trashed(
     let row = params![id, digest.to_string()];
     let is_trashed = exists(tx.connection, sql::TRASHED_MANIFEST, row)?;
     let is_here = exists(tx.connection, manifest_sql::EXISTS, row)?;
-    if is_trashed && !is_here && depth < DEPTH_MAX && restored.manifests.len() < RESTORED_MAX {
-        manifest(tx, id, repository, digest, restored, depth)?;
+    if !is_trashed || is_here || depth >= DEPTH_MAX || restored.manifests.len() >= RESTORED_MAX {
+        return Ok(());
     }
-    Ok(())
+    match manifest(tx, id, repository, digest, restored, depth) {
+        // It was looked at before anything was written, so nothing of it is here.
+        Err(Fault::Refused(error @ MetadataError::ManifestRefused { .. })) => {
+            tracing::warn!(%error, "left a manifest of {repository} in the trash: {error}");
+            Ok(())
+        }
+        restored => restored,
+    }
 }
 
 fn bring_back(

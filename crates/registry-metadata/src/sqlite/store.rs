@@ -18,10 +18,11 @@ use super::{
     },
 };
 use crate::{
-    Blob, ClaimedUpload, CollectRules, Collected, DeletedRepository, FinishUpload, FoundManifest, Image,
-    ImagePage, ImagePosition, ManifestPosition, MetadataError, MetadataStore, NewUpload, Preview, Pull,
-    Purpose, PutManifest, QueuePosition, QuotaUsage, Reclaim, Restored, Result, StoredManifest, StoredObject,
-    TagChange, Trashed, UnknownObject, UploadRoom, UploadStatus, clock::millis, push::Put, sql,
+    Blob, ClaimedUpload, CollectRules, Collected, DeletedRepository, EndedWindows, FinishUpload,
+    FoundManifest, Image, ImagePage, ImagePosition, ManifestPosition, MetadataError, MetadataStore,
+    NewUpload, Preview, Pull, Purpose, PutManifest, QueuePosition, QuotaUsage, Reclaim, Restored, Result,
+    StoredManifest, StoredObject, TagChange, Trashed, UnknownObject, UploadRoom, UploadStatus, clock::millis,
+    push::Put, sql,
 };
 
 #[async_trait]
@@ -373,6 +374,12 @@ impl MetadataStore for SqliteStore {
 
     async fn quota_usage(&self) -> Result<Vec<QuotaUsage>> {
         self.readers.read("read quotas", |reader| quota::usage(reader, &self.options))
+    }
+
+    async fn end_windows(&self, repository: Option<&RepositoryName>, limit: usize) -> Result<EndedWindows> {
+        let repository = repository.cloned();
+        let end = move |tx: &Tx<'_>| deleted::end_windows(tx, repository.as_ref(), limit);
+        self.writer.run("empty the trash", Full, (), end).await
     }
 
     async fn deleted_repositories(&self) -> Result<Vec<DeletedRepository>> {

@@ -8,11 +8,11 @@ use super::{
     expiry,
     fault::Fault,
     manifests, repositories,
-    statement::{all, execute, one, parsed, signed},
+    statement::{all, execute, one, parsed, readable, signed},
     writer::Tx,
 };
 use crate::{
-    MetadataError, Options,
+    MetadataError, Options, TAG_HISTORY_MAX,
     sql::{collecting as collecting_sql, tags as sql},
 };
 
@@ -23,8 +23,8 @@ pub(super) fn page(
     after: Option<&str>,
     limit: usize,
 ) -> rusqlite::Result<Option<Vec<Tag>>> {
-    let page = params![repository.as_str(), after.unwrap_or_default(), signed(limit)];
-    let tags: Vec<Tag> = all(connection, sql::PAGE, page, |row| parsed(row, 0))?;
+    let rest = params![repository.as_str(), after.unwrap_or_default(), i64::MAX];
+    let tags: Vec<Tag> = readable(connection, sql::PAGE, rest, limit, |row| parsed(row, 0))?;
     if tags.is_empty() && repositories::id(connection, repository)?.is_none() {
         return Ok(None);
     }
@@ -182,6 +182,7 @@ fn forget(
     remember(tx, repository, tag, None, actor)
 }
 
+/// Adds a change to the history of a tag, which keeps the newest ones only.
 fn remember(
     tx: &Tx<'_>,
     repository: i64,
@@ -190,5 +191,7 @@ fn remember(
     actor: Option<&str>,
 ) -> rusqlite::Result<()> {
     let row = params![repository, tag.as_str(), digest.map(Digest::to_string), actor];
-    execute(tx.connection, sql::REMEMBER, row).map(drop)
+    execute(tx.connection, sql::REMEMBER, row)?;
+    let oldest = params![repository, tag.as_str(), signed(TAG_HISTORY_MAX)];
+    execute(tx.connection, sql::FORGET_OLDEST, oldest).map(drop)
 }

@@ -8,9 +8,9 @@ use std::{
 use async_trait::async_trait;
 use registry_digest::Digest;
 use registry_metadata::{
-    Blob, ClaimedUpload, CollectRules, Collected, DeletedRepository, FinishUpload, Image, ImagePage,
-    ImagePosition, Kept, ManifestPosition, MetadataError, MetadataStore, NewUpload, Preview, Pull, Purpose,
-    PutManifest, QueuePosition, QuotaUsage, Reclaim, Restored, Result, StoredManifest, StoredObject,
+    Blob, ClaimedUpload, CollectRules, Collected, DeletedRepository, EndedWindows, FinishUpload, Image,
+    ImagePage, ImagePosition, Kept, ManifestPosition, MetadataError, MetadataStore, NewUpload, Preview, Pull,
+    Purpose, PutManifest, QueuePosition, QuotaUsage, Reclaim, Restored, Result, StoredManifest, StoredObject,
     TagChange, Trashed, UnknownObject, UploadRoom, UploadStatus, Verdict,
 };
 use registry_types::{Descriptor, Location, Reference, RepositoryName, RepositorySet, Tag, UploadId};
@@ -278,6 +278,7 @@ metadata_store! {
         limit: usize,
     ) -> Result<Vec<TagChange>>;
     async fn restore_repository(&self, repository: &RepositoryName) -> Result<()>;
+    async fn end_windows(&self, repository: Option<&RepositoryName>, limit: usize) -> Result<EndedWindows>;
     async fn deleted_repositories(&self) -> Result<Vec<DeletedRepository>>;
     async fn unread_labels(&self, limit: usize) -> Result<Vec<(RepositoryName, Digest)>>;
     async fn postpone_labels(&self, repository: &RepositoryName, digest: &Digest, by: Duration) -> Result<()>;

@@ -52,13 +52,9 @@ async fn what_is_ready_is_sent_at_once() {
     {
         connection.ready(statements).await.unwrap();
     }
-    for sql in [
-        sql::reclaim::ENQUEUE,
-        sql::blobs::LINK,
-        sql::blobs::LINK_WAITING,
-        sql::tags::REMEMBER,
-        own::MOVE_TAG,
-    ] {
+    for sql in
+        [sql::reclaim::ENQUEUE, sql::blobs::LINK, sql::blobs::LINK_WAITING, own::REMEMBER, own::MOVE_TAG]
+    {
         assert!(connection.prepared(sql).now_or_never().is_some(), "{sql}");
     }
 }

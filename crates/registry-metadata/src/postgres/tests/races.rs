@@ -349,3 +349,38 @@ async fn a_deadlock_is_run_again() {
     probe.run("ROLLBACK").await;
     running.await.unwrap().unwrap();
 }
+
+/// A repository in which nothing is, as the collector finds it.
+async fn with_empty_repository() -> (Subject, PostgresProbe) {
+    let (subject, probe) = subject().await;
+    let new = new_upload("a");
+    subject.store.start_upload(&new).await.unwrap();
+    subject.store.cancel_upload(&new.repository, &new.id).await.unwrap();
+    subject.probe.advance(Options::default().lease).await;
+    (subject, probe)
+}
+
+#[tokio::test]
+async fn a_repository_into_which_something_is_on_its_way_is_left_alone() {
+    let (subject, probe) = with_empty_repository().await;
+    probe
+        .run(
+            "BEGIN; INSERT INTO uploads (id, repository, location, algorithm, started_at, touched_at)
+            SELECT 'x', id, 'store/x', 'sha256', 0, 0 FROM repositories",
+        )
+        .await;
+    assert_eq!(subject.store.collect(&CollectRules::default(), 10).await.unwrap(), []);
+    probe.run("COMMIT").await;
+    assert_eq!(subject.store.collect(&CollectRules::default(), 10).await.unwrap(), []);
+    assert_eq!(subject.probe.rows("SELECT name FROM repositories").await, ["a"]);
+}
+
+#[tokio::test]
+async fn an_upload_that_begins_while_its_repository_goes_makes_it_again() {
+    let (subject, probe) = with_empty_repository().await;
+    probe.run("BEGIN; DELETE FROM repositories WHERE name = 'a'").await;
+    let store = store(&subject);
+    let start = async move { store.start_upload(&new_upload("a")).await };
+    against(&subject, &probe, start).await.unwrap();
+    assert_eq!(subject.probe.rows("SELECT name FROM repositories").await, ["a"]);
+}

@@ -31,6 +31,10 @@ const WHOLE_REPOSITORY: &[(&str, &str)] = &[
     ("UNCOUNT_REPOSITORY", "all of it goes"),
     ("TAGS_OF_REPOSITORY", "all of it goes, or comes"),
     ("UPLOADS_OF_REPOSITORY", "all of it goes, or comes"),
+    ("HAS_CONTENT", "stops at the first row"),
+    ("REMOVE_EMPTY", "a foreign key asks whether anything is left"),
+    ("END_TAGS_OF", "all of it goes, some at a time"),
+    ("END_MANIFESTS_OF", "all of it goes, some at a time"),
     ("DELETE_HISTORY", "all of it goes, some at a time"),
     ("DELETE_USAGE", "all of it goes, some at a time"),
 ];

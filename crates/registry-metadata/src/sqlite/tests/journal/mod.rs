@@ -26,6 +26,8 @@ struct Bench {
     journal: MemoryJournal,
     clock: ManualClock,
     options: JournalOptions,
+    /// Of which repositories there is a quota.
+    quota: String,
 }
 
 impl Bench {
@@ -35,6 +37,7 @@ impl Bench {
             journal: MemoryJournal::new(),
             clock: ManualClock::at_ms(START_MS),
             options: JournalOptions { retention: Duration::ZERO, ..JournalOptions::default() },
+            quota: "b/".to_owned(),
         }
     }
 
@@ -53,7 +56,7 @@ impl Bench {
     }
 
     async fn open_on(&self, name: &str, journal: &MemoryJournal) -> Result<SqliteStore, OpenError> {
-        let quotas = vec![Quota { prefix: "b/".to_owned(), ..Quota::default() }];
+        let quotas = vec![Quota { prefix: self.quota.clone(), ..Quota::default() }];
         let (options, clock) = (Options { quotas, ..Options::default() }, Arc::new(self.clock.clone()));
         let (path, journal) = (self.path(name), Arc::new(journal.clone()));
         SqliteStore::open_journalled(path, options, clock, self.options.clone(), journal).await

@@ -207,3 +207,34 @@ async fn another_process_on_the_same_database_writes_to_the_same_journal() {
     assert_eq!(dump(&bench.open("second").await), expected);
     verified(&bench, "first").await;
 }
+
+/// However much there is to be counted at once, it has to fit nowhere; and what is lost is counted again.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_counted_for_quotas_is_not_journalled_and_counted_again() {
+    let mut bench = Bench::new();
+    bench.quota = "team/".to_owned();
+    let store = bench.open("first").await;
+    let before = rows(&store, "SELECT number FROM journal_state");
+    push(&store, "one").await.unwrap();
+    let pushed = rows(&store, "SELECT number FROM journal_state");
+    assert_ne!(pushed, before);
+    store.begin_quotas().await.unwrap();
+    assert_eq!(
+        rows(&store, "SELECT number FROM journal_state"),
+        pushed,
+        "counting is no commit of the journal"
+    );
+    bench.copy("first", "old");
+    push(&store, "two").await.unwrap();
+    let usage = store.quota_usage().await.unwrap();
+    assert!(usage[0].usage.unwrap().tags == 2);
+    close(store).await;
+    for name in ["empty", "old"] {
+        let again = bench.open(name).await;
+        assert_eq!(again.quota_usage().await.unwrap()[0].usage, None, "{name}: others went on");
+        again.begin_quotas().await.unwrap();
+        assert_eq!(again.quota_usage().await.unwrap(), usage, "{name}");
+        assert_eq!(again.verify().await.unwrap(), [""; 0], "{name}");
+        close(again).await;
+    }
+}
