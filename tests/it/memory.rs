@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use registry_testing::{ImageOptions, Program, ServerOptions, eventually};
 
 /// How many manifests there are, and how long the text is that makes each as large as one may be.
-const MANIFESTS: usize = 80;
+const MANIFESTS: usize = 40;
 const NOTE_BYTES: usize = (4 << 20) - 4096;
 
 /// What reading them may cost: some of them at once, and by far not all.
