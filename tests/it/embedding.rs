@@ -1,15 +1,21 @@
 //! What a program that embeds the registry may rely on without having chosen it.
 
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
+
+use futures_util::future::BoxFuture;
 
 use registry_core::{
     Builder,
     api::Settings,
     auth::{AllowAll, AnonymousAccess, Authenticated},
     metadata::Options,
+    server::{Body, Context, Endpoint, Refused, Reply, ServerBody},
     types::ErrorCode,
 };
-use registry_testing::{Content, Image, TestRegistry};
+use registry_testing::{Content, Image, RawConnection, TestRegistry, eventually};
 use std::time::Duration;
 
 use crate::access::{ByPrefix, by_prefix, named};
@@ -95,4 +101,58 @@ async fn only_a_look_of_those_who_may_push_is_a_promise() {
     assert_eq!(written(), before);
     public.head(&paths[0]).expect(404).await;
     assert_ne!(written(), before);
+}
+
+/// An endpoint of an embedder's, which answers with what it was sent.
+#[derive(Debug)]
+struct Echo;
+
+impl Endpoint for Echo {
+    fn respond<'a>(
+        &'a self,
+        request: http::Request<ServerBody>,
+        context: &'a Context,
+    ) -> BoxFuture<'a, Reply> {
+        context.set_route("echo");
+        Box::pin(async move {
+            let mut body = request.into_body();
+            let mut text = Vec::new();
+            while let Some(bytes) = body.next(Duration::from_secs(5)).await.unwrap() {
+                text.extend_from_slice(&bytes);
+            }
+            http::Response::new(Body::full(text.into())).into()
+        })
+    }
+
+    fn refuse(&self, _: &http::request::Parts, refused: Refused) -> http::Response<Body> {
+        refused.into_response()
+    }
+}
+
+#[tokio::test]
+async fn endpoints_and_work_of_an_embedder_stand_beside_the_registrys() {
+    let runs = Arc::new(AtomicBool::new(false));
+    let noted = runs.clone();
+    let embed = |builder: Builder| {
+        builder.mount("/echo", Arc::new(Echo)).background("noting", async move {
+            noted.store(true, Ordering::Relaxed);
+        })
+    };
+    let registry = TestRegistry::with(embed).await;
+    let client = registry.client();
+    let answer = client.post("/echo/any/where").body("said").expect(200).await;
+    assert_eq!(answer.text(), "said");
+    // The server's own limits hold there as well, and it counts and names the request.
+    assert!(answer.header("x-request-id").is_some());
+    let mut ambiguous = RawConnection::open(registry.address()).await.unwrap();
+    ambiguous.send("GET /echo HTTP/1.1\r\nhost: a\r\nhost: b\r\n\r\n").await.unwrap();
+    assert_eq!(ambiguous.answer().await.unwrap().status, 400);
+    client.get("/v2/").expect(200).await;
+    client.get("/echoes").expect(404).await;
+    eventually("the request is counted", async || {
+        let counted = "registry_http_requests_total{handler=\"echo\",code=\"200\",method=\"post\"} 1";
+        registry.app().metrics.render().contains(counted).then_some(())
+    })
+    .await;
+    eventually("the work runs", async || runs.load(Ordering::Relaxed).then_some(())).await;
 }

@@ -212,6 +212,7 @@ fn tls(folder: &std::path::Path, http2_disabled: bool) -> (ServeOptions, Vec<u8>
         client_auth: ClientAuth::default(),
         minimum_version: MinimumVersion::default(),
         http2_disabled,
+        explain: |_, _| String::new(),
     });
     let options =
         ServeOptions { tls: Some(Arc::new(tls.unwrap())), http2_disabled, ..ServeOptions::default() };

@@ -1,23 +1,19 @@
 //! What every request is answered from.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use registry_auth::{Access, Action, Authenticator, Authorizer, Caller, Decision};
 use registry_metadata::MetadataStore;
+use registry_server::Share;
 use registry_storage::{BlobStore, StorageError};
 use registry_types::{Location, RepositoryName};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::timeout,
+};
 
 use crate::{
-    access_log::AccessLog,
-    budget::{Budget, Share},
-    error::ApiError,
-    health::Health,
-    hosts::Hosts,
-    links::Links,
-    metrics::Metrics,
-    pulls::Pulls,
-    settings::Settings,
+    error::ApiError, links::Links, metrics::Metrics, pulls::Pulls, settings::Settings, shared::Manifests,
 };
 
 /// The parts of a registry, wired together. Everything that a node remembers for longer than a request is behind
@@ -34,20 +30,14 @@ pub struct App {
     pub authorizer: Arc<dyn Authorizer>,
     /// What the operator chose.
     pub settings: Settings,
-    /// Under which hosts it is served.
-    pub hosts: Hosts,
     /// What is counted.
     pub metrics: Arc<Metrics>,
-    /// Whether requests are served at all.
-    pub health: Arc<Health>,
-    /// Where each request is noted.
-    pub access_log: AccessLog,
     /// Uploads whose requests may be gone while they still save what arrived.
     pub uploads: RunningUploads,
     /// Which manifests were pulled lately.
     pub pulls: Pulls,
-    /// What peers can make this node hold at once.
-    pub budget: Budget,
+    /// Large manifests that are being sent or parsed.
+    pub manifests: Manifests,
 }
 
 /// The uploads that are being written to, so that a stop can wait until each has saved what arrived.
@@ -69,9 +59,13 @@ impl RunningUploads {
         self.0.clone().acquire_owned().await.expect("the semaphore is never closed")
     }
 
-    /// Completes when no upload is being written to.
-    pub(crate) async fn all_saved(&self) {
-        drop(self.0.acquire_many(RunningUploads::AT_ONCE_MAX).await);
+    /// Waits until no upload is being written to, for at most ten seconds: what arrived of one that was cut is made durable and
+    /// saved, which takes a moment.
+    pub async fn settle(&self) {
+        const LIMIT: Duration = Duration::from_secs(10);
+        if timeout(LIMIT, self.0.acquire_many(RunningUploads::AT_ONCE_MAX)).await.is_err() {
+            tracing::warn!("some uploads could not save what had arrived within {LIMIT:?}");
+        }
     }
 }
 

@@ -4,6 +4,7 @@ use http::{HeaderMap, HeaderValue, StatusCode, header};
 use registry_auth::{Access, AuthenticationError};
 use registry_digest::Digest;
 use registry_metadata::{ByteSize, MetadataError, QuotaExceeded};
+use registry_server::{Body, Refused, chain};
 use registry_storage::StorageError;
 use registry_types::{
     ErrorBody, ErrorCode, ErrorEntry, ManifestError, MediaType, Reference, RepositoryName, Tag, UploadId,
@@ -11,7 +12,6 @@ use registry_types::{
 use serde_json::{Value, json};
 
 use crate::{
-    body::Body,
     content_range::ContentRangeError,
     response::{Response, json_response, set},
     route::RouteError,
@@ -26,7 +26,9 @@ const MISSING_MAX: usize = 100;
 /// What may go wrong with a request.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ApiError {
-    #[error(transparent)]
+    #[error("{}", refusal(_0))]
+    Refused(#[from] Refused),
+    #[error("{}", route_message(_0))]
     Route(#[from] RouteError),
     #[error("{}", words(ErrorCode::Unauthorized))]
     Unauthenticated { challenge: Option<HeaderValue>, access: Option<Access> },
@@ -48,11 +50,6 @@ pub(crate) enum ApiError {
     DeleteDisabled,
     #[error("{} The registry is read-only for maintenance", words(ErrorCode::Unsupported))]
     ReadOnly,
-    #[error(
-        "{}: the registry is not healthy; /debug/health on the debug address says why",
-        words(ErrorCode::Unavailable)
-    )]
-    Unhealthy,
     #[error("{}", words(ErrorCode::NameUnknown))]
     RepositoryUnknown { name: RepositoryName },
     #[error("{}: {digest} is not in this repository", words(ErrorCode::BlobUnknown))]
@@ -108,28 +105,6 @@ pub(crate) enum ApiError {
     RangeNotSatisfiable { size_bytes: u64 },
     #[error("the resource is not as the request's conditions want it")]
     PreconditionFailed,
-    #[error("a request names its host exactly once, and not by an empty name")]
-    Host,
-    #[error(
-        "`{host}` is not known to be a host of this registry: add the name to `http.hosts` in its configuration, or set \
-         REGISTRY_HTTP_HOSTS={host}"
-    )]
-    HostUnknown { host: String },
-    #[error(
-        "a web page of {origin} may change nothing here: it is not a page of this registry under a host that is known \
-         (`http.hosts`), nor one that `Access-Control-Allow-Origin` in `http.headers` names"
-    )]
-    ForeignPage { origin: String },
-    #[error("the only transfer coding that is taken is `chunked`, once")]
-    TransferEncoding,
-    #[error("the request's body broke off: {reason}")]
-    BodyBroken { reason: String },
-    #[error("no byte of the body came for {idle_secs} s")]
-    BodyIdle { idle_secs: u64 },
-    #[error("a body brings at least {bytes} bytes in {secs} s")]
-    BodySlow { bytes: u64, secs: u64 },
-    #[error("the registry has no {resource} left right now")]
-    Busy { resource: &'static str },
     #[error("the registry has no space left; nothing of this request was kept")]
     NoSpace,
     #[error("{}: {operation} is not available right now", words(ErrorCode::Unavailable))]
@@ -147,120 +122,138 @@ pub(crate) enum ApiError {
 }
 
 impl ApiError {
-    /// The answer: status, code, what the client may know. Spec: distribution-spec main, "Error Codes"; it fixes the
-    /// codes and a few of the statuses. Where we chose, the arm says why.
+    /// The answer: status, code, what the client may know.
     pub(crate) fn into_response(self) -> Response<Body> {
-        let message = self.to_string();
-        let mut headers = HeaderMap::new();
-        let (status, code, detail) = match self {
-            ApiError::Route(error) => return route_error(error, message),
-            ApiError::Unauthenticated { challenge, access }
-            | ApiError::WrongCredentials { challenge, access } => {
-                if let Some(challenge) = challenge {
-                    headers.insert(header::WWW_AUTHENTICATE, challenge);
-                }
-                (StatusCode::UNAUTHORIZED, ErrorCode::Unauthorized, Some(needed(access.as_ref())))
+        let (status, code) = self.status_and_code();
+        let errors = match &self {
+            ApiError::MissingReferences { digests } => missing_references(digests),
+            error => {
+                let message = error.to_string();
+                let detail = error.detail(&message);
+                vec![ErrorEntry { code, message, detail }]
             }
-            ApiError::MalformedCredentials { .. } => (StatusCode::BAD_REQUEST, ErrorCode::Unauthorized, None),
+        };
+        let mut response = json_response(status, &ErrorBody { errors });
+        response.headers_mut().extend(self.headers());
+        response
+    }
+
+    /// Spec: distribution-spec main, "Error Codes"; it fixes the codes and a few of the statuses. Where we chose, the arm says why.
+    fn status_and_code(&self) -> (StatusCode, ErrorCode) {
+        use ApiError::*;
+        use ErrorCode as Code;
+        use StatusCode as Status;
+        match self {
+            Refused(refused) => (refused.status(), refusal_code(refused)),
+            Route(error) => route_status_and_code(error),
+            Unauthenticated { .. } | WrongCredentials { .. } => (Status::UNAUTHORIZED, Code::Unauthorized),
+            MalformedCredentials { .. } => (Status::BAD_REQUEST, Code::Unauthorized),
+            LoginsSlowed { .. } | TooManyUploads { .. } => (Status::TOO_MANY_REQUESTS, Code::TooManyRequests),
+            Denied => (Status::FORBIDDEN, Code::Denied),
+            DeleteDisabled | ReadOnly => (Status::METHOD_NOT_ALLOWED, Code::Unsupported),
+            RepositoryUnknown { .. } => (Status::NOT_FOUND, Code::NameUnknown),
+            BlobUnknown { .. } => (Status::NOT_FOUND, Code::BlobUnknown),
+            ManifestUnknown { .. } => (Status::NOT_FOUND, Code::ManifestUnknown),
+            UploadUnknown { .. } => (Status::NOT_FOUND, Code::BlobUploadUnknown),
+            // The other request may still succeed; the client should look at the session before it goes on.
+            UploadBusy { .. } => (Status::CONFLICT, Code::BlobUploadInvalid),
+            ChunkOutOfOrder { .. } => (Status::RANGE_NOT_SATISFIABLE, Code::BlobUploadInvalid),
+            ContentRange(_) => (Status::BAD_REQUEST, Code::BlobUploadInvalid),
+            LengthMismatch { .. } => (Status::BAD_REQUEST, Code::SizeInvalid),
+            DigestMismatch { .. } => (Status::BAD_REQUEST, Code::DigestInvalid),
+            Manifest(_) | ManifestContentType { .. } | LayerUrl { .. } => {
+                (Status::BAD_REQUEST, Code::ManifestInvalid)
+            }
+            ManifestTooLarge { .. } => (Status::PAYLOAD_TOO_LARGE, Code::ManifestInvalid),
+            MissingReferences { .. } => (Status::BAD_REQUEST, Code::ManifestBlobUnknown),
+            // 409: right request, wrong moment. 405 would say that it can never be deleted. Clients show the message.
+            Referenced { .. } | TagImmutable { .. } => (Status::CONFLICT, Code::Denied),
+            // Clients show the message of this one, and do not try again as they would after 413 or 507.
+            BlobTooLarge { .. } | QuotaExceeded(_) => (Status::FORBIDDEN, Code::Denied),
+            RangeNotSatisfiable { .. } => (Status::RANGE_NOT_SATISFIABLE, Code::RangeInvalid),
+            PreconditionFailed => (Status::PRECONDITION_FAILED, Code::Denied),
+            // 507 tells an operator at once what a 500 would hide.
+            NoSpace => (Status::INSUFFICIENT_STORAGE, Code::Unavailable),
+            Unavailable { .. } => (Status::SERVICE_UNAVAILABLE, Code::Unavailable),
+            Internal { .. } => (Status::INTERNAL_SERVER_ERROR, Code::Unknown),
+        }
+    }
+
+    /// What a program can make use of, where there is such a thing.
+    fn detail(&self, message: &str) -> Option<Value> {
+        Some(match self {
+            ApiError::Unauthenticated { access, .. } | ApiError::WrongCredentials { access, .. } => {
+                needed(access.as_ref())
+            }
+            ApiError::RepositoryUnknown { name } => json!({ "name": name }),
+            ApiError::BlobUnknown { digest } => json!(digest),
+            ApiError::ManifestUnknown { reference: Reference::Tag(tag), .. } => json!({ "Tag": tag }),
+            ApiError::ManifestUnknown { repository, reference: Reference::Digest(digest) } => {
+                json!({ "Name": repository, "Revision": digest })
+            }
+            ApiError::TooManyUploads { limit } => json!({ "limit": limit }),
+            ApiError::DigestMismatch { expected, actual } => {
+                json!({ "Digest": expected, "Reason": message, "expected": expected, "actual": actual })
+            }
+            ApiError::Referenced { by, .. } => json!({ "referenced_by": by }),
+            ApiError::TagImmutable { tag, digest } => json!({ "tag": tag, "digest": digest }),
+            ApiError::BlobTooLarge { limit_bytes } => json!({ "limit": limit_bytes }),
+            ApiError::QuotaExceeded(QuotaExceeded { prefix, kind, limit, usage, requested }) => json!({
+                "prefix": prefix, "kind": kind.as_str(), "limit": limit, "usage": usage, "requested": requested,
+            }),
+            _ => return None,
+        })
+    }
+
+    /// Headers that belong to the error.
+    fn headers(self) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        match self {
+            ApiError::Refused(refused) => return refused.headers(),
+            ApiError::ChunkOutOfOrder { headers, .. } => return *headers,
+            ApiError::Unauthenticated { challenge: Some(challenge), .. }
+            | ApiError::WrongCredentials { challenge: Some(challenge), .. } => {
+                headers.insert(header::WWW_AUTHENTICATE, challenge);
+            }
             ApiError::LoginsSlowed { retry_after_secs } => {
                 set(&mut headers, header::RETRY_AFTER, retry_after_secs.to_string());
-                (StatusCode::TOO_MANY_REQUESTS, ErrorCode::TooManyRequests, None)
-            }
-            ApiError::Denied => (StatusCode::FORBIDDEN, ErrorCode::Denied, None),
-            ApiError::DeleteDisabled | ApiError::ReadOnly => {
-                (StatusCode::METHOD_NOT_ALLOWED, ErrorCode::Unsupported, None)
-            }
-            ApiError::Unhealthy | ApiError::Busy { .. } => {
-                headers.insert(header::RETRY_AFTER, RETRY_AFTER_SECS);
-                (StatusCode::SERVICE_UNAVAILABLE, ErrorCode::Unavailable, None)
-            }
-            ApiError::RepositoryUnknown { name } => {
-                (StatusCode::NOT_FOUND, ErrorCode::NameUnknown, Some(json!({ "name": name })))
-            }
-            ApiError::BlobUnknown { digest } => {
-                (StatusCode::NOT_FOUND, ErrorCode::BlobUnknown, Some(json!(digest)))
-            }
-            ApiError::ManifestUnknown { repository, reference } => {
-                let detail = match reference {
-                    Reference::Tag(tag) => json!({ "Tag": tag }),
-                    Reference::Digest(digest) => json!({ "Name": repository, "Revision": digest }),
-                };
-                (StatusCode::NOT_FOUND, ErrorCode::ManifestUnknown, Some(detail))
-            }
-            ApiError::UploadUnknown { .. } => (StatusCode::NOT_FOUND, ErrorCode::BlobUploadUnknown, None),
-            ApiError::TooManyUploads { limit } => {
-                (StatusCode::TOO_MANY_REQUESTS, ErrorCode::TooManyRequests, Some(json!({ "limit": limit })))
-            }
-            // The other request may still succeed; the client should look at the session before it goes on.
-            ApiError::UploadBusy { .. } => (StatusCode::CONFLICT, ErrorCode::BlobUploadInvalid, None),
-            ApiError::ChunkOutOfOrder { headers: session, .. } => {
-                headers = *session;
-                (StatusCode::RANGE_NOT_SATISFIABLE, ErrorCode::BlobUploadInvalid, None)
-            }
-            ApiError::ContentRange(_) => (StatusCode::BAD_REQUEST, ErrorCode::BlobUploadInvalid, None),
-            ApiError::LengthMismatch { .. } => (StatusCode::BAD_REQUEST, ErrorCode::SizeInvalid, None),
-            ApiError::DigestMismatch { expected, actual } => (
-                StatusCode::BAD_REQUEST,
-                ErrorCode::DigestInvalid,
-                Some(
-                    json!({ "Digest": expected, "Reason": message, "expected": expected, "actual": actual }),
-                ),
-            ),
-            ApiError::Manifest(_) | ApiError::ManifestContentType { .. } => {
-                (StatusCode::BAD_REQUEST, ErrorCode::ManifestInvalid, None)
-            }
-            ApiError::ManifestTooLarge { .. } => {
-                (StatusCode::PAYLOAD_TOO_LARGE, ErrorCode::ManifestInvalid, None)
-            }
-            ApiError::LayerUrl { .. } => (StatusCode::BAD_REQUEST, ErrorCode::ManifestInvalid, None),
-            ApiError::MissingReferences { digests } => return missing_references(&digests),
-            // 409: right request, wrong moment. 405 would say that it can never be deleted.
-            ApiError::Referenced { by, .. } => {
-                (StatusCode::CONFLICT, ErrorCode::Denied, Some(json!({ "referenced_by": by })))
-            }
-            // As for what is referred to; clients show the message of either.
-            ApiError::TagImmutable { tag, digest } => {
-                (StatusCode::CONFLICT, ErrorCode::Denied, Some(json!({ "tag": tag, "digest": digest })))
-            }
-            // As for a quota.
-            ApiError::BlobTooLarge { limit_bytes } => {
-                (StatusCode::FORBIDDEN, ErrorCode::Denied, Some(json!({ "limit": limit_bytes })))
-            }
-            // Clients show the message of this one, and do not try again as they would after 413 or 507.
-            ApiError::QuotaExceeded(QuotaExceeded { prefix, kind, limit, usage, requested }) => {
-                let detail = json!({
-                    "prefix": prefix, "kind": kind.as_str(), "limit": limit, "usage": usage, "requested": requested,
-                });
-                (StatusCode::FORBIDDEN, ErrorCode::Denied, Some(detail))
             }
             ApiError::RangeNotSatisfiable { size_bytes } => {
                 set(&mut headers, header::CONTENT_RANGE, format!("bytes */{size_bytes}"));
-                (StatusCode::RANGE_NOT_SATISFIABLE, ErrorCode::RangeInvalid, None)
             }
-            ApiError::PreconditionFailed => (StatusCode::PRECONDITION_FAILED, ErrorCode::Denied, None),
-            // Spec: RFC 9110, section 15.5.20: this server has nothing to say for that host.
-            ApiError::HostUnknown { .. } => (StatusCode::MISDIRECTED_REQUEST, ErrorCode::Denied, None),
-            ApiError::ForeignPage { .. } => (StatusCode::FORBIDDEN, ErrorCode::Denied, None),
-            ApiError::TransferEncoding => {
-                // Where the body ends is anybody's guess.
-                headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
-                (StatusCode::BAD_REQUEST, ErrorCode::Unsupported, None)
+            ApiError::Unavailable { .. } => _ = headers.insert(header::RETRY_AFTER, RETRY_AFTER_SECS),
+            ApiError::Route(RouteError::Method { allow }) => {
+                headers.insert(header::ALLOW, HeaderValue::from_static(allow));
             }
-            ApiError::Host => (StatusCode::BAD_REQUEST, ErrorCode::Unsupported, None),
-            ApiError::BodyBroken { .. } => (StatusCode::BAD_REQUEST, ErrorCode::SizeInvalid, None),
-            ApiError::BodyIdle { .. } | ApiError::BodySlow { .. } => {
-                headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
-                (StatusCode::REQUEST_TIMEOUT, ErrorCode::BlobUploadInvalid, None)
-            }
-            // 507 tells an operator at once what a 500 would hide.
-            ApiError::NoSpace => (StatusCode::INSUFFICIENT_STORAGE, ErrorCode::Unavailable, None),
-            ApiError::Unavailable { .. } => {
-                headers.insert(header::RETRY_AFTER, RETRY_AFTER_SECS);
-                (StatusCode::SERVICE_UNAVAILABLE, ErrorCode::Unavailable, None)
-            }
-            ApiError::Internal { .. } => (StatusCode::INTERNAL_SERVER_ERROR, ErrorCode::Unknown, None),
-        };
-        render(status, vec![ErrorEntry { code, message, detail }], headers)
+            ApiError::Route(RouteError::Moved { path }) => set(&mut headers, header::LOCATION, path),
+            _ => {}
+        }
+        headers
+    }
+}
+
+/// What the client is told of a refusal of the server's.
+fn refusal(refused: &Refused) -> String {
+    match refused {
+        Refused::Unhealthy => format!("{}: {refused}", words(ErrorCode::Unavailable)),
+        Refused::Host
+        | Refused::HostUnknown { .. }
+        | Refused::ForeignPage { .. }
+        | Refused::TransferEncoding
+        | Refused::BodyBroken { .. }
+        | Refused::BodyIdle { .. }
+        | Refused::BodySlow { .. }
+        | Refused::Busy { .. } => refused.to_string(),
+    }
+}
+
+fn refusal_code(refused: &Refused) -> ErrorCode {
+    match refused {
+        Refused::Unhealthy | Refused::Busy { .. } => ErrorCode::Unavailable,
+        Refused::HostUnknown { .. } | Refused::ForeignPage { .. } => ErrorCode::Denied,
+        Refused::Host | Refused::TransferEncoding => ErrorCode::Unsupported,
+        Refused::BodyBroken { .. } => ErrorCode::SizeInvalid,
+        Refused::BodyIdle { .. } | Refused::BodySlow { .. } => ErrorCode::BlobUploadInvalid,
     }
 }
 
@@ -276,45 +269,43 @@ fn needed(access: Option<&Access>) -> Value {
     }
 }
 
-fn route_error(error: RouteError, message: String) -> Response<Body> {
-    let mut headers = HeaderMap::new();
-    let message = match &error {
-        RouteError::Method { .. } => format!("{} {message}", words(ErrorCode::Unsupported)),
-        RouteError::Name(_) | RouteError::Escaped => format!("{}: {message}", words(ErrorCode::NameInvalid)),
-        RouteError::Digest(_) | RouteError::DigestMissing => {
-            format!("{}: {message}", words(ErrorCode::DigestInvalid))
-        }
-        RouteError::PageSize { .. } => format!("{}: {message}", words(ErrorCode::PaginationNumberInvalid)),
-        RouteError::Upload { .. } => format!("{}: {message}", words(ErrorCode::BlobUploadUnknown)),
-        _ => message,
+/// The words that clients look for, before what was wrong with the request's path or query.
+fn route_message(error: &RouteError) -> String {
+    let code = match error {
+        RouteError::Method { .. } => return format!("{} {error}", words(ErrorCode::Unsupported)),
+        RouteError::Name(_) | RouteError::Escaped => ErrorCode::NameInvalid,
+        RouteError::Digest(_) | RouteError::DigestMissing => ErrorCode::DigestInvalid,
+        RouteError::PageSize { .. } => ErrorCode::PaginationNumberInvalid,
+        RouteError::Upload { .. } => ErrorCode::BlobUploadUnknown,
+        RouteError::Unknown { .. }
+        | RouteError::Moved { .. }
+        | RouteError::Tag(_)
+        | RouteError::TooManyTags => return error.to_string(),
     };
-    let (status, code) = match error {
-        RouteError::Unknown { .. } => (StatusCode::NOT_FOUND, ErrorCode::Unsupported),
-        RouteError::Method { allow } => {
-            headers.insert(header::ALLOW, HeaderValue::from_static(allow));
-            (StatusCode::METHOD_NOT_ALLOWED, ErrorCode::Unsupported)
-        }
-        RouteError::Moved { path } => {
-            set(&mut headers, header::LOCATION, path);
-            (StatusCode::MOVED_PERMANENTLY, ErrorCode::Unsupported)
-        }
-        RouteError::Name(_) | RouteError::Escaped => (StatusCode::BAD_REQUEST, ErrorCode::NameInvalid),
-        RouteError::Digest(_) | RouteError::DigestMissing => {
-            (StatusCode::BAD_REQUEST, ErrorCode::DigestInvalid)
-        }
-        RouteError::Tag(_) => (StatusCode::BAD_REQUEST, ErrorCode::TagInvalid),
+    format!("{}: {error}", words(code))
+}
+
+fn route_status_and_code(error: &RouteError) -> (StatusCode, ErrorCode) {
+    use ErrorCode as Code;
+    use StatusCode as Status;
+    match error {
+        RouteError::Unknown { .. } => (Status::NOT_FOUND, Code::Unsupported),
+        RouteError::Method { .. } => (Status::METHOD_NOT_ALLOWED, Code::Unsupported),
+        RouteError::Moved { .. } => (Status::MOVED_PERMANENTLY, Code::Unsupported),
+        RouteError::Name(_) | RouteError::Escaped => (Status::BAD_REQUEST, Code::NameInvalid),
+        RouteError::Digest(_) | RouteError::DigestMissing => (Status::BAD_REQUEST, Code::DigestInvalid),
+        RouteError::Tag(_) => (Status::BAD_REQUEST, Code::TagInvalid),
         // The spec names this status for it.
-        RouteError::TooManyTags => (StatusCode::URI_TOO_LONG, ErrorCode::TagInvalid),
-        RouteError::PageSize { .. } => (StatusCode::BAD_REQUEST, ErrorCode::PaginationNumberInvalid),
+        RouteError::TooManyTags => (Status::URI_TOO_LONG, Code::TagInvalid),
+        RouteError::PageSize { .. } => (Status::BAD_REQUEST, Code::PaginationNumberInvalid),
         // Ids are opaque to clients: one that can not be ours is as unknown as any other.
-        RouteError::Upload { .. } => (StatusCode::NOT_FOUND, ErrorCode::BlobUploadUnknown),
-    };
-    render(status, vec![ErrorEntry { code, message, detail: None }], headers)
+        RouteError::Upload { .. } => (Status::NOT_FOUND, Code::BlobUploadUnknown),
+    }
 }
 
 /// One error for each missing digest, as the Go registry has it, so that clients which show them show all; up to as many as
 /// anybody reads.
-fn missing_references(digests: &[Digest]) -> Response<Body> {
+fn missing_references(digests: &[Digest]) -> Vec<ErrorEntry> {
     let entry = |digest: &Digest| ErrorEntry {
         code: ErrorCode::ManifestBlobUnknown,
         message: format!(
@@ -328,13 +319,7 @@ fn missing_references(digests: &[Digest]) -> Response<Body> {
         let message = format!("{more} more digests that the manifest refers to are not in this repository");
         entries.push(ErrorEntry { code: ErrorCode::ManifestBlobUnknown, message, detail: None });
     }
-    render(StatusCode::BAD_REQUEST, entries, HeaderMap::new())
-}
-
-fn render(status: StatusCode, errors: Vec<ErrorEntry>, headers: HeaderMap) -> Response<Body> {
-    let mut response = json_response(status, &ErrorBody { errors });
-    response.headers_mut().extend(headers);
-    response
+    entries
 }
 
 fn list(digests: &[Digest]) -> String {
@@ -352,7 +337,26 @@ impl From<StorageError> for ApiError {
             error @ StorageError::Unavailable { .. } => {
                 ApiError::Unavailable { operation: "storage", source: error.into() }
             }
-            other => ApiError::Internal { operation: "storage", source: other.into() },
+            error @ (StorageError::Missing { .. }
+            | StorageError::Truncated { .. }
+            | StorageError::UploadBytesLost { .. }
+            | StorageError::UploadSuperseded { .. }
+            | StorageError::UploadFailed { .. }
+            | StorageError::UploadStateInvalid(_)
+            | StorageError::NotForUploads { .. }
+            | StorageError::NotForSmallObjects { .. }
+            | StorageError::IdentityExists
+            | StorageError::IdentityInvalid { .. }
+            | StorageError::Locked { .. }
+            | StorageError::NotServing { .. }
+            | StorageError::ForeignStore { .. }
+            | StorageError::ReadOnly { .. }
+            | StorageError::Root { .. }
+            | StorageError::Unreliable { .. }
+            | StorageError::Setup { .. }
+            | StorageError::Backend { .. }) => {
+                ApiError::Internal { operation: "storage", source: error.into() }
+            }
         }
     }
 }
@@ -382,7 +386,13 @@ impl From<MetadataError> for ApiError {
             error @ MetadataError::Unavailable { .. } => {
                 ApiError::Unavailable { operation: "the database", source: error.into() }
             }
-            other => ApiError::Internal { operation: "the database", source: other.into() },
+            // No endpoint asks for what the first two are answers to.
+            error @ (MetadataError::RepositoryExists { .. }
+            | MetadataError::TagTaken { .. }
+            | MetadataError::StoreMismatch { .. }
+            | MetadataError::Backend { .. }) => {
+                ApiError::Internal { operation: "the database", source: error.into() }
+            }
         }
     }
 }
@@ -421,16 +431,4 @@ impl ApiError {
 /// What people look for, and programs compare. What we add stands behind it.
 fn words(code: ErrorCode) -> &'static str {
     code.default_message()
-}
-
-/// `error: cause: cause`, for a line of the log.
-pub(crate) fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    text
 }

@@ -4,10 +4,9 @@ use std::net::IpAddr;
 
 use http::{HeaderMap, header, uri::Authority};
 
-use crate::{
-    forwarded::{Outside, valid_host},
-    settings::Settings,
-};
+use registry_server::forwarded::{Outside, valid_host};
+
+use crate::settings::Settings;
 
 /// What stands before `/v2/` in the URLs of an answer: nothing but a path for relative URLs, otherwise scheme and host too.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,9 +1,13 @@
-//! What is counted, under the Go registry's names where it has them.
+//! What is counted of store, database, logins and background work, under the Go registry's names where it has them.
 
-use std::{fmt, sync::atomic::AtomicU64, time::Duration};
+use std::{
+    fmt,
+    sync::{Arc, atomic::AtomicU64},
+    time::Duration,
+};
 
 use prometheus_client::{
-    encoding::{EncodeLabelSet, text},
+    encoding::EncodeLabelSet,
     metrics::{
         counter::Counter,
         family::Family,
@@ -17,72 +21,7 @@ use registry_auth::{AuthenticationError, Caller};
 
 use registry_storage::FreeSpace;
 
-use crate::{Budget, COMMIT, VERSION, holdings::Holdings, process::Process, route::Route};
-
-/// The kinds of endpoints that are counted apart: the Go registry's, and ours.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum Handler {
-    Base,
-    Blob,
-    BlobUpload,
-    BlobUploadChunk,
-    Catalog,
-    Manifest,
-    Referrers,
-    Tags,
-    /// No endpoint.
-    None,
-}
-
-impl Handler {
-    pub(crate) fn of(route: &Route) -> Handler {
-        use Route::*;
-        match route {
-            Alive | Version => Handler::Base,
-            Catalog { .. } => Handler::Catalog,
-            Tags { .. } => Handler::Tags,
-            GetManifest { .. } | PutManifest { .. } | DeleteManifest { .. } => Handler::Manifest,
-            GetBlob { .. } | DeleteBlob { .. } => Handler::Blob,
-            StartUpload { .. } => Handler::BlobUpload,
-            UploadStatus { .. } | AppendUpload { .. } | FinishUpload { .. } | CancelUpload { .. } => {
-                Handler::BlobUploadChunk
-            }
-            Referrers { .. } => Handler::Referrers,
-        }
-    }
-
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Handler::Base => "base",
-            Handler::Blob => "blob",
-            Handler::BlobUpload => "blob_upload",
-            Handler::BlobUploadChunk => "blob_upload_chunk",
-            Handler::Catalog => "catalog",
-            Handler::Manifest => "manifest",
-            Handler::Referrers => "referrers",
-            Handler::Tags => "tags",
-            Handler::None => "none",
-        }
-    }
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct RequestLabels {
-    handler: &'static str,
-    code: u16,
-    method: &'static str,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct DurationLabels {
-    handler: &'static str,
-    method: &'static str,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct HandlerLabel {
-    handler: &'static str,
-}
+use crate::{COMMIT, VERSION};
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct ActionLabels {
@@ -101,17 +40,11 @@ struct CandidateLabels {
     outcome: &'static str,
 }
 
-/// All counters of a process. Labels are routes and operations, never repositories, so their number is bounded.
+/// What is counted of store, database, logins and background work, beside what the server counts of requests.
 pub struct Metrics {
-    registry: Registry,
-    requests: Family<RequestLabels, Counter>,
-    durations: Family<DurationLabels, Histogram>,
-    request_bytes: Family<HandlerLabel, Histogram>,
-    response_bytes: Family<HandlerLabel, Histogram>,
-    in_flight: Family<HandlerLabel, Gauge>,
+    server: Arc<registry_server::Metrics>,
     storage: Family<ActionLabels, Histogram>,
     database: Family<ActionLabels, Histogram>,
-    connections: Gauge,
     logins: Family<LoginLabel, Counter>,
     users_stale_secs: Gauge<f64, AtomicU64>,
     free_bytes: Gauge,
@@ -159,25 +92,13 @@ impl fmt::Debug for Metrics {
     }
 }
 
-impl Default for Metrics {
-    fn default() -> Self {
-        Metrics::new()
-    }
-}
-
 impl Metrics {
-    /// Everything at zero.
-    pub fn new() -> Metrics {
-        let mut metrics = Metrics {
-            registry: Registry::default(),
-            requests: Family::default(),
-            durations: Family::new_with_constructor(|| Histogram::new(LATENCY_BUCKETS_SECS)),
-            request_bytes: Family::new_with_constructor(size_histogram),
-            response_bytes: Family::new_with_constructor(size_histogram),
-            in_flight: Family::default(),
+    /// Everything at zero, shown with what the server counts.
+    pub fn new(server: Arc<registry_server::Metrics>) -> Metrics {
+        let metrics = Metrics {
+            server: server.clone(),
             storage: Family::new_with_constructor(action_histogram),
             database: Family::new_with_constructor(action_histogram),
-            connections: Gauge::default(),
             logins: Family::default(),
             users_stale_secs: Gauge::default(),
             free_bytes: Gauge::default(),
@@ -188,34 +109,11 @@ impl Metrics {
             objects_deleted: Counter::default(),
             collecting_failed: Counter::default(),
         };
-        metrics.register();
+        server.add(|registry| metrics.register(registry));
         metrics
     }
 
-    fn register(&mut self) {
-        let registry = &mut self.registry;
-        registry.register("registry_http_requests", "Requests answered", self.requests.clone());
-        registry.register(
-            "registry_http_request_duration_seconds",
-            "From a request's head to the last byte of its answer",
-            self.durations.clone(),
-        );
-        registry.register(
-            "registry_http_request_size_bytes",
-            "Declared sizes of requests' bodies",
-            self.request_bytes.clone(),
-        );
-        registry.register(
-            "registry_http_response_size_bytes",
-            "Sizes of answers' bodies as sent",
-            self.response_bytes.clone(),
-        );
-        registry.register(
-            "registry_http_in_flight_requests",
-            "Requests being answered",
-            self.in_flight.clone(),
-        );
-        registry.register("registry_http_connections", "Open connections", self.connections.clone());
+    fn register(&self, registry: &mut Registry) {
         registry.register("registry_storage_action_seconds", "Calls of the blob store", self.storage.clone());
         let free = "Free space where the store's files are; zero if that is not known";
         registry.register("registry_storage_free_bytes", free, self.free_bytes.clone());
@@ -235,8 +133,7 @@ impl Metrics {
         self.journal.register(registry);
         let build = Info::new(vec![("version", VERSION), ("revision", COMMIT.unwrap_or(""))]);
         registry.register("registry_build", "Which version runs", build);
-        registry.register_collector(Box::new(Process));
-        self.register_collecting();
+        self.register_collecting(registry);
     }
 
     /// Shows how much space is left.
@@ -258,8 +155,7 @@ impl Metrics {
         gauges.snapshot_bytes.set(figures.snapshot_bytes);
     }
 
-    fn register_collecting(&mut self) {
-        let registry = &mut self.registry;
+    fn register_collecting(&self, registry: &mut Registry) {
         registry.register(
             "registry_gc_candidates",
             "What may have become garbage, by what became of it",
@@ -317,17 +213,9 @@ impl Metrics {
         self.users_stale_secs.set(age.as_secs_f64());
     }
 
-    /// Shows what a budget holds as well, and what was refused for it.
-    pub fn with_budget(mut self, budget: &Budget) -> Metrics {
-        self.registry.register_collector(Box::new(Holdings(budget.clone())));
-        self
-    }
-
-    /// Everything in the text format that Prometheus reads.
+    /// Everything, with what the server counts, in the text format that Prometheus reads.
     pub fn render(&self) -> String {
-        let mut rendered = String::new();
-        text::encode(&mut rendered, &self.registry).expect("writing to a string does not fail");
-        rendered
+        self.server.render()
     }
 
     /// Notes how long a call of the blob store took.
@@ -338,26 +226,6 @@ impl Metrics {
     /// Notes how long a call of the database took.
     pub fn database_call(&self, driver: &'static str, action: &'static str, took: Duration) {
         self.database.get_or_create(&ActionLabels { driver, action }).observe(took.as_secs_f64());
-    }
-
-    pub(crate) fn begin(&self, handler: Handler) -> InFlight {
-        let gauge = self.in_flight.get_or_create(&HandlerLabel { handler: handler.name() }).clone();
-        gauge.inc();
-        InFlight { gauge, handler }
-    }
-
-    pub(crate) fn connection(&self) -> OpenConnection {
-        self.connections.inc();
-        OpenConnection(self.connections.clone())
-    }
-
-    pub(crate) fn end(&self, request: &Finished) {
-        let handler = request.handler.name();
-        let Finished { method, code, .. } = *request;
-        self.requests.get_or_create(&RequestLabels { handler, code, method }).inc();
-        self.durations.get_or_create(&DurationLabels { handler, method }).observe(request.took.as_secs_f64());
-        self.request_bytes.get_or_create(&HandlerLabel { handler }).observe(request.request_bytes as f64);
-        self.response_bytes.get_or_create(&HandlerLabel { handler }).observe(request.response_bytes as f64);
     }
 }
 
@@ -380,59 +248,6 @@ impl JournalGauges {
     }
 }
 
-/// A request that was answered to the end.
-pub(crate) struct Finished {
-    pub(crate) handler: Handler,
-    pub(crate) method: &'static str,
-    pub(crate) code: u16,
-    pub(crate) took: Duration,
-    pub(crate) request_bytes: u64,
-    pub(crate) response_bytes: u64,
-}
-
-/// Counts a request as in flight until it is dropped.
-pub(crate) struct InFlight {
-    gauge: Gauge,
-    pub(crate) handler: Handler,
-}
-
-impl Drop for InFlight {
-    fn drop(&mut self) {
-        self.gauge.dec();
-    }
-}
-
-/// Counts a connection as open until it is dropped.
-pub(crate) struct OpenConnection(Gauge);
-
-impl Drop for OpenConnection {
-    fn drop(&mut self) {
-        self.0.dec();
-    }
-}
-
-/// A method as a label; whatever clients invent is one.
-pub(crate) fn method_label(method: &http::Method) -> &'static str {
-    match method.as_str() {
-        "GET" => "get",
-        "HEAD" => "head",
-        "PUT" => "put",
-        "POST" => "post",
-        "PATCH" => "patch",
-        "DELETE" => "delete",
-        "OPTIONS" => "options",
-        _ => "other",
-    }
-}
-
-const LATENCY_BUCKETS_SECS: [f64; 13] =
-    [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 25.0, 60.0];
-
-/// 1 KiB, doubled 21 times.
-fn size_histogram() -> Histogram {
-    Histogram::new(exponential_buckets(1024.0, 2.0, 22))
-}
-
 /// 10 µs, quadrupled to about 40 s.
 fn action_histogram() -> Histogram {
     Histogram::new(exponential_buckets(0.000_01, 4.0, 12))
@@ -444,31 +259,12 @@ mod tests {
 
     #[test]
     fn counters_stand_under_the_names_that_dashboards_know() {
-        let metrics = Metrics::new();
-        drop(metrics.begin(Handler::Blob));
-        metrics.end(&Finished {
-            handler: Handler::Blob,
-            method: "get",
-            code: 200,
-            took: Duration::from_millis(3),
-            request_bytes: 0,
-            response_bytes: 2048,
-        });
+        let metrics = Metrics::new(Arc::default());
         metrics.storage_call("filesystem", "open", Duration::from_micros(12));
         let text = metrics.render();
         for line in [
-            r#"registry_http_requests_total{handler="blob",code="200",method="get"} 1"#,
-            r#"registry_http_in_flight_requests{handler="blob"} 0"#,
-            r#"registry_http_request_duration_seconds_bucket{le="0.005",handler="blob",method="get"} 1"#,
-            r#"registry_http_response_size_bytes_count{handler="blob"} 1"#,
             r#"registry_storage_action_seconds_count{driver="filesystem",action="open"} 1"#,
             concat!("registry_build_info{version=\"", env!("CARGO_PKG_VERSION"), '"'),
-            "process_cpu_seconds_total ",
-            "process_start_time_seconds ",
-            "process_virtual_memory_bytes ",
-            "process_resident_memory_bytes ",
-            "process_open_fds ",
-            "process_max_fds ",
         ] {
             assert!(text.contains(line), "{line} is not in\n{text}");
         }

@@ -2,13 +2,10 @@
 
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use registry_digest::Digest;
+use registry_server::{Body, Reservation, Share};
 use serde::Serialize;
 
-use crate::{
-    body::Body,
-    budget::{Reservation, Share},
-    error::ApiError,
-};
+use crate::error::ApiError;
 
 pub(crate) use http::Response;
 
@@ -19,7 +16,6 @@ pub(crate) const OCI_CHUNK_MIN_LENGTH: HeaderName = HeaderName::from_static("oci
 pub(crate) const OCI_FILTERS_APPLIED: HeaderName = HeaderName::from_static("oci-filters-applied");
 pub(crate) const OCI_SUBJECT: HeaderName = HeaderName::from_static("oci-subject");
 pub(crate) const OCI_TAG: HeaderName = HeaderName::from_static("oci-tag");
-pub(crate) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// An answer without a body. `Content-Length: 0` is said, because docker's older clients wait for it.
 pub(crate) fn empty_response(status: StatusCode) -> Response<Body> {
@@ -55,7 +51,7 @@ pub(crate) fn page_memory(
     entry_bytes: usize,
 ) -> Result<Reservation, ApiError> {
     const BYTES_MAX: usize = 1024 * 1024;
-    share.memory(entries.saturating_mul(entry_bytes).min(BYTES_MAX))
+    Ok(share.memory(entries.saturating_mul(entry_bytes).min(BYTES_MAX))?)
 }
 
 /// An answer whose body is at hand.

@@ -245,69 +245,72 @@ impl Route {
         }
     }
 
-    /// What the caller must be allowed to do; nothing for what anybody may ask.
-    pub fn required_access(&self) -> Option<Access> {
-        use Route::*;
-        let (repository, actions): (&RepositoryName, &'static [Action]) = match self {
-            Alive => return None,
-            Version => return Some(Access::Base),
-            Catalog { .. } => return Some(Access::Catalog),
-            Tags { repository, .. }
-            | GetManifest { repository, .. }
-            | GetBlob { repository, .. }
-            | Referrers { repository, .. } => (repository, &[Action::Pull]),
-            PutManifest { repository, .. }
-            | StartUpload { repository, .. }
-            | UploadStatus { repository, .. }
-            | AppendUpload { repository, .. }
-            | FinishUpload { repository, .. }
-            // Whoever may push may take back what he has not finished.
-            | CancelUpload { repository, .. } => (repository, &[Action::Pull, Action::Push]),
-            DeleteManifest { repository, .. } | DeleteBlob { repository, .. } => (repository, &[Action::Delete]),
-        };
-        Some(Access::Repository { name: repository.clone(), actions })
-    }
-
-    /// The repository that the request is about.
-    pub fn repository(&self) -> Option<&RepositoryName> {
+    /// What is the same for all requests to the endpoint: the one table of endpoints.
+    pub(crate) fn info(&self) -> Info<'_> {
+        use Need::*;
         use Route::*;
         match self {
-            Alive | Version | Catalog { .. } => None,
-            Tags { repository, .. }
-            | GetManifest { repository, .. }
-            | PutManifest { repository, .. }
-            | DeleteManifest { repository, .. }
-            | GetBlob { repository, .. }
-            | DeleteBlob { repository, .. }
-            | StartUpload { repository, .. }
-            | UploadStatus { repository, .. }
-            | AppendUpload { repository, .. }
-            | FinishUpload { repository, .. }
-            | CancelUpload { repository, .. }
-            | Referrers { repository, .. } => Some(repository),
+            Alive => Info::new("base", Nothing, false),
+            Version => Info::new("base", Login, false),
+            Catalog { .. } => Info::new("catalog", List, false),
+            Tags { repository, .. } => Info::new("tags", In(repository, PULL), false),
+            GetManifest { repository, .. } => Info::new("manifest", In(repository, PULL), false),
+            PutManifest { repository, .. } => Info::new("manifest", In(repository, PUSH), true),
+            DeleteManifest { repository, .. } => Info::new("manifest", In(repository, DELETE), true),
+            GetBlob { repository, .. } => Info::new("blob", In(repository, PULL), false),
+            DeleteBlob { repository, .. } => Info::new("blob", In(repository, DELETE), true),
+            StartUpload { repository, .. } => Info::new("blob_upload", In(repository, PUSH), true),
+            UploadStatus { repository, .. } => Info::new("blob_upload_chunk", In(repository, PUSH), false),
+            AppendUpload { repository, .. } => Info::new("blob_upload_chunk", In(repository, PUSH), true),
+            FinishUpload { repository, .. } => Info::new("blob_upload_chunk", In(repository, PUSH), true),
+            // Push permission includes cancelling unfinished uploads.
+            CancelUpload { repository, .. } => Info::new("blob_upload_chunk", In(repository, PUSH), true),
+            Referrers { repository, .. } => Info::new("referrers", In(repository, PULL), false),
         }
+    }
+
+    /// What the caller must be allowed to do; nothing for what every client may ask.
+    pub fn required_access(&self) -> Option<Access> {
+        Some(match self.info().need {
+            Need::Nothing => return None,
+            Need::Login => Access::Base,
+            Need::List => Access::Catalog,
+            Need::In(repository, actions) => Access::Repository { name: repository.clone(), actions },
+        })
     }
 
     /// Whether the request would change something.
     pub fn is_write(&self) -> bool {
-        use Route::*;
-        match self {
-            Alive
-            | Version
-            | Catalog { .. }
-            | Tags { .. }
-            | GetManifest { .. }
-            | GetBlob { .. }
-            | UploadStatus { .. }
-            | Referrers { .. } => false,
-            PutManifest { .. }
-            | DeleteManifest { .. }
-            | DeleteBlob { .. }
-            | StartUpload { .. }
-            | AppendUpload { .. }
-            | FinishUpload { .. }
-            | CancelUpload { .. } => true,
-        }
+        self.info().is_write
+    }
+}
+
+const PULL: &[Action] = &[Action::Pull];
+const PUSH: &[Action] = &[Action::Pull, Action::Push];
+const DELETE: &[Action] = &[Action::Delete];
+
+/// What is the same for all requests to an endpoint.
+pub(crate) struct Info<'a> {
+    /// Under which name it is counted: the Go registry's, where it has one.
+    pub(crate) label: &'static str,
+    need: Need<'a>,
+    /// Whether the request would change something.
+    pub(crate) is_write: bool,
+}
+
+/// What a caller needs.
+enum Need<'a> {
+    Nothing,
+    Login,
+    /// To list repositories.
+    List,
+    /// To do something in a repository.
+    In(&'a RepositoryName, &'static [Action]),
+}
+
+impl<'a> Info<'a> {
+    fn new(label: &'static str, need: Need<'a>, is_write: bool) -> Info<'a> {
+        Info { label, need, is_write }
     }
 }
 

@@ -1,28 +1,19 @@
 //! A request from top to bottom: parse, authenticate, authorise, handle, render.
 
-use std::{convert::Infallible, net::IpAddr, pin::Pin, sync::Arc, time::Instant};
+use std::sync::Arc;
 
+use futures_util::future::BoxFuture;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, header, request::Parts};
-use hyper::body::Incoming;
 use registry_auth::{Access, Caller, Decision, Presented};
+use registry_server::{Body, Context, Endpoint, Refused, Reply, ServerBody};
 
 use crate::{
-    access_log::Entry,
-    addresses::{Holder, Sharing},
     app::{App, Call},
-    body::Body,
-    budget::{CountedConnection, Share, Window},
     error::ApiError,
-    forwarded,
     handlers::{blob, catalog, manifest, referrers, tags, upload},
     links::{Links, Target},
-    metrics::Handler,
-    observed::Observed,
-    receive::RequestBody,
-    request_id::RequestId,
-    response::{DOCKER_API_VERSION, Response, X_REQUEST_ID, bytes_response, empty_response},
+    response::{DOCKER_API_VERSION, Response, bytes_response, empty_response},
     route::{Route, RouteError},
-    server::Limits,
 };
 
 const CONTENT_SECURITY_POLICY: HeaderValue =
@@ -30,90 +21,45 @@ const CONTENT_SECURITY_POLICY: HeaderValue =
 const CROSS_ORIGIN_RESOURCE_POLICY: HeaderName = HeaderName::from_static("cross-origin-resource-policy");
 const SAME_ORIGIN: HeaderValue = HeaderValue::from_static("same-origin");
 
-/// The API as a hyper service, one for each connection.
+/// The API, as an endpoint of a server.
 #[derive(Clone, Debug)]
-pub struct Service {
+pub struct Api {
     app: Arc<App>,
-    peer: Peer,
-    share: Share,
-    sharing: Arc<Sharing>,
 }
 
-/// The other end of a connection.
-#[derive(Clone, Copy, Debug)]
-pub struct Peer {
-    /// Its address; none on a Unix socket.
-    pub address: Option<IpAddr>,
-    /// Whether the connection is encrypted.
-    pub tls: bool,
+impl Endpoint for Api {
+    fn respond<'a>(&'a self, request: Request<ServerBody>, context: &'a Context) -> BoxFuture<'a, Reply> {
+        Box::pin(async move {
+            let (parts, body) = request.into_parts();
+            let route = self.parse(&parts.method, &parts.uri);
+            if let Ok(route) = &route {
+                context.set_route(route.info().label);
+            }
+            let mut user = None;
+            let result = self.answer(&parts, context, route, body, &mut user).await;
+            let (mut response, cause) = match result {
+                Ok(response) => (response, None),
+                Err(error) => {
+                    let cause = error.for_the_log();
+                    (error.into_response(), cause)
+                }
+            };
+            self.add_headers(response.headers_mut(), user.is_some());
+            Reply { response, user, cause }
+        })
+    }
+
+    fn refuse(&self, _: &Parts, refused: Refused) -> Response<Body> {
+        let mut response = ApiError::from(refused).into_response();
+        self.add_headers(response.headers_mut(), false);
+        response
+    }
 }
 
-impl Service {
-    /// Serves `app` to one peer, with the [`Limits`] that are the default.
-    pub fn new(app: Arc<App>, peer: Peer) -> Service {
-        let limits = Limits::default();
-        let sharing = Sharing::new(&limits, limits.connections_max);
-        Service::shared(app, peer, Arc::new(sharing))
-    }
-
-    /// Serves `app` to one peer, which shares it with others in this way.
-    pub(crate) fn shared(app: Arc<App>, peer: Peer, sharing: Arc<Sharing>) -> Service {
-        let share = app.budget.share(holder(&app, &sharing, peer.address));
-        Service { app, peer, share, sharing }
-    }
-
-    /// Counts the connection, unless its address holds as many as it may.
-    pub(crate) fn count(&self) -> Option<CountedConnection> {
-        self.app.budget.connection(self.share.holder().cloned())
-    }
-
-    /// What the peer may send on an HTTP/2 connection before it is read.
-    pub(crate) fn window(&self) -> Window {
-        self.share.window()
-    }
-
-    /// The share of a request: the connection's, or, if a proxy names its client, that of the connection and the client.
-    fn share_of(&self, client: Option<IpAddr>) -> Share {
-        if client == self.peer.address.map(|address| address.to_canonical()) {
-            return self.share.clone();
-        }
-        self.share.on_behalf_of(holder(&self.app, &self.sharing, client))
-    }
-
-    /// The address of the other end.
-    pub(crate) fn peer(&self) -> Option<IpAddr> {
-        self.peer.address
-    }
-
-    /// Answers one request. Never fails: what goes wrong is an answer, too. Dropping the future abandons the request,
-    /// except that a running upload saves what has arrived.
-    pub async fn respond(&self, request: Request<Incoming>) -> Response<Observed> {
-        let started = Instant::now();
-        let request_id = RequestId::of(request.headers());
-        let trusted = &self.app.settings.trusted_proxies;
-        let client = forwarded::client(request.headers(), self.peer.address, trusted);
-        let mut entry = Entry::begin(&request, client, request_id);
-        let (parts, body) = request.into_parts();
-        let route = self.parse(&parts.method, &parts.uri);
-        let handler = route.as_ref().map_or(Handler::None, Handler::of);
-        let in_flight = self.app.metrics.begin(handler);
-
-        let (body, unread) = RequestBody::new(body);
-        let Answer { mut response, user, error } = self.answer(&parts, client, route, body).await;
-        unread.settle(&parts, response.headers_mut()).await;
-        if let Some(error) = error {
-            tracing::error!(
-                request.id = %entry.request_id, http.route = handler.name(),
-                "{} {} failed: {error}", parts.method, parts.uri.path()
-            );
-        }
-        if !self.peer.tls && parts.version < http::Version::HTTP_2 {
-            response.body_mut().send_files();
-        }
-        response.headers_mut().insert(X_REQUEST_ID, entry.request_id.header());
-        entry.set_outcome(user, response.status());
-        let observed = |body| Observed::new(body, self.app.clone(), entry, in_flight, started);
-        response.map(observed)
+impl Api {
+    /// Answers from these parts.
+    pub fn new(app: Arc<App>) -> Api {
+        Api { app }
     }
 
     /// The route of a request below the configured prefix.
@@ -135,73 +81,53 @@ impl Service {
     async fn answer(
         &self,
         parts: &Parts,
-        client: Option<IpAddr>,
+        context: &Context,
         route: Result<Route, ApiError>,
-        body: RequestBody,
-    ) -> Answer {
-        let app = &self.app;
-        let mut user = None;
-        let is_refused = app.hosts.check(parts.uri.authority(), &parts.headers);
-        let is_refused = is_refused.and_then(|()| app.hosts.check_page(parts, &app.settings.headers));
-        let result = match route {
-            _ if is_refused.is_err() => is_refused.map(|()| alive(None)),
-            _ if !self.app.health.is_serving() => Err(ApiError::Unhealthy),
+        body: ServerBody,
+        user: &mut Option<String>,
+    ) -> Result<Response<Body>, ApiError> {
+        match route {
             // Before any authentication: a browser's preflight can not have any.
             Err(ApiError::Route(RouteError::Method { allow })) if parts.method == Method::OPTIONS => {
                 Ok(options(allow))
             }
-            Ok(Route::Alive) => Ok(alive(self.links(parts).name())),
-            _ if has_ambiguous_host(parts) => Err(ApiError::Host),
-            _ if has_ambiguous_body(parts) => Err(ApiError::TransferEncoding),
-            Ok(route) => self.handle(parts, client, &route, body, &mut user).await,
+            Ok(Route::Alive) => Ok(alive(self.links(parts, context).name())),
+            Ok(route) => self.handle(parts, context, &route, body, user).await,
             Err(ApiError::Route(RouteError::Moved { path })) => {
-                Err(RouteError::Moved { path: self.links(parts).moved(&path) }.into())
+                Err(RouteError::Moved { path: self.links(parts, context).moved(&path) }.into())
             }
             Err(error) => Err(error),
-        };
-        let (mut response, error) = match result {
-            Ok(response) => (response, None),
-            Err(error) => {
-                let for_the_log = error.for_the_log();
-                (error.into_response(), for_the_log)
-            }
-        };
-        if parts.method == Method::HEAD {
-            *response.body_mut() = Body::empty();
         }
-        self.add_headers(response.headers_mut(), user.is_some());
-        Answer { response, user, error }
     }
 
     async fn handle(
         &self,
         parts: &Parts,
-        client: Option<IpAddr>,
+        context: &Context,
         route: &Route,
-        body: RequestBody,
+        body: ServerBody,
         user: &mut Option<String>,
     ) -> Result<Response<Body>, ApiError> {
         let app = &self.app;
         let access = route.required_access();
-        let caller = self.authenticate(&parts.headers, client, access.as_ref()).await?;
+        let caller = self.authenticate(&parts.headers, context, access.as_ref()).await?;
         if let Caller::User(name) = &caller {
             *user = Some(name.to_string());
         }
         if let Some(access) = &access {
             self.authorise(&caller, access).await?;
         }
-        if app.settings.read_only && route.is_write() {
+        if app.settings.read_only && route.info().is_write {
             return Err(ApiError::ReadOnly);
         }
-        let share = self.share_of(client);
         let call = Call {
             app,
             caller,
             headers: &parts.headers,
-            links: self.links(parts),
+            links: self.links(parts, context),
             is_head: parts.method == Method::HEAD,
-            client,
-            share: &share,
+            client: context.client,
+            share: &context.share,
         };
         dispatch(&call, route, body).await
     }
@@ -209,11 +135,11 @@ impl Service {
     async fn authenticate(
         &self,
         headers: &HeaderMap,
-        client: Option<IpAddr>,
+        context: &Context,
         access: Option<&Access>,
     ) -> Result<Caller, ApiError> {
         let authorization = headers.get(header::AUTHORIZATION);
-        let presented = Presented::new(authorization).from_address(client);
+        let presented = Presented::new(authorization).from_address(context.client);
         let result = self.app.authenticator.authenticate(presented).await;
         if authorization.is_some() {
             self.app.metrics.login(&result);
@@ -244,12 +170,12 @@ impl Service {
         }
     }
 
-    fn links(&self, parts: &Parts) -> Links {
+    fn links(&self, parts: &Parts, context: &Context) -> Links {
         let target = Target {
             headers: &parts.headers,
             authority: parts.uri.authority(),
-            peer: self.peer.address,
-            tls: self.peer.tls,
+            peer: context.peer.address,
+            tls: context.peer.tls,
         };
         Links::new(&self.app.settings, &target)
     }
@@ -270,25 +196,8 @@ impl Service {
     }
 }
 
-impl hyper::service::Service<Request<Incoming>> for Service {
-    type Response = Response<Observed>;
-    type Error = Infallible;
-    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
-
-    fn call(&self, request: Request<Incoming>) -> Self::Future {
-        let service = self.clone();
-        Box::pin(async move { Ok(service.respond(request).await) })
-    }
-}
-
-/// What an address holds of the budget, if it has a share.
-fn holder(app: &App, sharing: &Sharing, address: Option<IpAddr>) -> Option<Arc<Holder>> {
-    let address = address?;
-    sharing.connections_of(address).map(|connections| app.budget.holder(address, connections))
-}
-
 /// Every endpoint on one page. What the caller may do has been decided.
-async fn dispatch(call: &Call<'_>, route: &Route, body: RequestBody) -> Result<Response<Body>, ApiError> {
+async fn dispatch(call: &Call<'_>, route: &Route, body: ServerBody) -> Result<Response<Body>, ApiError> {
     match route {
         Route::Alive => Ok(alive(call.links.name())),
         Route::Version => Ok(bytes_response(StatusCode::OK, "application/json", "{}")),
@@ -340,22 +249,6 @@ fn options(allow: &'static str) -> Response<Body> {
     response
 }
 
-/// Spec: RFC 9112, section 3.2: a request of HTTP/1.1 names its host once. An empty name is one that something in front may
-/// read otherwise.
-fn has_ambiguous_host(parts: &Parts) -> bool {
-    let mut hosts = parts.headers.get_all(header::HOST).iter();
-    let is_named = hosts.next().is_some_and(|host| !host.is_empty());
-    parts.version == http::Version::HTTP_11 && (!is_named || hosts.next().is_some())
-}
-
-/// Spec: RFC 9112, section 6.1: a body is chunked once, and what is chunked has no other coding here. Hyper takes a coding
-/// that is repeated.
-fn has_ambiguous_body(parts: &Parts) -> bool {
-    let mut codings = parts.headers.get_all(header::TRANSFER_ENCODING).iter();
-    let is_chunked = |value: &HeaderValue| value.as_bytes().trim_ascii().eq_ignore_ascii_case(b"chunked");
-    codings.next().is_some_and(|coding| !is_chunked(coding)) || codings.next().is_some()
-}
-
 /// For load balancers, without authentication; and a sentence for people, who come here first.
 fn alive(name: Option<&str>) -> Response<Body> {
     let name = name.unwrap_or("<this host>");
@@ -369,11 +262,5 @@ fn alive(name: Option<&str>) -> Response<Body> {
     response
 }
 
-/// What a request comes to.
-struct Answer {
-    response: Response<Body>,
-    /// Who gets it.
-    user: Option<String>,
-    /// What the log gets to see of a failure of ours, and the client does not.
-    error: Option<String>,
-}
+#[cfg(test)]
+mod tests;

@@ -7,7 +7,9 @@ use registry_metadata::{Blob, ClaimedUpload, FinishUpload, MetadataError, Upload
 use registry_storage::{StorageError, Upload, UploadState};
 use registry_types::{Location, RepositoryName, UploadId};
 
-use crate::{app::App, error::ApiError, receive::RequestBody};
+use registry_server::ServerBody;
+
+use crate::{app::App, error::ApiError};
 
 /// The one request that may write to an upload. Dropping it frees the session, which then stands where it was last saved.
 pub(crate) struct Session {
@@ -66,7 +68,7 @@ impl Session {
     /// as it is known, and the session is over.
     pub(crate) async fn receive(
         mut self,
-        body: RequestBody,
+        body: ServerBody,
         declared_bytes: Option<u64>,
     ) -> Result<Session, ApiError> {
         match self.write(body, declared_bytes).await {
@@ -84,7 +86,7 @@ impl Session {
         }
     }
 
-    async fn write(&mut self, mut body: RequestBody, declared_bytes: Option<u64>) -> Result<(), ApiError> {
+    async fn write(&mut self, mut body: ServerBody, declared_bytes: Option<u64>) -> Result<(), ApiError> {
         self.refuse_beyond_limits(self.offset().saturating_add(declared_bytes.unwrap_or(0)))?;
         let mut received_bytes = 0;
         let idle = self.claim.app.settings.body_idle;
@@ -103,7 +105,7 @@ impl Session {
                 Ok(None) => break,
                 Err(error) => {
                     self.checkpoint().await?;
-                    return Err(error);
+                    return Err(error.into());
                 }
             }
             if self.upload.offset() - self.saved_offset >= save_every_bytes {

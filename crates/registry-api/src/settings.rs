@@ -2,8 +2,8 @@
 
 use std::{net::IpAddr, time::Duration};
 
-use crate::budget::MEMORY_BYTES;
-use http::HeaderMap;
+use http::{HeaderMap, HeaderValue, header};
+use registry_server::{Hosts, MEMORY_BYTES, UnknownHosts};
 use registry_types::{MANIFEST_BYTES_MAX, Network, Platform};
 
 /// How the API behaves. The defaults are those of a registry that nobody configured.
@@ -78,17 +78,13 @@ impl Default for Settings {
     }
 }
 
-/// What becomes of requests for a host that the registry does not know to be its own: one that is no address, not `localhost`
-/// or below it, and not configured. A web page can make such a name lead to the registry, and do what its clients can.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum UnknownHosts {
-    /// They are answered.
-    Serve,
-    /// They are answered, and the log names the host once.
-    #[default]
-    Warn,
-    /// They are refused, reads too.
-    Refuse,
+impl Settings {
+    /// Under which hosts the registry is served, with a rule for others.
+    pub fn hosts(&self, unknown: UnknownHosts) -> Hosts {
+        let allowed = self.headers.get_all(header::ACCESS_CONTROL_ALLOW_ORIGIN);
+        let allowed: Vec<HeaderValue> = allowed.iter().cloned().collect();
+        Hosts::new(self.host.as_deref(), &self.hosts, &allowed, unknown)
+    }
 }
 
 /// Which clients are sent to the store for the bytes of blobs, where the store can sign URLs: those that can reach it.

@@ -1,21 +1,57 @@
-//! Large manifests that are being sent: all readers of one digest share one buffer.
+//! Large manifests that are being sent or parsed: all readers of one digest share one buffer, and few are parsed at once.
 //!
 //! What is shared is content by its digest, so no push and no delete can make it a lie; who may have it, and whether it is here
 //! at all, was asked of the database before.
 
 use std::{
     collections::HashMap,
+    fmt,
     sync::{Arc, Weak},
 };
 
 use bytes::Bytes;
 use parking_lot::Mutex;
 use registry_digest::Digest;
-use tokio::sync::OnceCell;
+use tokio::sync::{OnceCell, OwnedSemaphorePermit, Semaphore};
 
 use crate::error::ApiError;
 
-/// The buffers that somebody reads, or waits for.
+/// How many large manifests are parsed at once. The worst of them takes 28 MB for a moment, which is not taken of the memory
+/// that answers share.
+const PARSED_AT_ONCE_MAX: usize = 2;
+
+/// The manifests that a node deals with at this moment.
+#[derive(Clone, Debug)]
+pub struct Manifests {
+    shared: SharedManifests,
+    /// For large manifests while they are parsed.
+    parsing: Arc<Semaphore>,
+}
+
+impl Default for Manifests {
+    fn default() -> Self {
+        let parsing = Arc::new(Semaphore::new(PARSED_AT_ONCE_MAX));
+        Manifests { shared: SharedManifests::default(), parsing }
+    }
+}
+
+impl Manifests {
+    /// The bytes of a digest: those that another reader has, or is about to have, or else those that `load` brings.
+    pub(crate) async fn get(
+        &self,
+        digest: &Digest,
+        load: impl Future<Output = Result<Bytes, ApiError>>,
+    ) -> Result<Bytes, ApiError> {
+        self.shared.get(digest, load).await
+    }
+
+    /// Waits until a large manifest may be parsed, and keeps others waiting until the permit is dropped.
+    pub(crate) async fn parsing(&self) -> Option<OwnedSemaphorePermit> {
+        self.parsing.clone().acquire_owned().await.ok()
+    }
+}
+
+/// The buffers that something reads, or waits for.
 #[derive(Clone, Default)]
 pub(crate) struct SharedManifests(Arc<Mutex<HashMap<Digest, Weak<Entry>>>>);
 
@@ -45,6 +81,12 @@ impl SharedManifests {
         let entry = Arc::new(Entry { digest: *digest, bytes: OnceCell::new(), others: self.clone() });
         entries.insert(*digest, Arc::downgrade(&entry));
         entry
+    }
+}
+
+impl fmt::Debug for SharedManifests {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SharedManifests").field("count", &self.0.lock().len()).finish()
     }
 }
 
@@ -83,7 +125,7 @@ mod tests {
         drop(second);
         assert!(shared.0.lock().is_empty(), "nothing is kept that nobody reads");
 
-        let refused = async { Err(ApiError::Busy { resource: "test" }) };
+        let refused = async { Err(ApiError::Denied) };
         assert!(shared.get(&digest, refused).await.is_err());
         assert!(shared.0.lock().is_empty());
         assert!(shared.get(&digest, async { Ok(Bytes::new()) }).await.is_ok());

@@ -3,19 +3,19 @@
 use std::{path::PathBuf, sync::Arc};
 
 use registry_api::{
-    AccessLog, App, Budget, Check, Health, Hosts, MeteredMetadata, MeteredStore, Metrics, Pulls,
-    RunningUploads, ServeOptions, Settings, UnknownHosts,
+    Api, App, Manifests, MeteredMetadata, MeteredStore, Metrics, Pulls, RunningUploads, Settings,
 };
 use registry_auth::{AllowAll, AnonymousAccess, Authenticated, Authenticator, Authorizer, NoAuthentication};
 #[cfg(feature = "postgres")]
 use registry_metadata::PostgresOptions;
 use registry_metadata::{JournalOptions, JournalStore, MetadataStore, Options};
+use registry_server::{AccessLog, Budget, Check, Endpoint, ServeOptions, Server, Site, UnknownHosts};
 use registry_storage::{BlobStore, Durability};
 
 use crate::{
     Beside, Collecting, OpenError, Purge, Registry, Retaining, identity,
     places::{Bytes, Places, Tables},
-    registry::Background,
+    registry::{Background, Served, Task},
 };
 
 /// Collects what a registry is made of. Without any choice it lives in memory, and anybody may do anything.
@@ -28,6 +28,8 @@ pub struct Builder {
     settings: Settings,
     serve: ServeOptions,
     checks: Vec<Check>,
+    mounted: Vec<(String, Arc<dyn Endpoint>)>,
+    tasks: Vec<Task>,
     purge: Option<Purge>,
     collecting: Option<Collecting>,
     retaining: Option<Retaining>,
@@ -43,6 +45,8 @@ impl Default for Builder {
             settings: Settings::default(),
             serve: ServeOptions::default(),
             checks: Vec::new(),
+            mounted: Vec::new(),
+            tasks: Vec::new(),
             purge: Some(Purge::default()),
             collecting: Some(Collecting::default()),
             retaining: None,
@@ -164,6 +168,19 @@ impl Builder {
         self
     }
 
+    /// Lets an endpoint of your own answer what is at a prefix of the path, or below it, instead of the registry's API.
+    pub fn mount(mut self, prefix: &str, endpoint: Arc<dyn Endpoint>) -> Self {
+        self.mounted.push((prefix.to_owned(), endpoint));
+        self
+    }
+
+    /// Runs work of your own while the registry is served. It is dropped when serving ends, after the last request. `name` stands in
+    /// each line that it logs, as `task`.
+    pub fn background(mut self, name: &'static str, work: impl Future<Output = ()> + Send + 'static) -> Self {
+        self.tasks.push(Task { name, work: Box::pin(work) });
+        self
+    }
+
     /// When uploads that nobody continues are given up; never, if nothing.
     pub fn purge(self, purge: Option<Purge>) -> Self {
         Builder { purge, ..self }
@@ -201,7 +218,8 @@ impl Builder {
         identity::bind(&*opened.metadata, &*opened.store).await?;
         opened.metadata.begin_quotas().await?;
         let budget = Budget::of_memory(self.settings.memory_bytes);
-        let metrics = Arc::new(Metrics::new().with_budget(&budget));
+        let counted = Arc::new(registry_server::Metrics::new().with_budget(&budget));
+        let metrics = Arc::new(Metrics::new(counted.clone()));
         let access_log = if self.settings.access_log {
             AccessLog::stdout()
                 .map_err(|source| OpenError::System { operation: "can not start the access log", source })?
@@ -213,28 +231,38 @@ impl Builder {
             Some(_) => UnknownHosts::Serve,
             None => self.settings.unknown_hosts,
         };
-        let hosts = Hosts::new(&self.settings, unknown_hosts);
+        let hosts = self.settings.hosts(unknown_hosts);
         let is_open = self.authenticator.is_none() && self.authorizer.is_none() && !self.is_meant_open;
         let authorizer = self.authorizer.unwrap_or_else(|| match self.authenticator {
             Some(_) => Arc::new(Authenticated { anonymous: AnonymousAccess::None }),
             None => Arc::new(AllowAll),
         });
-        let app = App {
+        let trusted_proxies = self.settings.trusted_proxies.clone();
+        let app = Arc::new(App {
             store: Arc::new(MeteredStore::new(opened.store, metrics.clone(), opened.driver)),
             metadata: Arc::new(MeteredMetadata::new(opened.metadata, metrics.clone(), opened.database)),
             authenticator: self.authenticator.unwrap_or_else(|| Arc::new(NoAuthentication)),
             authorizer,
             settings: self.settings,
-            hosts,
             metrics,
-            health: Arc::new(Health::default()),
-            access_log,
             uploads: RunningUploads::default(),
             pulls: Pulls::default(),
-            budget,
-        };
-        let background = Background { purge, collecting: self.collecting, retaining: self.retaining };
-        Ok(Registry::new(Arc::new(app), self.serve, self.checks, background, opened.journal, is_open))
+            manifests: Manifests::default(),
+        });
+        let mut site = Site::of(Arc::new(Api::new(app.clone())));
+        for (prefix, endpoint) in self.mounted {
+            site = site.mount(&prefix, endpoint);
+        }
+        let mut server = Server::new(site);
+        server.budget = budget;
+        server.hosts = hosts;
+        server.metrics = counted;
+        server.access_log = access_log;
+        server.trusted_proxies = trusted_proxies;
+        let background =
+            Background { tasks: self.tasks, purge, collecting: self.collecting, retaining: self.retaining };
+        let served = Served { app, server: Arc::new(server) };
+        Ok(Registry::new(served, self.serve, self.checks, background, opened.journal, is_open))
     }
 
     /// The place of the database and of its journal, for a look at them beside the registry that serves.

@@ -3,21 +3,24 @@
 use std::{io, path::PathBuf, sync::Arc, time::Duration};
 
 use http::{HeaderMap, HeaderName, HeaderValue};
-use registry_api::{
-    Check, CheckKind, ClientAuth, Debug, Hosts, Limits, Listener, MinimumVersion, RedirectPolicy,
-    ReferencePolicy, Regex, RequiredChildren, ServeOptions, Settings, Tls, TlsFiles, UnknownHosts, UrlPolicy,
-};
-use registry_auth::{AnonymousAccess, Authenticated, FirstUser, Htpasswd, HtpasswdOptions};
+use registry_api::{RedirectPolicy, ReferencePolicy, Regex, RequiredChildren, Settings, UrlPolicy, Vitals};
+use registry_auth::{AnonymousAccess, Authenticated, FirstUser, Htpasswd, HtpasswdOptions, why_unreadable};
 use registry_collector::{CollectorOptions, SweepOptions};
 use registry_config::{
     self as config, Auth, Certificate, ClientCertificateMode, Config, Driver, IndexRule, Listen, TlsVersion,
 };
 use registry_metadata::{CollectRules, ImmutableTags, JournalOptions, Options, Quota};
+use registry_server::{
+    Check, CheckKind, ClientAuth, Debug, Limits, Listener, MinimumVersion, ServeOptions, Tls, TlsFiles,
+};
 use registry_storage::Durability;
 
 use crate::{
-    Beside, Builder, Collecting, OpenError, Purge, Registry, Retaining, configured_cloud, early::Early,
-    selfsigned, selfsigned::SelfSigned,
+    Beside, Builder, Collecting, OpenError, Purge, Registry, Retaining, configured_cloud,
+    configured_hosts::{hosts, unknown_hosts, unknown_hosts_on},
+    early::Early,
+    selfsigned,
+    selfsigned::SelfSigned,
 };
 
 /// What can be read again while a registry serves.
@@ -328,41 +331,15 @@ fn settings(config: &Config) -> Settings {
     }
 }
 
-/// The hosts that are known to be this registry's: those that are named, and the names on which it listens, which are the operator's
-/// as well, and which `registry health` asks for.
-fn hosts(http: &config::Http) -> Vec<String> {
-    let listen = match &http.listen {
-        Listen::Tcp(address) => Some(address),
-        Listen::Unix(_) => None,
-    };
-    let debug = http.debug.as_ref().map(|debug| &debug.address);
-    let names = listen.into_iter().chain(debug).map(|address| address.host.clone());
-    http.hosts.iter().cloned().chain(names.filter(|name| !name.is_empty())).collect()
-}
-
-/// What becomes of requests for hosts that are not known. Proxies and companies give registries names that the configuration does
-/// not tell, so by default such requests are answered.
-fn unknown_hosts(config: &Config) -> UnknownHosts {
-    match config.safety {
-        config::Safety::Warn => UnknownHosts::Warn,
-        config::Safety::Strict => UnknownHosts::Refuse,
-    }
-}
-
-/// The same for a server on `listen` that asks for no users. Without a file, and on loopback, it is one user's own: no operator has
-/// given it a name, so a request with one is a web page's.
-fn unknown_hosts_on(config: &Config, address: Option<&config::TcpAddress>, has_file: bool) -> UnknownHosts {
-    let is_own = !has_file && address.is_some_and(config::TcpAddress::is_loopback);
-    if is_own { UnknownHosts::Refuse } else { unknown_hosts(config) }
-}
-
 /// The health and metrics of a registry, as a configuration wants them shown on an address of their own.
 pub fn debug(config: &Config, server: &config::DebugServer, registry: &Registry, has_file: bool) -> Debug {
     let unknown = unknown_hosts_on(config, Some(&server.address), has_file);
     Debug {
-        app: registry.app().clone(),
+        health: registry.server().health.clone(),
+        vitals: Arc::new(Vitals::new(registry.app().clone())),
+        metrics: registry.server().metrics.clone(),
         metrics_path: server.metrics_path.clone(),
-        hosts: Arc::new(Hosts::new(&registry.app().settings, unknown)),
+        hosts: Arc::new(registry.app().settings.hosts(unknown)),
         is_beyond_loopback: !server.address.is_loopback(),
     }
 }
@@ -506,6 +483,7 @@ pub(crate) fn tls_files(config: &Config, tls: &config::Tls, certificate: PathBuf
             TlsVersion::V1_3 => MinimumVersion::Tls13,
         },
         http2_disabled: !config.http.http2,
+        explain: why_unreadable,
     }
 }
 

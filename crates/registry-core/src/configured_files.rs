@@ -5,9 +5,9 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use registry_api::Tls;
 use registry_auth::{Htpasswd, HtpasswdError, HtpasswdOptions};
 use registry_config::{Auth, Certificate, Config, Driver, GcsCredentials, Listen, Metadata};
+use registry_server::Tls;
 
 use crate::configured::{data_folder, tls_files};
 

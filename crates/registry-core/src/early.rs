@@ -5,9 +5,9 @@
 
 use std::{fs, io, os::unix::fs::MetadataExt, path::Path};
 
-use registry_api::{Bound, Tls};
 use registry_auth::{Htpasswd, HtpasswdError, HtpasswdOptions};
 use registry_config::{Auth, Certificate, Config, Listen, TcpAddress};
+use registry_server::{Bound, Tls};
 
 use crate::{OpenError, configured, rights::User};
 

@@ -91,7 +91,7 @@ pub enum OpenError {
     Htpasswd(#[from] HtpasswdError),
     /// The certificate can not be used.
     #[error("can not use the certificate")]
-    Tls(#[from] registry_api::TlsError),
+    Tls(#[from] registry_server::TlsError),
     /// No certificate could be made.
     #[cfg(feature = "selfsigned")]
     #[error("can not make a certificate")]

@@ -1,7 +1,7 @@
 //! A container registry to embed.
 //!
 //! The crate is the front door of the layers below it, which it re-exports: [`digest`], [`types`], [`storage`],
-//! [`metadata`], [`auth`], [`collector`] and [`api`]. It adds only the wiring: [`Registry::builder`] opens a store and its database,
+//! [`metadata`], [`auth`], [`collector`], [`server`] and [`api`]. It adds only the wiring: [`Registry::builder`] opens a store and its database,
 //! makes sure that they belong together, and serves them. It is *not* where any of them is implemented.
 //!
 //! ```no_run
@@ -46,6 +46,8 @@ mod configured_cloud;
 #[cfg(feature = "config")]
 mod configured_files;
 #[cfg(feature = "config")]
+mod configured_hosts;
+#[cfg(feature = "config")]
 pub mod early;
 mod error;
 mod identity;
@@ -76,6 +78,7 @@ pub use registry_collector as collector;
 pub use registry_config as config;
 pub use registry_digest as digest;
 pub use registry_metadata as metadata;
+pub use registry_server as server;
 pub use registry_storage as storage;
 pub use registry_types as types;
 

@@ -1,16 +1,18 @@
 //! A registry that is open, and serving it.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{fmt, net::SocketAddr, pin::Pin, sync::Arc};
 
-use registry_api::{App, Check, Listener, ServeOptions};
+use registry_api::{App, Vitals};
+use registry_server::{Check, Listener, ServeOptions, Server};
 use tokio::task::JoinSet;
+use tracing::Instrument;
 
 use crate::{Builder, Collecting, Journal, Purge, Retaining, maintenance};
 
 /// A registry that is open: its store and its database are there and belong together.
 #[derive(Debug)]
 pub struct Registry {
-    app: Arc<App>,
+    served: Served,
     options: ServeOptions,
     checks: Vec<Check>,
     background: Background,
@@ -19,9 +21,29 @@ pub struct Registry {
     is_open: bool,
 }
 
+/// The registry, and the server that answers from it.
+#[derive(Clone, Debug)]
+pub(crate) struct Served {
+    pub(crate) app: Arc<App>,
+    pub(crate) server: Arc<Server>,
+}
+
+/// Work of an embedder's, which runs while the registry is served.
+pub(crate) struct Task {
+    pub(crate) name: &'static str,
+    pub(crate) work: Pin<Box<dyn Future<Output = ()> + Send>>,
+}
+
+impl fmt::Debug for Task {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Task").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
 /// What is done now and then while it is served.
 #[derive(Debug)]
 pub(crate) struct Background {
+    pub(crate) tasks: Vec<Task>,
     pub(crate) purge: Option<Purge>,
     pub(crate) collecting: Option<Collecting>,
     pub(crate) retaining: Option<Retaining>,
@@ -34,19 +56,24 @@ impl Registry {
     }
 
     pub(crate) fn new(
-        app: Arc<App>,
+        served: Served,
         options: ServeOptions,
         checks: Vec<Check>,
         background: Background,
         journal: Option<Journal>,
         is_open: bool,
     ) -> Registry {
-        Registry { app, options, checks, background, journal, is_open }
+        Registry { served, options, checks, background, journal, is_open }
     }
 
     /// The parts, for those who serve them in a way of their own.
     pub fn app(&self) -> &Arc<App> {
-        &self.app
+        &self.served.app
+    }
+
+    /// What serves them, and what is counted and limited there.
+    pub fn server(&self) -> &Arc<Server> {
+        &self.served.server
     }
 
     /// The database's journal, if there is one.
@@ -60,25 +87,30 @@ impl Registry {
     /// Dropping the future stops listening and the background work at once; what was acknowledged is kept.
     pub async fn serve(self, listener: Listener, shutdown: impl Future<Output = ()>) {
         self.warn_if_open(&listener);
-        let app = self.app;
+        let Served { app, server } = self.served;
         let mut background = self.background.start(&app);
+        let vitals = Arc::new(Vitals::new(app.clone()));
         for check in self.checks {
-            let app = app.clone();
-            background.spawn(async move { app.health.clone().run(check, app).await });
+            let (health, vitals) = (server.health.clone(), vitals.clone());
+            background.spawn(async move { health.run(check, vitals).await });
         }
-        let Some(journal) = self.journal else {
-            registry_api::serve(listener, app.clone(), self.options, shutdown).await;
-            background.shutdown().await;
-            return maintenance::flush_pulls(&app).await;
-        };
-        background.spawn(journal.clone().show(app.clone()));
+        let lost = self.journal.clone();
+        if let Some(journal) = self.journal.clone() {
+            background.spawn(journal.show(app.clone()));
+        }
         let over = async {
-            tokio::select! { () = shutdown => {}, _ = journal.lost() => {} }
+            match lost {
+                Some(journal) => tokio::select! { () = shutdown => {}, _ = journal.lost() => {} },
+                None => shutdown.await,
+            }
         };
-        registry_api::serve(listener, app.clone(), self.options, over).await;
+        registry_server::serve(listener, server, self.options, over).await;
+        app.uploads.settle().await;
         background.shutdown().await;
         maintenance::flush_pulls(&app).await;
-        journal.settle().await;
+        if let Some(journal) = self.journal {
+            journal.settle().await;
+        }
     }
 }
 
@@ -116,6 +148,9 @@ impl Background {
             background.spawn(maintenance::retain(app.clone(), retaining));
         }
         background.spawn(maintenance::record_pulls(app.clone()));
+        for Task { name, work } in self.tasks {
+            background.spawn(work.instrument(tracing::info_span!("background", task = name)));
+        }
         background
     }
 }

@@ -138,7 +138,7 @@ fn write(path: &Path, text: &str, mode: u32) -> Result<(), SelfSignedError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use registry_api::{ClientAuth, MinimumVersion, Tls, TlsFiles};
+    use registry_server::{ClientAuth, MinimumVersion, Tls, TlsFiles};
     use std::os::unix::fs::PermissionsExt;
 
     #[test]
@@ -177,6 +177,7 @@ mod tests {
             client_auth: ClientAuth::IfGiven,
             minimum_version: MinimumVersion::Tls13,
             http2_disabled: false,
+            explain: |_, _| String::new(),
         };
         Tls::load(files).unwrap();
     }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use registry_core::{
     Builder, Registry,
-    api::{App, Listener, Settings},
+    api::{App, Listener, Server, Settings},
 };
 use tempfile::TempDir;
 use tokio::{sync::oneshot, task::JoinHandle};
@@ -17,6 +17,7 @@ use crate::{Client, within};
 pub struct TestRegistry {
     url: String,
     app: Arc<App>,
+    server: Arc<Server>,
     stop: Option<oneshot::Sender<()>>,
     task: JoinHandle<()>,
     folder: Option<TempDir>,
@@ -57,14 +58,14 @@ impl TestRegistry {
         let registry = builder.open().await.expect("the registry can be opened");
         let listener = Listener::tcp("127.0.0.1:0").await.expect("there is a free port");
         let address = listener.address().expect("a listener has an address");
-        let app = registry.app().clone();
+        let (app, server) = (registry.app().clone(), registry.server().clone());
         let (stop, stopped) = oneshot::channel::<()>();
         let shutdown = async {
             // Sent or dropped: both mean the stop.
             let _ = stopped.await;
         };
         let task = tokio::spawn(registry.serve(listener, shutdown));
-        TestRegistry { url: format!("http://{address}"), app, stop: Some(stop), task, folder }
+        TestRegistry { url: format!("http://{address}"), app, server, stop: Some(stop), task, folder }
     }
 
     /// `http://127.0.0.1:port`.
@@ -85,6 +86,11 @@ impl TestRegistry {
     /// Its parts, to look at or to put something into.
     pub fn app(&self) -> &Arc<App> {
         &self.app
+    }
+
+    /// What serves it.
+    pub fn server(&self) -> &Arc<Server> {
+        &self.server
     }
 
     /// Where its data lies.

@@ -195,7 +195,7 @@ async fn an_http2_answer_that_waits_for_its_window_ends_with_the_patience() {
     assert_eq!(closed.answers(1).await, 1);
     super::no_connection_left(&registry).await;
     eventually("what it held is back", async || {
-        (registry.app().budget.memory_bytes() == 0 && registry.app().budget.files() == 0).then_some(())
+        (registry.server().budget.memory_bytes() == 0 && registry.server().budget.files() == 0).then_some(())
     })
     .await;
 }
@@ -288,7 +288,7 @@ async fn a_length_that_is_said_holds_nothing() {
         waiting.push(connection);
     }
     let held = eventually("all of them are read", async || {
-        let held = registry.app().budget.memory_bytes();
+        let held = registry.server().budget.memory_bytes();
         (held >= CONNECTIONS * 256 * 1024).then_some(held)
     })
     .await;
@@ -336,7 +336,7 @@ async fn uploads_count_as_open_files() {
     let mut connection = super::connect(&registry).await;
     let head = format!("PATCH {path} HTTP/1.1\r\nhost: localhost\r\ncontent-length: 10\r\n\r\nabc");
     connection.send(head).await.unwrap();
-    let files = || registry.app().budget.files();
+    let files = || registry.server().budget.files();
     eventually("the upload is counted", async || (files() == 1).then_some(())).await;
     drop(connection);
     eventually("the upload is over", async || (files() == 0).then_some(())).await;

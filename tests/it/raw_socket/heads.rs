@@ -175,6 +175,7 @@ async fn a_tls_handshake_that_stops_is_given_up() {
             client_auth: Default::default(),
             minimum_version: Default::default(),
             http2_disabled: false,
+            explain: |_, _| String::new(),
         });
         let limits = Limits { head_timeout: SHORT, ..Limits::default() };
         let serve =

@@ -1,6 +1,6 @@
 //! Blobs: get, look for, delete. Spec: distribution-spec, "Pulling blobs", "Deleting Blobs".
 
-use std::{ops::Range, sync::Arc};
+use std::{fs::File, ops::Range, sync::Arc};
 
 use bytes::Bytes;
 use futures_util::{StreamExt, TryFutureExt, TryStreamExt, stream::BoxStream};
@@ -11,12 +11,14 @@ use registry_storage::StorageError;
 use registry_types::{Location, RepositoryName};
 
 use super::partial;
+use registry_server::{
+    Body, FileBody, Immutable, MAPPED_BYTES_MIN, MAPPED_PART_BYTES_MIN, Piece, SCARCE_READ_BYTES,
+};
+
 use crate::{
     app::{App, Call},
-    body::{Body, Piece},
     conditional::{self, Condition},
     error::ApiError,
-    file_body::{FileBody, MAPPED_BYTES_MIN, MAPPED_PART_BYTES_MIN, SCARCE_READ_BYTES},
     response::{Response, empty_response, set, set_digest},
 };
 
@@ -141,7 +143,16 @@ async fn body(call: &Call<'_>, blob: &Blob, digest: Digest) -> Result<Response<B
 async fn open(call: &Call<'_>, blob: &Blob, ranges: &[Range<u64>]) -> Result<Vec<Piece>, StorageError> {
     let (app, share) = (call.app, call.share);
     let mapped_bytes_min = if ranges.len() > 1 { MAPPED_PART_BYTES_MIN } else { MAPPED_BYTES_MIN };
-    let file_piece = |file, range| Piece::File(FileBody::new(file, range, mapped_bytes_min, share.clone()));
+    let file_piece = |file: Arc<File>, range: Range<u64>| {
+        let is_large = range.end - range.start >= mapped_bytes_min;
+        let body = FileBody::new(file.clone(), range, share.clone());
+        // Objects of a store are written once, under names that are never used again, before anything can open them.
+        let immutable = is_large.then(|| Immutable::promise(file).ok()).flatten();
+        Piece::File(match immutable {
+            Some(file) => body.mapped_from(file),
+            None => body,
+        })
+    };
     let mut is_streamed = false;
     let mut pieces = Vec::with_capacity(ranges.len());
     let mut opened = None;

@@ -1,11 +1,11 @@
 //! The repositories that the caller may see: Docker's `_catalog`.
 
+use registry_server::Body;
 use registry_types::RepositoryName;
 use serde::Serialize;
 
 use crate::{
     app::Call,
-    body::Body,
     error::ApiError,
     page,
     response::{Response, held_json_response, page_memory},

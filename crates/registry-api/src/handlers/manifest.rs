@@ -13,14 +13,13 @@ use registry_types::{
 use tokio::{sync::OwnedSemaphorePermit, time::timeout};
 
 use super::partial;
+use registry_server::{Body, Piece, Refused, Reservation, ServerBody, declared_length};
+
 use crate::{
     accept::Accept,
     app::{App, Call},
-    body::{Body, Piece},
-    budget::{Reservation, Share},
     conditional::{self, Condition},
     error::ApiError,
-    receive::{self, RequestBody},
     response::{DOCKER_CONTENT_DIGEST, OCI_SUBJECT, OCI_TAG, Response, empty_response, set, set_digest},
     settings::{ReferencePolicy, RequiredChildren, Settings},
 };
@@ -81,11 +80,11 @@ pub(crate) async fn put(
     repository: &RepositoryName,
     reference: &Reference,
     query_tags: &[Tag],
-    body: RequestBody,
+    body: ServerBody,
 ) -> Result<Response<Body>, ApiError> {
     let settings = &call.app.settings;
     let (bytes, _memory) = read(call, body).await?;
-    let _parsed = parsed(call.share, bytes.len()).await?;
+    let _parsed = parsed(call, bytes.len()).await?;
     let (digest, manifest) = inspect(call.app, reference, content_type(call.headers), bytes).await?;
 
     let tags = match reference {
@@ -166,19 +165,16 @@ async fn bytes_of(
 ) -> Result<Bytes, ApiError> {
     let size = usize::try_from(found.size_bytes).unwrap_or(usize::MAX);
     if let Some(bytes) = &found.bytes {
-        return call.share.memory(size)?.hold(bytes.clone());
+        return Ok(call.share.memory(size)?.hold(bytes.clone())?);
     }
     let load = async {
         let memory = call.share.memory(size)?;
         let reference = Reference::Digest(found.digest);
         let loaded = lookup(call.app, repository, &reference, Purpose::Read, size).await?;
-        memory.hold(
-            loaded
-                .bytes
-                .ok_or(ApiError::ManifestUnknown { repository: Some(repository.clone()), reference })?,
-        )
+        let unknown = ApiError::ManifestUnknown { repository: Some(repository.clone()), reference };
+        Ok(memory.hold(loaded.bytes.ok_or(unknown)?)?)
     };
-    call.share.manifests().get(&found.digest, load).await
+    call.app.manifests.get(&found.digest, load).await
 }
 
 /// What the Go registry serves to clients from before manifest lists: the image for linux on amd64.
@@ -187,7 +183,7 @@ async fn default_image(
     index: &FoundManifest,
     bytes: Bytes,
 ) -> Result<Option<Descriptor>, ApiError> {
-    let _parsed = parsed(call.share, bytes.len()).await?;
+    let _parsed = parsed(call, bytes.len()).await?;
     let media_type = index.media_type.clone();
     let size = bytes.len();
     let Ok(manifest) = apart(size, move || Manifest::parse(Some(&media_type), bytes)).await? else {
@@ -204,11 +200,11 @@ async fn default_image(
 
 /// Reads a manifest, at most as long as one may be. Its memory is taken as it arrives: a client that says a length and sends
 /// nothing holds little.
-async fn read(call: &Call<'_>, mut body: RequestBody) -> Result<(Bytes, Reservation), ApiError> {
+async fn read(call: &Call<'_>, mut body: ServerBody) -> Result<(Bytes, Reservation), ApiError> {
     let settings = &call.app.settings;
     let limit_bytes = settings.manifest_bytes_max;
     let too_large = || ApiError::ManifestTooLarge { limit_bytes };
-    let declared = receive::declared_length(call.headers);
+    let declared = declared_length(call.headers);
     let declared = declared.map(|length| usize::try_from(length).unwrap_or(usize::MAX));
     if declared.is_some_and(|length| length > limit_bytes) {
         return Err(too_large());
@@ -233,7 +229,7 @@ async fn read(call: &Call<'_>, mut body: RequestBody) -> Result<(Bytes, Reservat
         Ok(())
     };
     let slow =
-        || ApiError::BodySlow { bytes: declared.unwrap_or(limit_bytes) as u64, secs: ARRIVAL_MAX.as_secs() };
+        || Refused::BodySlow { bytes: declared.unwrap_or(limit_bytes) as u64, secs: ARRIVAL_MAX.as_secs() };
     timeout(ARRIVAL_MAX, gather).await.map_err(|_| slow())??;
     Ok((bytes.freeze(), memory))
 }
@@ -245,11 +241,11 @@ struct Parsed {
 }
 
 /// Takes what parsing needs, to be kept for as long as the parsed form.
-async fn parsed(share: &Share, size: usize) -> Result<Parsed, ApiError> {
+async fn parsed(call: &Call<'_>, size: usize) -> Result<Parsed, ApiError> {
     Ok(if size < LARGE_BYTES {
-        Parsed { _memory: Some(share.memory(size * PARSED_FACTOR)?), _turn: None }
+        Parsed { _memory: Some(call.share.memory(size * PARSED_FACTOR)?), _turn: None }
     } else {
-        Parsed { _memory: None, _turn: share.parsing().await }
+        Parsed { _memory: None, _turn: call.app.manifests.parsing().await }
     })
 }
 

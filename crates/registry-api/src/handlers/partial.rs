@@ -5,9 +5,9 @@ use std::{collections::VecDeque, ops::Range};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use registry_digest::Digest;
+use registry_server::{Body, Piece};
 
 use crate::{
-    body::{Body, Piece},
     conditional,
     error::ApiError,
     range::{self, Ranges},

@@ -2,13 +2,12 @@
 
 use http::HeaderValue;
 use registry_digest::Digest;
+use registry_server::{Body, Reservation};
 use registry_types::{Descriptor, RepositoryName};
 use serde::Serialize;
 
 use crate::{
     app::Call,
-    body::Body,
-    budget::Reservation,
     error::ApiError,
     page,
     response::{OCI_FILTERS_APPLIED, Response, held_json_response},

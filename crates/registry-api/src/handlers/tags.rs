@@ -5,12 +5,12 @@ use std::io;
 use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use http::{HeaderValue, header};
+use registry_server::Body;
 use registry_types::{RepositoryName, Tag};
 use serde::Serialize;
 
 use crate::{
     app::Call,
-    body::Body,
     error::ApiError,
     page,
     response::{Response, held_json_response, page_memory},

@@ -7,15 +7,16 @@ use http::{HeaderMap, StatusCode, header};
 use registry_digest::{Algorithm, Digest};
 use registry_metadata::{NewUpload, Purpose};
 use registry_types::{Location, RepositoryName, RepositorySet, UploadId};
+use tracing::Instrument;
 
 use super::blob;
+use registry_server::{Body, ServerBody, declared_length};
+
 use crate::{
     app::{App, Call},
-    body::Body,
     content_range::ContentRange,
     error::ApiError,
     links::Links,
-    receive::{self, RequestBody},
     response::{
         DOCKER_CONTENT_DIGEST, DOCKER_UPLOAD_UUID, OCI_CHUNK_MIN_LENGTH, Response, empty_response, set,
     },
@@ -31,7 +32,7 @@ pub(crate) async fn start(
     call: &Call<'_>,
     repository: &RepositoryName,
     start: &StartUpload,
-    body: RequestBody,
+    body: ServerBody,
 ) -> Result<Response<Body>, ApiError> {
     match start {
         StartUpload::Session { algorithm } => open_session(call, repository, *algorithm).await,
@@ -63,7 +64,7 @@ pub(crate) async fn append(
     call: &Call<'_>,
     repository: &RepositoryName,
     id: UploadId,
-    body: RequestBody,
+    body: ServerBody,
 ) -> Result<Response<Body>, ApiError> {
     let (chunk, file) = (Chunk::of(call.headers)?, call.share.file()?);
     let (app, links, repository) = (call.app.clone(), call.links.clone(), repository.clone());
@@ -83,7 +84,7 @@ pub(crate) async fn finish(
     repository: &RepositoryName,
     id: UploadId,
     digest: Digest,
-    body: RequestBody,
+    body: ServerBody,
 ) -> Result<Response<Body>, ApiError> {
     let (chunk, file) = (Chunk::of(call.headers)?, call.share.file()?);
     let (app, links, repository) = (call.app.clone(), call.links.clone(), repository.clone());
@@ -116,11 +117,13 @@ async fn detached<T: Send + 'static>(
     work: impl Future<Output = Result<T, ApiError>> + Send + 'static,
 ) -> Result<T, ApiError> {
     let running = app.uploads.begin().await;
-    let joined = tokio::spawn(async move {
+    let work = async move {
         let result = work.await;
         drop(running);
         result
-    });
+    };
+    // What it logs belongs to the request.
+    let joined = tokio::spawn(work.in_current_span());
     joined.await.map_err(|error| ApiError::Internal { operation: "the upload", source: error.into() })?
 }
 
@@ -132,7 +135,7 @@ struct Chunk {
 
 impl Chunk {
     fn of(headers: &HeaderMap) -> Result<Chunk, ApiError> {
-        Ok(Chunk { range: ContentRange::of(headers)?, declared_bytes: receive::declared_length(headers) })
+        Ok(Chunk { range: ContentRange::of(headers)?, declared_bytes: declared_length(headers) })
     }
 
     fn length_bytes(&self) -> Option<u64> {

@@ -1,6 +1,7 @@
 //! Bytes of a local file, read in large pieces, without a thread in between when they are in the page cache.
 
 use std::{
+    fmt,
     fs::File,
     future::Future,
     io,
@@ -17,6 +18,7 @@ use std::{
 use bytes::Bytes;
 use futures_util::{Stream, task::AtomicWaker};
 use parking_lot::Mutex;
+use registry_sendfile::Immutable;
 use tokio::task::JoinHandle;
 
 use crate::budget::{Reservation, Share};
@@ -26,53 +28,48 @@ use crate::budget::{Reservation, Share};
 const READ_BYTES: usize = 64 * 1024;
 
 /// How much is read at once when memory is scarce, out of what each answer takes of the budget before it begins.
-pub(crate) const SCARCE_READ_BYTES: usize = 4 * 1024;
+pub const SCARCE_READ_BYTES: usize = 4 * 1024;
 
 /// From this size on, the kernel sends a file where it can.
-pub(crate) const MAPPED_BYTES_MIN: u64 = 64 * 1024;
+pub const MAPPED_BYTES_MIN: u64 = 64 * 1024;
 
 /// From this size on it sends one of several parts of a file.
-pub(crate) const MAPPED_PART_BYTES_MIN: u64 = 1024 * 1024;
+pub const MAPPED_PART_BYTES_MIN: u64 = 1024 * 1024;
 
 /// How many idle buffers are kept for the next reader.
 const IDLE_BUFFERS_MAX: usize = 32;
 
-static IDLE_BUFFERS: Mutex<Vec<Vec<u8>>> = Mutex::new(Vec::new());
+/// Buffers that wait for their next reader.
+#[derive(Default)]
+pub(crate) struct IdleBuffers(Mutex<Vec<Vec<u8>>>);
 
 /// The bytes of `range` of a file, in order. An error if the file turns out to be shorter.
-pub(crate) struct FileBody {
+pub struct FileBody {
     file: Arc<File>,
     range: Range<u64>,
     share: Share,
     scarce: Arc<Scarce>,
-    /// From which size on it may be mapped; none once that was tried.
-    mapped_bytes_min: Option<u64>,
+    /// The same file, if it may be mapped; none once that was tried.
+    immutable: Option<Immutable>,
     /// A read that had to wait for the disk, on a thread made for that.
     waiting: Option<JoinHandle<io::Result<Buffer>>>,
 }
 
 impl FileBody {
-    pub(crate) fn new(file: Arc<File>, range: Range<u64>, mapped_bytes_min: u64, share: Share) -> FileBody {
-        FileBody {
-            file,
-            range,
-            share,
-            scarce: Arc::default(),
-            mapped_bytes_min: Some(mapped_bytes_min),
-            waiting: None,
-        }
+    /// The bytes of `range`, read with memory of `share`.
+    pub fn new(file: Arc<File>, range: Range<u64>, share: Share) -> FileBody {
+        FileBody { file, range, share, scarce: Arc::default(), immutable: None, waiting: None }
     }
 
-    /// The bytes as a mapping that the connection sends without reading it; none for a small part, which is copied faster
-    /// than it is mapped. Objects of a store are written once, under names that are never used again, before anything can
-    /// open them, which is what is promised here.
+    /// Lets the kernel send them on connections where it can. `file` is the same one. Of less than [`MAPPED_BYTES_MIN`] that is
+    /// slower than a copy.
+    pub fn mapped_from(self, file: Immutable) -> FileBody {
+        FileBody { immutable: Some(file), ..self }
+    }
+
+    /// The bytes as a mapping that the connection sends without reading it; none if the file may not or can not be mapped.
     pub(crate) fn mapped(&mut self) -> Option<Bytes> {
-        let mapped_bytes_min = self.mapped_bytes_min.take()?;
-        if self.range.end - self.range.start < mapped_bytes_min {
-            return None;
-        }
-        let file = registry_sendfile::Immutable::promise(self.file.clone()).ok()?;
-        registry_sendfile::map(&file, self.range.clone()).ok()
+        registry_sendfile::map(&self.immutable.take()?, self.range.clone()).ok()
     }
 
     /// A buffer for the next piece, and how long that is. A large one if there is memory for it, and a use; otherwise the small
@@ -143,12 +140,12 @@ fn read_cached(_file: &File, _bytes: &mut [u8], _offset: u64) -> Option<usize> {
 struct Buffer {
     bytes: Vec<u8>,
     filled: usize,
-    _memory: Memory,
+    memory: Memory,
 }
 
 /// Where a buffer's memory was taken from.
 enum Memory {
-    Spare { _reservation: Reservation },
+    Spare(Reservation),
     Scarce(Arc<Scarce>),
 }
 
@@ -167,7 +164,7 @@ impl Scarce {
             return Poll::Pending;
         }
         let bytes = vec![0; SCARCE_READ_BYTES];
-        Poll::Ready(Buffer { bytes, filled: 0, _memory: Memory::Scarce(scarce.clone()) })
+        Poll::Ready(Buffer { bytes, filled: 0, memory: Memory::Scarce(scarce.clone()) })
     }
 }
 
@@ -182,9 +179,9 @@ impl Drop for Memory {
 
 impl Buffer {
     fn large(reservation: Reservation) -> Buffer {
-        let idle = IDLE_BUFFERS.lock().pop();
+        let idle = reservation.share().idle().0.lock().pop();
         let bytes = idle.unwrap_or_else(|| vec![0; READ_BYTES]);
-        Buffer { bytes, filled: 0, _memory: Memory::Spare { _reservation: reservation } }
+        Buffer { bytes, filled: 0, memory: Memory::Spare(reservation) }
     }
 }
 
@@ -196,13 +193,17 @@ impl AsRef<[u8]> for Buffer {
 
 impl Drop for Buffer {
     fn drop(&mut self) {
-        if self.bytes.len() < READ_BYTES {
-            return;
-        }
-        let mut idle = IDLE_BUFFERS.lock();
+        let Memory::Spare(reservation) = &self.memory else { return };
+        let mut idle = reservation.share().idle().0.lock();
         if idle.len() < IDLE_BUFFERS_MAX {
             idle.push(std::mem::take(&mut self.bytes));
         }
+    }
+}
+
+impl fmt::Debug for FileBody {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FileBody").field("range", &self.range).finish_non_exhaustive()
     }
 }
 
@@ -220,7 +221,7 @@ mod tests {
 
     fn body_of(bytes: &[u8], range: Range<u64>, memory_bytes: usize) -> FileBody {
         let share = crate::budget::Budget::new(memory_bytes, 1).share(None);
-        FileBody::new(file_of(bytes), range, MAPPED_BYTES_MIN, share)
+        FileBody::new(file_of(bytes), range, share)
     }
 
     #[tokio::test]

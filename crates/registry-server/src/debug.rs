@@ -16,11 +16,7 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-use crate::{
-    app::App,
-    hosts::Hosts,
-    server::{Listener, Stalling},
-};
+use crate::{Health, Hosts, Listener, Metrics, Vitals, connection::Stalling};
 
 /// Connections at once.
 const CONNECTIONS_MAX: usize = 64;
@@ -36,11 +32,15 @@ const CONNECTION_LIMIT: Duration = Duration::from_secs(300);
 /// What the debug server shows.
 #[derive(Clone, Debug)]
 pub struct Debug {
-    /// Whose health and metrics.
-    pub app: Arc<App>,
+    /// What the checks say that run now and then.
+    pub health: Arc<Health>,
+    /// What is asked how it is.
+    pub vitals: Arc<dyn Vitals>,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
     /// Where the metrics lie; none for no metrics.
     pub metrics_path: Option<String>,
-    /// Under which hosts it is served, as for a registry without users.
+    /// Under which hosts it is served, as for a server without users.
     pub hosts: Arc<Hosts>,
     /// Whether others than this machine reach it. Then health names what fails, and why it does is in the log alone.
     pub is_beyond_loopback: bool,
@@ -100,8 +100,8 @@ impl Debug {
         }
         match request.uri().path() {
             "/debug/health" => {
-                let mut failures = self.app.health.look(&self.app).await;
-                let mut warnings = self.app.health.warnings(&self.app).await;
+                let mut failures = self.health.look(&*self.vitals).await;
+                let mut warnings = self.vitals.warnings().await;
                 if self.is_beyond_loopback {
                     failures.values_mut().for_each(|reason| *reason = "fails; the log says why".to_owned());
                     warnings.values_mut().for_each(|reason| *reason = "warning; the log says why".to_owned());
@@ -113,13 +113,9 @@ impl Debug {
                 text(status, "application/json", json)
             }
             path if Some(path) == self.metrics_path.as_deref() => {
-                if let Some(space) = self.app.store.free_space().await {
-                    self.app.metrics.free_space(space);
-                }
+                self.vitals.refresh().await;
                 let format = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-                let stale = self.app.authenticator.stale().await;
-                self.app.metrics.users_stale(stale.map_or(Duration::ZERO, |stale| stale.age));
-                text(StatusCode::OK, format, self.app.metrics.render())
+                text(StatusCode::OK, format, self.metrics.render())
             }
             _ => text(StatusCode::NOT_FOUND, "text/plain", "404 page not found\n".to_owned()),
         }

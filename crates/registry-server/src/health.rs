@@ -1,7 +1,8 @@
-//! Whether the registry can serve: checks that run now and then, and one that runs when asked.
+//! Whether the server can serve: checks that run now and then, and one that runs when asked.
 
 use std::{
     collections::BTreeMap,
+    fmt,
     path::PathBuf,
     sync::{
         Arc,
@@ -10,22 +11,39 @@ use std::{
     time::Duration,
 };
 
+use async_trait::async_trait;
 use bytes::Bytes;
 use http::{HeaderMap, Request, Uri, header};
 use http_body_util::Empty;
 use hyper_util::rt::TokioIo;
 use parking_lot::Mutex;
-use registry_auth::Stale;
 use tokio::{
     net::TcpStream,
     task::JoinHandle,
     time::{sleep, timeout},
 };
 
-use crate::{app::App, error::chain};
+use crate::chain;
 
-/// How long a look at store and database may take before it counts as failed.
-const LOOK_TIMEOUT: Duration = Duration::from_secs(5);
+/// What a server serves, asked whether it is well.
+#[async_trait]
+pub trait Vitals: Send + Sync + fmt::Debug {
+    /// Whether what every request needs answers. The check [`CheckKind::Storage`] asks for it, so it should take no longer than
+    /// seconds.
+    ///
+    /// # Errors
+    /// Why not, for the log.
+    async fn check(&self) -> Result<(), String>;
+
+    /// What fails now: name and reason.
+    async fn failures(&self) -> BTreeMap<String, String>;
+
+    /// What an operator should look at while requests are served: name and reason.
+    async fn warnings(&self) -> BTreeMap<String, String>;
+
+    /// Brings those metrics up to date that are looked up when they are asked for.
+    async fn refresh(&self);
+}
 
 /// Something that is checked now and then. While it fails, every request is answered with 503, as in the Go registry.
 #[derive(Clone, Debug)]
@@ -41,7 +59,7 @@ pub struct Check {
 /// What is checked.
 #[derive(Clone, Debug)]
 pub enum CheckKind {
-    /// Store and database answer.
+    /// What is served answers: [`Vitals::check`].
     Storage,
     /// A file is absent: operators create it to take a node out of service.
     FileAbsent(PathBuf),
@@ -70,8 +88,6 @@ pub enum CheckKind {
 pub struct Health {
     is_failing: AtomicBool,
     failures: Mutex<BTreeMap<String, String>>,
-    /// Whether the last look at store and database failed.
-    is_storage_lost: AtomicBool,
 }
 
 impl Health {
@@ -80,40 +96,20 @@ impl Health {
         !self.is_failing.load(Ordering::Relaxed)
     }
 
-    /// What fails: name and reason, from the checks that run now and then and from a look at store and database.
-    pub async fn look(&self, app: &App) -> BTreeMap<String, String> {
+    /// What fails: name and reason, from the checks that run now and then and from a look now.
+    pub async fn look(&self, vitals: &dyn Vitals) -> BTreeMap<String, String> {
         let mut failures = self.failures.lock().clone();
-        let looked = look_at_storage(app).await;
-        let was_lost = self.is_storage_lost.swap(looked.is_err(), Ordering::Relaxed);
-        if let Err(reason) = looked {
-            if !was_lost {
-                tracing::error!("a look at store and database failed: {reason}");
-            }
-            failures.insert("storage".to_owned(), reason);
-        }
+        failures.extend(vitals.failures().await);
         failures
     }
 
-    /// What an operator should look at while the registry serves: name and reason. A password file that can not be read is
-    /// no failure: the users stay as they were, and an orchestrator that ended the process would end what still serves, since
-    /// the next one could not start.
-    pub async fn warnings(&self, app: &App) -> BTreeMap<String, String> {
-        let stale = app.authenticator.stale().await;
-        let warning = |stale: Stale| {
-            let in_force =
-                if stale.is_partial { "the other lines count" } else { "the users stay as they were" };
-            ("authentication".to_owned(), format!("warning: {in_force}: {}", stale.reason))
-        };
-        stale.map(warning).into_iter().collect()
-    }
-
     /// Runs a check until the future is dropped.
-    pub async fn run(&self, check: Check, app: Arc<App>) {
+    pub async fn run(&self, check: Check, vitals: Arc<dyn Vitals>) {
         let name = check.kind.name();
         let mut failed_in_a_row = 0;
         loop {
             sleep(check.interval).await;
-            let result = check.kind.run(&app).await;
+            let result = check.kind.run(&*vitals).await;
             failed_in_a_row = if result.is_ok() { 0 } else { failed_in_a_row + 1 };
             match result {
                 Err(reason) if failed_in_a_row >= check.threshold.max(1) => self.note(&name, Some(reason)),
@@ -151,9 +147,9 @@ impl CheckKind {
         }
     }
 
-    async fn run(&self, app: &App) -> Result<(), String> {
+    async fn run(&self, vitals: &dyn Vitals) -> Result<(), String> {
         match self {
-            CheckKind::Storage => look_at_storage(app).await,
+            CheckKind::Storage => vitals.check().await,
             CheckKind::FileAbsent(path) if path.exists() => Err("the file exists".to_owned()),
             CheckKind::FileAbsent(_) => Ok(()),
             CheckKind::Http { uri, headers, status, timeout: limit } => {
@@ -196,12 +192,4 @@ impl<T> Drop for AbortOnDrop<T> {
     fn drop(&mut self) {
         self.0.abort();
     }
-}
-
-async fn look_at_storage(app: &App) -> Result<(), String> {
-    let look = async {
-        app.store.check().await.map_err(|error| chain(&error))?;
-        app.metadata.check().await.map_err(|error| chain(&error))
-    };
-    timeout(LOOK_TIMEOUT, look).await.map_err(|_| format!("no answer within {LOOK_TIMEOUT:?}"))?
 }

@@ -2,23 +2,26 @@
 
 use std::{
     io,
-    net::IpAddr,
     time::{Duration, Instant},
 };
 
 use parking_lot::Mutex;
 
+use crate::service::Service;
+
 /// How often the log says that a client's certificate was refused; anybody can send one.
 const WARN_EVERY: Duration = Duration::from_secs(1);
 
-static WARNED: Mutex<Option<Instant>> = Mutex::new(None);
+/// When the log last said so.
+pub(crate) type Warned = Mutex<Option<Instant>>;
 
 /// Notes why a handshake failed: as a warning if it was for the client's certificate, which an operator asked for and a client can
 /// not see the reason of.
-pub(super) fn note_failed(error: &io::Error, peer: Option<IpAddr>) {
-    let peer = peer.map_or_else(|| "a client".to_owned(), |peer| peer.to_canonical().to_string());
+pub(super) fn note_failed(error: &io::Error, service: &Service) {
+    let peer =
+        service.peer().address.map_or_else(|| "a client".to_owned(), |peer| peer.to_canonical().to_string());
     match reason(error) {
-        Some(reason) if is_due(&WARNED, Instant::now()) => {
+        Some(reason) if is_due(service.warned(), Instant::now()) => {
             tracing::warn!("refused the client certificate of {peer}: {reason}");
         }
         _ => tracing::debug!("TLS handshake with {peer} failed: {error}"),
@@ -39,7 +42,7 @@ fn reason(error: &io::Error) -> Option<String> {
     }
 }
 
-fn is_due(warned: &Mutex<Option<Instant>>, now: Instant) -> bool {
+fn is_due(warned: &Warned, now: Instant) -> bool {
     let mut warned = warned.lock();
     let is_due = warned.is_none_or(|last| now.duration_since(last) >= WARN_EVERY);
     if is_due {

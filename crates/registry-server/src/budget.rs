@@ -7,16 +7,15 @@
 use std::{fmt, net::IpAddr, sync::Arc};
 
 use bytes::Bytes;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::{
+    Refused,
     addresses::{Addresses, Holder, Shares},
     descriptors::Descriptors,
-    error::ApiError,
+    file_body::IdleBuffers,
     pool::Pool,
     refusals::{Refusal, Refusals},
     release,
-    shared::SharedManifests,
 };
 
 /// The memory that all answers and gathered bodies of a node share.
@@ -36,10 +35,6 @@ const SHARE_BYTES_MIN: usize = 9 * 1024 * 1024;
 /// How many files a connection may have open at least.
 const SHARE_FILES_MIN: usize = 8;
 
-/// How many large manifests are parsed at once. The worst of them takes 28 MB for a moment, which is not taken of the memory
-/// that answers share.
-const PARSED_AT_ONCE_MAX: usize = 2;
-
 /// The budget of a node.
 #[derive(Clone)]
 pub struct Budget(Arc<Node>);
@@ -50,9 +45,7 @@ struct Node {
     files: Pool,
     connections: Pool,
     addresses: Addresses,
-    manifests: SharedManifests,
-    /// For large manifests while they are parsed.
-    parsing: Arc<Semaphore>,
+    idle: IdleBuffers,
     refusals: Refusals,
 }
 
@@ -84,8 +77,7 @@ impl Budget {
             files: Pool::new(files),
             connections: Pool::new(usize::MAX),
             addresses: Addresses::default(),
-            manifests: SharedManifests::default(),
-            parsing: Arc::new(Semaphore::new(PARSED_AT_ONCE_MAX)),
+            idle: IdleBuffers::default(),
             refusals: Refusals::default(),
         }))
     }
@@ -182,7 +174,7 @@ impl Drop for CountedConnection {
 
 /// What one connection, and the client behind it, use of the budget.
 #[derive(Clone)]
-pub(crate) struct Share {
+pub struct Share {
     connection: Arc<Connection>,
     holder: Option<Arc<Holder>>,
 }
@@ -195,7 +187,7 @@ struct Connection {
 
 impl fmt::Debug for Share {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Share")
+        f.debug_struct("Share").field("memory_bytes", &self.connection.memory.used()).finish_non_exhaustive()
     }
 }
 
@@ -211,14 +203,20 @@ impl Share {
     }
 
     /// Memory that is about to be used.
-    pub(crate) fn memory(&self, bytes: usize) -> Result<Reservation, ApiError> {
+    ///
+    /// # Errors
+    /// [`Refused::Busy`].
+    pub fn memory(&self, bytes: usize) -> Result<Reservation, Refused> {
         let total = self.node().memory.total();
         let limit = if bytes > SMALL_BYTES { total - total / PART } else { total };
         self.refusable(self.take(bytes, limit), "memory for answers and manifests")
     }
 
     /// Memory of a stream, which a slow peer may hold for long: streams leave the last quarter to everything else.
-    pub(crate) fn stream_memory(&self, bytes: usize) -> Result<Reservation, ApiError> {
+    ///
+    /// # Errors
+    /// [`Refused::Busy`].
+    pub fn stream_memory(&self, bytes: usize) -> Result<Reservation, Refused> {
         let total = self.node().memory.total();
         self.refusable(self.take(bytes, total - total / PART), "memory for streams of layers")
     }
@@ -246,7 +244,10 @@ impl Share {
     }
 
     /// A file that is about to be opened, until this is dropped.
-    pub(crate) fn file(&self) -> Result<OpenFile, ApiError> {
+    ///
+    /// # Errors
+    /// [`Refused::Busy`].
+    pub fn file(&self) -> Result<OpenFile, Refused> {
         let Connection { node, files, .. } = &*self.connection;
         let holder = self.holder.as_ref();
         let pools = [Some(files), holder.map(|holder| &holder.files), Some(&node.files)];
@@ -256,14 +257,9 @@ impl Share {
         self.refusable(taken.map(|()| OpenFile(self.clone())), "open files")
     }
 
-    /// Waits until a large manifest may be parsed, and keeps others waiting until the permit is dropped.
-    pub(crate) async fn parsing(&self) -> Option<OwnedSemaphorePermit> {
-        self.node().parsing.clone().acquire_owned().await.ok()
-    }
-
-    /// The manifests that are being sent.
-    pub(crate) fn manifests(&self) -> &SharedManifests {
-        &self.node().manifests
+    /// Buffers that wait for their next reader.
+    pub(crate) fn idle(&self) -> &IdleBuffers {
+        &self.node().idle
     }
 
     fn node(&self) -> &Node {
@@ -293,10 +289,10 @@ impl Share {
     }
 
     /// Notes that something was refused.
-    fn refusable<T>(&self, taken: Result<T, Refusal>, resource: &'static str) -> Result<T, ApiError> {
+    fn refusable<T>(&self, taken: Result<T, Refusal>, resource: &'static str) -> Result<T, Refused> {
         taken.map_err(|refusal| {
             self.node().refusals.note(refusal);
-            ApiError::Busy { resource }
+            Refused::Busy { resource }
         })
     }
 }
@@ -347,28 +343,40 @@ impl Drop for Window {
 }
 
 /// Memory that may be used until this is dropped.
-pub(crate) struct Reservation {
+#[derive(Debug)]
+pub struct Reservation {
     share: Share,
     bytes: usize,
 }
 
 impl Reservation {
+    /// What it was taken from.
+    pub(crate) fn share(&self) -> &Share {
+        &self.share
+    }
+
     /// As much as is needed after all, if that is less.
-    pub(crate) fn shrink_to(&mut self, bytes: usize) {
+    pub fn shrink_to(&mut self, bytes: usize) {
         let surplus = self.bytes.saturating_sub(bytes);
         self.bytes -= surplus;
         self.share.give_back(surplus);
     }
 
     /// Takes some more.
-    pub(crate) fn grow_by(&mut self, bytes: usize) -> Result<(), ApiError> {
+    ///
+    /// # Errors
+    /// [`Refused::Busy`].
+    pub fn grow_by(&mut self, bytes: usize) -> Result<(), Refused> {
         let mut more = self.share.memory(bytes)?;
         self.bytes += std::mem::take(&mut more.bytes);
         Ok(())
     }
 
     /// As much as that, if it is not so much already.
-    pub(crate) fn grow_to(&mut self, bytes: usize) -> Result<(), ApiError> {
+    ///
+    /// # Errors
+    /// [`Refused::Busy`].
+    pub fn grow_to(&mut self, bytes: usize) -> Result<(), Refused> {
         match bytes.checked_sub(self.bytes) {
             Some(missing) if missing > 0 => self.grow_by(missing),
             _ => Ok(()),
@@ -376,7 +384,7 @@ impl Reservation {
     }
 
     /// As [`grow_to`](Self::grow_to), if there is so much. What is not there is no refusal: the caller does with less.
-    pub(crate) fn try_grow_to(&mut self, bytes: usize) -> bool {
+    pub fn try_grow_to(&mut self, bytes: usize) -> bool {
         let missing = bytes.saturating_sub(self.bytes);
         let total = self.share.node().memory.total();
         match self.share.take(missing, total - total / PART) {
@@ -389,7 +397,10 @@ impl Reservation {
     }
 
     /// `bytes`, which count as many as they are until the last slice of them is dropped.
-    pub(crate) fn hold(mut self, bytes: Bytes) -> Result<Bytes, ApiError> {
+    ///
+    /// # Errors
+    /// [`Refused::Busy`].
+    pub fn hold(mut self, bytes: Bytes) -> Result<Bytes, Refused> {
         self.grow_to(bytes.len())?;
         self.shrink_to(bytes.len());
         Ok(Bytes::from_owner(Held { bytes, _reservation: self }))
@@ -415,7 +426,8 @@ impl AsRef<[u8]> for Held {
 }
 
 /// A file that is open for an answer or an upload.
-pub(crate) struct OpenFile(Share);
+#[derive(Debug)]
+pub struct OpenFile(Share);
 
 impl Drop for OpenFile {
     fn drop(&mut self) {

@@ -8,7 +8,7 @@ use rustls_pki_types::{
     pem::{Error, PemObject},
 };
 
-use super::TlsError;
+use super::{Explain, TlsError};
 
 /// How many different sections of a file are named.
 const NAMED_MAX: usize = 5;
@@ -17,8 +17,8 @@ const NAMED_MAX: usize = 5;
 const NAME_BYTES_MAX: usize = 40;
 
 /// The certificates of a file, in their order.
-pub(super) fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
-    let bytes = read(path)?;
+pub(super) fn certificates(path: &Path, explain: Explain) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+    let bytes = read(path, explain)?;
     let wrong = |error| TlsError::Pem {
         path: path.to_owned(),
         expected: "certificate",
@@ -29,8 +29,12 @@ pub(super) fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, 
 }
 
 /// The first private key of a file, if it is of a kind that can be used.
-pub(super) fn key(path: &Path, provider: &CryptoProvider) -> Result<PrivateKeyDer<'static>, TlsError> {
-    let bytes = read(path)?;
+pub(super) fn key(
+    path: &Path,
+    provider: &CryptoProvider,
+    explain: Explain,
+) -> Result<PrivateKeyDer<'static>, TlsError> {
+    let bytes = read(path, explain)?;
     let wrong = |found| TlsError::Pem { path: path.to_owned(), expected: "private key", found };
     let key = PrivateKeyDer::from_pem_slice(&bytes)
         .map_err(|error| wrong(described(&bytes, &error, "private key")))?;
@@ -90,8 +94,8 @@ fn sections(bytes: &[u8]) -> Vec<String> {
 }
 
 /// Without the byte order mark that some editors begin every file with.
-fn read(path: &Path) -> Result<Vec<u8>, TlsError> {
-    let mut bytes = fs::read(path).map_err(|source| TlsError::File { path: path.to_owned(), source })?;
+fn read(path: &Path, explain: Explain) -> Result<Vec<u8>, TlsError> {
+    let mut bytes = fs::read(path).map_err(|source| TlsError::unreadable(path, source, explain))?;
     if bytes.starts_with(b"\xef\xbb\xbf") {
         bytes.drain(..3);
     }

@@ -2,7 +2,7 @@
 
 use std::{
     collections::VecDeque,
-    io,
+    fmt, io,
     pin::Pin,
     task::{Context, Poll, ready},
 };
@@ -37,10 +37,12 @@ pub struct Body {
 }
 
 /// A part of a body.
-pub(crate) enum Piece {
+pub enum Piece {
+    /// At hand.
     Bytes(Bytes),
+    /// In a file.
     File(FileBody),
-    /// Ends by itself, or with an error that cuts the connection off, so that no client takes a part for the whole.
+    /// From elsewhere. Ends by itself, or with an error that cuts the connection off, so that no client takes a part for the whole.
     Stream(BoxStream<'static, io::Result<Bytes>>),
 }
 
@@ -57,7 +59,7 @@ impl Body {
     }
 
     /// A body whose length is not known before its end.
-    pub(crate) fn unsized_stream(stream: BoxStream<'static, io::Result<Bytes>>) -> Body {
+    pub fn unsized_stream(stream: BoxStream<'static, io::Result<Bytes>>) -> Body {
         Body::new(VecDeque::from([Piece::Stream(stream)]), None)
     }
 
@@ -76,14 +78,20 @@ impl Body {
     }
 
     /// Keeps what was taken of the budget until the body is gone.
-    pub(crate) fn keep(&mut self, memory: Option<Reservation>, file: Option<OpenFile>) {
+    pub fn keep(&mut self, memory: Option<Reservation>, file: Option<OpenFile>) {
         self.memory = memory;
         self._file = file;
     }
 
     /// One piece after the other, `length_bytes` in all.
-    pub(crate) fn pieces(pieces: impl Into<VecDeque<Piece>>, length_bytes: u64) -> Body {
+    pub fn pieces(pieces: impl Into<VecDeque<Piece>>, length_bytes: u64) -> Body {
         Body::new(pieces.into(), Some(length_bytes))
+    }
+}
+
+impl fmt::Debug for Body {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Body").field("remaining_bytes", &self.remaining_bytes).finish_non_exhaustive()
     }
 }
 

@@ -1,42 +1,21 @@
 //! Listening, connections, limits, and the graceful stop.
 
-mod activity;
-mod conversation;
-mod handover;
-mod handshake;
-mod linger;
-mod listener;
-mod plain;
-mod prefixed;
-mod stalling;
-mod tls;
-
 use std::{io, pin::pin, sync::Arc, time::Duration};
 
 use tokio::{
-    io::{AsyncRead, AsyncWrite},
     sync::{Semaphore, watch},
     time::{sleep, timeout},
 };
 
 use registry_types::Network;
 
-pub(crate) use self::stalling::Stalling;
-use self::{
-    conversation::{Conversation, Version},
-    prefixed::Prefixed,
-};
 use crate::{
+    Listener, Peer, Server, Tls,
     addresses::Sharing,
-    app::App,
+    connection::{Connection, Phase},
     descriptors::Descriptors,
     refusals::Refusal,
-    service::{Peer, Service},
-};
-
-pub use self::{
-    listener::{Bound, Listener},
-    tls::{ClientAuth, MinimumVersion, Tls, TlsError, TlsFiles},
+    service::Service,
 };
 
 /// Limits on what peers can make the server hold. Every one has a default that fits the open internet.
@@ -92,13 +71,13 @@ pub struct ServeOptions {
     pub drain: Duration,
 }
 
-/// Serves `app` on `listener` until `shutdown` completes, then lets running requests finish for as long as
+/// Serves a server's site on `listener` until `shutdown` completes, then lets running requests finish for as long as
 /// [`ServeOptions::drain`] says. Connections that are left then are cut.
 ///
 /// Dropping the future closes the listener at once; connections that are open go on until their tasks end.
 pub async fn serve(
     listener: Listener,
-    app: Arc<App>,
+    server: Arc<Server>,
     options: ServeOptions,
     shutdown: impl Future<Output = ()>,
 ) {
@@ -121,9 +100,9 @@ pub async fn serve(
         match accepted {
             Ok((stream, address)) => {
                 let peer = Peer { address, tls: options.tls.is_some() };
-                let service = Service::shared(app.clone(), peer, sharing.clone());
+                let service = Service::new(server.clone(), peer, sharing.clone());
                 let Some(counted) = service.count() else { continue };
-                let open = app.metrics.connection();
+                let open = server.metrics.connection();
                 let (options, phase) = (options.clone(), phase.subscribe());
                 let connection = Connection { service, open, options, phase };
                 tokio::spawn(async move {
@@ -131,15 +110,11 @@ pub async fn serve(
                     drop((counted, slot));
                 });
             }
-            Err(error) => pause_after(&error, &app).await,
+            Err(error) => pause_after(&error, &server).await,
         }
     }
     drop(listener);
     drain(phase, options.drain).await;
-    // What arrived of an upload that was cut is made durable and saved, which takes a moment.
-    if timeout(SAVE_LIMIT, app.uploads.all_saved()).await.is_err() {
-        tracing::warn!("some uploads could not save what had arrived within {SAVE_LIMIT:?}");
-    }
 }
 
 /// How many connections there may be, which is said if it is fewer than was asked for.
@@ -157,19 +132,6 @@ fn connections_max(limits: &Limits) -> usize {
     wanted.min(possible)
 }
 
-/// How long uploads that were cut may take to save what had arrived.
-const SAVE_LIMIT: Duration = Duration::from_secs(10);
-
-/// What the connections are to do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Phase {
-    Serving,
-    /// Finish what runs, begin nothing.
-    Draining,
-    /// End at once.
-    Cut,
-}
-
 async fn drain(phase: watch::Sender<Phase>, limit: Duration) {
     phase.send_replace(Phase::Draining);
     if timeout(limit, phase.closed()).await.is_err() {
@@ -181,7 +143,7 @@ async fn drain(phase: watch::Sender<Phase>, limit: Duration) {
 
 /// A failed accept is the peer's problem, except when file descriptors have run out: then trying again at once would
 /// only burn time until some are closed.
-async fn pause_after(error: &io::Error, app: &App) {
+async fn pause_after(error: &io::Error, server: &Server) {
     const PAUSE: Duration = Duration::from_millis(50);
     use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
     if [ConnectionAborted, ConnectionReset, ConnectionRefused].contains(&error.kind()) {
@@ -189,82 +151,9 @@ async fn pause_after(error: &io::Error, app: &App) {
     }
     match rustix::io::Errno::from_io_error(error) {
         Some(rustix::io::Errno::MFILE | rustix::io::Errno::NFILE) => {
-            app.budget.refusals().note(Refusal::Descriptors);
+            server.budget.refusals().note(Refusal::Descriptors);
         }
         _ => tracing::error!("can not accept connections: {error}"),
     }
     sleep(PAUSE).await;
-}
-
-struct Connection {
-    service: Service,
-    open: crate::metrics::OpenConnection,
-    options: Arc<ServeOptions>,
-    phase: watch::Receiver<Phase>,
-}
-
-impl Connection {
-    async fn run(self, stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static) {
-        let limits = &self.options.limits;
-        let (head_timeout, stream) = (limits.head_timeout, Stalling::new(stream, limits.stall_timeout));
-        // In boxes of their own: a connection without TLS does not keep room for one with it.
-        match self.options.tls.clone() {
-            None => Box::pin(self.speak_http(stream, Version::Either)).await,
-            Some(tls) => {
-                let Some(stream) = self.begin_tls(stream, head_timeout).await else { return };
-                match self.shake_hands(head_timeout, Box::pin(tls.acceptor().accept(stream))).await {
-                    Some(Ok(stream)) => {
-                        let version = match stream.get_ref().1.alpn_protocol() {
-                            Some(b"h2") => Version::Http2,
-                            Some(_) => Version::Http1,
-                            None => Version::Either,
-                        };
-                        Box::pin(self.speak_http(stream, version)).await;
-                    }
-                    Some(Err(error)) => handshake::note_failed(&error, self.service.peer()),
-                    None => tracing::debug!("TLS handshake took too long"),
-                }
-            }
-        }
-    }
-
-    /// The connection of a peer that begins with TLS. One that begins with HTTP is told what is spoken here.
-    async fn begin_tls<S>(&self, stream: S, limit: Duration) -> Option<Prefixed<S>>
-    where
-        S: AsyncRead + AsyncWrite + Unpin,
-    {
-        let mut phase = self.phase.clone();
-        let mut stream = Prefixed::new(stream);
-        let is_plain = tokio::select! {
-            is_plain = timeout(limit, stream.begins_with_a_letter()) => is_plain.ok()?.ok()?,
-            () = conversation::reached(&mut phase, Phase::Draining) => return None,
-        };
-        if !is_plain {
-            return Some(stream);
-        }
-        tokio::select! {
-            () = plain::refuse(stream) => {}
-            () = conversation::reached(&mut phase, Phase::Cut) => {}
-        }
-        None
-    }
-
-    /// Waits for the handshake of a peer; not for one that is slow, and not while the registry stops.
-    async fn shake_hands<T>(&self, limit: Duration, handshake: impl Future<Output = T>) -> Option<T> {
-        let mut phase = self.phase.clone();
-        tokio::select! {
-            done = timeout(limit, handshake) => done.ok(),
-            () = conversation::reached(&mut phase, Phase::Draining) => None,
-        }
-    }
-
-    async fn speak_http(
-        self,
-        stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
-        version: Version,
-    ) {
-        let Connection { service, open, options, phase } = self;
-        Conversation { service, options: &options, phase }.run(stream, version).await;
-        drop(open);
-    }
 }

@@ -9,7 +9,7 @@ use std::{
 use parking_lot::Mutex;
 use registry_types::Network;
 
-use crate::{pool::Pool, server::Limits};
+use crate::{Limits, pool::Pool};
 
 /// The prefix of an IPv6 network whose addresses count together: one customer gets at least a /64.
 const IPV6_PREFIX_BITS: u32 = 64;

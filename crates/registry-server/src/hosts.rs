@@ -6,13 +6,10 @@
 
 use std::{collections::HashSet, net::IpAddr};
 
-use http::{HeaderMap, HeaderName, Method, header, request::Parts, uri::Authority};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, header, request::Parts, uri::Authority};
 use parking_lot::Mutex;
 
-use crate::{
-    error::ApiError,
-    settings::{Settings, UnknownHosts},
-};
+use crate::Refused;
 
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
@@ -27,21 +24,49 @@ pub struct Hosts {
     /// Host and port of the configured external URL.
     external: Option<(String, Option<u16>)>,
     unknown: UnknownHosts,
+    /// The origins of other sites whose pages may change something.
+    allowed_origins: Vec<HeaderValue>,
     named: Mutex<HashSet<String>>,
 }
 
+/// What becomes of requests for a host that the server does not know to be its own: one that is no address, not `localhost`
+/// or below it, and not configured. A web page can make such a name lead to the server, and do what its clients can.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum UnknownHosts {
+    /// They are answered.
+    Serve,
+    /// They are answered, and the log names the host once.
+    #[default]
+    Warn,
+    /// They are refused, reads too.
+    Refuse,
+}
+
+impl Default for Hosts {
+    /// Every host is served.
+    fn default() -> Hosts {
+        Hosts::new(None, &[], &[], UnknownHosts::Serve)
+    }
+}
+
 impl Hosts {
-    /// The hosts that the settings name, and a rule for others.
-    pub fn new(settings: &Settings, unknown: UnknownHosts) -> Hosts {
-        let external = settings.host.as_deref().and_then(origin_of);
+    /// The host of an external URL, if there is one, further hosts without ports, the origins whose pages may change something
+    /// (`*` for all), and a rule for other hosts.
+    pub fn new(
+        external: Option<&str>,
+        hosts: &[String],
+        allowed_origins: &[HeaderValue],
+        unknown: UnknownHosts,
+    ) -> Hosts {
+        let external = external.and_then(origin_of);
         let name = external.iter().map(|(host, _)| host.clone());
-        let known = settings.hosts.iter().map(|host| plain(host)).chain(name).collect();
-        Hosts { known, external, unknown, named: Mutex::default() }
+        let known = hosts.iter().map(|host| plain(host)).chain(name).collect();
+        Hosts { known, external, unknown, allowed_origins: allowed_origins.to_vec(), named: Mutex::default() }
     }
 
     /// Refuses a request for a host that is not known, or notes it, as was chosen. A request without a host is none of a
     /// browser.
-    pub(crate) fn check(&self, authority: Option<&Authority>, headers: &HeaderMap) -> Result<(), ApiError> {
+    pub(crate) fn check(&self, authority: Option<&Authority>, headers: &HeaderMap) -> Result<(), Refused> {
         if self.unknown == UnknownHosts::Serve {
             return Ok(());
         }
@@ -55,7 +80,7 @@ impl Hosts {
         }
         let host: String = host.chars().filter(|c| !c.is_control()).take(253).collect();
         if self.unknown == UnknownHosts::Refuse {
-            return Err(ApiError::HostUnknown { host });
+            return Err(Refused::HostUnknown { host });
         }
         self.note(host);
         Ok(())
@@ -63,7 +88,7 @@ impl Hosts {
 
     /// Refuses a request that would change something and that a web page makes, unless the page is the registry's own or one
     /// of those that the configured `Access-Control-Allow-Origin` names.
-    pub(crate) fn check_page(&self, parts: &Parts, allowed: &HeaderMap) -> Result<(), ApiError> {
+    pub(crate) fn check_page(&self, parts: &Parts) -> Result<(), Refused> {
         if [Method::GET, Method::HEAD, Method::OPTIONS].contains(&parts.method) {
             return Ok(());
         }
@@ -74,12 +99,19 @@ impl Hosts {
             return Ok(());
         }
         let is_one = origins.next().is_none();
-        let is_allowed = is_one && origin.is_some_and(|origin| allows(allowed, origin));
+        let is_allowed = is_one && origin.is_some_and(|origin| self.allows(origin));
         if is_allowed || (is_one && self.is_own_page(site, origin, parts)) {
             return Ok(());
         }
         let origin = origin.unwrap_or("another site").chars().take(253).collect();
-        Err(ApiError::ForeignPage { origin })
+        Err(Refused::ForeignPage { origin })
+    }
+
+    /// Whether the operator lets pages of this origin ask.
+    fn allows(&self, origin: &str) -> bool {
+        let is_allowed =
+            |value: &HeaderValue| value == "*" || value.as_bytes().eq_ignore_ascii_case(origin.as_bytes());
+        self.allowed_origins.iter().any(is_allowed)
     }
 
     /// Whether a page is the registry's own, under a host that is known.
@@ -126,12 +158,6 @@ impl Hosts {
         );
         named.insert(host);
     }
-}
-
-/// Whether the operator lets pages of this origin ask.
-fn allows(headers: &HeaderMap, origin: &str) -> bool {
-    let mut allowed = headers.get_all(header::ACCESS_CONTROL_ALLOW_ORIGIN).iter();
-    allowed.any(|value| value == "*" || value.as_bytes().eq_ignore_ascii_case(origin.as_bytes()))
 }
 
 /// Host and port of a URL of the web.

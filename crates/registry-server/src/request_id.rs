@@ -3,32 +3,48 @@
 use std::{
     fmt,
     hash::{BuildHasher, RandomState},
-    sync::{
-        LazyLock,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::atomic::{AtomicU64, Ordering},
 };
 
-use http::{HeaderMap, HeaderValue};
+use http::{HeaderMap, HeaderName, HeaderValue};
 
-use crate::response::X_REQUEST_ID;
+/// Under which a proxy says the id of a request, and every answer says it.
+pub(crate) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// The longest id that is taken over from a client or proxy.
 const ID_BYTES_MAX: usize = 64;
 
-static PROCESS: LazyLock<u64> = LazyLock::new(|| RandomState::new().hash_one("process"));
-static NEXT: AtomicU64 = AtomicU64::new(0);
+/// Makes ids for requests that bring none.
+#[derive(Debug)]
+pub(crate) struct RequestIds {
+    server: u64,
+    next: AtomicU64,
+}
+
+impl Default for RequestIds {
+    fn default() -> RequestIds {
+        RequestIds { server: RandomState::new().hash_one("server"), next: AtomicU64::new(0) }
+    }
+}
+
+impl RequestIds {
+    /// The id of a request with these headers.
+    pub(crate) fn of(&self, headers: &HeaderMap) -> RequestId {
+        let given = headers.get(X_REQUEST_ID).filter(|id| is_harmless(id.as_bytes()));
+        RequestId(given.cloned().unwrap_or_else(|| self.make()))
+    }
+
+    fn make(&self) -> HeaderValue {
+        let id = format!("{:016x}{:08x}", self.server, self.next.fetch_add(1, Ordering::Relaxed));
+        HeaderValue::try_from(id).expect("hexadecimal digits fit a header")
+    }
+}
 
 /// An id: what a proxy gave, if that is harmless in a log, or one of our own: unique, not secret.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct RequestId(HeaderValue);
 
 impl RequestId {
-    pub(crate) fn of(headers: &HeaderMap) -> RequestId {
-        let given = headers.get(X_REQUEST_ID).filter(|id| is_harmless(id.as_bytes()));
-        RequestId(given.cloned().unwrap_or_else(new))
-    }
-
     /// Shares nothing with the request any more.
     pub(crate) fn copy(&mut self) {
         self.0 = copied(&self.0);
@@ -56,23 +72,19 @@ fn is_harmless(id: &[u8]) -> bool {
     (1..=ID_BYTES_MAX).contains(&id.len()) && id.iter().all(harmless)
 }
 
-fn new() -> HeaderValue {
-    let id = format!("{:016x}{:08x}", *PROCESS, NEXT.fetch_add(1, Ordering::Relaxed));
-    HeaderValue::try_from(id).expect("hexadecimal digits fit a header")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn only_harmless_ids_are_taken_over() {
-        let with = |id: &str| {
-            RequestId::of(&HeaderMap::from_iter([(X_REQUEST_ID, id.parse().unwrap())])).to_string()
-        };
+        let ids = RequestIds::default();
+        let with =
+            |id: &str| ids.of(&HeaderMap::from_iter([(X_REQUEST_ID, id.parse().unwrap())])).to_string();
         assert_eq!(with("abc-1.2_3"), "abc-1.2_3");
         assert_ne!(with("a b"), "a b");
         assert_ne!(with(&"a".repeat(65)).len(), 65);
-        assert_ne!(RequestId::of(&HeaderMap::new()), RequestId::of(&HeaderMap::new()));
+        assert_ne!(ids.of(&HeaderMap::new()), ids.of(&HeaderMap::new()));
+        assert_ne!(ids.of(&HeaderMap::new()), RequestIds::default().of(&HeaderMap::new()));
     }
 }

@@ -22,7 +22,7 @@ const PROXIES_MAX: usize = 16;
 /// The client's address: the peer's, or, while that is a trusted proxy, the one that the proxy got the request from. Reading
 /// stops at what is no address. A peer without an address is on a Unix socket, which only what the file's mode lets in can
 /// connect to, so it is trusted. IPv4 addresses are never written as IPv6 ones.
-pub(crate) fn client(headers: &HeaderMap, peer: Option<IpAddr>, trusted: &[Network]) -> Option<IpAddr> {
+pub fn client(headers: &HeaderMap, peer: Option<IpAddr>, trusted: &[Network]) -> Option<IpAddr> {
     let is_trusted =
         |address: Option<IpAddr>| address.is_none_or(|ip| trusted.iter().any(|network| network.contains(ip)));
     let mut client = peer.map(|peer| peer.to_canonical());
@@ -66,19 +66,19 @@ fn address(text: &str) -> Option<IpAddr> {
 
 /// How the client called the registry, as far as a proxy says.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(crate) struct Outside {
+pub struct Outside {
     /// `http` or `https`.
-    pub(crate) scheme: Option<&'static str>,
+    pub scheme: Option<&'static str>,
     /// `host` or `host:port`.
-    pub(crate) host: Option<String>,
+    pub host: Option<String>,
     /// The port, for a host that names none.
-    pub(crate) port: Option<u16>,
+    pub port: Option<u16>,
 }
 
 impl Outside {
     /// From `Forwarded` (RFC 7239, first element), and for what it does not say `X-Forwarded-Proto`, `-Host` and `-Port` (first
     /// item); nothing, if the peer is neither close by nor trusted.
-    pub(crate) fn of(headers: &HeaderMap, peer: Option<IpAddr>, trusted: &[Network]) -> Outside {
+    pub fn of(headers: &HeaderMap, peer: Option<IpAddr>, trusted: &[Network]) -> Outside {
         let counts = peer.is_none_or(|peer| {
             is_close_by(peer.to_canonical()) || trusted.iter().any(|network| network.contains(peer))
         });
@@ -115,7 +115,7 @@ fn is_close_by(address: IpAddr) -> bool {
 }
 
 /// A host that may stand in a URL of ours: a name or an address, perhaps with a port, and nothing before it.
-pub(crate) fn valid_host(text: &str) -> Option<String> {
+pub fn valid_host(text: &str) -> Option<String> {
     let authority: Authority = text.parse().ok()?;
     let is_of_host = |byte: u8| byte.is_ascii_alphanumeric() || b"-._[]:".contains(&byte);
     let port_fits = authority.as_str().len() == authority.host().len() || authority.port_u16().is_some();

@@ -25,13 +25,13 @@ use tokio::{
 };
 
 use super::{
-    Phase, ServeOptions,
+    Phase,
     activity::{Activity, ObservedService, RunningBody},
     handover::Handover,
     linger::linger,
     prefixed::Prefixed,
 };
-use crate::{budget::Window, service::Service};
+use crate::{ServeOptions, budget::Window, service::Service};
 
 /// How long a connection has nothing to do before it is put to rest: longer than a client that goes on takes for its next
 /// request, so that those pay nothing.

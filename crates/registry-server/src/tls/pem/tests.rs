@@ -24,6 +24,10 @@ fn fixture() -> (TempDir, String, String) {
     (TempDir::new().unwrap(), made.cert.pem(), made.signing_key.serialize_pem())
 }
 
+fn nothing(_: &Path, _: &std::io::Error) -> String {
+    String::new()
+}
+
 #[test]
 fn files_of_other_systems_editors_are_read() {
     let (folder, certificate, private_key) = fixture();
@@ -35,9 +39,10 @@ fn files_of_other_systems_editors_are_read() {
             fs::write(&path, format!("{mark}{}{line_break}", lines.join(line_break))).unwrap();
         };
         write(&certificate);
-        assert_eq!(certificates(&path).unwrap().len(), 1, "{mark:?} {line_break:?}");
+        assert_eq!(certificates(&path, nothing).unwrap().len(), 1, "{mark:?} {line_break:?}");
         write(&private_key);
-        key(&path, &default_provider()).unwrap_or_else(|error| panic!("{mark:?} {line_break:?}: {error}"));
+        key(&path, &default_provider(), nothing)
+            .unwrap_or_else(|error| panic!("{mark:?} {line_break:?}: {error}"));
     }
 }
 
@@ -62,7 +67,7 @@ fn what_is_no_key_is_named() {
         ("key: value\n".to_owned(), "not PEM"),
     ] {
         fs::write(&path, &content).unwrap();
-        let error = text(&key(&path, &default_provider()).unwrap_err());
+        let error = text(&key(&path, &default_provider(), nothing).unwrap_err());
         assert!(error.contains(named), "{named} is not in: {error}");
         assert!(error.contains("server.key") && error.contains("private key"), "{error}");
     }
@@ -74,7 +79,7 @@ fn what_is_no_certificate_is_named() {
     let path = folder.path().join("server.crt");
     for (content, named) in [(private_key.as_str(), "PRIVATE KEY"), ("", "empty"), ("0\u{82}", "openssl")] {
         fs::write(&path, content).unwrap();
-        let error = text(&certificates(&path).unwrap_err());
+        let error = text(&certificates(&path, nothing).unwrap_err());
         assert!(error.contains(named) && error.contains("server.crt"), "{named} is not in: {error}");
     }
 }
@@ -82,7 +87,7 @@ fn what_is_no_certificate_is_named() {
 #[test]
 fn a_cause_is_told_once() {
     let path = Path::new("/no/such/file.pem");
-    let error = certificates(path).unwrap_err();
+    let error = certificates(path, nothing).unwrap_err();
     let cause = std::error::Error::source(&error).unwrap().to_string();
     assert!(!text(&error).contains(&cause), "{error} repeats {cause}");
 }

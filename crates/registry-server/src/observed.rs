@@ -12,16 +12,16 @@ use bytes::Bytes;
 use http_body::{Frame, SizeHint};
 
 use crate::{
+    Server,
     access_log::Entry,
-    app::App,
     body::Body,
     metrics::{Finished, InFlight},
 };
 
 /// A body, and everything that is noted about its request once it is gone.
-pub struct Observed {
+pub(crate) struct Observed {
     body: Body,
-    app: Arc<App>,
+    server: Arc<Server>,
     entry: Entry,
     in_flight: InFlight,
     started: Instant,
@@ -31,12 +31,12 @@ pub struct Observed {
 impl Observed {
     pub(crate) fn new(
         body: Body,
-        app: Arc<App>,
+        server: Arc<Server>,
         entry: Entry,
         in_flight: InFlight,
         started: Instant,
     ) -> Observed {
-        Observed { body, app, entry, in_flight, started, sent_bytes: 0 }
+        Observed { body, server, entry, in_flight, started, sent_bytes: 0 }
     }
 
     /// Keeps nothing of the request but copies, for an answer that takes long.
@@ -77,14 +77,14 @@ impl http_body::Body for Observed {
 
 impl Drop for Observed {
     fn drop(&mut self) {
-        self.app.metrics.end(&Finished {
-            handler: self.in_flight.handler,
+        self.server.metrics.end(&Finished {
+            route: self.in_flight.route,
             method: self.entry.method_label(),
             code: self.entry.code(),
             took: self.started.elapsed(),
             request_bytes: self.entry.request_bytes,
             response_bytes: self.sent_bytes,
         });
-        self.app.access_log.write(&self.entry, self.sent_bytes, self.started.elapsed());
+        self.server.access_log.write(&self.entry, self.sent_bytes, self.started.elapsed());
     }
 }

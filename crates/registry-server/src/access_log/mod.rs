@@ -179,7 +179,11 @@ mod tests {
             .header("x-request-id", "some-id")
             .body(())
             .unwrap();
-        let mut entry = Entry::begin(&request, "192.0.2.7".parse().ok(), RequestId::of(request.headers()));
+        let mut entry = Entry::begin(
+            &request,
+            "192.0.2.7".parse().ok(),
+            crate::request_id::RequestIds::default().of(request.headers()),
+        );
         entry.set_outcome(Some("ann".into()), StatusCode::CREATED);
         entry.let_go_of_request();
         let mut line = String::new();

@@ -5,14 +5,13 @@ mod pem;
 use std::{
     fs, io,
     os::unix::fs::MetadataExt,
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::Arc,
     time::{Duration, Instant, SystemTime},
 };
 
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
-use registry_auth::why_unreadable;
 use rustls::{
     DigitallySignedStruct, DistinguishedName, RootCertStore, ServerConfig, SignatureScheme,
     SupportedProtocolVersion,
@@ -30,6 +29,9 @@ use tokio_rustls::TlsAcceptor;
 /// How often the files are looked at, at most.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
+/// What keeps this process from reading a file, and what to do about it.
+pub type Explain = fn(&Path, &io::Error) -> String;
+
 /// Where the certificate lies, and what is asked of clients.
 #[derive(Clone, Debug)]
 pub struct TlsFiles {
@@ -45,6 +47,9 @@ pub struct TlsFiles {
     pub minimum_version: MinimumVersion,
     /// Offers HTTP/1.1 only.
     pub http2_disabled: bool,
+    /// What keeps this process from reading a file, and what to do about it, to be put behind the file's name in an error; empty
+    /// if nothing is known.
+    pub explain: Explain,
 }
 
 /// What is asked of clients.
@@ -75,10 +80,12 @@ pub enum MinimumVersion {
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
     /// A file can not be read.
-    #[error("can not read {}{}", path.display(), why_unreadable(path, source))]
+    #[error("can not read {}{hint}", path.display())]
     File {
         /// Which.
         path: PathBuf,
+        /// What keeps the process from reading it, if that is known: what [`TlsFiles::explain`] says.
+        hint: String,
         /// Why.
         source: io::Error,
     },
@@ -150,7 +157,7 @@ impl Tls {
         looked.stamps = stamps(&self.files);
         for path in self.files.paths() {
             if let Err(source) = fs::File::open(path) {
-                let error = TlsError::File { path: path.clone(), source };
+                let error = TlsError::unreadable(path, source, self.files.explain);
                 tracing::warn!(
                     error = &error as &dyn std::error::Error,
                     "a later version of {} will not count",
@@ -202,6 +209,12 @@ impl Tls {
     }
 }
 
+impl TlsError {
+    fn unreadable(path: &Path, source: io::Error, explain: Explain) -> TlsError {
+        TlsError::File { path: path.to_owned(), hint: explain(path, &source), source }
+    }
+}
+
 impl TlsFiles {
     /// All of them.
     pub fn paths(&self) -> impl Iterator<Item = &PathBuf> {
@@ -235,7 +248,10 @@ fn server_config(files: &TlsFiles) -> Result<ServerConfig, TlsError> {
         None => builder.with_no_client_auth(),
         Some(verifier) => builder.with_client_cert_verifier(verifier),
     };
-    let (certificates, key) = (pem::certificates(&files.certificate)?, pem::key(&files.key, &provider)?);
+    let (certificates, key) = (
+        pem::certificates(&files.certificate, files.explain)?,
+        pem::key(&files.key, &provider, files.explain)?,
+    );
     let mut config = builder.with_single_cert(certificates, key).map_err(unusable)?;
     config.alpn_protocols = if files.http2_disabled {
         vec![b"http/1.1".to_vec()]
@@ -254,7 +270,7 @@ fn client_verifier(
     }
     let mut roots = RootCertStore::empty();
     for path in &files.client_authorities {
-        for certificate in pem::certificates(path)? {
+        for certificate in pem::certificates(path, files.explain)? {
             roots.add(certificate).map_err(|source| TlsError::Clients { source: source.into() })?;
         }
     }

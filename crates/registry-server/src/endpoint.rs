@@ -1,0 +1,172 @@
+//! What answers requests.
+
+use std::{fmt, net::IpAddr, sync::Arc};
+
+use futures_util::future::BoxFuture;
+use http::{Request, Response, request::Parts};
+use parking_lot::Mutex;
+
+use crate::{
+    Body, Budget, Refused, ServerBody, Share,
+    metrics::{InFlight, Metrics},
+};
+
+/// Answers the requests below a path.
+pub trait Endpoint: Send + Sync + fmt::Debug {
+    /// Answers one request. Never fails: what goes wrong is an answer, too. The connection may be gone before the answer is
+    /// there; then the future is dropped.
+    fn respond<'a>(&'a self, request: Request<ServerBody>, context: &'a Context) -> BoxFuture<'a, Reply>;
+
+    /// Answers a request that the server refuses, in the form that clients of this endpoint read. The status is
+    /// [`Refused::status`], and [`Refused::headers`] are among the headers.
+    fn refuse(&self, request: &Parts, refused: Refused) -> Response<Body>;
+}
+
+/// What a request came to.
+#[derive(Debug)]
+pub struct Reply {
+    /// The answer.
+    pub response: Response<Body>,
+    /// Who gets it, for the access log.
+    pub user: Option<String>,
+    /// What the log gets to see of a failure of ours and the client does not: the error and its causes.
+    pub cause: Option<String>,
+}
+
+impl From<Response<Body>> for Reply {
+    fn from(response: Response<Body>) -> Reply {
+        Reply { response, user: None, cause: None }
+    }
+}
+
+/// The other end of a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Peer {
+    /// Its address; none on a Unix socket.
+    pub address: Option<IpAddr>,
+    /// Whether the connection is encrypted.
+    pub tls: bool,
+}
+
+/// What an endpoint knows of a request beyond the request itself.
+#[derive(Debug)]
+pub struct Context {
+    /// The other end of the connection.
+    pub peer: Peer,
+    /// The client's address, as far as trusted proxies tell it.
+    pub client: Option<IpAddr>,
+    /// What the answer may use of the node's budget.
+    pub share: Share,
+    metrics: Arc<Metrics>,
+    in_flight: Mutex<Option<InFlight>>,
+}
+
+impl Context {
+    /// For a request of `client` that came from `peer`.
+    pub(crate) fn new(peer: Peer, client: Option<IpAddr>, share: Share, metrics: Arc<Metrics>) -> Context {
+        Context { peer, client, share, metrics, in_flight: Mutex::default() }
+    }
+
+    /// For a request that comes from no connection, as in a test: its answer may use a connection's share of `budget`.
+    pub fn without_connection(peer: Peer, budget: &Budget) -> Context {
+        Context::new(peer, peer.address, budget.share(None), Arc::new(Metrics::new()))
+    }
+
+    /// Names the kind of request under which it is counted. There must be few of them: a name is a label of metrics.
+    pub fn set_route(&self, route: &'static str) {
+        *self.in_flight.lock() = Some(self.metrics.begin(route));
+    }
+
+    /// The name under which the request is counted.
+    pub fn route(&self) -> &'static str {
+        self.in_flight.lock().as_ref().map_or(NO_ROUTE, |in_flight| in_flight.route)
+    }
+
+    /// The request as it is counted.
+    pub(crate) fn into_in_flight(self) -> InFlight {
+        let Context { metrics, in_flight, .. } = self;
+        in_flight.into_inner().unwrap_or_else(|| metrics.begin(NO_ROUTE))
+    }
+}
+
+/// Under which name requests are counted that no endpoint gave one.
+const NO_ROUTE: &str = "none";
+
+/// Which endpoint answers below which path.
+#[derive(Clone, Debug)]
+pub struct Site {
+    /// The longest prefixes first.
+    below: Vec<(String, Arc<dyn Endpoint>)>,
+    rest: Arc<dyn Endpoint>,
+}
+
+impl Site {
+    /// A site of one endpoint.
+    pub fn of(endpoint: Arc<dyn Endpoint>) -> Site {
+        Site { below: Vec::new(), rest: endpoint }
+    }
+
+    /// Lets an endpoint answer what is at `prefix` or below it, such as `/api/v1`. Of several that fit, the one with the longest
+    /// prefix answers. The endpoint gets the whole path.
+    pub fn mount(mut self, prefix: &str, endpoint: Arc<dyn Endpoint>) -> Site {
+        self.below.push((prefix.trim_end_matches('/').to_owned(), endpoint));
+        self.below.sort_by_key(|(prefix, _)| std::cmp::Reverse(prefix.len()));
+        self
+    }
+
+    /// The endpoint of a path.
+    pub fn find(&self, path: &str) -> &dyn Endpoint {
+        let is_below = |prefix: &str| {
+            path.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        };
+        let found = self.below.iter().find(|(prefix, _)| is_below(prefix));
+        found.map_or(&*self.rest, |(_, endpoint)| &**endpoint)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Named(&'static str);
+
+    impl fmt::Debug for Named {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str(self.0)
+        }
+    }
+
+    impl Endpoint for Named {
+        fn respond<'a>(&'a self, _: Request<ServerBody>, _: &'a Context) -> BoxFuture<'a, Reply> {
+            Box::pin(async { Response::new(Body::empty()).into() })
+        }
+
+        fn refuse(&self, _: &Parts, refused: Refused) -> Response<Body> {
+            refused.into_response()
+        }
+    }
+
+    #[test]
+    fn the_longest_prefix_that_ends_at_a_slash_counts() {
+        let named = |name| Arc::new(Named(name));
+        let site = Site::of(named("rest"))
+            .mount("/api", named("api"))
+            .mount("/api/v1/", named("v1"))
+            .mount("/-/", named("pages"));
+        for (path, expected) in [
+            ("/", "rest"),
+            ("/v2/", "rest"),
+            ("/api", "api"),
+            ("/api/", "api"),
+            ("/apis", "rest"),
+            ("/api/v10", "api"),
+            ("/api/v1", "v1"),
+            ("/api/v1/x/y", "v1"),
+            ("/-/assets", "pages"),
+            ("/-x", "rest"),
+            ("*", "rest"),
+        ] {
+            assert_eq!(format!("{:?}", site.find(path)), expected, "{path}");
+        }
+    }
+}

@@ -1,0 +1,185 @@
+//! The way of a request: from its head to the endpoint, and with the answer back to the connection.
+
+use std::{net::IpAddr, sync::Arc, time::Instant};
+
+use http::{HeaderValue, Method, Request, Response, header, request::Parts};
+use hyper::body::Incoming;
+use registry_types::Network;
+use tracing::Instrument;
+
+use crate::{
+    AccessLog, Body, Budget, Context, Health, Hosts, Metrics, Peer, Refused, Reply, ServerBody, Share, Site,
+    access_log::Entry,
+    addresses::{Holder, Sharing},
+    budget::{CountedConnection, Window},
+    connection::Warned,
+    forwarded,
+    observed::Observed,
+    request_id::{RequestIds, X_REQUEST_ID},
+};
+
+/// What all connections of a node share.
+#[derive(Debug)]
+pub struct Server {
+    /// What answers.
+    pub site: Site,
+    /// What peers can make this node hold at once.
+    pub budget: Budget,
+    /// Under which hosts it is served.
+    pub hosts: Hosts,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
+    /// Whether requests are served at all.
+    pub health: Arc<Health>,
+    /// Where each request is noted.
+    pub access_log: AccessLog,
+    /// The proxies whose word counts for a client's address.
+    pub trusted_proxies: Vec<Network>,
+    /// The ids of requests that bring none.
+    pub(crate) request_ids: RequestIds,
+    /// When the log last said that a client's certificate was refused.
+    pub(crate) warned: Warned,
+}
+
+impl Server {
+    /// Serves a site under every host, with a budget of the default size, without an access log.
+    pub fn new(site: Site) -> Server {
+        let budget = Budget::default();
+        let metrics = Metrics::new().with_budget(&budget);
+        Server {
+            site,
+            budget,
+            hosts: Hosts::default(),
+            metrics: Arc::new(metrics),
+            health: Arc::default(),
+            access_log: AccessLog::off(),
+            trusted_proxies: Vec::new(),
+            request_ids: RequestIds::default(),
+            warned: Warned::default(),
+        }
+    }
+
+    /// What an address holds of the budget, if it has a share.
+    fn holder(&self, sharing: &Sharing, address: Option<IpAddr>) -> Option<Arc<Holder>> {
+        let address = address?;
+        sharing.connections_of(address).map(|connections| self.budget.holder(address, connections))
+    }
+
+    /// Why a request is refused before its endpoint is asked.
+    fn refusal(&self, request: &Parts) -> Result<(), Refused> {
+        self.hosts.check(request.uri.authority(), &request.headers)?;
+        self.hosts.check_page(request)?;
+        if !self.health.is_serving() {
+            return Err(Refused::Unhealthy);
+        }
+        if has_ambiguous_host(request) {
+            return Err(Refused::Host);
+        }
+        if has_ambiguous_body(request) { Err(Refused::TransferEncoding) } else { Ok(()) }
+    }
+}
+
+/// The server as one connection sees it.
+#[derive(Clone, Debug)]
+pub(crate) struct Service {
+    server: Arc<Server>,
+    peer: Peer,
+    share: Share,
+    sharing: Arc<Sharing>,
+}
+
+impl Service {
+    /// For one connection, which shares the budget with others in this way.
+    pub(crate) fn new(server: Arc<Server>, peer: Peer, sharing: Arc<Sharing>) -> Service {
+        let share = server.budget.share(server.holder(&sharing, peer.address));
+        Service { server, peer, share, sharing }
+    }
+
+    /// Counts the connection, unless its address holds as many as it may.
+    pub(crate) fn count(&self) -> Option<CountedConnection> {
+        self.server.budget.connection(self.share.holder().cloned())
+    }
+
+    /// The other end.
+    pub(crate) fn peer(&self) -> Peer {
+        self.peer
+    }
+
+    /// When the log last said that a client's certificate was refused.
+    pub(crate) fn warned(&self) -> &Warned {
+        &self.server.warned
+    }
+
+    /// What the peer may send on an HTTP/2 connection before it is read.
+    pub(crate) fn window(&self) -> Window {
+        self.share.window()
+    }
+
+    /// The share of a request: the connection's, or, if a proxy names its client, that of the connection and the client.
+    fn share_of(&self, client: Option<IpAddr>) -> Share {
+        if client == self.peer.address.map(|address| address.to_canonical()) {
+            return self.share.clone();
+        }
+        self.share.on_behalf_of(self.server.holder(&self.sharing, client))
+    }
+
+    /// Answers one request. Dropping the future abandons it.
+    pub(crate) async fn respond(&self, request: Request<Incoming>) -> Response<Observed> {
+        let Service { server, peer, .. } = self;
+        let started = Instant::now();
+        let request_id = server.request_ids.of(request.headers());
+        let client = forwarded::client(request.headers(), peer.address, &server.trusted_proxies);
+        let mut entry = Entry::begin(&request, client, request_id);
+        let (parts, body) = request.into_parts();
+        let (body, unread) = ServerBody::of(body);
+        let context = Context::new(*peer, client, self.share_of(client), server.metrics.clone());
+        let span = tracing::info_span!("request", request.id = %entry.request_id);
+        let (version, method) = (parts.version, parts.method.clone());
+        let waits_to_send = parts.headers.contains_key(header::EXPECT);
+
+        let answer = self.answer(Request::from_parts(parts, body), &context).instrument(span);
+        let Reply { mut response, user, .. } = answer.await;
+        unread.settle(version, waits_to_send, response.headers_mut()).await;
+        if method == Method::HEAD {
+            *response.body_mut() = Body::empty();
+        }
+        if !peer.tls && version < http::Version::HTTP_2 {
+            response.body_mut().send_files();
+        }
+        response.headers_mut().insert(X_REQUEST_ID, entry.request_id.header());
+        entry.set_outcome(user, response.status());
+        let in_flight = context.into_in_flight();
+        response.map(|body| Observed::new(body, server.clone(), entry, in_flight, started))
+    }
+
+    /// The endpoint's answer, or its words for what the server refuses.
+    async fn answer(&self, request: Request<ServerBody>, context: &Context) -> Reply {
+        let endpoint = self.server.site.find(request.uri().path());
+        let (parts, body) = request.into_parts();
+        if let Err(refused) = self.server.refusal(&parts) {
+            return endpoint.refuse(&parts, refused).into();
+        }
+        let (method, uri) = (parts.method.clone(), parts.uri.clone());
+        let reply = endpoint.respond(Request::from_parts(parts, body), context).await;
+        if let Some(cause) = &reply.cause {
+            tracing::error!(http.route = context.route(), "{method} {} failed: {cause}", uri.path());
+        }
+        reply
+    }
+}
+
+/// Spec: RFC 9112, section 3.2: a request of HTTP/1.1 names its host once. An empty name is one that something in front may
+/// read otherwise.
+fn has_ambiguous_host(request: &Parts) -> bool {
+    let mut hosts = request.headers.get_all(header::HOST).iter();
+    let is_named = hosts.next().is_some_and(|host| !host.is_empty());
+    request.version == http::Version::HTTP_11 && (!is_named || hosts.next().is_some())
+}
+
+/// Spec: RFC 9112, section 6.1: a body is chunked once, and what is chunked has no other coding here. Hyper takes a coding
+/// that is repeated.
+fn has_ambiguous_body(request: &Parts) -> bool {
+    let mut codings = request.headers.get_all(header::TRANSFER_ENCODING).iter();
+    let is_chunked = |value: &HeaderValue| value.as_bytes().trim_ascii().eq_ignore_ascii_case(b"chunked");
+    codings.next().is_some_and(|coding| !is_chunked(coding)) || codings.next().is_some()
+}
