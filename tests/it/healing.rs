@@ -49,6 +49,22 @@ async fn a_blob_whose_file_was_cut_short_is_pushed_again() {
 }
 
 #[tokio::test]
+async fn a_line_about_a_loss_names_the_request_that_found_it() {
+    let server = Server::start().await;
+    let client = server.client();
+    let blob = Content::random(12, 50_000);
+    client.push_blob("app", &blob).await.unwrap();
+    lose(server.data(), &blob);
+    let path = format!("/v2/app/blobs/{}", blob.digest);
+    client.get(&path).header("x-request-id", "the-one-that-looked").expect(404).await;
+    let line = server.log().wait_for_value("the line about the loss", |log| {
+        log.lines().find(|line| line.contains("hid an object")).map(str::to_owned)
+    });
+    let line = line.await;
+    assert!(line.contains("request.id=the-one-that-looked"), "{line}");
+}
+
+#[tokio::test]
 async fn a_look_finds_out_that_a_blob_was_cut_short() {
     let registry = TestRegistry::on_disk(|builder| builder).await;
     let client = registry.client();

@@ -15,7 +15,8 @@ use tracing::{
     level_filters::LevelFilter,
 };
 use tracing_subscriber::{
-    fmt::{FmtContext, FormatEvent, FormatFields, format::Writer},
+    field::RecordFields,
+    fmt::{FmtContext, FormatEvent, FormatFields, FormattedFields, format::Writer},
     registry::LookupSpan,
 };
 
@@ -35,8 +36,12 @@ pub(crate) fn start(log: &Log) {
         LogLevel::Debug => LevelFilter::DEBUG,
     };
     let format = Format { format: log.formatter, fields: log.fields.clone() };
-    let subscriber =
-        tracing_subscriber::fmt().with_max_level(level).with_writer(io::stderr).event_format(format).finish();
+    let subscriber = tracing_subscriber::fmt()
+        .with_max_level(level)
+        .with_writer(io::stderr)
+        .fmt_fields(Pairs)
+        .event_format(format)
+        .finish();
     // Fails only if logging has started already.
     let _ = tracing::subscriber::set_global_default(subscriber);
     HAS_STARTED.store(true, Ordering::Relaxed);
@@ -54,12 +59,13 @@ where
 {
     fn format_event(
         &self,
-        _: &FmtContext<'_, S, N>,
+        context: &FmtContext<'_, S, N>,
         mut writer: Writer<'_>,
         event: &Event<'_>,
     ) -> fmt::Result {
         let mut said = Said::default();
         event.record(&mut said);
+        said.fields.extend(of_spans(context));
         let time = OffsetDateTime::now_utc().format(&Rfc3339).unwrap_or_default();
         let level = level_name(*event.metadata().level());
         let static_fields = self.fields.iter().map(|(key, value)| (key.clone(), value.clone()));
@@ -70,6 +76,39 @@ where
                 json(&mut writer, [("time", &time), ("level", level), ("msg", &said.message)], fields)
             }
         }
+    }
+}
+
+/// What the spans around an event say, the outermost first: the id of the request that it belongs to.
+fn of_spans<S, N>(context: &FmtContext<'_, S, N>) -> Vec<(String, String)>
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    N: for<'a> FormatFields<'a> + 'static,
+{
+    let mut fields = Vec::new();
+    for span in context.event_scope().into_iter().flat_map(|scope| scope.from_root()) {
+        let extensions = span.extensions();
+        let Some(said) = extensions.get::<FormattedFields<N>>() else { continue };
+        let pairs = said.fields.split(END_OF_PAIR).filter_map(|pair| pair.split_once(END_OF_NAME));
+        fields.extend(pairs.map(|(name, value)| (name.to_owned(), value.to_owned())));
+    }
+    fields
+}
+
+/// What no field holds, so that the fields of a span are told apart again when an event is written.
+const END_OF_NAME: char = '\u{1f}';
+const END_OF_PAIR: char = '\u{1e}';
+
+/// Keeps the fields of spans as pairs.
+struct Pairs;
+
+impl<'writer> FormatFields<'writer> for Pairs {
+    fn format_fields<R: RecordFields>(&self, mut writer: Writer<'writer>, fields: R) -> fmt::Result {
+        let mut said = Said::default();
+        fields.record(&mut said);
+        said.fields
+            .iter()
+            .try_for_each(|(name, value)| write!(writer, "{name}{END_OF_NAME}{value}{END_OF_PAIR}"))
     }
 }
 
