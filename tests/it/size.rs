@@ -71,7 +71,7 @@ fn most_functions_are_short() {
     assert!(functions.len() > 1000, "only {} functions are found", functions.len());
     let (p90, _) = functions[functions.len() * 9 / 10];
     let (longest, name) = functions.last().unwrap();
-    println!("{} functions: p90 {p90} lines, longest {longest}: {name}", functions.len());
+    eprintln!("{} functions: p90 {p90} lines, longest {longest}: {name}", functions.len());
     assert!(p90 <= FUNCTION_LINES_P90, "nine of ten functions have up to {p90} lines");
     assert!(*longest <= FUNCTION_LINES_MAX, "{name} has {longest} lines");
 }
@@ -85,7 +85,7 @@ fn no_crate_is_the_whole() {
     let all: usize = packages.values().sum();
     for (package, lines) in packages {
         let share = lines * 100 / all;
-        println!("{package}: {lines} lines, {share} %");
+        eprintln!("{package}: {lines} lines, {share} %");
         assert!(share <= CRATE_SHARE_MAX, "{package} has {share} % of all code");
     }
 }
