@@ -1,8 +1,9 @@
 use std::path::PathBuf;
 
+use registry_types::{AzureCredentials, GcsCredentials, S3Credentials, S3Encryption, Secret};
+
 use crate::field::Field;
 use crate::http::{host_of, is_web_url};
-use crate::secret::Secret;
 
 const MIB: u64 = 1024 * 1024;
 
@@ -39,7 +40,7 @@ pub struct S3 {
     /// Key `forcepathstyle`; by default whether the endpoint is another service's than Amazon's.
     pub path_style: bool,
     /// Keys `accesskey`, `secretkey` and `sessiontoken`.
-    pub credentials: Option<S3Key>,
+    pub credentials: Option<S3Credentials>,
     /// Keys `encrypt` and `keyid`.
     pub encryption: S3Encryption,
     /// Key `storageclass`; nothing for the bucket's own.
@@ -52,46 +53,16 @@ pub struct S3 {
     pub common: Bucket,
 }
 
-/// A key of S3.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[allow(missing_docs)]
-pub struct S3Key {
-    pub access_key: String,
-    pub secret_key: Secret,
-    pub session_token: Option<Secret>,
-}
-
-/// How S3 encrypts what it keeps.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum S3Encryption {
-    /// As the bucket does.
-    Bucket,
-    /// With keys of its own.
-    Managed,
-    /// With this key of the key management service.
-    Kms(String),
-}
-
 /// Bytes in Google Cloud Storage. Key `storage.gcs`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[allow(missing_docs)]
 pub struct Gcs {
     pub bucket: String,
+    /// Keys `keyfile` and `credentials`.
     pub credentials: GcsCredentials,
     pub endpoint: Option<String>,
     pub user_agent: Option<String>,
     pub common: Bucket,
-}
-
-/// As whom Google Cloud Storage is spoken to.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum GcsCredentials {
-    /// As the environment says.
-    Ambient,
-    /// Key `keyfile`.
-    File(String),
-    /// Key `credentials`: a service account's key as JSON.
-    Key(Secret),
 }
 
 /// Bytes in Azure Blob Storage. Key `storage.azure`.
@@ -100,20 +71,12 @@ pub enum GcsCredentials {
 pub struct Azure {
     pub account: String,
     pub container: String,
+    /// Keys `credentials.type`, `accountkey` and those of an application.
     pub credentials: AzureCredentials,
     /// Keys `serviceurl` and `realm`.
     pub endpoint: Option<String>,
     pub skip_verify: bool,
     pub common: Bucket,
-}
-
-/// As whom Azure is spoken to. Key `credentials.type`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[allow(missing_docs)]
-pub enum AzureCredentials {
-    Ambient,
-    SharedKey(Secret),
-    ClientSecret { client_id: String, tenant_id: String, secret: Secret },
 }
 
 impl Bucket {
@@ -163,7 +126,7 @@ impl S3 {
             encryption: match (field.get("encrypt").flag(false), visible(&field.get("keyid"))) {
                 (false, _) => S3Encryption::Bucket,
                 (true, None) => S3Encryption::Managed,
-                (true, Some(key)) => S3Encryption::Kms(key),
+                (true, Some(key)) => S3Encryption::Kms { key_id: key },
             },
             storage_class: storage_class(&field.get("storageclass")),
             is_secure: field.get("secure").flag(true),
@@ -206,13 +169,11 @@ fn amazon(field: &Field<'_>, region: Option<&str>) -> Option<String> {
     }
 }
 
-fn s3_key(field: &Field<'_>) -> Option<S3Key> {
+fn s3_key(field: &Field<'_>) -> Option<S3Credentials> {
     let (id, secret) = (field.get("accesskey"), field.get("secretkey"));
-    let session_token = visible(&field.get("sessiontoken")).map(Secret::new);
+    let token = visible(&field.get("sessiontoken")).map(Secret::new);
     match (visible(&id), nonempty(&secret)) {
-        (Some(access_key), Some(secret_key)) => {
-            Some(S3Key { access_key, secret_key: Secret::new(secret_key), session_token })
-        }
+        (Some(key_id), Some(secret)) => Some(S3Credentials { key_id, secret: Secret::new(secret), token }),
         (None, None) => None,
         // It was refused for its characters.
         (None, Some(_)) if id.is_set() => None,

@@ -1,11 +1,10 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use registry_types::{MANIFEST_BYTES_MAX, Network};
+use registry_types::{MANIFEST_BYTES_MAX, Network, Secret};
 
 use crate::address::TcpAddress;
 use crate::field::{Field, quoted};
-use crate::secret::Secret;
 use crate::tls::{SelfSigned, Tls};
 
 /// How the registry is reached. Key `http`.

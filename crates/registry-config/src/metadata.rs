@@ -1,8 +1,9 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use registry_types::Secret;
+
 use crate::field::{Field, quoted};
-use crate::secret::Secret;
 use crate::storage::{Driver, Storage};
 
 /// Where names, tags and everything else but bytes are kept. Key `metadata`.

@@ -1,7 +1,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use registry_types::Network;
+use registry_types::{Durability, Network};
 
 use crate::cloud::{Azure, Gcs, S3};
 use crate::field::{Field, quoted};
@@ -69,16 +69,6 @@ impl Driver {
             Driver::Azure(azure) => Some(&azure.common.folder),
         }
     }
-}
-
-/// What an acknowledged push survives.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Durability {
-    /// A power cut: files and folders are synced before an answer.
-    #[default]
-    Full,
-    /// The end of the process, but not that of the machine.
-    None,
 }
 
 /// What becomes of uploads that nobody finishes.

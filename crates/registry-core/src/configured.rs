@@ -13,7 +13,6 @@ use registry_metadata::{CollectRules, ImmutableTags, JournalOptions, Options, Qu
 use registry_server::{
     Check, CheckKind, ClientAuth, Debug, Limits, Listener, MinimumVersion, ServeOptions, Tls, TlsFiles,
 };
-use registry_storage::Durability;
 
 use crate::{
     Beside, Builder, Collecting, OpenError, Purge, Registry, Retaining, configured_cloud,
@@ -143,10 +142,7 @@ fn places(config: &Config) -> Result<Builder, OpenError> {
     let builder = match &config.storage.driver {
         Driver::InMemory => builder.memory(),
         Driver::Filesystem { root, durability, reserve } => {
-            builder.filesystem(root).reserve(*reserve).durability(match durability {
-                config::Durability::Full => Durability::Full,
-                config::Durability::None => Durability::None,
-            })
+            builder.filesystem(root).reserve(*reserve).durability(*durability)
         }
         Driver::S3(_) | Driver::Gcs(_) | Driver::Azure(_) => {
             configured_cloud::place(builder, &config.storage)?

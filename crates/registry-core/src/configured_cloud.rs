@@ -41,29 +41,15 @@ fn common(bucket: &config::Bucket, storage: &config::Storage) -> registry_storag
     }
 }
 
-#[cfg(any(feature = "s3", feature = "gcs", feature = "azure"))]
-fn secret(secret: &config::Secret) -> registry_storage::Secret {
-    registry_storage::Secret::new(secret.expose())
-}
-
 #[cfg(feature = "s3")]
 fn s3_options(s3: &config::S3, storage: &config::Storage) -> registry_storage::S3Options {
-    use registry_storage::{S3Credentials, S3Encryption, S3Options};
-    S3Options {
+    registry_storage::S3Options {
         bucket: s3.bucket.clone(),
         region: s3.region.clone(),
         endpoint: s3.endpoint.clone(),
         path_style: s3.path_style,
-        credentials: s3.credentials.as_ref().map(|key| S3Credentials {
-            key_id: key.access_key.clone(),
-            secret: secret(&key.secret_key),
-            token: key.session_token.as_ref().map(secret),
-        }),
-        encryption: match &s3.encryption {
-            config::S3Encryption::Bucket => S3Encryption::Bucket,
-            config::S3Encryption::Managed => S3Encryption::Managed,
-            config::S3Encryption::Kms(key_id) => S3Encryption::Kms { key_id: key_id.clone() },
-        },
+        credentials: s3.credentials.clone(),
+        encryption: s3.encryption.clone(),
         storage_class: s3.storage_class.clone(),
         is_plain: !s3.is_secure,
         skip_verify: s3.skip_verify,
@@ -75,14 +61,9 @@ fn s3_options(s3: &config::S3, storage: &config::Storage) -> registry_storage::S
 
 #[cfg(feature = "gcs")]
 fn gcs_options(gcs: &config::Gcs, storage: &config::Storage) -> registry_storage::GcsOptions {
-    use registry_storage::{GcsCredentials, GcsOptions};
-    GcsOptions {
+    registry_storage::GcsOptions {
         bucket: gcs.bucket.clone(),
-        credentials: match &gcs.credentials {
-            config::GcsCredentials::Ambient => GcsCredentials::Ambient,
-            config::GcsCredentials::File(path) => GcsCredentials::File(path.clone()),
-            config::GcsCredentials::Key(key) => GcsCredentials::Key(secret(key)),
-        },
+        credentials: gcs.credentials.clone(),
         endpoint: gcs.endpoint.clone(),
         user_agent: gcs.user_agent.clone(),
         common: common(&gcs.common, storage),
@@ -91,21 +72,10 @@ fn gcs_options(gcs: &config::Gcs, storage: &config::Storage) -> registry_storage
 
 #[cfg(feature = "azure")]
 fn azure_options(azure: &config::Azure, storage: &config::Storage) -> registry_storage::AzureOptions {
-    use registry_storage::{AzureCredentials, AzureOptions};
-    AzureOptions {
+    registry_storage::AzureOptions {
         account: azure.account.clone(),
         container: azure.container.clone(),
-        credentials: match &azure.credentials {
-            config::AzureCredentials::Ambient => AzureCredentials::Ambient,
-            config::AzureCredentials::SharedKey(key) => AzureCredentials::SharedKey(secret(key)),
-            config::AzureCredentials::ClientSecret { client_id, tenant_id, secret: application } => {
-                AzureCredentials::ClientSecret {
-                    client_id: client_id.clone(),
-                    tenant_id: tenant_id.clone(),
-                    secret: secret(application),
-                }
-            }
-        },
+        credentials: azure.credentials.clone(),
         endpoint: azure.endpoint.clone(),
         skip_verify: azure.skip_verify,
         common: common(&azure.common, storage),

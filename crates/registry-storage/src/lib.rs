@@ -67,17 +67,18 @@ pub mod fuzzing {
 
 pub use body::Body;
 pub use error::{StorageError, UploadStateError};
-pub use filesystem::{Access, Durability, FilesystemOptions, FilesystemStore};
+pub use filesystem::{Access, FilesystemOptions, FilesystemStore};
 pub use identity::{STORE_FORMAT, StoreIdentity};
 pub use memory::MemoryStore;
 #[cfg(feature = "azure")]
-pub use object::{AzureCredentials, AzureOptions};
+pub use object::AzureOptions;
 #[cfg(feature = "gcs")]
-pub use object::{GcsCredentials, GcsOptions};
-#[cfg(feature = "object")]
-pub use object::{ObjectBlobStore, ObjectOptions, Requests, Secret};
+pub use object::GcsOptions;
 #[cfg(feature = "s3")]
-pub use object::{S3Credentials, S3Encryption, S3Options};
+pub use object::S3Options;
+#[cfg(feature = "object")]
+pub use object::{ObjectBlobStore, ObjectOptions, Requests};
+pub use registry_types::{AzureCredentials, Durability, GcsCredentials, S3Credentials, S3Encryption, Secret};
 pub use small::{Creation, SMALL_OBJECT_BYTES_MAX, SmallObjects};
 pub use state::UploadState;
 pub use store::{BlobStore, FreeSpace, ObjectInfo, Upload};

@@ -28,6 +28,7 @@
 //! | `manifest` | the four accepted manifest formats, parsed and checked |
 //! | `repository_set`, `pattern`, `version` | what somebody may see, and which names are meant |
 //! | `retention` | which images are to be kept, and which go |
+//! | `stores`, `secret` | how a store of bytes is used, and with which credentials |
 //! | `error_code`, `error_body` | errors on the wire |
 
 #![forbid(unsafe_code)]
@@ -45,6 +46,8 @@ mod reference;
 mod repository;
 mod repository_set;
 pub mod retention;
+mod secret;
+mod stores;
 mod tag;
 mod text;
 mod upload_id;
@@ -65,6 +68,8 @@ pub use platform::Platform;
 pub use reference::{ParseReferenceError, Reference};
 pub use repository::{ParseNameError, REPOSITORY_NAME_BYTES_MAX, RepositoryName};
 pub use repository_set::RepositorySet;
+pub use secret::Secret;
+pub use stores::{AzureCredentials, Durability, GcsCredentials, S3Credentials, S3Encryption};
 pub use tag::{ParseTagError, TAG_BYTES_MAX, Tag};
 pub use upload_id::{ParseUploadIdError, UploadId};
 pub use version::{ParseVersionRangeError, Version, VersionRange};

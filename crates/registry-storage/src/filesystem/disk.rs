@@ -7,7 +7,7 @@ use std::{
 
 use rustix::io::Errno;
 
-use super::Durability;
+use registry_types::Durability;
 
 /// Writes and flushes as the chosen durability asks for.
 #[derive(Debug)]

@@ -27,7 +27,7 @@ use registry_types::Location;
 use rustix::io::Errno;
 use tokio::task::spawn_blocking;
 
-pub use self::options::{Access, Durability, FilesystemOptions};
+pub use self::options::{Access, FilesystemOptions};
 use self::{root::Root, upload::FileUpload};
 use crate::{BlobStore, Body, FreeSpace, ObjectInfo, StorageError, StoreIdentity, Upload, UploadState};
 

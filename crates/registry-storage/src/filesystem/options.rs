@@ -1,5 +1,7 @@
 use std::path::PathBuf;
 
+use registry_types::Durability;
+
 /// Where a [`FilesystemStore`](super::FilesystemStore) is and how it is used.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FilesystemOptions {
@@ -19,16 +21,6 @@ impl FilesystemOptions {
         let (durability, access) = (Durability::Full, Access::Serve);
         FilesystemOptions { root: root.into(), durability, access, reserve_bytes: None }
     }
-}
-
-/// What is waited for before bytes count as stored.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Durability {
-    /// The disk: bytes and their names survive a power cut.
-    #[default]
-    Full,
-    /// Nothing: bytes survive the end of the process, but a power cut may lose what was acknowledged.
-    None,
 }
 
 /// What a store is opened for.

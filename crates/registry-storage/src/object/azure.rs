@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use object_store::azure::{MicrosoftAzure, MicrosoftAzureBuilder};
+use registry_types::AzureCredentials;
 
 use super::{
-    ObjectBlobStore, ObjectOptions, Secret,
+    ObjectBlobStore, ObjectOptions,
     backend::Backend,
     checked,
     connector::{CompleteIfAbsent, Connector, retries},
@@ -28,25 +29,6 @@ pub struct AzureOptions {
     pub skip_verify: bool,
     /// What all object stores have in common.
     pub common: ObjectOptions,
-}
-
-/// As whom Azure is spoken to.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum AzureCredentials {
-    /// As the environment says: a client's secret, a workload's token, or the machine's identity.
-    #[default]
-    Ambient,
-    /// With the account's key.
-    SharedKey(Secret),
-    /// As an application.
-    ClientSecret {
-        /// The application's id.
-        client_id: String,
-        /// The tenant's id.
-        tenant_id: String,
-        /// The application's secret.
-        secret: Secret,
-    },
 }
 
 impl ObjectBlobStore {
@@ -85,9 +67,9 @@ impl ObjectBlobStore {
 fn builder(options: &AzureOptions) -> MicrosoftAzureBuilder {
     let builder = match &options.credentials {
         AzureCredentials::Ambient => MicrosoftAzureBuilder::from_env(),
-        AzureCredentials::SharedKey(key) => MicrosoftAzureBuilder::new().with_access_key(key.reveal()),
+        AzureCredentials::SharedKey(key) => MicrosoftAzureBuilder::new().with_access_key(key.expose()),
         AzureCredentials::ClientSecret { client_id, tenant_id, secret } => MicrosoftAzureBuilder::new()
-            .with_client_secret_authorization(client_id, secret.reveal(), tenant_id),
+            .with_client_secret_authorization(client_id, secret.expose(), tenant_id),
     };
     let builder = match &options.endpoint {
         Some(endpoint) => builder.with_endpoint(endpoint.clone()),

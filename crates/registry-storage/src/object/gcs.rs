@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use object_store::gcp::{GoogleCloudStorage, GoogleCloudStorageBuilder};
+use registry_types::GcsCredentials;
 
 use super::{
-    ObjectBlobStore, ObjectOptions, Secret,
+    ObjectBlobStore, ObjectOptions,
     backend::Backend,
     checked,
     connector::{CompleteIfAbsent, Connector, retries},
@@ -26,21 +27,6 @@ pub struct GcsOptions {
     pub user_agent: Option<String>,
     /// What all object stores have in common.
     pub common: ObjectOptions,
-}
-
-/// As whom Google Cloud Storage is spoken to.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum GcsCredentials {
-    /// As the environment, the user's own file, or the machine's metadata server says. Signs URLs through a service, if it
-    /// may.
-    #[default]
-    Ambient,
-    /// As a service account whose key is in this file.
-    File(String),
-    /// As a service account with this key, as JSON.
-    Key(Secret),
-    /// As nobody: a public bucket, or a server for tests. Signs nothing.
-    Anonymous,
 }
 
 impl ObjectBlobStore {
@@ -83,7 +69,7 @@ fn builder(options: &GcsOptions) -> GoogleCloudStorageBuilder {
     let builder = match &options.credentials {
         GcsCredentials::Ambient => GoogleCloudStorageBuilder::from_env(),
         GcsCredentials::File(path) => GoogleCloudStorageBuilder::new().with_service_account_path(path),
-        GcsCredentials::Key(key) => GoogleCloudStorageBuilder::new().with_service_account_key(key.reveal()),
+        GcsCredentials::Key(key) => GoogleCloudStorageBuilder::new().with_service_account_key(key.expose()),
         GcsCredentials::Anonymous => {
             // Parts are written with a token all the same, so that none is fetched from elsewhere.
             GoogleCloudStorageBuilder::new().with_skip_signature(true).with_bearer_token("anonymous")

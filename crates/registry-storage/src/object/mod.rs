@@ -35,11 +35,11 @@ use registry_digest::{Algorithm, Hasher};
 use registry_types::Location;
 
 #[cfg(feature = "azure")]
-pub use self::azure::{AzureCredentials, AzureOptions};
+pub use self::azure::AzureOptions;
 #[cfg(feature = "gcs")]
-pub use self::gcs::{GcsCredentials, GcsOptions};
+pub use self::gcs::GcsOptions;
 #[cfg(feature = "s3")]
-pub use self::s3::{S3Credentials, S3Encryption, S3Options};
+pub use self::s3::S3Options;
 use self::{
     backend::{Backend, Put, Reading},
     budget::Budget,
@@ -49,10 +49,7 @@ use self::{
     upload::ObjectUpload,
     writer::{PART_BYTES_MIN, Writer},
 };
-pub use self::{
-    options::{ObjectOptions, Secret},
-    requests::Requests,
-};
+pub use self::{options::ObjectOptions, requests::Requests};
 use crate::{Access, BlobStore, Body, ObjectInfo, StorageError, StoreIdentity, Upload, UploadState};
 
 /// More than any identity has.

@@ -6,9 +6,10 @@ use object_store::{
     Attribute, Attributes,
     aws::{AmazonS3Builder, AmazonS3ConfigKey, S3ConditionalPut},
 };
+use registry_types::{S3Credentials, S3Encryption};
 
 use super::{
-    ObjectBlobStore, ObjectOptions, Secret,
+    ObjectBlobStore, ObjectOptions,
     backend::Backend,
     checked,
     connector::{CompleteIfAbsent, Connector, retries},
@@ -44,32 +45,6 @@ pub struct S3Options {
     pub redirect_endpoint: Option<String>,
     /// What all object stores have in common.
     pub common: ObjectOptions,
-}
-
-/// A key of S3.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct S3Credentials {
-    /// The key's id.
-    pub key_id: String,
-    /// Its secret.
-    pub secret: Secret,
-    /// The token of a session.
-    pub token: Option<Secret>,
-}
-
-/// How S3 encrypts what it keeps.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum S3Encryption {
-    /// As the bucket does.
-    #[default]
-    Bucket,
-    /// With keys that S3 manages.
-    Managed,
-    /// With a key of the key management service.
-    Kms {
-        /// The key.
-        key_id: String,
-    },
 }
 
 impl ObjectBlobStore {
@@ -119,9 +94,9 @@ fn builder(options: &S3Options, endpoint: Option<&String>) -> Result<AmazonS3Bui
         Some(credentials) => {
             let builder = AmazonS3Builder::new()
                 .with_access_key_id(&credentials.key_id)
-                .with_secret_access_key(credentials.secret.reveal());
+                .with_secret_access_key(credentials.secret.expose());
             match &credentials.token {
-                Some(token) => builder.with_token(token.reveal()),
+                Some(token) => builder.with_token(token.expose()),
                 None => builder,
             }
         }
@@ -169,7 +144,7 @@ fn check(options: &S3Options) -> Result<(), StorageError> {
     if let Some(credentials) = &options.credentials {
         checked::header("the key's id", &credentials.key_id)?;
         if let Some(token) = &credentials.token {
-            checked::header("the session's token", token.reveal())?;
+            checked::header("the session's token", token.expose())?;
         }
     }
     if let S3Encryption::Kms { key_id } = &options.encryption {
