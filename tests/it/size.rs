@@ -22,6 +22,8 @@ const LONGER: &[&str] = &[
     "crates/registry-config/src/yaml.rs",
     "crates/registry-config/tests/it/problems.rs",
     "crates/registry-core/src/configured.rs",
+    "crates/registry-metadata/src/contract/collecting.rs",
+    "crates/registry-metadata/src/contract/restoring.rs",
     "crates/registry-metadata/src/postgres/collect.rs",
     "crates/registry-metadata/src/postgres/store.rs",
     "crates/registry-metadata/src/quota.rs",
