@@ -227,7 +227,17 @@ async fn what_is_counted_for_quotas_is_not_journalled_and_counted_again() {
     bench.copy("first", "old");
     push(&store, "two").await.unwrap();
     let usage = store.quota_usage().await.unwrap();
-    assert!(usage[0].usage.unwrap().tags == 2);
+    assert_eq!(usage[0].usage.unwrap().tags, 2);
+    // What a session has saved is lost with the session.
+    let id = registry_types::UploadId::from_random([9; 16]);
+    let (repository, location) = (super::repository(), registry_types::Location::of_upload(&id));
+    let new = NewUpload { id, repository, location, algorithm: registry_digest::Algorithm::Sha256 };
+    store.start_upload(&new).await.unwrap();
+    let claim = store.claim_upload(&new.repository, &id).await.unwrap();
+    store.save_upload(&id, claim.epoch, 100, b"state").await.unwrap();
+    store.release_upload(&id, claim.epoch);
+    assert_eq!(store.quota_usage().await.unwrap()[0].usage.unwrap().held, usage[0].usage.unwrap().held + 100);
+    push(&store, "one").await.unwrap();
     close(store).await;
     for name in ["empty", "old"] {
         let again = bench.open(name).await;
