@@ -5,7 +5,7 @@ use std::sync::Arc;
 use registry_core::{
     api::{App, Settings},
     digest::Algorithm,
-    metadata::{MetadataStore, Options, PutManifest, SqliteStore, SystemClock},
+    metadata::{Options, PutManifest, SqliteStore, SystemClock, traits::*},
     types::{ErrorCode, Manifest, MediaType, RepositoryName, Tag},
 };
 use registry_testing::{Client, Content, Image, Server, TestRegistry};

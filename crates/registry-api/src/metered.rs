@@ -9,10 +9,11 @@ use std::{
 use async_trait::async_trait;
 use registry_digest::{Algorithm, Digest};
 use registry_metadata::{
-    Blob, ClaimedUpload, CollectRules, Collected, DeletedRepository, EndedWindows, FinishUpload,
-    FoundManifest, Image, ImagePage, ImagePosition, ManifestPosition, MetadataStore, NewUpload, Preview,
-    Pull, Purpose, PutManifest, QueuePosition, QuotaUsage, Reclaim, Restored, Result as MetadataResult,
-    StoredManifest, StoredObject, TagChange, Trashed, UnknownObject, UploadRoom, UploadStatus,
+    Audit, Blob, ClaimedUpload, CollectRules, Collected, Collecting, Content, DeletedRepository,
+    EndedWindows, FinishUpload, FoundManifest, Identity, Image, ImagePage, ImagePosition, ManifestPosition,
+    MetadataStore, NewUpload, Preview, Pull, Purpose, PutManifest, QueuePosition, QuotaUsage, Quotas,
+    Reclaim, Restored, Result as MetadataResult, StoredManifest, StoredObject, TagChange, Trash, Trashed,
+    UnknownObject, UploadRoom, UploadStatus, Uploads,
 };
 use registry_storage::{
     BlobStore, Body, FreeSpace, ObjectInfo, StorageError, StoreIdentity, Upload, UploadState,
@@ -67,6 +68,7 @@ macro_rules! measured {
         { $($written_out:tt)* }
     ) => {
         #[async_trait]
+        #[deny(clippy::missing_trait_methods)]
         impl $trait for $type {
             $(async fn $name(&self $(, $argument: $argument_type)*) -> $result {
                 let begun = Instant::now();
@@ -159,12 +161,21 @@ impl Upload for MeteredUpload {
 }
 
 measured! {
-    impl MetadataStore for MeteredMetadata, noted by database_call
+    impl Identity for MeteredMetadata, noted by database_call
     {
         fn store_id(&self) -> MetadataResult<Option<String>>;
         fn bind_store(&self, id: &str) -> MetadataResult<()>;
         fn is_empty(&self) -> MetadataResult<bool>;
         fn check(&self) -> MetadataResult<()>;
+        fn mark(&self) -> MetadataResult<i64>;
+        fn raise_mark(&self, above: i64) -> MetadataResult<i64>;
+    }
+    {}
+}
+
+measured! {
+    impl Content for MeteredMetadata, noted by database_call
+    {
         fn blob(&self, repository: &RepositoryName, digest: &Digest, purpose: Purpose) -> MetadataResult<Option<Blob>>;
         fn manifest(&self, repository: &RepositoryName, reference: &Reference, purpose: Purpose)
             -> MetadataResult<Option<StoredManifest>>;
@@ -186,15 +197,6 @@ measured! {
             after: Option<&Digest>,
             limit: usize,
         ) -> MetadataResult<Vec<Descriptor>>;
-        fn start_upload(&self, new: &NewUpload) -> MetadataResult<()>;
-        fn upload(&self, repository: &RepositoryName, id: &UploadId) -> MetadataResult<Option<UploadStatus>>;
-        fn claim_upload(&self, repository: &RepositoryName, id: &UploadId) -> MetadataResult<ClaimedUpload>;
-        fn upload_room(&self, repository: &RepositoryName, saved_bytes: u64, digest: Option<&Digest>)
-            -> MetadataResult<Option<UploadRoom>>;
-        fn save_upload(&self, id: &UploadId, epoch: i64, offset: u64, state: &[u8]) -> MetadataResult<()>;
-        fn finish_upload(&self, finish: &FinishUpload) -> MetadataResult<()>;
-        fn cancel_upload(&self, repository: &RepositoryName, id: &UploadId) -> MetadataResult<()>;
-        fn expire_uploads(&self, untouched_for: Duration, limit: usize) -> MetadataResult<u64>;
         fn object(&self, digest: &Digest) -> MetadataResult<Option<Blob>>;
         fn mark_bad(&self, location: &Location) -> MetadataResult<()>;
         fn repositories_with_blob(&self, digest: &Digest, limit: usize) -> MetadataResult<Vec<RepositoryName>>;
@@ -204,6 +206,34 @@ measured! {
         fn delete_manifest(&self, repository: &RepositoryName, digest: &Digest, actor: Option<&str>)
             -> MetadataResult<Vec<Tag>>;
         fn delete_blob(&self, repository: &RepositoryName, digest: &Digest) -> MetadataResult<()>;
+        fn record_pulls(&self, pulls: &[Pull]) -> MetadataResult<()>;
+    }
+    {}
+}
+
+measured! {
+    impl Uploads for MeteredMetadata, noted by database_call
+    {
+        fn start_upload(&self, new: &NewUpload) -> MetadataResult<()>;
+        fn upload(&self, repository: &RepositoryName, id: &UploadId) -> MetadataResult<Option<UploadStatus>>;
+        fn claim_upload(&self, repository: &RepositoryName, id: &UploadId) -> MetadataResult<ClaimedUpload>;
+        fn upload_room(&self, repository: &RepositoryName, saved_bytes: u64, digest: Option<&Digest>)
+            -> MetadataResult<Option<UploadRoom>>;
+        fn save_upload(&self, id: &UploadId, epoch: i64, offset: u64, state: &[u8]) -> MetadataResult<()>;
+        fn finish_upload(&self, finish: &FinishUpload) -> MetadataResult<()>;
+        fn cancel_upload(&self, repository: &RepositoryName, id: &UploadId) -> MetadataResult<()>;
+        fn expire_uploads(&self, untouched_for: Duration, limit: usize) -> MetadataResult<u64>;
+    }
+    {
+        fn release_upload(&self, id: &UploadId, epoch: i64) {
+            self.inner.release_upload(id, epoch);
+        }
+    }
+}
+
+measured! {
+    impl Trash for MeteredMetadata, noted by database_call
+    {
         fn trash(&self, repository: &RepositoryName, after: Option<&Trashed>, limit: usize)
             -> MetadataResult<Vec<Trashed>>;
         fn restore(&self, repository: &RepositoryName, reference: &Reference, actor: Option<&str>)
@@ -214,11 +244,25 @@ measured! {
             -> MetadataResult<Restored>;
         fn delete_repository(&self, repository: &RepositoryName) -> MetadataResult<()>;
         fn restore_repository(&self, repository: &RepositoryName) -> MetadataResult<()>;
+        fn end_windows(&self, repository: Option<&RepositoryName>, limit: usize) -> MetadataResult<EndedWindows>;
+        fn deleted_repositories(&self) -> MetadataResult<Vec<DeletedRepository>>;
+    }
+    {}
+}
+
+measured! {
+    impl Quotas for MeteredMetadata, noted by database_call
+    {
         fn begin_quotas(&self) -> MetadataResult<()>;
         fn recount_quotas(&self) -> MetadataResult<()>;
         fn quota_usage(&self) -> MetadataResult<Vec<QuotaUsage>>;
-        fn end_windows(&self, repository: Option<&RepositoryName>, limit: usize) -> MetadataResult<EndedWindows>;
-        fn deleted_repositories(&self) -> MetadataResult<Vec<DeletedRepository>>;
+    }
+    {}
+}
+
+measured! {
+    impl Collecting for MeteredMetadata, noted by database_call
+    {
         fn unread_labels(&self, limit: usize) -> MetadataResult<Vec<(RepositoryName, Digest)>>;
         fn postpone_labels(&self, repository: &RepositoryName, digest: &Digest, by: Duration)
             -> MetadataResult<()>;
@@ -232,9 +276,17 @@ measured! {
         fn images(&self, repository: &RepositoryName, after: Option<&ImagePosition>, limit: usize)
             -> MetadataResult<ImagePage>;
         fn expire_image(&self, repository: &RepositoryName, image: &Image, actor: &str) -> MetadataResult<bool>;
-        fn record_pulls(&self, pulls: &[Pull]) -> MetadataResult<()>;
-        fn mark(&self) -> MetadataResult<i64>;
-        fn raise_mark(&self, above: i64) -> MetadataResult<i64>;
+        fn reclaimable(&self, limit: usize) -> MetadataResult<Vec<Reclaim>>;
+        fn postpone_reclaim(&self, location: &Location, by: Duration) -> MetadataResult<()>;
+        fn reclaimable_count(&self, limit: usize) -> MetadataResult<u64>;
+        fn reclaimed(&self, location: &Location) -> MetadataResult<()>;
+    }
+    {}
+}
+
+measured! {
+    impl Audit for MeteredMetadata, noted by database_call
+    {
         fn claim_sweep(&self, interval: Duration) -> MetadataResult<bool>;
         fn note_unknown(&self, locations: &[Location]) -> MetadataResult<Vec<UnknownObject>>;
         fn reclaim_unknown(&self, locations: &[Location]) -> MetadataResult<u64>;
@@ -244,14 +296,6 @@ measured! {
         fn all_manifests(&self, after: Option<&ManifestPosition>, limit: usize)
             -> MetadataResult<Vec<(ManifestPosition, StoredManifest)>>;
         fn verify(&self) -> MetadataResult<Vec<String>>;
-        fn reclaimable(&self, limit: usize) -> MetadataResult<Vec<Reclaim>>;
-        fn postpone_reclaim(&self, location: &Location, by: Duration) -> MetadataResult<()>;
-        fn reclaimable_count(&self, limit: usize) -> MetadataResult<u64>;
-        fn reclaimed(&self, location: &Location) -> MetadataResult<()>;
     }
-    {
-        fn release_upload(&self, id: &UploadId, epoch: i64) {
-            self.inner.release_upload(id, epoch);
-        }
-    }
+    {}
 }

@@ -16,7 +16,7 @@ use bytes::Bytes;
 use registry_collector::{Collector, CollectorOptions};
 use registry_digest::{Algorithm, Digest};
 use registry_metadata::{
-    FinishUpload, MetadataStore, NewUpload, Options, PutManifest, SqliteStore, clock::ManualClock,
+    FinishUpload, NewUpload, Options, PutManifest, SqliteStore, clock::ManualClock, traits::*,
 };
 use registry_storage::MemoryStore;
 use registry_types::{Location, Manifest, RepositoryName, UploadId};

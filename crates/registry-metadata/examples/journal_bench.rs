@@ -21,8 +21,8 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 use registry_digest::{Algorithm, Digest};
 use registry_metadata::{
-    FinishUpload, JournalCreation, JournalOptions, JournalStore, JournalStoreError, MetadataStore, NewUpload,
-    Options, SqliteStore, SystemClock,
+    FinishUpload, JournalCreation, JournalOptions, JournalStore, JournalStoreError, NewUpload, Options,
+    SqliteStore, SystemClock, traits::*,
 };
 use registry_types::{Location, RepositoryName, UploadId};
 

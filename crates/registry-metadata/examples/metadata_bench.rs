@@ -18,7 +18,7 @@ use std::{
 use bytes::Bytes;
 use registry_digest::{Algorithm, Digest};
 use registry_metadata::{
-    Clock, FinishUpload, MetadataStore, NewUpload, Options, Purpose, PutManifest, SqliteStore, SystemClock,
+    Clock, FinishUpload, NewUpload, Options, Purpose, PutManifest, SqliteStore, SystemClock, traits::*,
 };
 use registry_types::{Location, Manifest, Reference, RepositoryName, RepositorySet, UploadId};
 

@@ -16,8 +16,8 @@ use std::{
 use bytes::Bytes;
 use registry_digest::{Algorithm, Digest};
 use registry_metadata::{
-    FinishUpload, MetadataStore, NewUpload, Options, PostgresStore, Purpose, PutManifest,
-    postgres::server::PostgresServer,
+    FinishUpload, NewUpload, Options, PostgresStore, Purpose, PutManifest, postgres::server::PostgresServer,
+    traits::*,
 };
 use registry_types::{Location, Manifest, Reference, RepositoryName, Tag, UploadId};
 

@@ -23,7 +23,7 @@ pub struct StoredObject {
     pub location: Location,
     /// How many they should be.
     pub size_bytes: u64,
-    /// Whether it is [hidden](crate::MetadataStore::mark_bad).
+    /// Whether it is [hidden](crate::Content::mark_bad).
     pub is_bad: bool,
     /// What the bytes should be; all of them.
     pub digests: Vec<Digest>,

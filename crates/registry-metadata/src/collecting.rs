@@ -161,12 +161,93 @@ pub(crate) const FAILED_AGAIN_MS: i64 = 60 * 60 * 1000;
 /// How many repositories that may be empty one step of a collection looks at.
 pub(crate) const MAYBE_EMPTY_MAX: i64 = 100;
 
+/// What an entry of the collector's queue is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum QueueKind {
+    /// A blob of a repository: nothing there may refer to it any more.
+    Blob,
+    /// A manifest of a repository, likewise.
+    Manifest,
+    /// A digest: no repository may have it any more.
+    Digest,
+    /// An image of a repository: its labels may say how long a tag leads to it.
+    Label,
+    /// A manifest of a repository to which tags lead that expire.
+    Expiry,
+}
+
+impl QueueKind {
+    const ALL: [QueueKind; 5] =
+        [QueueKind::Blob, QueueKind::Manifest, QueueKind::Digest, QueueKind::Label, QueueKind::Expiry];
+
+    /// As the database keeps it. The statements that leave labels out name them so, too.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            QueueKind::Blob => "blob",
+            QueueKind::Manifest => "manifest",
+            QueueKind::Digest => "digest",
+            QueueKind::Label => "label",
+            QueueKind::Expiry => "expiry",
+        }
+    }
+
+    /// The database refuses any other text.
+    pub(crate) fn of(text: &str) -> QueueKind {
+        QueueKind::ALL.into_iter().find(|kind| kind.as_str() == text).unwrap_or(QueueKind::Digest)
+    }
+
+    /// What a report calls it.
+    pub(crate) fn candidate(self) -> CandidateKind {
+        match self {
+            QueueKind::Blob => CandidateKind::Blob,
+            QueueKind::Manifest | QueueKind::Label => CandidateKind::Manifest,
+            QueueKind::Digest => CandidateKind::Digest,
+            QueueKind::Expiry => CandidateKind::Tag,
+        }
+    }
+}
+
+/// An entry of the collector's queue: what it is about, and the number of the repository.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Garbage {
+    /// See [`QueueKind::Blob`].
+    Blob(i64),
+    /// See [`QueueKind::Manifest`].
+    Manifest(i64),
+    /// See [`QueueKind::Digest`].
+    Digest,
+    /// See [`QueueKind::Label`].
+    Label(i64),
+    /// See [`QueueKind::Expiry`].
+    Expiry(i64),
+}
+
+impl Garbage {
+    /// Its columns `kind` and `repository`. No repository has the number 0.
+    pub(crate) fn key(self) -> (&'static str, i64) {
+        let (kind, repository) = match self {
+            Garbage::Blob(repository) => (QueueKind::Blob, repository),
+            Garbage::Manifest(repository) => (QueueKind::Manifest, repository),
+            Garbage::Digest => (QueueKind::Digest, 0),
+            Garbage::Label(repository) => (QueueKind::Label, repository),
+            Garbage::Expiry(repository) => (QueueKind::Expiry, repository),
+        };
+        (kind.as_str(), repository)
+    }
+}
+
+/// Whether a manifest that nothing refers to goes for the reason that is down, whatever the
+/// [rules](CollectRules::untagged): it came as part of what was deleted, or somebody asked for it.
+pub(crate) fn goes_untagged(reason: &str) -> bool {
+    ["index deleted", "subject deleted", "expired", UNTAGGED].contains(&reason)
+}
+
 /// After all kinds that are on the queue.
 pub(crate) const UNTAGGED: &str = "untagged";
 
 impl QueuePosition {
     /// Before the first of all manifests without a tag, which are not on the queue unless somebody
-    /// [put them there](crate::MetadataStore::enqueue_untagged).
+    /// [put them there](crate::Collecting::enqueue_untagged).
     pub fn before_untagged() -> QueuePosition {
         QueuePosition { kind: UNTAGGED.to_owned(), repository: 0, digest: String::new() }
     }

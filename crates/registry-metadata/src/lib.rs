@@ -1,7 +1,7 @@
 //! Everything that a container registry knows besides bytes: which repositories there are, what their tags lead to, which
 //! manifests and blobs they have, where the bytes of a blob lie, which uploads are under way, and what may be deleted.
 //!
-//! [`MetadataStore`] is the trait. [`SqliteStore`] keeps it in one SQLite file, for one node; `PostgresStore` (feature
+//! [`MetadataStore`] is the trait, whose parts are traits for those who need no more. [`SqliteStore`] keeps it in one SQLite file, for one node; `PostgresStore` (feature
 //! `postgres`) in a PostgreSQL database, for any number of them. What is *not* here: bytes (a
 //! [`Blob`] says where they lie, and nobody here looks), HTTP, who may do what, and the collector. The collector works
 //! on the tables that this crate keeps such that it can: see `schema` in the source for what each table is for.
@@ -9,7 +9,7 @@
 //! ```
 //! use std::sync::Arc;
 //! use registry_digest::{Algorithm, Digest};
-//! use registry_metadata::{FinishUpload, MetadataStore, NewUpload, Options, Purpose, SqliteStore, SystemClock};
+//! use registry_metadata::{FinishUpload, NewUpload, Options, Purpose, SqliteStore, SystemClock, traits::*};
 //! use registry_types::{Location, RepositoryName, UploadId};
 //!
 //! # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
@@ -78,7 +78,7 @@
 //!
 //! | Module | What |
 //! |---|---|
-//! | `store` | [`MetadataStore`] |
+//! | `store` | [`MetadataStore`] and its parts: [`Content`], [`Uploads`], [`Trash`], [`Quotas`], [`Collecting`], [`Audit`], [`Identity`] |
 //! | `record`, `collecting`, `audit`, `restoring`, `retention` | what goes in and comes out |
 //! | `options`, [`clock`] | leases and windows; whose time it is |
 //! | `quota` | what groups of repositories may hold, and how that is counted |
@@ -146,5 +146,11 @@ pub use sqlite::{
     JournalStoreError, OpenError, SqliteStore, drop_journal, survey_journal, verify_journal,
 };
 pub use store::{
-    MANIFESTS_BYTES_MAX, MetadataStore, REFERRERS_BYTES_MAX, REFERRING_MAX, TAG_HISTORY_MAX, UPLOADS_MAX,
+    Audit, Collecting, Content, Identity, MANIFESTS_BYTES_MAX, MetadataStore, Quotas, REFERRERS_BYTES_MAX,
+    REFERRING_MAX, TAG_HISTORY_MAX, Trash, UPLOADS_MAX, Uploads,
 };
+
+/// All parts of a [`MetadataStore`], for code that calls their methods on a database of one kind.
+pub mod traits {
+    pub use crate::store::{Audit, Collecting, Content, Identity, MetadataStore, Quotas, Trash, Uploads};
+}

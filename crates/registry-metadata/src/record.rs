@@ -84,7 +84,7 @@ pub struct UploadStatus {
 }
 
 /// An upload session that this request alone may go on with, until
-/// [`release_upload`](crate::MetadataStore::release_upload).
+/// [`release_upload`](crate::Uploads::release_upload).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClaimedUpload {
     /// Names this claim; saving and finishing ask for it.

@@ -27,7 +27,7 @@ pub struct DeletedRepository {
     pub purge_at_ms: i64,
 }
 
-/// How much can not be restored any more because [`end_windows`](crate::MetadataStore::end_windows) said so.
+/// How much can not be restored any more because [`end_windows`](crate::Trash::end_windows) said so.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct EndedWindows {
     /// Deleted tags.

@@ -37,8 +37,15 @@ pub const MANIFESTS_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// do it later.
 ///
 /// **Limits**: `limit` is the caller's; no method holds more than that many rows in memory.
+///
+/// It is made of traits by who asks: code that needs one part takes that. Whatever implements all of them is one.
+pub trait MetadataStore: Identity + Content + Uploads + Trash + Quotas + Collecting + Audit {}
+
+impl<T: Identity + Content + Uploads + Trash + Quotas + Collecting + Audit> MetadataStore for T {}
+
+/// Which store of bytes a database belongs to, how far it has come, and whether it can serve. A part of a [`MetadataStore`].
 #[async_trait]
-pub trait MetadataStore: fmt::Debug + Send + Sync + 'static {
+pub trait Identity: fmt::Debug + Send + Sync + 'static {
     /// The identity of the store of bytes that this database belongs to; none before
     /// [`bind_store`](Self::bind_store).
     async fn store_id(&self) -> Result<Option<String>>;
@@ -55,6 +62,17 @@ pub trait MetadataStore: fmt::Debug + Send + Sync + 'static {
     /// Cheap; fails if the database can not serve.
     async fn check(&self) -> Result<()>;
 
+    /// How far this database has come: a number that [grows](Self::raise_mark). The store of bytes keeps a copy; if that is
+    /// greater, the database was restored from an older copy of itself.
+    async fn mark(&self) -> Result<i64>;
+
+    /// Raises the mark above what it was, above `above`, and to at least the time in milliseconds; answers the new one.
+    async fn raise_mark(&self, above: i64) -> Result<i64>;
+}
+
+/// What repositories have: blobs, manifests and tags. What a request for them needs. A part of a [`MetadataStore`].
+#[async_trait]
+pub trait Content: fmt::Debug + Send + Sync + 'static {
     /// A blob of a repository. One whose bytes are [known to be bad](Self::mark_bad) is not there.
     async fn blob(
         &self,
@@ -115,6 +133,67 @@ pub trait MetadataStore: fmt::Debug + Send + Sync + 'static {
         limit: usize,
     ) -> Result<Vec<Descriptor>>;
 
+    /// The object of a digest in whatever repository, unless it is marked bad: for a look at its bytes before
+    /// [`finish_upload`](crate::Uploads::finish_upload) trusts them.
+    async fn object(&self, digest: &Digest) -> Result<Option<Blob>>;
+
+    /// Hides an object whose bytes are missing or wrong, in all repositories, until somebody pushes it again. Nothing
+    /// happens if there is no object at `location`.
+    async fn mark_bad(&self, location: &Location) -> Result<()>;
+
+    /// Some repositories that have a blob, at most `limit`.
+    async fn repositories_with_blob(&self, digest: &Digest, limit: usize) -> Result<Vec<RepositoryName>>;
+
+    /// Puts a blob of `from` into `to` as well, with a lease; `false` if `from` does not have it. Creates `to` if it is
+    /// new.
+    ///
+    /// # Errors
+    /// [`QuotaExceeded`](crate::MetadataError::QuotaExceeded), if `to` can not hold it.
+    async fn mount_blob(&self, from: &RepositoryName, to: &RepositoryName, digest: &Digest) -> Result<bool>;
+
+    /// Stores a manifest and sets its tags. Creates the repository if it is new. Pushing again what is there sets the
+    /// tags and changes nothing else.
+    ///
+    /// # Errors
+    /// [`MissingReferences`](crate::MetadataError::MissingReferences) with everything required that is not there;
+    /// [`QuotaExceeded`](crate::MetadataError::QuotaExceeded).
+    async fn put_manifest(&self, put: &PutManifest<'_>) -> Result<()>;
+
+    /// Removes a tag and leaves its manifest.
+    ///
+    /// # Errors
+    /// [`TagUnknown`](crate::MetadataError::TagUnknown); [`TagImmutable`](crate::MetadataError::TagImmutable), here and
+    /// wherever else a tag would move or go.
+    async fn delete_tag(&self, repository: &RepositoryName, tag: &Tag, actor: Option<&str>) -> Result<()>;
+
+    /// Removes a manifest and its tags, and says which tags those were. What it referred to stays for a lease.
+    ///
+    /// # Errors
+    /// [`ManifestUnknown`](crate::MetadataError::ManifestUnknown), and
+    /// [`ManifestReferenced`](crate::MetadataError::ManifestReferenced) while an index of this repository lists it.
+    async fn delete_manifest(
+        &self,
+        repository: &RepositoryName,
+        digest: &Digest,
+        actor: Option<&str>,
+    ) -> Result<Vec<Tag>>;
+
+    /// Removes a blob from a repository.
+    ///
+    /// # Errors
+    /// [`BlobUnknown`](crate::MetadataError::BlobUnknown), and
+    /// [`BlobReferenced`](crate::MetadataError::BlobReferenced) while a manifest of this repository uses it.
+    async fn delete_blob(&self, repository: &RepositoryName, digest: &Digest) -> Result<()>;
+
+    /// Manifests were pulled. Of one that was pulled within the [last hour](crate::PULLS_APART) nothing is written; and what is
+    /// written may be lost with the machine. At most some hundred at once. The first call, also one without pulls, is the moment from
+    /// which on pulls are known.
+    async fn record_pulls(&self, pulls: &[Pull]) -> Result<()>;
+}
+
+/// Upload sessions, from their beginning to the blob. A part of a [`MetadataStore`].
+#[async_trait]
+pub trait Uploads: fmt::Debug + Send + Sync + 'static {
     /// Begins an upload session. Creates the repository if it is new.
     ///
     /// # Errors
@@ -174,59 +253,11 @@ pub trait MetadataStore: fmt::Debug + Send + Sync + 'static {
     /// Ends up to `limit` sessions that no request claims and that were not saved for so long, and says how many. Where there is a
     /// quota, [a day](crate::COUNTED_UNTOUCHED_MAX) is enough.
     async fn expire_uploads(&self, untouched_for: Duration, limit: usize) -> Result<u64>;
+}
 
-    /// The object of a digest in whatever repository, unless it is marked bad: for a look at its bytes before
-    /// [`finish_upload`](Self::finish_upload) trusts them.
-    async fn object(&self, digest: &Digest) -> Result<Option<Blob>>;
-
-    /// Hides an object whose bytes are missing or wrong, in all repositories, until somebody pushes it again. Nothing
-    /// happens if there is no object at `location`.
-    async fn mark_bad(&self, location: &Location) -> Result<()>;
-
-    /// Some repositories that have a blob, at most `limit`.
-    async fn repositories_with_blob(&self, digest: &Digest, limit: usize) -> Result<Vec<RepositoryName>>;
-
-    /// Puts a blob of `from` into `to` as well, with a lease; `false` if `from` does not have it. Creates `to` if it is
-    /// new.
-    ///
-    /// # Errors
-    /// [`QuotaExceeded`](crate::MetadataError::QuotaExceeded), if `to` can not hold it.
-    async fn mount_blob(&self, from: &RepositoryName, to: &RepositoryName, digest: &Digest) -> Result<bool>;
-
-    /// Stores a manifest and sets its tags. Creates the repository if it is new. Pushing again what is there sets the
-    /// tags and changes nothing else.
-    ///
-    /// # Errors
-    /// [`MissingReferences`](crate::MetadataError::MissingReferences) with everything required that is not there;
-    /// [`QuotaExceeded`](crate::MetadataError::QuotaExceeded).
-    async fn put_manifest(&self, put: &PutManifest<'_>) -> Result<()>;
-
-    /// Removes a tag and leaves its manifest.
-    ///
-    /// # Errors
-    /// [`TagUnknown`](crate::MetadataError::TagUnknown); [`TagImmutable`](crate::MetadataError::TagImmutable), here and
-    /// wherever else a tag would move or go.
-    async fn delete_tag(&self, repository: &RepositoryName, tag: &Tag, actor: Option<&str>) -> Result<()>;
-
-    /// Removes a manifest and its tags, and says which tags those were. What it referred to stays for a lease.
-    ///
-    /// # Errors
-    /// [`ManifestUnknown`](crate::MetadataError::ManifestUnknown), and
-    /// [`ManifestReferenced`](crate::MetadataError::ManifestReferenced) while an index of this repository lists it.
-    async fn delete_manifest(
-        &self,
-        repository: &RepositoryName,
-        digest: &Digest,
-        actor: Option<&str>,
-    ) -> Result<Vec<Tag>>;
-
-    /// Removes a blob from a repository.
-    ///
-    /// # Errors
-    /// [`BlobUnknown`](crate::MetadataError::BlobUnknown), and
-    /// [`BlobReferenced`](crate::MetadataError::BlobReferenced) while a manifest of this repository uses it.
-    async fn delete_blob(&self, repository: &RepositoryName, digest: &Digest) -> Result<()>;
-
+/// What was deleted and can come back, the history of tags, and whole repositories. A part of a [`MetadataStore`].
+#[async_trait]
+pub trait Trash: fmt::Debug + Send + Sync + 'static {
     /// What can be restored in a repository, first tags and then manifests, in the order of their names, strictly after
     /// `after`, at most `limit`. Fewer than `limit` mean that there is no more.
     ///
@@ -278,7 +309,7 @@ pub trait MetadataStore: fmt::Debug + Send + Sync + 'static {
     ) -> Result<Restored>;
 
     /// Deletes a repository with all that is in it: it is gone at once, its name is free, and for the
-    /// [window](crate::Options::undelete_window) it can be restored. After that [`collect`](Self::collect) works it off.
+    /// [window](crate::Options::undelete_window) it can be restored. After that [`collect`](crate::Collecting::collect) works it off.
     ///
     /// # Errors
     /// [`RepositoryUnknown`](crate::MetadataError::RepositoryUnknown); [`TagImmutable`](crate::MetadataError::TagImmutable)
@@ -292,6 +323,18 @@ pub trait MetadataStore: fmt::Debug + Send + Sync + 'static {
     /// [`RepositoryExists`](crate::MetadataError::RepositoryExists) if the name is taken.
     async fn restore_repository(&self, repository: &RepositoryName) -> Result<()>;
 
+    /// Ends the [window](crate::Options::undelete_window) of what was deleted: of at most `limit` tags, manifests and
+    /// repositories each, in one repository and of those that were deleted under its name, or in all. A collection then
+    /// takes them as if the time had passed. Nothing is left only if the answer [is none](EndedWindows::is_none).
+    async fn end_windows(&self, repository: Option<&RepositoryName>, limit: usize) -> Result<EndedWindows>;
+
+    /// All deleted repositories that can be restored.
+    async fn deleted_repositories(&self) -> Result<Vec<DeletedRepository>>;
+}
+
+/// What groups of repositories hold. A part of a [`MetadataStore`].
+#[async_trait]
+pub trait Quotas: fmt::Debug + Send + Sync + 'static {
     /// Has what the configured [quotas](crate::Options::quotas) limit be counted from now on, and nothing else. To be called
     /// before serving; until then a new quota limits nothing. Of those that were counted before, only a look; a new one
     /// counts once what is there, while pushes wait.
@@ -302,15 +345,11 @@ pub trait MetadataStore: fmt::Debug + Send + Sync + 'static {
 
     /// The configured quotas, and what is used of them.
     async fn quota_usage(&self) -> Result<Vec<QuotaUsage>>;
+}
 
-    /// Ends the [window](crate::Options::undelete_window) of what was deleted: of at most `limit` tags, manifests and
-    /// repositories each, in one repository and of those that were deleted under its name, or in all. A collection then
-    /// takes them as if the time had passed. Nothing is left only if the answer [is none](EndedWindows::is_none).
-    async fn end_windows(&self, repository: Option<&RepositoryName>, limit: usize) -> Result<EndedWindows>;
-
-    /// All deleted repositories that can be restored.
-    async fn deleted_repositories(&self) -> Result<Vec<DeletedRepository>>;
-
+/// What goes by itself: garbage, tags that expire, images that a policy lets go, and bytes that nothing leads to. A part of a [`MetadataStore`].
+#[async_trait]
+pub trait Collecting: fmt::Debug + Send + Sync + 'static {
     /// Images whose labels are to be read, at most `limit`. Every image that is pushed is among them until
     /// [`set_expiry`](Self::set_expiry) says what its labels say.
     async fn unread_labels(&self, limit: usize) -> Result<Vec<(RepositoryName, Digest)>>;
@@ -373,50 +412,8 @@ pub trait MetadataStore: fmt::Debug + Send + Sync + 'static {
     /// happens, and the answer is `false`.
     ///
     /// With a tag its manifest goes, after a lease, unless something else refers to it by then. Both can be
-    /// [restored](Self::restore).
+    /// [restored](crate::Trash::restore).
     async fn expire_image(&self, repository: &RepositoryName, image: &Image, actor: &str) -> Result<bool>;
-
-    /// Manifests were pulled. Of one that was pulled within the [last hour](crate::PULLS_APART) nothing is written; and what is
-    /// written may be lost with the machine. At most some hundred at once. The first call, also one without pulls, is the moment from
-    /// which on pulls are known.
-    async fn record_pulls(&self, pulls: &[Pull]) -> Result<()>;
-
-    /// How far this database has come: a number that [grows](Self::raise_mark). The store of bytes keeps a copy; if that is
-    /// greater, the database was restored from an older copy of itself.
-    async fn mark(&self) -> Result<i64>;
-
-    /// Raises the mark above what it was, above `above`, and to at least the time in milliseconds; answers the new one.
-    async fn raise_mark(&self, above: i64) -> Result<i64>;
-
-    /// Whether the caller is to look through the store of bytes now: nobody was told so for `interval`. Of many that ask, one is.
-    async fn claim_sweep(&self, interval: Duration) -> Result<bool>;
-
-    /// Of these objects in the store of bytes, those to which no row leads, not even that of an upload; and for how long
-    /// that was seen. Looking is what makes that time begin.
-    async fn note_unknown(&self, locations: &[Location]) -> Result<Vec<UnknownObject>>;
-
-    /// Makes those of these objects [reclaimable](Self::reclaimable) to which still no row leads, and says how many.
-    async fn reclaim_unknown(&self, locations: &[Location]) -> Result<u64>;
-
-    /// Forgets unknown objects that nobody has seen for so long: they are gone, or known.
-    async fn forget_unknown(&self, not_seen_for: Duration) -> Result<()>;
-
-    /// All objects, in the order of their locations, strictly after `after`, at most `limit`.
-    async fn objects(&self, after: Option<&Location>, limit: usize) -> Result<Vec<StoredObject>>;
-
-    /// Shows an object again that was [hidden](Self::mark_bad), because its bytes were looked at and are right.
-    async fn mark_good(&self, location: &Location) -> Result<()>;
-
-    /// All manifests of all repositories, in some order that does not change, strictly after `after`: at most `limit`, and no
-    /// more than fit into [`MANIFESTS_BYTES_MAX`], but one at least. There are no more only if there is none.
-    async fn all_manifests(
-        &self,
-        after: Option<&ManifestPosition>,
-        limit: usize,
-    ) -> Result<Vec<(ManifestPosition, StoredManifest)>>;
-
-    /// What the database finds wrong with itself: nothing, in one that is well. Reads all of it.
-    async fn verify(&self) -> Result<Vec<String>>;
 
     /// Bytes that can be deleted now, at most `limit`, those that waited longest first. A store that several nodes share
     /// may keep for a while from telling the same again, so that not all of them do it.
@@ -431,4 +428,38 @@ pub trait MetadataStore: fmt::Debug + Send + Sync + 'static {
 
     /// The bytes at `location` are deleted. Saying so twice, or of what was never to be deleted, does nothing.
     async fn reclaimed(&self, location: &Location) -> Result<()>;
+}
+
+/// Comparing rows with bytes, both ways. A part of a [`MetadataStore`].
+#[async_trait]
+pub trait Audit: fmt::Debug + Send + Sync + 'static {
+    /// Whether the caller is to look through the store of bytes now: nobody was told so for `interval`. Of many that ask, one is.
+    async fn claim_sweep(&self, interval: Duration) -> Result<bool>;
+
+    /// Of these objects in the store of bytes, those to which no row leads, not even that of an upload; and for how long
+    /// that was seen. Looking is what makes that time begin.
+    async fn note_unknown(&self, locations: &[Location]) -> Result<Vec<UnknownObject>>;
+
+    /// Makes those of these objects [reclaimable](crate::Collecting::reclaimable) to which still no row leads, and says how many.
+    async fn reclaim_unknown(&self, locations: &[Location]) -> Result<u64>;
+
+    /// Forgets unknown objects that nobody has seen for so long: they are gone, or known.
+    async fn forget_unknown(&self, not_seen_for: Duration) -> Result<()>;
+
+    /// All objects, in the order of their locations, strictly after `after`, at most `limit`.
+    async fn objects(&self, after: Option<&Location>, limit: usize) -> Result<Vec<StoredObject>>;
+
+    /// Shows an object again that was [hidden](crate::Content::mark_bad), because its bytes were looked at and are right.
+    async fn mark_good(&self, location: &Location) -> Result<()>;
+
+    /// All manifests of all repositories, in some order that does not change, strictly after `after`: at most `limit`, and no
+    /// more than fit into [`MANIFESTS_BYTES_MAX`], but one at least. There are no more only if there is none.
+    async fn all_manifests(
+        &self,
+        after: Option<&ManifestPosition>,
+        limit: usize,
+    ) -> Result<Vec<(ManifestPosition, StoredManifest)>>;
+
+    /// What the database finds wrong with itself: nothing, in one that is well. Reads all of it.
+    async fn verify(&self) -> Result<Vec<String>>;
 }

@@ -4,7 +4,7 @@ use std::{fs, os::unix::fs::PermissionsExt, path::Path};
 
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use registry_core::metadata::{
-    MetadataStore, Options, PostgresOptions, PostgresStore, postgres::server::PostgresServer,
+    Options, PostgresOptions, PostgresStore, postgres::server::PostgresServer, traits::*,
 };
 
 /// A server whose certificate names `localhost` and not `127.0.0.1`, and the file of its authority.

@@ -456,7 +456,8 @@ async fn a_repository_stays_while_anything_is_in_it(backend: &dyn Backend) {
     let deleted = f.push_image("tag", "content", &["v1"]).await;
     f.store().delete_manifest(&repo("tag"), &deleted, None).await.unwrap();
     let of_tag = "repository = (SELECT id FROM repositories WHERE name = 'tag')";
-    f.run(&format!("DELETE FROM trash_blobs WHERE {of_tag}; DELETE FROM trash_manifests WHERE {of_tag}")).await;
+    f.run(&format!("DELETE FROM trash_blobs WHERE {of_tag}; DELETE FROM trash_manifests WHERE {of_tag}"))
+        .await;
     f.advance_leases(1.2).await;
     let collected = collect(&f).await;
     assert!(collected.iter().all(|it| it.candidate.kind != CandidateKind::Repository), "{collected:?}");

@@ -33,14 +33,6 @@ use async_trait::async_trait;
 use crate::{MetadataStore, Options};
 
 use self::fixture::Fixture;
-pub use self::{
-    audit::all as audit, blobs::all as blobs, catalog::all as catalog, collecting::all as collecting,
-    deletes::all as deletes, held::all as held, immutable::all as immutable, leases::all as leases,
-    manifests::all as manifests, poison::all as poison, quotas::all as quotas, races::all as races,
-    referrers::all as referrers, restoring::all as restoring, retention::all as retention,
-    store::all as store, tags::all as tags, uploads::all as uploads,
-};
-
 /// Makes databases to test.
 #[async_trait]
 pub trait Backend: Send + Sync {
@@ -72,27 +64,37 @@ pub trait Probe: Send + Sync + std::fmt::Debug {
     async fn advance(&self, by: Duration);
 }
 
-/// The whole suite.
-pub async fn all(backend: &dyn Backend) {
-    store(backend).await;
-    uploads(backend).await;
-    blobs(backend).await;
-    manifests(backend).await;
-    tags(backend).await;
-    catalog(backend).await;
-    referrers(backend).await;
-    deletes(backend).await;
-    leases(backend).await;
-    races(backend).await;
-    collecting(backend).await;
-    audit(backend).await;
-    restoring(backend).await;
-    retention(backend).await;
-    quotas(backend).await;
-    held(backend).await;
-    immutable(backend).await;
-    poison(backend).await;
+/// Lists the parts of the suite, once: as functions, as the whole of it, and as tests.
+macro_rules! parts {
+    ($($part:ident),* $(,)?) => {
+        pub use self::{$($part::all as $part),*};
+
+        /// The whole suite.
+        pub async fn all(backend: &dyn Backend) {
+            $($part(backend).await;)*
+        }
+
+        /// Makes a test of each part over a backend.
+        #[cfg(test)]
+        macro_rules! contract_tests {
+            ($backend:expr) => {
+                $(
+                    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                    async fn $part() {
+                        crate::contract::$part(&$backend).await;
+                    }
+                )*
+            };
+        }
+        #[cfg(test)]
+        pub(crate) use contract_tests;
+    };
 }
+
+parts!(
+    store, uploads, blobs, manifests, tags, catalog, referrers, deletes, leases, races, collecting, audit,
+    restoring, retention, quotas, held, immutable, poison,
+);
 
 /// Opens a database with the options that most cases want.
 async fn open(backend: &dyn Backend) -> Fixture {

@@ -22,7 +22,7 @@ use super::{
 };
 use crate::{
     Candidate, CandidateKind, CollectRules, Collected, Kept, Options, Preview, QueuePosition, Verdict,
-    collecting::{FAILED_AGAIN_MS, UNTAGGED},
+    collecting::{FAILED_AGAIN_MS, QueueKind, UNTAGGED, goes_untagged},
     sql::{collecting as sql, manifests as manifest_sql},
 };
 
@@ -182,9 +182,9 @@ impl Work for Look {
     async fn run(&self, tx: &Tx<'_>) -> Result<Option<Collected>, Fault> {
         let mut entry = self.entry.clone();
         // Everybody's order: the repository, entries of the queue, targets.
-        if matches!(entry.kind.as_str(), "manifest" | "expiry") {
+        if matches!(QueueKind::of(&entry.kind), QueueKind::Manifest | QueueKind::Expiry) {
             tx.exists(own::LOCK_REPOSITORY_NUMBERED, &[&entry.repository]).await?;
-        } else if entry.kind == "blob" {
+        } else if QueueKind::of(&entry.kind) == QueueKind::Blob {
             quota::stay(tx, &[entry.repository]).await?;
         }
         let key: super::connection::Parameters<'_> =
@@ -226,11 +226,11 @@ async fn decide(
     rules: CollectRules,
     looking: Looking,
 ) -> Result<Decision, Fault> {
-    match entry.kind.as_str() {
-        "blob" => decide_blob(connection, entry, looking).await,
-        "manifest" => decide_manifest(connection, entry, rules, looking).await,
-        "expiry" => decide_expiry(connection, options, entry).await,
-        _ => decide_digest(connection, entry, looking).await,
+    match QueueKind::of(&entry.kind) {
+        QueueKind::Blob => decide_blob(connection, entry, looking).await,
+        QueueKind::Manifest => decide_manifest(connection, entry, rules, looking).await,
+        QueueKind::Expiry => decide_expiry(connection, options, entry).await,
+        QueueKind::Digest | QueueKind::Label => decide_digest(connection, entry, looking).await,
     }
 }
 
@@ -263,9 +263,11 @@ async fn decide_manifest(
     if let Some(at_ms) = lease_until {
         return Ok(Decision::LookAgain { at_ms });
     }
-    let must_go =
-        matches!(entry.reason.as_str(), "index deleted" | "subject deleted" | "untagged" | "expired");
-    Ok(if must_go || rules.untagged { Decision::Take } else { Decision::Leave(Kept::Untagged) })
+    Ok(if goes_untagged(&entry.reason) || rules.untagged {
+        Decision::Take
+    } else {
+        Decision::Leave(Kept::Untagged)
+    })
 }
 
 async fn decide_expiry(connection: &Connection, options: &Options, entry: &Entry) -> Result<Decision, Fault> {
@@ -307,16 +309,16 @@ async fn lease(
 
 async fn take(tx: &Tx<'_>, entry: &Entry, digest: &Digest) -> Result<Verdict, Fault> {
     let mut bytes = 0;
-    match entry.kind.as_str() {
-        "blob" => {
+    match QueueKind::of(&entry.kind) {
+        QueueKind::Blob => {
             if tx.execute(sql::UNLINK, &[&entry.repository, &entry.digest]).await? > 0 {
                 tx.quota.let_go(entry.repository, digest);
             }
             enqueue(tx, Garbage::Digest, digest, 0, "unlinked").await?;
         }
-        "manifest" => drop(manifests::remove(tx, entry.repository, digest, Some(ACTOR)).await?),
-        "expiry" => expiry::expire(tx, entry.repository, digest).await?,
-        _ => bytes = remove_digest(tx, entry).await?,
+        QueueKind::Manifest => drop(manifests::remove(tx, entry.repository, digest, Some(ACTOR)).await?),
+        QueueKind::Expiry => expiry::expire(tx, entry.repository, digest).await?,
+        QueueKind::Digest | QueueKind::Label => bytes = remove_digest(tx, entry).await?,
     }
     Ok(Verdict::Removed { bytes })
 }
@@ -489,7 +491,7 @@ async fn preview_untagged(
     let next = position(&manifests, limit, UNTAGGED);
     let untagged = manifests.into_iter().filter(|manifest| !manifest.2);
     let entries = untagged.map(|(repository, digest, _)| Entry {
-        kind: "manifest".to_owned(),
+        kind: QueueKind::Manifest.as_str().to_owned(),
         repository,
         digest,
         reason: UNTAGGED.to_owned(),
@@ -522,7 +524,7 @@ async fn judge(
 }
 
 async fn bytes_of(connection: &Connection, entry: &Entry) -> Result<u64, Fault> {
-    if entry.kind != "digest" {
+    if QueueKind::of(&entry.kind) != QueueKind::Digest {
         return Ok(0);
     }
     let object = connection.one(sql::DIGEST_OBJECT, &[&entry.digest]).await?;
@@ -545,7 +547,7 @@ impl Work for EnqueueUntagged {
         let (repositories, digests): (Vec<i64>, Vec<String>) =
             untagged.map(|(repository, digest, _)| (*repository, digest.clone())).unzip();
         tx.execute(own::MARK_MANIFESTS, &[&repositories, &digests, &UNTAGGED]).await?;
-        Ok(position(&manifests, self.limit, "manifest"))
+        Ok(position(&manifests, self.limit, QueueKind::Manifest.as_str()))
     }
 }
 
@@ -574,12 +576,7 @@ fn entry(row: &Row) -> Result<Entry, Fault> {
 }
 
 async fn candidate(connection: &Connection, entry: Entry) -> Result<Candidate, Fault> {
-    let kind = match entry.kind.as_str() {
-        "blob" => CandidateKind::Blob,
-        "manifest" => CandidateKind::Manifest,
-        "expiry" => CandidateKind::Tag,
-        _ => CandidateKind::Digest,
-    };
+    let kind = QueueKind::of(&entry.kind).candidate();
     let repository = name_of(connection, entry.repository).await?;
     Ok(Candidate { kind, repository, digest: entry.digest, reason: entry.reason })
 }

@@ -102,7 +102,7 @@ use crate::{OpenError, Options, Result};
 ///
 /// **Uploads** may go on at any node. A node claims a session's row for as long as it works on it and renews that claim;
 /// a node that dies, or is cut off, loses it after a minute. Giving a claim back is a write that
-/// [`release_upload`](crate::MetadataStore::release_upload) does not wait for; a request that meets a claim of another
+/// [`release_upload`](crate::Uploads::release_upload) does not wait for; a request that meets a claim of another
 /// node therefore looks again for a second before it is told that the session is busy.
 ///
 /// **Durability** is what the server is set to (`synchronous_commit`), also for what waits for a standby. Only sessions of
@@ -114,8 +114,8 @@ use crate::{OpenError, Options, Result};
 /// commit is lost, nobody knows whether it was done; that is `Unavailable` too, and doing the same again is right in
 /// either case.
 ///
-/// **Background work** that [`expire_uploads`](crate::MetadataStore::expire_uploads) and
-/// [`reclaimable`](crate::MetadataStore::reclaimable) give out is given to one node: what `reclaimable` told one is told
+/// **Background work** that [`expire_uploads`](crate::Uploads::expire_uploads) and
+/// [`reclaimable`](crate::Collecting::reclaimable) give out is given to one node: what `reclaimable` told one is told
 /// to another only if it was not done after ten minutes.
 ///
 /// Must be opened and used within a tokio runtime with its I/O and timers on.

@@ -12,6 +12,7 @@ use super::{
     sql as own,
     transaction::Tx,
 };
+pub(super) use crate::collecting::Garbage;
 use crate::{
     Reclaim,
     clock::millis,
@@ -20,35 +21,6 @@ use crate::{
 
 /// For how long a node has the bytes for itself that it is told to delete. What it did not delete by then is told again.
 const TAKEN: Duration = Duration::from_secs(10 * 60);
-
-/// What is on the collector's queue.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Garbage {
-    /// A blob of a repository: nothing there may refer to it any more.
-    Blob(i64),
-    /// A manifest of a repository, likewise.
-    Manifest(i64),
-    /// A digest: no repository may have it any more.
-    Digest,
-    /// An image of a repository: its labels may say how long a tag leads to it.
-    Label(i64),
-    /// A manifest of a repository to which tags lead that expire.
-    Expiry(i64),
-}
-
-impl Garbage {
-    /// Its columns `kind` and `repository`.
-    pub(super) fn key(self) -> (&'static str, i64) {
-        match self {
-            Garbage::Blob(repository) => ("blob", repository),
-            Garbage::Manifest(repository) => ("manifest", repository),
-            // No repository has the number 0.
-            Garbage::Digest => ("digest", 0),
-            Garbage::Label(repository) => ("label", repository),
-            Garbage::Expiry(repository) => ("expiry", repository),
-        }
-    }
-}
 
 /// Asks the collector to look at something, `in_ms` from now.
 pub(super) async fn enqueue(

@@ -12,11 +12,11 @@ use super::{
     retention, tags, uploads,
 };
 use crate::{
-    Blob, ClaimedUpload, CollectRules, Collected, DeletedRepository, EndedWindows, FinishUpload,
-    FoundManifest, Image, ImagePage, ImagePosition, ManifestPosition, MetadataError, MetadataStore,
-    NewUpload, Preview, Pull, Purpose, PutManifest, QueuePosition, QuotaUsage, Reclaim, Restored, Result,
-    StoredManifest, StoredObject, TagChange, Trashed, UnknownObject, UploadRoom, UploadStatus, clock::millis,
-    push::Put,
+    Audit, Blob, ClaimedUpload, CollectRules, Collected, Collecting, Content, DeletedRepository,
+    EndedWindows, FinishUpload, FoundManifest, Identity, Image, ImagePage, ImagePosition, ManifestPosition,
+    MetadataError, NewUpload, Preview, Pull, Purpose, PutManifest, QueuePosition, QuotaUsage, Quotas,
+    Reclaim, Restored, Result, StoredManifest, StoredObject, TagChange, Trash, Trashed, UnknownObject,
+    UploadRoom, UploadStatus, Uploads, clock::millis, push::Put,
 };
 
 /// How long to look again at a session that another node has: it may be giving it back at this moment.
@@ -26,7 +26,7 @@ const CLAIM_PATIENCE: Duration = Duration::from_secs(1);
 const CLAIM_PAUSE: Duration = Duration::from_millis(10);
 
 #[async_trait]
-impl MetadataStore for PostgresStore {
+impl Identity for PostgresStore {
     async fn store_id(&self) -> Result<Option<String>> {
         read!(self, "read the store's identity", |c| repositories::store_id(&c))
     }
@@ -47,6 +47,17 @@ impl MetadataStore for PostgresStore {
         self.store_id().await.map(drop)
     }
 
+    async fn mark(&self) -> Result<i64> {
+        read!(self, "read the mark", |c| audit::mark(&c))
+    }
+
+    async fn raise_mark(&self, above: i64) -> Result<i64> {
+        self.transact("raise the mark", audit::RaiseMark { above }).await
+    }
+}
+
+#[async_trait]
+impl Content for PostgresStore {
     async fn blob(
         &self,
         repository: &RepositoryName,
@@ -68,21 +79,6 @@ impl MetadataStore for PostgresStore {
             }
             promised => Ok(promised.map(|promised| promised.blob)),
         }
-    }
-
-    async fn manifest_within(
-        &self,
-        repository: &RepositoryName,
-        reference: &Reference,
-        purpose: Purpose,
-        bytes_max: usize,
-    ) -> Result<Option<FoundManifest>> {
-        if purpose == Purpose::Promise {
-            let found = self.manifest(repository, reference, purpose).await?;
-            return Ok(found.map(|stored| FoundManifest::within(stored, bytes_max)));
-        }
-        let operation = "read a manifest";
-        read!(self, operation, |c| manifests::read_within(&c, repository, reference, bytes_max))
     }
 
     async fn manifest(
@@ -107,6 +103,21 @@ impl MetadataStore for PostgresStore {
             }
             promised => Ok(promised.map(|promised| promised.manifest)),
         }
+    }
+
+    async fn manifest_within(
+        &self,
+        repository: &RepositoryName,
+        reference: &Reference,
+        purpose: Purpose,
+        bytes_max: usize,
+    ) -> Result<Option<FoundManifest>> {
+        if purpose == Purpose::Promise {
+            let found = self.manifest(repository, reference, purpose).await?;
+            return Ok(found.map(|stored| FoundManifest::within(stored, bytes_max)));
+        }
+        let operation = "read a manifest";
+        read!(self, operation, |c| manifests::read_within(&c, repository, reference, bytes_max))
     }
 
     async fn tags(&self, repository: &RepositoryName, after: Option<&str>, limit: usize) -> Result<Vec<Tag>> {
@@ -136,6 +147,60 @@ impl MetadataStore for PostgresStore {
         })
     }
 
+    async fn object(&self, digest: &Digest) -> Result<Option<Blob>> {
+        read!(self, "look for an object", |c| blobs::object(&c, digest))
+    }
+
+    async fn mark_bad(&self, location: &Location) -> Result<()> {
+        self.transact("hide an object", blobs::MarkBad(location.clone())).await
+    }
+
+    async fn repositories_with_blob(&self, digest: &Digest, limit: usize) -> Result<Vec<RepositoryName>> {
+        read!(self, "look for a blob", |c| blobs::repositories_with(&c, digest, limit))
+    }
+
+    async fn mount_blob(&self, from: &RepositoryName, to: &RepositoryName, digest: &Digest) -> Result<bool> {
+        // If it is there and safe already, a mount is a promise and writes nothing.
+        if self.blob(to, digest, Purpose::Promise).await?.is_some() {
+            return Ok(true);
+        }
+        let mount = blobs::Mount { from: from.clone(), to: to.clone(), digest: *digest };
+        self.transact("mount a blob", mount).await
+    }
+
+    async fn put_manifest(&self, put: &PutManifest<'_>) -> Result<()> {
+        self.transact("push a manifest", Put::new(put)).await
+    }
+
+    async fn delete_tag(&self, repository: &RepositoryName, tag: &Tag, actor: Option<&str>) -> Result<()> {
+        let actor = actor.map(str::to_owned);
+        let delete = tags::Delete { repository: repository.clone(), tag: tag.clone(), actor };
+        self.transact("delete a tag", delete).await
+    }
+
+    async fn delete_manifest(
+        &self,
+        repository: &RepositoryName,
+        digest: &Digest,
+        actor: Option<&str>,
+    ) -> Result<Vec<Tag>> {
+        let actor = actor.map(str::to_owned);
+        let delete = manifests::Delete { repository: repository.clone(), digest: *digest, actor };
+        self.transact("delete a manifest", delete).await
+    }
+
+    async fn delete_blob(&self, repository: &RepositoryName, digest: &Digest) -> Result<()> {
+        let delete = blobs::Delete { repository: repository.clone(), digest: *digest };
+        self.transact("delete a blob", delete).await
+    }
+
+    async fn record_pulls(&self, pulls: &[Pull]) -> Result<()> {
+        self.transact("record pulls", retention::RecordPulls::new(pulls)).await
+    }
+}
+
+#[async_trait]
+impl Uploads for PostgresStore {
     async fn start_upload(&self, new: &NewUpload) -> Result<()> {
         let operation = "begin an upload";
         if self.has_quota(&new.repository) {
@@ -230,54 +295,10 @@ impl MetadataStore for PostgresStore {
         }
         write!(self, operation, |c| uploads::expire(&c, untouched_for, limit))
     }
+}
 
-    async fn object(&self, digest: &Digest) -> Result<Option<Blob>> {
-        read!(self, "look for an object", |c| blobs::object(&c, digest))
-    }
-
-    async fn mark_bad(&self, location: &Location) -> Result<()> {
-        self.transact("hide an object", blobs::MarkBad(location.clone())).await
-    }
-
-    async fn repositories_with_blob(&self, digest: &Digest, limit: usize) -> Result<Vec<RepositoryName>> {
-        read!(self, "look for a blob", |c| blobs::repositories_with(&c, digest, limit))
-    }
-
-    async fn mount_blob(&self, from: &RepositoryName, to: &RepositoryName, digest: &Digest) -> Result<bool> {
-        // If it is there and safe already, a mount is a promise and writes nothing.
-        if self.blob(to, digest, Purpose::Promise).await?.is_some() {
-            return Ok(true);
-        }
-        let mount = blobs::Mount { from: from.clone(), to: to.clone(), digest: *digest };
-        self.transact("mount a blob", mount).await
-    }
-
-    async fn put_manifest(&self, put: &PutManifest<'_>) -> Result<()> {
-        self.transact("push a manifest", Put::new(put)).await
-    }
-
-    async fn delete_tag(&self, repository: &RepositoryName, tag: &Tag, actor: Option<&str>) -> Result<()> {
-        let actor = actor.map(str::to_owned);
-        let delete = tags::Delete { repository: repository.clone(), tag: tag.clone(), actor };
-        self.transact("delete a tag", delete).await
-    }
-
-    async fn delete_manifest(
-        &self,
-        repository: &RepositoryName,
-        digest: &Digest,
-        actor: Option<&str>,
-    ) -> Result<Vec<Tag>> {
-        let actor = actor.map(str::to_owned);
-        let delete = manifests::Delete { repository: repository.clone(), digest: *digest, actor };
-        self.transact("delete a manifest", delete).await
-    }
-
-    async fn delete_blob(&self, repository: &RepositoryName, digest: &Digest) -> Result<()> {
-        let delete = blobs::Delete { repository: repository.clone(), digest: *digest };
-        self.transact("delete a blob", delete).await
-    }
-
+#[async_trait]
+impl Trash for PostgresStore {
     async fn trash(
         &self,
         repository: &RepositoryName,
@@ -329,6 +350,18 @@ impl MetadataStore for PostgresStore {
         self.transact("restore a repository", deleted::BringBack(repository.clone())).await
     }
 
+    async fn end_windows(&self, repository: Option<&RepositoryName>, limit: usize) -> Result<EndedWindows> {
+        let repository = repository.cloned();
+        self.transact("empty the trash", deleted::EndWindows { repository, limit }).await
+    }
+
+    async fn deleted_repositories(&self) -> Result<Vec<DeletedRepository>> {
+        read!(self, "list deleted repositories", |c| deleted::deleted(&c))
+    }
+}
+
+#[async_trait]
+impl Quotas for PostgresStore {
     async fn begin_quotas(&self) -> Result<()> {
         let operation = "count for quotas";
         if read!(self, operation, |c| quota::prefixes(&c))? == self.options.quota_prefixes() {
@@ -344,16 +377,10 @@ impl MetadataStore for PostgresStore {
     async fn quota_usage(&self) -> Result<Vec<QuotaUsage>> {
         read!(self, "read quotas", |c| quota::usage(&c, &self.options))
     }
+}
 
-    async fn end_windows(&self, repository: Option<&RepositoryName>, limit: usize) -> Result<EndedWindows> {
-        let repository = repository.cloned();
-        self.transact("empty the trash", deleted::EndWindows { repository, limit }).await
-    }
-
-    async fn deleted_repositories(&self) -> Result<Vec<DeletedRepository>> {
-        read!(self, "list deleted repositories", |c| deleted::deleted(&c))
-    }
-
+#[async_trait]
+impl Collecting for PostgresStore {
     async fn unread_labels(&self, limit: usize) -> Result<Vec<(RepositoryName, Digest)>> {
         read!(self, "list unread labels", |c| expiry::unread(&c, limit))
     }
@@ -416,18 +443,25 @@ impl MetadataStore for PostgresStore {
         self.transact("expire an image", retention::Expire { repository, image, actor }).await
     }
 
-    async fn record_pulls(&self, pulls: &[Pull]) -> Result<()> {
-        self.transact("record pulls", retention::RecordPulls::new(pulls)).await
+    async fn reclaimable(&self, limit: usize) -> Result<Vec<Reclaim>> {
+        write!(self, "list bytes to reclaim", |c| reclaim::take_due(&c, limit))
     }
 
-    async fn mark(&self) -> Result<i64> {
-        read!(self, "read the mark", |c| audit::mark(&c))
+    async fn postpone_reclaim(&self, location: &Location, by: Duration) -> Result<()> {
+        write!(self, "put off the deletion of bytes", |c| reclaim::postpone(&c, location, by))
     }
 
-    async fn raise_mark(&self, above: i64) -> Result<i64> {
-        self.transact("raise the mark", audit::RaiseMark { above }).await
+    async fn reclaimable_count(&self, limit: usize) -> Result<u64> {
+        read!(self, "count bytes to reclaim", |c| reclaim::due_count(&c, limit))
     }
 
+    async fn reclaimed(&self, location: &Location) -> Result<()> {
+        write!(self, "forget reclaimed bytes", |c| reclaim::done(&c, location))
+    }
+}
+
+#[async_trait]
+impl Audit for PostgresStore {
     async fn claim_sweep(&self, interval: Duration) -> Result<bool> {
         let interval_ms = millis(interval);
         write!(self, "claim the look through the store", |c| audit::claim_sweep(&c, interval_ms))
@@ -466,22 +500,6 @@ impl MetadataStore for PostgresStore {
 
     async fn verify(&self) -> Result<Vec<String>> {
         read!(self, "verify the database", |c| audit::verify(&c))
-    }
-
-    async fn reclaimable(&self, limit: usize) -> Result<Vec<Reclaim>> {
-        write!(self, "list bytes to reclaim", |c| reclaim::take_due(&c, limit))
-    }
-
-    async fn postpone_reclaim(&self, location: &Location, by: Duration) -> Result<()> {
-        write!(self, "put off the deletion of bytes", |c| reclaim::postpone(&c, location, by))
-    }
-
-    async fn reclaimable_count(&self, limit: usize) -> Result<u64> {
-        read!(self, "count bytes to reclaim", |c| reclaim::due_count(&c, limit))
-    }
-
-    async fn reclaimed(&self, location: &Location) -> Result<()> {
-        write!(self, "forget reclaimed bytes", |c| reclaim::done(&c, location))
     }
 }
 

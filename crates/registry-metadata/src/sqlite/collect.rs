@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     Candidate, CandidateKind, CollectRules, Collected, Kept, Options, Preview, QueuePosition, Verdict,
-    collecting::{FAILED_AGAIN_MS, UNTAGGED},
+    collecting::{FAILED_AGAIN_MS, QueueKind, UNTAGGED, goes_untagged},
     sql::{collecting as sql, manifests as manifest_sql, reclaim as reclaim_sql, restore as restore_sql},
 };
 
@@ -140,11 +140,11 @@ fn decide(
     entry: &Entry,
     rules: CollectRules,
 ) -> rusqlite::Result<Decision> {
-    match entry.kind.as_str() {
-        "blob" => decide_blob(connection, entry),
-        "manifest" => decide_manifest(connection, entry, rules),
-        "expiry" => decide_expiry(connection, options, entry),
-        _ => decide_digest(connection, entry),
+    match QueueKind::of(&entry.kind) {
+        QueueKind::Blob => decide_blob(connection, entry),
+        QueueKind::Manifest => decide_manifest(connection, entry, rules),
+        QueueKind::Expiry => decide_expiry(connection, options, entry),
+        QueueKind::Digest | QueueKind::Label => decide_digest(connection, entry),
     }
 }
 
@@ -176,9 +176,11 @@ fn decide_manifest(
     if let Some(at_ms) = lease_until {
         return Ok(Decision::LookAgain { at_ms });
     }
-    let must_go =
-        matches!(entry.reason.as_str(), "index deleted" | "subject deleted" | "untagged" | "expired");
-    Ok(if must_go || rules.untagged { Decision::Take } else { Decision::Leave(Kept::Untagged) })
+    Ok(if goes_untagged(&entry.reason) || rules.untagged {
+        Decision::Take
+    } else {
+        Decision::Leave(Kept::Untagged)
+    })
 }
 
 fn decide_expiry(connection: &Connection, options: &Options, entry: &Entry) -> rusqlite::Result<Decision> {
@@ -215,23 +217,23 @@ fn lease(connection: &Connection, sql: &str, entry: &Entry) -> rusqlite::Result<
 }
 
 fn take(tx: &Tx<'_>, entry: &Entry, digest: &Digest) -> Result<Verdict, Fault> {
-    match entry.kind.as_str() {
-        "blob" => {
+    match QueueKind::of(&entry.kind) {
+        QueueKind::Blob => {
             if execute(tx.connection, sql::UNLINK, params![entry.repository, entry.digest])? > 0 {
                 tx.quota.let_go(entry.repository, digest);
             }
             enqueue(tx, Garbage::Digest, digest, 0, "unlinked")?;
             Ok(Verdict::Removed { bytes: 0 })
         }
-        "manifest" => {
+        QueueKind::Manifest => {
             manifests::remove(tx, entry.repository, digest, Some(ACTOR))?;
             Ok(Verdict::Removed { bytes: 0 })
         }
-        "expiry" => {
+        QueueKind::Expiry => {
             expiry::expire(tx, entry.repository, digest)?;
             Ok(Verdict::Removed { bytes: 0 })
         }
-        _ => Ok(Verdict::Removed { bytes: remove_digest(tx, entry)? }),
+        QueueKind::Digest | QueueKind::Label => Ok(Verdict::Removed { bytes: remove_digest(tx, entry)? }),
     }
 }
 
@@ -328,7 +330,7 @@ fn preview_untagged(
     let next = position(&manifests, limit, UNTAGGED);
     let untagged = manifests.into_iter().filter(|manifest| !manifest.2);
     let entries = untagged.map(|(repository, digest, _)| Entry {
-        kind: "manifest".to_owned(),
+        kind: QueueKind::Manifest.as_str().to_owned(),
         repository,
         digest,
         reason: UNTAGGED.to_owned(),
@@ -361,7 +363,7 @@ fn judge(
 }
 
 fn bytes_of(connection: &Connection, entry: &Entry) -> rusqlite::Result<u64> {
-    if entry.kind != "digest" {
+    if QueueKind::of(&entry.kind) != QueueKind::Digest {
         return Ok(0);
     }
     Ok(one(connection, sql::DIGEST_OBJECT, [&entry.digest], |row| unsigned(row, 1))?.unwrap_or(0))
@@ -376,11 +378,11 @@ pub(super) fn enqueue_untagged(
     let manifests = manifests_after(tx.connection, after, limit)?;
     for (repository, digest, is_tagged) in &manifests {
         if !is_tagged {
-            let row = params!["manifest", repository, digest, UNTAGGED];
+            let row = params![QueueKind::Manifest.as_str(), repository, digest, UNTAGGED];
             execute(tx.connection, reclaim_sql::MARK, row)?;
         }
     }
-    Ok(position(&manifests, limit, "manifest"))
+    Ok(position(&manifests, limit, QueueKind::Manifest.as_str()))
 }
 
 /// A repository's number, a digest, and whether a tag leads to it.
@@ -408,12 +410,7 @@ fn entry(row: &Row<'_>) -> rusqlite::Result<Entry> {
 }
 
 fn candidate(connection: &Connection, entry: Entry) -> rusqlite::Result<Candidate> {
-    let kind = match entry.kind.as_str() {
-        "blob" => CandidateKind::Blob,
-        "manifest" => CandidateKind::Manifest,
-        "expiry" => CandidateKind::Tag,
-        _ => CandidateKind::Digest,
-    };
+    let kind = QueueKind::of(&entry.kind).candidate();
     let repository = name_of(connection, entry.repository)?;
     Ok(Candidate { kind, repository, digest: entry.digest, reason: entry.reason })
 }

@@ -69,7 +69,7 @@ const READERS_MAX: usize = 16;
 ///
 /// **Other processes** may open the same file beside this one, read and write: no row is kept in memory. But only one
 /// process may serve uploads, because which sessions are being worked on is known to it alone; see
-/// [`lock_for_serving`](Self::lock_for_serving). [`expire_uploads`](crate::MetadataStore::expire_uploads) in another
+/// [`lock_for_serving`](Self::lock_for_serving). [`expire_uploads`](crate::Uploads::expire_uploads) in another
 /// process goes by the time of the last save only, so it must leave a session more time than a client needs for what lies
 /// between two saves.
 ///

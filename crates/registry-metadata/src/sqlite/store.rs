@@ -18,15 +18,15 @@ use super::{
     },
 };
 use crate::{
-    Blob, ClaimedUpload, CollectRules, Collected, DeletedRepository, EndedWindows, FinishUpload,
-    FoundManifest, Image, ImagePage, ImagePosition, ManifestPosition, MetadataError, MetadataStore,
-    NewUpload, Preview, Pull, Purpose, PutManifest, QueuePosition, QuotaUsage, Reclaim, Restored, Result,
-    StoredManifest, StoredObject, TagChange, Trashed, UnknownObject, UploadRoom, UploadStatus, clock::millis,
-    push::Put, sql,
+    Audit, Blob, ClaimedUpload, CollectRules, Collected, Collecting, Content, DeletedRepository,
+    EndedWindows, FinishUpload, FoundManifest, Identity, Image, ImagePage, ImagePosition, ManifestPosition,
+    MetadataError, NewUpload, Preview, Pull, Purpose, PutManifest, QueuePosition, QuotaUsage, Quotas,
+    Reclaim, Restored, Result, StoredManifest, StoredObject, TagChange, Trash, Trashed, UnknownObject,
+    UploadRoom, UploadStatus, Uploads, clock::millis, push::Put, sql,
 };
 
 #[async_trait]
-impl MetadataStore for SqliteStore {
+impl Identity for SqliteStore {
     async fn store_id(&self) -> Result<Option<String>> {
         let id = |connection: &Connection| one(connection, sql::repositories::STORE_ID, [], |row| row.get(0));
         Ok(self.readers.read("read the store's identity", id)?.flatten())
@@ -63,6 +63,17 @@ impl MetadataStore for SqliteStore {
         self.writer.check(operation)
     }
 
+    async fn mark(&self) -> Result<i64> {
+        self.readers.read("read the mark", audit::mark)
+    }
+
+    async fn raise_mark(&self, above: i64) -> Result<i64> {
+        self.writer.run("raise the mark", Full, (), move |tx| audit::raise_mark(tx, above)).await
+    }
+}
+
+#[async_trait]
+impl Content for SqliteStore {
     async fn blob(
         &self,
         repository: &RepositoryName,
@@ -87,22 +98,6 @@ impl MetadataStore for SqliteStore {
                 Ok(promised.map(|promised| promised.blob))
             }
         }
-    }
-
-    async fn manifest_within(
-        &self,
-        repository: &RepositoryName,
-        reference: &Reference,
-        purpose: Purpose,
-        bytes_max: usize,
-    ) -> Result<Option<FoundManifest>> {
-        if purpose == Purpose::Promise {
-            let found = self.manifest(repository, reference, purpose).await?;
-            return Ok(found.map(|stored| FoundManifest::within(stored, bytes_max)));
-        }
-        self.readers.read("read a manifest", |reader| {
-            manifests::read_within(reader, repository, reference, bytes_max)
-        })
     }
 
     async fn manifest(
@@ -139,6 +134,22 @@ impl MetadataStore for SqliteStore {
         }
     }
 
+    async fn manifest_within(
+        &self,
+        repository: &RepositoryName,
+        reference: &Reference,
+        purpose: Purpose,
+        bytes_max: usize,
+    ) -> Result<Option<FoundManifest>> {
+        if purpose == Purpose::Promise {
+            let found = self.manifest(repository, reference, purpose).await?;
+            return Ok(found.map(|stored| FoundManifest::within(stored, bytes_max)));
+        }
+        self.readers.read("read a manifest", |reader| {
+            manifests::read_within(reader, repository, reference, bytes_max)
+        })
+    }
+
     async fn tags(&self, repository: &RepositoryName, after: Option<&str>, limit: usize) -> Result<Vec<Tag>> {
         let page = self.readers.read("list tags", |reader| tags::page(reader, repository, after, limit))?;
         page.ok_or_else(|| MetadataError::RepositoryUnknown { name: repository.clone() })
@@ -166,6 +177,64 @@ impl MetadataStore for SqliteStore {
         })
     }
 
+    async fn object(&self, digest: &Digest) -> Result<Option<Blob>> {
+        self.readers.read("look for an object", |connection| blobs::object(connection, digest))
+    }
+
+    async fn mark_bad(&self, location: &Location) -> Result<()> {
+        let location = location.clone();
+        let mark = move |tx: &super::writer::Tx<'_>| Ok(blobs::mark_bad(tx, &location)?);
+        self.writer.run("hide an object", Full, (), mark).await
+    }
+
+    async fn repositories_with_blob(&self, digest: &Digest, limit: usize) -> Result<Vec<RepositoryName>> {
+        self.readers.read("look for a blob", |connection| blobs::repositories_with(connection, digest, limit))
+    }
+
+    async fn mount_blob(&self, from: &RepositoryName, to: &RepositoryName, digest: &Digest) -> Result<bool> {
+        // If it is there and safe already, a mount is a promise and writes nothing.
+        if self.blob(to, digest, Purpose::Promise).await?.is_some() {
+            return Ok(true);
+        }
+        let (from, to, digest) = (from.clone(), to.clone(), *digest);
+        self.writer.run("mount a blob", Full, (), move |tx| blobs::mount(tx, &from, &to, &digest)).await
+    }
+
+    async fn put_manifest(&self, put: &PutManifest<'_>) -> Result<()> {
+        let put = Put::new(put);
+        self.writer.run("push a manifest", Full, (), move |tx| put.run(tx)).await
+    }
+
+    async fn delete_tag(&self, repository: &RepositoryName, tag: &Tag, actor: Option<&str>) -> Result<()> {
+        let (repository, tag, actor) = (repository.clone(), tag.clone(), actor.map(str::to_owned));
+        let delete = move |tx: &Tx<'_>| tags::delete(tx, &repository, &tag, actor.as_deref());
+        self.writer.run("delete a tag", Full, (), delete).await
+    }
+
+    async fn delete_manifest(
+        &self,
+        repository: &RepositoryName,
+        digest: &Digest,
+        actor: Option<&str>,
+    ) -> Result<Vec<Tag>> {
+        let (repository, digest, actor) = (repository.clone(), *digest, actor.map(str::to_owned));
+        let delete = move |tx: &Tx<'_>| manifests::delete(tx, &repository, &digest, actor.as_deref());
+        self.writer.run("delete a manifest", Full, (), delete).await
+    }
+
+    async fn delete_blob(&self, repository: &RepositoryName, digest: &Digest) -> Result<()> {
+        let (repository, digest) = (repository.clone(), *digest);
+        self.writer.run("delete a blob", Full, (), move |tx| blobs::delete(tx, &repository, &digest)).await
+    }
+
+    async fn record_pulls(&self, pulls: &[Pull]) -> Result<()> {
+        let pulls = pulls.to_vec();
+        self.writer.run("record pulls", Process, (), move |tx| retention::record(tx, &pulls)).await
+    }
+}
+
+#[async_trait]
+impl Uploads for SqliteStore {
     async fn start_upload(&self, new: &NewUpload) -> Result<()> {
         let (operation, repository) = ("begin an upload", &new.repository);
         self.readers.read(operation, |reader| quota::refuse_if_full(reader, &self.options, repository))??;
@@ -250,57 +319,10 @@ impl MetadataStore for SqliteStore {
         let holds = self.writer.run("expire uploads", Full, (), expire).await?;
         Ok(holds.len() as u64)
     }
+}
 
-    async fn object(&self, digest: &Digest) -> Result<Option<Blob>> {
-        self.readers.read("look for an object", |connection| blobs::object(connection, digest))
-    }
-
-    async fn mark_bad(&self, location: &Location) -> Result<()> {
-        let location = location.clone();
-        let mark = move |tx: &super::writer::Tx<'_>| Ok(blobs::mark_bad(tx, &location)?);
-        self.writer.run("hide an object", Full, (), mark).await
-    }
-
-    async fn repositories_with_blob(&self, digest: &Digest, limit: usize) -> Result<Vec<RepositoryName>> {
-        self.readers.read("look for a blob", |connection| blobs::repositories_with(connection, digest, limit))
-    }
-
-    async fn mount_blob(&self, from: &RepositoryName, to: &RepositoryName, digest: &Digest) -> Result<bool> {
-        // If it is there and safe already, a mount is a promise and writes nothing.
-        if self.blob(to, digest, Purpose::Promise).await?.is_some() {
-            return Ok(true);
-        }
-        let (from, to, digest) = (from.clone(), to.clone(), *digest);
-        self.writer.run("mount a blob", Full, (), move |tx| blobs::mount(tx, &from, &to, &digest)).await
-    }
-
-    async fn put_manifest(&self, put: &PutManifest<'_>) -> Result<()> {
-        let put = Put::new(put);
-        self.writer.run("push a manifest", Full, (), move |tx| put.run(tx)).await
-    }
-
-    async fn delete_tag(&self, repository: &RepositoryName, tag: &Tag, actor: Option<&str>) -> Result<()> {
-        let (repository, tag, actor) = (repository.clone(), tag.clone(), actor.map(str::to_owned));
-        let delete = move |tx: &Tx<'_>| tags::delete(tx, &repository, &tag, actor.as_deref());
-        self.writer.run("delete a tag", Full, (), delete).await
-    }
-
-    async fn delete_manifest(
-        &self,
-        repository: &RepositoryName,
-        digest: &Digest,
-        actor: Option<&str>,
-    ) -> Result<Vec<Tag>> {
-        let (repository, digest, actor) = (repository.clone(), *digest, actor.map(str::to_owned));
-        let delete = move |tx: &Tx<'_>| manifests::delete(tx, &repository, &digest, actor.as_deref());
-        self.writer.run("delete a manifest", Full, (), delete).await
-    }
-
-    async fn delete_blob(&self, repository: &RepositoryName, digest: &Digest) -> Result<()> {
-        let (repository, digest) = (repository.clone(), *digest);
-        self.writer.run("delete a blob", Full, (), move |tx| blobs::delete(tx, &repository, &digest)).await
-    }
-
+#[async_trait]
+impl Trash for SqliteStore {
     async fn trash(
         &self,
         repository: &RepositoryName,
@@ -360,6 +382,19 @@ impl MetadataStore for SqliteStore {
             .await
     }
 
+    async fn end_windows(&self, repository: Option<&RepositoryName>, limit: usize) -> Result<EndedWindows> {
+        let repository = repository.cloned();
+        let end = move |tx: &Tx<'_>| deleted::end_windows(tx, repository.as_ref(), limit);
+        self.writer.run("empty the trash", Full, (), end).await
+    }
+
+    async fn deleted_repositories(&self) -> Result<Vec<DeletedRepository>> {
+        self.readers.read("list deleted repositories", deleted::deleted)
+    }
+}
+
+#[async_trait]
+impl Quotas for SqliteStore {
     async fn begin_quotas(&self) -> Result<()> {
         let operation = "count for quotas";
         if self.readers.read(operation, quota::prefixes)? == self.options.quota_prefixes() {
@@ -375,17 +410,10 @@ impl MetadataStore for SqliteStore {
     async fn quota_usage(&self) -> Result<Vec<QuotaUsage>> {
         self.readers.read("read quotas", |reader| quota::usage(reader, &self.options))
     }
+}
 
-    async fn end_windows(&self, repository: Option<&RepositoryName>, limit: usize) -> Result<EndedWindows> {
-        let repository = repository.cloned();
-        let end = move |tx: &Tx<'_>| deleted::end_windows(tx, repository.as_ref(), limit);
-        self.writer.run("empty the trash", Full, (), end).await
-    }
-
-    async fn deleted_repositories(&self) -> Result<Vec<DeletedRepository>> {
-        self.readers.read("list deleted repositories", deleted::deleted)
-    }
-
+#[async_trait]
+impl Collecting for SqliteStore {
     async fn unread_labels(&self, limit: usize) -> Result<Vec<(RepositoryName, Digest)>> {
         self.readers.read("list unread labels", |reader| expiry::unread(reader, limit))
     }
@@ -453,19 +481,34 @@ impl MetadataStore for SqliteStore {
         self.writer.run("expire an image", Full, (), expire).await
     }
 
-    async fn record_pulls(&self, pulls: &[Pull]) -> Result<()> {
-        let pulls = pulls.to_vec();
-        self.writer.run("record pulls", Process, (), move |tx| retention::record(tx, &pulls)).await
+    async fn reclaimable(&self, limit: usize) -> Result<Vec<Reclaim>> {
+        let operation = "list bytes to reclaim";
+        let due = self.readers.read(operation, |connection| reclaim::due(connection, limit))?;
+        // Bytes must not go before the commit that gave them up can not be lost.
+        self.settled(operation).await?;
+        Ok(due)
     }
 
-    async fn mark(&self) -> Result<i64> {
-        self.readers.read("read the mark", audit::mark)
+    async fn postpone_reclaim(&self, location: &Location, by: Duration) -> Result<()> {
+        let location = location.clone();
+        let postpone = move |tx: &Tx<'_>| Ok(reclaim::postpone(tx, &location, by)?);
+        self.writer.run("put off the deletion of bytes", Process, (), postpone).await
     }
 
-    async fn raise_mark(&self, above: i64) -> Result<i64> {
-        self.writer.run("raise the mark", Full, (), move |tx| audit::raise_mark(tx, above)).await
+    async fn reclaimable_count(&self, limit: usize) -> Result<u64> {
+        self.readers.read("count bytes to reclaim", |connection| reclaim::due_count(connection, limit))
     }
 
+    async fn reclaimed(&self, location: &Location) -> Result<()> {
+        let location = location.clone();
+        let done = move |tx: &super::writer::Tx<'_>| Ok(reclaim::done(tx, &location)?);
+        // If a power cut forgets this, the bytes are deleted once more.
+        self.writer.run("forget reclaimed bytes", Process, (), done).await
+    }
+}
+
+#[async_trait]
+impl Audit for SqliteStore {
     async fn claim_sweep(&self, interval: Duration) -> Result<bool> {
         let interval_ms = millis(interval);
         let claim = move |tx: &Tx<'_>| Ok(audit::claim_sweep(tx, interval_ms)?);
@@ -513,30 +556,5 @@ impl MetadataStore for SqliteStore {
 
     async fn verify(&self) -> Result<Vec<String>> {
         self.readers.read("verify the database", audit::verify)
-    }
-
-    async fn reclaimable(&self, limit: usize) -> Result<Vec<Reclaim>> {
-        let operation = "list bytes to reclaim";
-        let due = self.readers.read(operation, |connection| reclaim::due(connection, limit))?;
-        // Bytes must not go before the commit that gave them up can not be lost.
-        self.settled(operation).await?;
-        Ok(due)
-    }
-
-    async fn postpone_reclaim(&self, location: &Location, by: Duration) -> Result<()> {
-        let location = location.clone();
-        let postpone = move |tx: &Tx<'_>| Ok(reclaim::postpone(tx, &location, by)?);
-        self.writer.run("put off the deletion of bytes", Process, (), postpone).await
-    }
-
-    async fn reclaimable_count(&self, limit: usize) -> Result<u64> {
-        self.readers.read("count bytes to reclaim", |connection| reclaim::due_count(connection, limit))
-    }
-
-    async fn reclaimed(&self, location: &Location) -> Result<()> {
-        let location = location.clone();
-        let done = move |tx: &super::writer::Tx<'_>| Ok(reclaim::done(tx, &location)?);
-        // If a power cut forgets this, the bytes are deleted once more.
-        self.writer.run("forget reclaimed bytes", Process, (), done).await
     }
 }

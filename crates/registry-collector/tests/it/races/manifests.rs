@@ -1,7 +1,7 @@
 //! Manifests that are pushed, tagged, deleted and collected.
 
 use registry_digest::{Algorithm, Digest};
-use registry_metadata::{MetadataError, MetadataStore};
+use registry_metadata::{MetadataError, traits::*};
 
 use super::{a, before_each_step, digest, garbage, leases_end, nothing_but};
 use crate::stage::{Stage, image, index};

@@ -15,7 +15,7 @@ mod manifests;
 use std::time::Duration;
 
 use registry_digest::{Algorithm, Digest};
-use registry_metadata::{MetadataStore, Options};
+use registry_metadata::{Options, traits::*};
 use registry_storage::BlobStore;
 use registry_types::RepositoryName;
 

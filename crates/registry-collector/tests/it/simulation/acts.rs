@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 
 use registry_collector::MarkError;
 use registry_digest::{Algorithm, Digest};
-use registry_metadata::{MetadataStore, Purpose};
+use registry_metadata::{Purpose, traits::*};
 use registry_types::{Manifest, RepositoryName, Tag, UploadId};
 
 use super::random::Random;

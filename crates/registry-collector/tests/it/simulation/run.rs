@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
-use registry_metadata::{MetadataStore, Options};
+use registry_metadata::{Options, traits::*};
 use registry_storage::BlobStore;
 
 use super::{

@@ -4,7 +4,7 @@ use std::{error::Error, sync::Arc};
 
 use bytes::Bytes;
 use registry_digest::{Algorithm, Digest};
-use registry_metadata::{Clock, FinishUpload, MetadataStore, NewUpload, Purpose, PutManifest};
+use registry_metadata::{Clock, FinishUpload, NewUpload, Purpose, PutManifest, traits::*};
 use registry_storage::{BlobStore, StorageError, Upload, UploadState};
 use registry_types::{Location, Manifest, RepositoryName, Tag, UploadId};
 

@@ -8,10 +8,11 @@ use std::{
 use async_trait::async_trait;
 use registry_digest::Digest;
 use registry_metadata::{
-    Blob, ClaimedUpload, CollectRules, Collected, DeletedRepository, EndedWindows, FinishUpload, Image,
-    ImagePage, ImagePosition, Kept, ManifestPosition, MetadataError, MetadataStore, NewUpload, Preview, Pull,
-    Purpose, PutManifest, QueuePosition, QuotaUsage, Reclaim, Restored, Result, StoredManifest, StoredObject,
-    TagChange, Trashed, UnknownObject, UploadRoom, UploadStatus, Verdict,
+    Audit, Blob, ClaimedUpload, CollectRules, Collected, Collecting, Content, DeletedRepository,
+    EndedWindows, FinishUpload, FoundManifest, Identity, Image, ImagePage, ImagePosition, Kept,
+    ManifestPosition, MetadataError, MetadataStore, NewUpload, Preview, Pull, Purpose, PutManifest,
+    QueuePosition, QuotaUsage, Quotas, Reclaim, Restored, Result, StoredManifest, StoredObject, TagChange,
+    Trash, Trashed, UnknownObject, UploadRoom, UploadStatus, Uploads, Verdict,
 };
 use registry_types::{Descriptor, Location, Reference, RepositoryName, RepositorySet, Tag, UploadId};
 
@@ -63,9 +64,10 @@ impl SteppedMetadata {
 
 /// Writes out the methods that only wait and pass on.
 macro_rules! metadata_store {
-    ({ $($noting:tt)* } $(async fn $name:ident(&self $(, $argument:ident: $kind:ty)* $(,)?) -> $answer:ty;)*) => {
+    ($trait:ident { $($noting:tt)* } $(async fn $name:ident(&self $(, $argument:ident: $kind:ty)* $(,)?) -> $answer:ty;)*) => {
         #[async_trait]
-        impl MetadataStore for SteppedMetadata {
+        #[deny(clippy::missing_trait_methods)]
+        impl $trait for SteppedMetadata {
             $($noting)*
             $(async fn $name(&self $(, $argument: $kind)*) -> $answer {
                 self.step(stringify!($name), self.inner.$name($($argument),*)).await
@@ -75,7 +77,29 @@ macro_rules! metadata_store {
 }
 
 metadata_store! {
-    {
+    Identity {
+    }
+    async fn store_id(&self) -> Result<Option<String>>;
+    async fn bind_store(&self, id: &str) -> Result<()>;
+    async fn is_empty(&self) -> Result<bool>;
+    async fn check(&self) -> Result<()>;
+    async fn mark(&self) -> Result<i64>;
+    async fn raise_mark(&self, above: i64) -> Result<i64>;
+}
+
+metadata_store! {
+    Content {
+        async fn manifest_within(
+            &self,
+            repository: &RepositoryName,
+            reference: &Reference,
+            purpose: Purpose,
+            bytes_max: usize,
+        ) -> Result<Option<FoundManifest>> {
+            let found = self.manifest(repository, reference, purpose).await?;
+            Ok(found.map(|stored| FoundManifest::within(stored, bytes_max)))
+        }
+
         async fn blob(
             &self,
             repository: &RepositoryName,
@@ -101,19 +125,6 @@ metadata_store! {
             self.step_and_note("manifest", found, |ledger, found| {
                 if let (Purpose::Promise, Ok(Some(found))) = (purpose, found) {
                     ledger.manifest(repository, &found.digest);
-                }
-            })
-            .await
-        }
-
-        fn release_upload(&self, id: &UploadId, epoch: i64) {
-            self.inner.release_upload(id, epoch);
-        }
-
-        async fn finish_upload(&self, finish: &FinishUpload) -> Result<()> {
-            self.step_and_note("finish_upload", self.inner.finish_upload(finish), |ledger, done| {
-                if done.is_ok() {
-                    ledger.blob(&finish.repository, &finish.digest);
                 }
             })
             .await
@@ -173,7 +184,54 @@ metadata_store! {
             })
             .await
         }
+    }
+    async fn tags(&self, repository: &RepositoryName, after: Option<&str>, limit: usize) -> Result<Vec<Tag>>;
+    async fn repositories(&self, visible: &RepositorySet, after: Option<&str>, limit: usize) -> Result<Vec<RepositoryName>>;
+    async fn referrers(
+        &self,
+        repository: &RepositoryName,
+        subject: &Digest,
+        artifact_type: Option<&str>,
+        after: Option<&Digest>,
+        limit: usize,
+    ) -> Result<Vec<Descriptor>>;
+    async fn object(&self, digest: &Digest) -> Result<Option<Blob>>;
+    async fn mark_bad(&self, location: &Location) -> Result<()>;
+    async fn repositories_with_blob(&self, digest: &Digest, limit: usize) -> Result<Vec<RepositoryName>>;
+    async fn record_pulls(&self, pulls: &[Pull]) -> Result<()>;
+}
 
+metadata_store! {
+    Uploads {
+        fn release_upload(&self, id: &UploadId, epoch: i64) {
+            self.inner.release_upload(id, epoch);
+        }
+
+        async fn finish_upload(&self, finish: &FinishUpload) -> Result<()> {
+            self.step_and_note("finish_upload", self.inner.finish_upload(finish), |ledger, done| {
+                if done.is_ok() {
+                    ledger.blob(&finish.repository, &finish.digest);
+                }
+            })
+            .await
+        }
+    }
+    async fn start_upload(&self, new: &NewUpload) -> Result<()>;
+    async fn upload(&self, repository: &RepositoryName, id: &UploadId) -> Result<Option<UploadStatus>>;
+    async fn claim_upload(&self, repository: &RepositoryName, id: &UploadId) -> Result<ClaimedUpload>;
+    async fn upload_room(
+        &self,
+        repository: &RepositoryName,
+        saved_bytes: u64,
+        digest: Option<&Digest>,
+    ) -> Result<Option<UploadRoom>>;
+    async fn save_upload(&self, id: &UploadId, epoch: i64, offset: u64, state: &[u8]) -> Result<()>;
+    async fn cancel_upload(&self, repository: &RepositoryName, id: &UploadId) -> Result<()>;
+    async fn expire_uploads(&self, untouched_for: Duration, limit: usize) -> Result<u64>;
+}
+
+metadata_store! {
+    Trash {
         async fn restore(
             &self,
             repository: &RepositoryName,
@@ -227,7 +285,30 @@ metadata_store! {
             })
             .await
         }
+    }
+    async fn trash(&self, repository: &RepositoryName, after: Option<&Trashed>, limit: usize) -> Result<Vec<Trashed>>;
+    async fn tag_history(
+        &self,
+        repository: &RepositoryName,
+        tag: &Tag,
+        before: Option<i64>,
+        limit: usize,
+    ) -> Result<Vec<TagChange>>;
+    async fn restore_repository(&self, repository: &RepositoryName) -> Result<()>;
+    async fn end_windows(&self, repository: Option<&RepositoryName>, limit: usize) -> Result<EndedWindows>;
+    async fn deleted_repositories(&self) -> Result<Vec<DeletedRepository>>;
+}
 
+metadata_store! {
+    Quotas {
+    }
+    async fn begin_quotas(&self) -> Result<()>;
+    async fn recount_quotas(&self) -> Result<()>;
+    async fn quota_usage(&self) -> Result<Vec<QuotaUsage>>;
+}
+
+metadata_store! {
+    Collecting {
         async fn collect(&self, rules: &CollectRules, limit: usize) -> Result<Vec<Collected>> {
             self.step_and_note("collect", self.inner.collect(rules, limit), |ledger, done| {
                 for collected in done.iter().flatten() {
@@ -240,49 +321,8 @@ metadata_store! {
             .await
         }
     }
-    async fn store_id(&self) -> Result<Option<String>>;
-    async fn bind_store(&self, id: &str) -> Result<()>;
-    async fn is_empty(&self) -> Result<bool>;
-    async fn check(&self) -> Result<()>;
-    async fn tags(&self, repository: &RepositoryName, after: Option<&str>, limit: usize) -> Result<Vec<Tag>>;
-    async fn repositories(&self, visible: &RepositorySet, after: Option<&str>, limit: usize) -> Result<Vec<RepositoryName>>;
-    async fn referrers(
-        &self,
-        repository: &RepositoryName,
-        subject: &Digest,
-        artifact_type: Option<&str>,
-        after: Option<&Digest>,
-        limit: usize,
-    ) -> Result<Vec<Descriptor>>;
-    async fn start_upload(&self, new: &NewUpload) -> Result<()>;
-    async fn upload(&self, repository: &RepositoryName, id: &UploadId) -> Result<Option<UploadStatus>>;
-    async fn claim_upload(&self, repository: &RepositoryName, id: &UploadId) -> Result<ClaimedUpload>;
-    async fn upload_room(
-        &self,
-        repository: &RepositoryName,
-        saved_bytes: u64,
-        digest: Option<&Digest>,
-    ) -> Result<Option<UploadRoom>>;
-    async fn save_upload(&self, id: &UploadId, epoch: i64, offset: u64, state: &[u8]) -> Result<()>;
-    async fn cancel_upload(&self, repository: &RepositoryName, id: &UploadId) -> Result<()>;
-    async fn expire_uploads(&self, untouched_for: Duration, limit: usize) -> Result<u64>;
-    async fn object(&self, digest: &Digest) -> Result<Option<Blob>>;
-    async fn mark_bad(&self, location: &Location) -> Result<()>;
-    async fn repositories_with_blob(&self, digest: &Digest, limit: usize) -> Result<Vec<RepositoryName>>;
-    async fn trash(&self, repository: &RepositoryName, after: Option<&Trashed>, limit: usize) -> Result<Vec<Trashed>>;
-    async fn tag_history(
-        &self,
-        repository: &RepositoryName,
-        tag: &Tag,
-        before: Option<i64>,
-        limit: usize,
-    ) -> Result<Vec<TagChange>>;
-    async fn restore_repository(&self, repository: &RepositoryName) -> Result<()>;
-    async fn end_windows(&self, repository: Option<&RepositoryName>, limit: usize) -> Result<EndedWindows>;
-    async fn deleted_repositories(&self) -> Result<Vec<DeletedRepository>>;
     async fn unread_labels(&self, limit: usize) -> Result<Vec<(RepositoryName, Digest)>>;
     async fn postpone_labels(&self, repository: &RepositoryName, digest: &Digest, by: Duration) -> Result<()>;
-    async fn postpone_reclaim(&self, location: &Location, by: Duration) -> Result<()>;
     async fn set_expiry(&self, repository: &RepositoryName, digest: &Digest, after: Option<Duration>) -> Result<()>;
     async fn preview_collect(
         &self,
@@ -291,8 +331,23 @@ metadata_store! {
         limit: usize,
     ) -> Result<Preview>;
     async fn enqueue_untagged(&self, after: Option<&QueuePosition>, limit: usize) -> Result<Option<QueuePosition>>;
-    async fn mark(&self) -> Result<i64>;
-    async fn raise_mark(&self, above: i64) -> Result<i64>;
+    async fn images(
+        &self,
+        repository: &RepositoryName,
+        after: Option<&ImagePosition>,
+        limit: usize,
+    ) -> Result<ImagePage>;
+    async fn expire_image(&self, repository: &RepositoryName, image: &Image, actor: &str) -> Result<bool>;
+    async fn reclaimable(&self, limit: usize) -> Result<Vec<Reclaim>>;
+    async fn postpone_reclaim(&self, location: &Location, by: Duration) -> Result<()>;
+    async fn reclaimable_count(&self, limit: usize) -> Result<u64>;
+    async fn reclaimed(&self, location: &Location) -> Result<()>;
+}
+
+metadata_store! {
+    Audit {
+    }
+    async fn claim_sweep(&self, interval: Duration) -> Result<bool>;
     async fn note_unknown(&self, locations: &[Location]) -> Result<Vec<UnknownObject>>;
     async fn reclaim_unknown(&self, locations: &[Location]) -> Result<u64>;
     async fn forget_unknown(&self, not_seen_for: Duration) -> Result<()>;
@@ -304,19 +359,4 @@ metadata_store! {
         limit: usize,
     ) -> Result<Vec<(ManifestPosition, StoredManifest)>>;
     async fn verify(&self) -> Result<Vec<String>>;
-    async fn reclaimable(&self, limit: usize) -> Result<Vec<Reclaim>>;
-    async fn reclaimable_count(&self, limit: usize) -> Result<u64>;
-    async fn images(
-        &self,
-        repository: &RepositoryName,
-        after: Option<&ImagePosition>,
-        limit: usize,
-    ) -> Result<ImagePage>;
-    async fn expire_image(&self, repository: &RepositoryName, image: &Image, actor: &str) -> Result<bool>;
-    async fn record_pulls(&self, pulls: &[Pull]) -> Result<()>;
-    async fn claim_sweep(&self, interval: Duration) -> Result<bool>;
-    async fn begin_quotas(&self) -> Result<()>;
-    async fn recount_quotas(&self) -> Result<()>;
-    async fn quota_usage(&self) -> Result<Vec<QuotaUsage>>;
-    async fn reclaimed(&self, location: &Location) -> Result<()>;
 }

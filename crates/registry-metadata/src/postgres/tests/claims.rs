@@ -8,8 +8,9 @@ use super::{
     images::{finished, new_upload},
 };
 use crate::{
-    MetadataError, MetadataStore, Options,
+    MetadataError, Options,
     contract::{Backend, Probe},
+    traits::*,
 };
 
 #[tokio::test]

@@ -16,7 +16,7 @@ use super::{
     backend::{PostgresProbe, at, open},
     images::{image, new_upload, push_blob, put, repo, tag},
 };
-use crate::{MetadataError, MetadataStore, Options, Purpose, contract::Probe};
+use crate::{MetadataError, Options, Purpose, contract::Probe, traits::*};
 
 /// By when a request has been told that the database is gone.
 const AT_ONCE: Duration = Duration::from_millis(1500);

@@ -4,7 +4,7 @@ use super::{
     super::{PostgresStore, server::PostgresServer},
     backend::{PostgresProbe, at, open},
 };
-use crate::{MetadataStore, OpenError, Options, contract::Probe, schema::FORMAT};
+use crate::{OpenError, Options, contract::Probe, schema::FORMAT, traits::*};
 
 #[tokio::test]
 async fn several_nodes_open_a_new_database_at_once() {

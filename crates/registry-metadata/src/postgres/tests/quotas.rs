@@ -14,7 +14,7 @@ use super::{
     backend::open,
     images::{digest, image, put, repo, tag, try_push_blob},
 };
-use crate::{MetadataError, MetadataStore, Options, Quota, Result};
+use crate::{MetadataError, Options, Quota, Result, traits::*};
 
 const LASTS: Duration = Duration::from_secs(5);
 const CLIENTS: usize = 6;

@@ -15,7 +15,7 @@ use super::{
     images::{digest, image, put, repo, tag, try_push_blob},
 };
 use crate::{
-    CollectRules, Collected, Kept, MetadataError, MetadataStore, Options, Purpose, Verdict, contract::Probe,
+    CollectRules, Collected, Kept, MetadataError, Options, Purpose, Verdict, contract::Probe, traits::*,
 };
 
 const LEASE: Duration = Duration::from_millis(400);

@@ -14,7 +14,7 @@
 //!   it; one that is behind gets what it lacks; one that is ahead stores what it keeps. One that can not be the same
 //!   history is refused, and nothing is overwritten.
 //! - Bytes of blobs are deleted only when the commit that gave them up is stored.
-//!   ([`reclaimable`](crate::MetadataStore::reclaimable) waits.)
+//!   ([`reclaimable`](crate::Collecting::reclaimable) waits.)
 //!
 //! # Readers
 //!

@@ -1,31 +1,11 @@
-use super::backend::{InFile, InMemory};
-use crate::contract;
+mod in_file {
+    use super::super::backend::InFile;
 
-macro_rules! contract {
-    ($($part:ident),*) => {
-        mod in_file {
-            use super::*;
-            $(
-                #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-                async fn $part() {
-                    contract::$part(&InFile).await;
-                }
-            )*
-        }
-
-        mod in_memory {
-            use super::*;
-            $(
-                #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-                async fn $part() {
-                    contract::$part(&InMemory).await;
-                }
-            )*
-        }
-    };
+    crate::contract::contract_tests!(InFile);
 }
 
-contract!(
-    store, uploads, blobs, manifests, tags, catalog, referrers, deletes, leases, races, collecting, audit,
-    restoring, quotas, held, retention, immutable, poison
-);
+mod in_memory {
+    use super::super::backend::InMemory;
+
+    crate::contract::contract_tests!(InMemory);
+}

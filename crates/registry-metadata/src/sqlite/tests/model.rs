@@ -16,8 +16,8 @@ use registry_types::{Location, Manifest, Reference, RepositoryName, Tag, UploadI
 
 use super::backend::{START_MS, rows};
 use crate::{
-    Clock, CollectRules, Collected, FinishUpload, Kept, MetadataError, MetadataStore, NewUpload, Options,
-    Purpose, PutManifest, Quota, Restored, SqliteStore, Verdict, clock::ManualClock,
+    Clock, CollectRules, Collected, FinishUpload, Kept, MetadataError, NewUpload, Options, Purpose,
+    PutManifest, Quota, Restored, SqliteStore, Verdict, clock::ManualClock, traits::*,
 };
 
 /// How many seeds are tried, unless `REGISTRY_MODEL_SEEDS` says otherwise.

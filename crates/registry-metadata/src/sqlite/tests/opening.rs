@@ -6,8 +6,9 @@ use rusqlite::Connection;
 
 use super::backend::{place, rows};
 use crate::{
-    MetadataStore, OpenError, Options, SqliteStore, SystemClock,
+    OpenError, Options, SqliteStore, SystemClock,
     schema::{FORMAT, MIGRATIONS, SQLITE},
+    traits::*,
 };
 
 fn open(path: &std::path::Path) -> Result<SqliteStore, OpenError> {

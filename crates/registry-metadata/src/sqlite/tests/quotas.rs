@@ -8,8 +8,9 @@ use registry_digest::Algorithm;
 use registry_types::Manifest;
 
 use crate::{
-    MetadataStore, Options, PutManifest, Quota, SqliteStore, SystemClock,
+    Options, PutManifest, Quota, SqliteStore, SystemClock,
     schema::{MIGRATIONS, SQLITE},
+    traits::*,
 };
 
 const INDEX: &str =

@@ -11,7 +11,7 @@ use super::{
     },
     backend::{place, rows},
 };
-use crate::{MetadataError, MetadataStore, Options, SqliteStore, SystemClock};
+use crate::{MetadataError, Options, SqliteStore, SystemClock, traits::*};
 
 fn open(path: &std::path::Path) -> Arc<SqliteStore> {
     Arc::new(SqliteStore::open(path, Options::default(), Arc::new(SystemClock)).unwrap())

@@ -1,7 +1,7 @@
 //! Death at every step: at the n-th change to the store, before it or after it, whatever it is a change of.
 
 use super::{Bench, close, dump, push, resolve};
-use crate::MetadataStore;
+use crate::traits::*;
 
 /// More than a run makes.
 const CHANGES_MAX: u64 = 60;

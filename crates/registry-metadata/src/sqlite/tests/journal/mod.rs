@@ -16,8 +16,8 @@ use tempfile::TempDir;
 use self::memory::MemoryJournal;
 use super::backend::{START_MS, rows};
 use crate::{
-    FinishUpload, JournalOptions, MetadataError, MetadataStore, NewUpload, OpenError, Options, Purpose,
-    PutManifest, Quota, SqliteStore, VOLATILE_TABLES, clock::ManualClock,
+    FinishUpload, JournalOptions, MetadataError, NewUpload, OpenError, Options, Purpose, PutManifest, Quota,
+    SqliteStore, VOLATILE_TABLES, clock::ManualClock, traits::*,
 };
 
 /// A folder with databases, a journal, and a clock for all.

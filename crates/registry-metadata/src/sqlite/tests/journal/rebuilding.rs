@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{Bench, close, dump, push, push_blob, resolve, rows};
 use crate::{
-    JournalRole, MetadataStore, NewUpload, Options, SqliteStore, sqlite::tests::model::Model, verify_journal,
+    JournalRole, NewUpload, Options, SqliteStore, sqlite::tests::model::Model, traits::*, verify_journal,
 };
 
 const SEEDS: u64 = 8;

@@ -18,8 +18,8 @@ async fn of_two_writers_one_goes_on_and_one_stops_before_it_answers() {
     assert!(matches!(*lost, JournalError::Fenced { .. }), "{lost:?}");
     assert!(matches!(push(&second, "four").await, Err(MetadataError::Unavailable { .. })));
     push(&first, "five").await.unwrap();
-    assert!(crate::MetadataStore::check(&second).await.is_err());
-    crate::MetadataStore::check(&first).await.unwrap();
+    assert!(crate::Identity::check(&second).await.is_err());
+    crate::Identity::check(&first).await.unwrap();
     close(second).await;
     // What it kept is another history now.
     let refused = bench.try_open("second").await.unwrap_err();
@@ -159,7 +159,7 @@ async fn a_journal_does_not_begin_for_a_store_of_another_database() {
     assert_eq!(bench.entries(), 0);
     let clock = Arc::new(bench.clock.clone());
     let plain = SqliteStore::open(bench.path("right"), Options::default(), clock).unwrap();
-    crate::MetadataStore::bind_store(&plain, "of-another").await.unwrap();
+    crate::Identity::bind_store(&plain, "of-another").await.unwrap();
     drop(plain);
     bench.open("right").await;
 }

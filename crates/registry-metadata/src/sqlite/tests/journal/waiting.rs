@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use super::{Bench, close, dump, push, push_blob, repository, resolve, tag};
-use crate::{MetadataError, MetadataStore, NewUpload, Purpose};
+use crate::{MetadataError, NewUpload, Purpose, traits::*};
 
 const SOON: Duration = Duration::from_millis(100);
 const LATE: Duration = Duration::from_secs(20);
