@@ -26,7 +26,7 @@ pub async fn all(backend: &dyn Backend) {
     what_can_not_be_held_is_refused_and_changes_nothing(backend).await;
     pushing_and_deleting_in_circles_is_refused(backend).await;
     an_upload_is_told_its_room(backend).await;
-    a_repository_goes_and_comes_with_what_it_holds(backend).await;
+    a_repository_deleted_and_comes_with_what_it_holds(backend).await;
     what_is_there_is_counted_from_the_start(backend).await;
     two_saves_at_once_under_a_limit_for_one(backend).await;
 }
@@ -261,7 +261,7 @@ async fn an_upload_is_told_its_room(backend: &dyn Backend) {
     assert_eq!(room(Some(digest(&"x".repeat(400)))).await, None);
 }
 
-async fn a_repository_goes_and_comes_with_what_it_holds(backend: &dyn Backend) {
+async fn a_repository_deleted_and_comes_with_what_it_holds(backend: &dyn Backend) {
     let f = open(backend, &[quota("team/", 10_000)]).await;
     let pushed = f.push_image("team/a", "deleted", &["v1"]).await;
     f.store().delete_manifest(&repo("team/a"), &pushed, None).await.unwrap();

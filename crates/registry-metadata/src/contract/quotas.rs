@@ -25,7 +25,7 @@ pub async fn all(backend: &dyn Backend) {
     a_push_that_exceeds_a_quota_is_refused(backend).await;
     an_upload_that_can_lead_to_nothing_is_refused_early(backend).await;
     a_new_tag_needs_room_and_a_moved_one_does_not(backend).await;
-    a_repository_goes_and_comes_with_all_it_has(backend).await;
+    a_repository_deleted_and_comes_with_all_it_has(backend).await;
     quotas_that_overlap_all_hold(backend).await;
     what_is_configured_is_counted_and_nothing_else(backend).await;
     race_20_quota_counted_when_a_commit_aborts(backend).await;
@@ -222,7 +222,7 @@ async fn a_new_tag_needs_room_and_a_moved_one_does_not(backend: &dyn Backend) {
     assert_eq!(usage(&f).await.tags, 2);
 }
 
-async fn a_repository_goes_and_comes_with_all_it_has(backend: &dyn Backend) {
+async fn a_repository_deleted_and_comes_with_all_it_has(backend: &dyn Backend) {
     let f = open(backend, &[quota("team/", ROOM, 100), quota("", ROOM, 100)]).await;
     let shared = prepared(&f, "team/a", &["config", "layer"]).await;
     f.put("team/a", &shared, &["v1"]).await.unwrap();

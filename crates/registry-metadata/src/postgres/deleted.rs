@@ -37,7 +37,7 @@ impl Work for SetAside {
     async fn run(&self, tx: &Tx<'_>) -> Result<(), Fault> {
         let unknown = || MetadataError::RepositoryUnknown { name: self.0.clone() };
         let id = repositories::id(tx, &self.0).await?.ok_or_else(unknown)?;
-        quota::repository_goes(tx, id).await?;
+        quota::repository_deleted(tx, id).await?;
         let (name, window_ms) = (name_aside(id, &self.0), tx.options.undelete_window_ms());
         tx.execute(sql::SET_ASIDE, &[&name, &window_ms, &id]).await?;
         // Now nothing is on its way into it any more.
@@ -78,7 +78,7 @@ impl Work for BringBack {
         let id = last.ok_or_else(|| MetadataError::RepositoryUnknown { name: name.clone() })?;
         match tx.execute(sql::BRING_BACK, &[&name.as_str(), &id]).await? {
             0 => Err(Fault::Again),
-            _ => quota::repository_comes(tx, id).await,
+            _ => quota::repository_restored(tx, id).await,
         }
     }
 }

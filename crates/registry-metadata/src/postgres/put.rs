@@ -56,7 +56,7 @@ impl Work for Put {
             Some(repository) => repository,
             None => repositories::create(tx, &self.repository).await?,
         };
-        if self.meet_those_that_are_missing(tx, repository, &found.blobs, &found.children).await? {
+        if self.lock_missing_digests(tx, repository, &found.blobs, &found.children).await? {
             (found.blobs, found.children) = self.look_for_references(tx).await?;
         }
         self.write(tx, repository, &found).await?;
@@ -116,7 +116,7 @@ impl Put {
 
     /// What is referred to and not here may be on its way in by another transaction, which would not see that we wait
     /// for it. Both write its row of the queue first, so one of them looks after the other. Whether there was any.
-    async fn meet_those_that_are_missing(
+    async fn lock_missing_digests(
         &self,
         tx: &Tx<'_>,
         repository: i64,
@@ -170,7 +170,7 @@ impl Put {
     /// For a manifest whose row is here again: its references, and what waits for it.
     pub(super) async fn link_again(&self, tx: &Tx<'_>, repository: i64) -> Result<(), Fault> {
         let (mut blobs, mut children) = self.look_for_references(tx).await?;
-        if self.meet_those_that_are_missing(tx, repository, &blobs, &children).await? {
+        if self.lock_missing_digests(tx, repository, &blobs, &children).await? {
             (blobs, children) = self.look_for_references(tx).await?;
         }
         tx.ready(&REFER).await?;

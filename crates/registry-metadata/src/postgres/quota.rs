@@ -101,7 +101,7 @@ pub(super) async fn stay(tx: &Tx<'_>, repositories: &[i64]) -> Result<(), Fault>
 }
 
 /// A repository is about to be set aside with all that is in it. Locks it: what is on its way into it is waited for.
-pub(super) async fn repository_goes(tx: &Tx<'_>, repository: i64) -> Result<(), Fault> {
+pub(super) async fn repository_deleted(tx: &Tx<'_>, repository: i64) -> Result<(), Fault> {
     if !tx.quota.is_kept() {
         return Ok(());
     }
@@ -119,7 +119,7 @@ pub(super) async fn repository_goes(tx: &Tx<'_>, repository: i64) -> Result<(), 
 }
 
 /// A repository was brought back with all that is in it.
-pub(super) async fn repository_comes(tx: &Tx<'_>, repository: i64) -> Result<(), Fault> {
+pub(super) async fn repository_restored(tx: &Tx<'_>, repository: i64) -> Result<(), Fault> {
     if !tx.quota.is_kept() {
         return Ok(());
     }

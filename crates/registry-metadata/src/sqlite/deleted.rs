@@ -28,7 +28,7 @@ pub(super) fn set_aside(tx: &Tx<'_>, repository: &RepositoryName) -> Result<(), 
     let unknown = || MetadataError::RepositoryUnknown { name: repository.clone() };
     let id = repositories::id(tx.connection, repository)?.ok_or_else(unknown)?;
     tags::refuse_if_any_is_immutable(tx, id)?;
-    quota::repository_goes(tx, id)?;
+    quota::repository_deleted(tx, id)?;
     let name = name_aside(id, repository);
     execute(tx.connection, sql::SET_ASIDE, params![name, tx.options.undelete_window_ms(), id])?;
     Ok(())
@@ -52,7 +52,7 @@ pub(super) fn bring_back(tx: &Tx<'_>, repository: &RepositoryName) -> Result<(),
     let last = rows.into_iter().rfind(|(_, name)| former_name(name) == Some(repository.as_str()));
     let (id, _) = last.ok_or(MetadataError::RepositoryUnknown { name: repository.clone() })?;
     execute(tx.connection, sql::BRING_BACK, params![repository.as_str(), id])?;
-    Ok(quota::repository_comes(tx, id)?)
+    Ok(quota::repository_restored(tx, id)?)
 }
 
 /// The number and name of a repository whose time is over.

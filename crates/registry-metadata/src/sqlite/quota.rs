@@ -68,7 +68,7 @@ fn add_uploads(connection: &Connection, prefix: &str, more: i64) -> rusqlite::Re
 }
 
 /// A repository is about to be set aside with all that is in it.
-pub(super) fn repository_goes(tx: &Tx<'_>, repository: i64) -> rusqlite::Result<()> {
+pub(super) fn repository_deleted(tx: &Tx<'_>, repository: i64) -> rusqlite::Result<()> {
     if !tx.quota.is_kept() {
         return Ok(());
     }
@@ -84,7 +84,7 @@ pub(super) fn repository_goes(tx: &Tx<'_>, repository: i64) -> rusqlite::Result<
 }
 
 /// A repository was brought back with all that is in it.
-pub(super) fn repository_comes(tx: &Tx<'_>, repository: i64) -> rusqlite::Result<()> {
+pub(super) fn repository_restored(tx: &Tx<'_>, repository: i64) -> rusqlite::Result<()> {
     if !tx.quota.is_kept() {
         return Ok(());
     }

@@ -376,7 +376,7 @@ async fn a_repository_into_which_something_is_on_its_way_is_left_alone() {
 }
 
 #[tokio::test]
-async fn an_upload_that_begins_while_its_repository_goes_makes_it_again() {
+async fn an_upload_that_begins_while_its_repository_deleted_makes_it_again() {
     let (subject, probe) = with_empty_repository().await;
     probe.run("BEGIN; DELETE FROM repositories WHERE name = 'a'").await;
     let store = store(&subject);
