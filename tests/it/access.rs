@@ -6,8 +6,8 @@ use async_trait::async_trait;
 use http::HeaderValue;
 use registry_core::{
     Builder,
-    auth::{Access, Action, AuthenticationError, Authenticator, Authorizer, Caller, Decision, Presented},
-    types::{ErrorCode, RepositorySet},
+    auth::{ActionSet, AuthenticationError, Authenticator, Authorizer, Caller, Presented, Refused},
+    types::{ErrorCode, RepositoryName, RepositorySet},
 };
 use registry_testing::{Client, Content, Image, TestRegistry};
 
@@ -25,41 +25,29 @@ pub(crate) fn by_prefix(builder: Builder) -> Builder {
 impl Authenticator for ByPrefix {
     async fn authenticate(&self, presented: Presented<'_>) -> Result<Caller, AuthenticationError> {
         match presented.authorization.and_then(|value| value.to_str().ok()?.strip_prefix("Name ")) {
-            None => Ok(Caller::Anonymous),
-            Some(name) => Ok(Caller::User(name.parse().expect("the tests use valid names"))),
+            None => Ok(Caller::anonymous()),
+            Some(name) => Ok(Caller::user(name.parse().expect("the tests use valid names"))),
         }
     }
 
-    fn challenge(&self, _: &Access) -> Option<HeaderValue> {
+    fn challenge(&self, _: &Refused<'_>) -> Option<HeaderValue> {
         Some(HeaderValue::from_static("Name realm=\"test\""))
     }
 }
 
 #[async_trait]
 impl Authorizer for ByPrefix {
-    async fn decide(&self, caller: &Caller, access: &Access) -> Decision {
-        let Access::Repository { name, actions } = access else {
-            return match caller {
-                Caller::User(_) => Decision::Allow,
-                Caller::Anonymous => Decision::Deny { visible: false },
-            };
-        };
-        let is_public = name.to_string().starts_with("public/");
-        let is_own =
-            matches!(caller, Caller::User(user) if name.to_string().starts_with(&format!("{user}/")));
-        let only_pulls = actions.iter().all(|action| *action == Action::Pull);
-        if is_own || (is_public && only_pulls) {
-            Decision::Allow
-        } else {
-            Decision::Deny { visible: is_public }
+    async fn allowed(&self, caller: &Caller, name: &RepositoryName) -> ActionSet {
+        let is_own = caller.name().is_some_and(|user| name.as_str().starts_with(&format!("{user}/")));
+        match name.as_str().starts_with("public/") {
+            _ if is_own => ActionSet::ALL,
+            true => ActionSet::PULL,
+            false => ActionSet::NONE,
         }
     }
 
     async fn visible(&self, caller: &Caller) -> RepositorySet {
-        let own = match caller {
-            Caller::User(user) => Some(format!("{user}/")),
-            Caller::Anonymous => None,
-        };
+        let own = caller.name().map(|user| format!("{user}/"));
         RepositorySet::Prefixes(own.into_iter().chain(["public/".to_owned()]).collect())
     }
 }

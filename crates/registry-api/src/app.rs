@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use registry_auth::{Access, Action, Authenticator, Authorizer, Caller, Decision};
+use registry_auth::{Action, ActionSet, Authenticator, Authorizer, Caller};
 use registry_metadata::MetadataStore;
 use registry_server::Share;
 use registry_storage::{BlobStore, StorageError};
@@ -82,6 +82,8 @@ impl App {
 pub(crate) struct Call<'a> {
     pub(crate) app: &'a Arc<App>,
     pub(crate) caller: Caller,
+    /// All that the caller may do to the repository that the request is about.
+    pub(crate) allowed: ActionSet,
     pub(crate) headers: &'a http::HeaderMap,
     pub(crate) links: Links,
     pub(crate) is_head: bool,
@@ -92,26 +94,21 @@ pub(crate) struct Call<'a> {
 }
 
 impl Call<'_> {
-    /// Whether the caller may push to a repository. Only then may a look make a promise, which is a write: it keeps what was
-    /// looked at for a lease, so that a push can rely on it.
-    pub(crate) async fn may_push(&self, repository: &RepositoryName) -> bool {
-        let actions = &[Action::Pull, Action::Push];
-        let access = Access::Repository { name: repository.clone(), actions };
-        let decision = self.app.authorizer.decide(&self.caller, &access);
-        !self.app.settings.read_only && decision.await == Decision::Allow
+    /// Whether the caller may push to the repository that the request is about. Only then may a look make a promise, which is a
+    /// write: it keeps what was looked at for a lease, so that a push can rely on it.
+    pub(crate) fn may_push(&self) -> bool {
+        let push = ActionSet::of(&[Action::Pull, Action::Push]);
+        !self.app.settings.read_only && self.allowed.contains_all(push)
     }
 
-    /// Whether the caller may pull from a repository.
+    /// Whether the caller may pull from another repository.
     pub(crate) async fn may_pull(&self, repository: &RepositoryName) -> bool {
-        let access = Access::Repository { name: repository.clone(), actions: &[Action::Pull] };
-        self.app.authorizer.decide(&self.caller, &access).await == Decision::Allow
+        let allowed = registry_auth::allowed(self.app.authorizer.as_ref(), &self.caller, repository);
+        allowed.await.contains(Action::Pull)
     }
 
     /// The user's name, for histories.
     pub(crate) fn actor(&self) -> Option<&str> {
-        match &self.caller {
-            Caller::Anonymous => None,
-            Caller::User(name) => Some(name.as_ref()),
-        }
+        self.caller.name().map(AsRef::as_ref)
     }
 }

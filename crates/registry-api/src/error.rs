@@ -34,6 +34,10 @@ pub(crate) enum ApiError {
     Unauthenticated { challenge: Option<HeaderValue>, access: Option<Access> },
     #[error("{}: wrong user name or password", words(ErrorCode::Unauthorized))]
     WrongCredentials { challenge: Option<HeaderValue>, access: Option<Access> },
+    #[error("{}: the token is not accepted", words(ErrorCode::Unauthorized))]
+    InvalidToken { challenge: Option<HeaderValue>, access: Option<Access> },
+    #[error("{}: the token does not allow this", words(ErrorCode::Unauthorized))]
+    InsufficientScope { challenge: Option<HeaderValue>, access: Option<Access> },
     #[error("{}: the Authorization header is malformed: {reason}", words(ErrorCode::Unauthorized))]
     MalformedCredentials { reason: String },
     #[error(
@@ -146,7 +150,10 @@ impl ApiError {
         match self {
             Refused(refused) => (refused.status(), refusal_code(refused)),
             Route(error) => route_status_and_code(error),
-            Unauthenticated { .. } | WrongCredentials { .. } => (Status::UNAUTHORIZED, Code::Unauthorized),
+            Unauthenticated { .. }
+            | WrongCredentials { .. }
+            | InvalidToken { .. }
+            | InsufficientScope { .. } => (Status::UNAUTHORIZED, Code::Unauthorized),
             MalformedCredentials { .. } => (Status::BAD_REQUEST, Code::Unauthorized),
             LoginsSlowed { .. } | TooManyUploads { .. } => (Status::TOO_MANY_REQUESTS, Code::TooManyRequests),
             Denied => (Status::FORBIDDEN, Code::Denied),
@@ -182,9 +189,10 @@ impl ApiError {
     /// What a program can make use of, where there is such a thing.
     fn detail(&self, message: &str) -> Option<Value> {
         Some(match self {
-            ApiError::Unauthenticated { access, .. } | ApiError::WrongCredentials { access, .. } => {
-                needed(access.as_ref())
-            }
+            ApiError::Unauthenticated { access, .. }
+            | ApiError::WrongCredentials { access, .. }
+            | ApiError::InvalidToken { access, .. }
+            | ApiError::InsufficientScope { access, .. } => needed(access.as_ref()),
             ApiError::RepositoryUnknown { name } => json!({ "name": name }),
             ApiError::BlobUnknown { digest } => json!(digest),
             ApiError::ManifestUnknown { reference: Reference::Tag(tag), .. } => json!({ "Tag": tag }),
@@ -212,7 +220,9 @@ impl ApiError {
             ApiError::Refused(refused) => return refused.headers(),
             ApiError::ChunkOutOfOrder { headers, .. } => return *headers,
             ApiError::Unauthenticated { challenge: Some(challenge), .. }
-            | ApiError::WrongCredentials { challenge: Some(challenge), .. } => {
+            | ApiError::WrongCredentials { challenge: Some(challenge), .. }
+            | ApiError::InvalidToken { challenge: Some(challenge), .. }
+            | ApiError::InsufficientScope { challenge: Some(challenge), .. } => {
                 headers.insert(header::WWW_AUTHENTICATE, challenge);
             }
             ApiError::LoginsSlowed { retry_after_secs } => {
@@ -263,8 +273,10 @@ fn needed(access: Option<&Access>) -> Value {
     match access {
         None | Some(Access::Base) => Value::Null,
         Some(Access::Catalog) => json!([entry("registry", "catalog", "*")]),
-        Some(Access::Repository { name, actions }) => {
-            actions.iter().map(|action| entry("repository", name.as_ref(), action.as_str())).collect()
+        Some(Access::Repository { name, actions, source }) => {
+            let of_source = source.iter().map(|source| entry("repository", source.as_ref(), "pull"));
+            let words = actions.words().into_iter();
+            words.map(|word| entry("repository", name.as_ref(), word)).chain(of_source).collect()
         }
     }
 }
@@ -386,8 +398,9 @@ impl From<MetadataError> for ApiError {
             error @ MetadataError::Unavailable { .. } => {
                 ApiError::Unavailable { operation: "the database", source: error.into() }
             }
-            // No endpoint asks for what the first two are answers to.
-            error @ (MetadataError::RepositoryExists { .. }
+            // No endpoint asks for what the first three are answers to.
+            error @ (MetadataError::ManifestRefused { .. }
+            | MetadataError::RepositoryExists { .. }
             | MetadataError::TagTaken { .. }
             | MetadataError::StoreMismatch { .. }
             | MetadataError::Backend { .. }) => {
@@ -406,6 +419,9 @@ impl ApiError {
     ) -> ApiError {
         match error {
             AuthenticationError::Invalid => ApiError::WrongCredentials { challenge, access: access.cloned() },
+            AuthenticationError::InvalidToken => {
+                ApiError::InvalidToken { challenge, access: access.cloned() }
+            }
             AuthenticationError::Malformed { reason } => {
                 ApiError::MalformedCredentials { reason: reason.to_string() }
             }

@@ -37,18 +37,20 @@ impl Links {
         if settings.relative_urls {
             return Links { base: path.clone(), path };
         }
-        let outside = Outside::of(from.headers, from.peer, &settings.trusted_proxies);
-        let named = from.headers.get(header::HOST).and_then(|value| value.to_str().ok());
-        let host = outside.host.or_else(|| named.and_then(valid_host));
-        let host = host.or_else(|| valid_host(from.authority?.as_str()));
-        let Some(mut host) = host else { return Links { base: path.clone(), path } };
-        if let Some(port) = outside.port
-            && !has_port(&host)
-        {
-            host = format!("{host}:{port}");
+        let default_scheme = if from.tls { "https" } else { "http" };
+        match requested(settings, from, default_scheme) {
+            Some(origin) => Links { base: format!("{origin}{path}"), path },
+            None => Links { base: path.clone(), path },
         }
-        let scheme = outside.scheme.unwrap_or(if from.tls { "https" } else { "http" });
-        Links { base: format!("{scheme}://{host}{path}"), path }
+    }
+
+    /// Scheme and host under which the client found the registry, for what stands beside it there: of the configured external
+    /// URL, or as [`new`](Self::new) has them. Where no proxy says what the scheme is, it is `https`, as in the Go registry.
+    pub(crate) fn origin(settings: &Settings, from: &Target<'_>) -> Option<String> {
+        let Some(external) = &settings.host else { return requested(settings, from, "https") };
+        let authority_at = external.find("://")? + 3;
+        let path_at = external[authority_at..].find('/').map_or(external.len(), |at| authority_at + at);
+        Some(external[..path_at].to_owned())
     }
 
     /// Below an external URL, whose path stands before the prefix unless it ends with it: a proxy takes it away or not.
@@ -82,6 +84,20 @@ impl Links {
     }
 }
 
+/// Scheme and host, from what a proxy says or the request itself.
+fn requested(settings: &Settings, from: &Target<'_>, default_scheme: &'static str) -> Option<String> {
+    let outside = Outside::of(from.headers, from.peer, &settings.trusted_proxies);
+    let named = from.headers.get(header::HOST).and_then(|value| value.to_str().ok());
+    let host = outside.host.or_else(|| named.and_then(valid_host));
+    let mut host = host.or_else(|| valid_host(from.authority?.as_str()))?;
+    if let Some(port) = outside.port
+        && !has_port(&host)
+    {
+        host = format!("{host}:{port}");
+    }
+    Some(format!("{}://{host}", outside.scheme.unwrap_or(default_scheme)))
+}
+
 fn has_port(host: &str) -> bool {
     host.rsplit_once(':').is_some_and(|(_, port)| !port.contains(']'))
 }
@@ -89,6 +105,30 @@ fn has_port(host: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_origin_is_https_unless_something_says_otherwise() {
+        let origin = |host: Option<&str>, pairs: &[(&str, &str)]| {
+            let settings = Settings { host: host.map(str::to_owned), ..Settings::default() };
+            let headers = pairs.iter().map(|(name, value)| {
+                (name.parse::<HeaderName>().unwrap(), HeaderValue::from_str(value).unwrap())
+            });
+            let (headers, peer) = (headers.collect(), "127.0.0.1".parse().ok());
+            Links::origin(&settings, &Target { headers: &headers, authority: None, peer, tls: false })
+        };
+        let host = ("host", "registry.example:5000");
+        assert_eq!(origin(None, &[host]).unwrap(), "https://registry.example:5000");
+        assert_eq!(
+            origin(None, &[host, ("x-forwarded-proto", "http")]).unwrap(),
+            "http://registry.example:5000"
+        );
+        assert_eq!(
+            origin(Some("http://outside.example/registry/"), &[host]).unwrap(),
+            "http://outside.example"
+        );
+        assert_eq!(origin(Some("https://outside.example"), &[]).unwrap(), "https://outside.example");
+        assert_eq!(origin(None, &[]), None);
+    }
     use http::{HeaderName, HeaderValue};
 
     fn links(settings: &Settings, pairs: &[(&str, &str)], peer: &str, tls: bool) -> Links {

@@ -197,10 +197,10 @@ impl Metrics {
     /// Counts a request that had credentials.
     pub(crate) fn login(&self, result: &Result<Caller, AuthenticationError>) {
         let outcome = match result {
-            // An empty name with an empty password.
-            Ok(Caller::Anonymous) => return,
-            Ok(Caller::User(_)) => "accepted",
-            Err(AuthenticationError::Invalid) => "wrong",
+            // An empty name with an empty password, or a password where tokens are taken.
+            Ok(caller) if !caller.is_authenticated() => return,
+            Ok(_) => "accepted",
+            Err(AuthenticationError::Invalid | AuthenticationError::InvalidToken) => "wrong",
             Err(AuthenticationError::Malformed { .. }) => "malformed",
             Err(AuthenticationError::Slowed { .. }) => "slowed",
             Err(AuthenticationError::Unavailable { .. }) => "unavailable",

@@ -3,7 +3,7 @@
 //! The path is read from the right, because a repository name may itself contain `blobs` or `tags` as a component.
 
 use http::{Method, Uri};
-use registry_auth::{Access, Action};
+use registry_auth::{Access, Action, ActionSet};
 use registry_digest::{Algorithm, Digest, ParseDigestError};
 use registry_types::{
     ParseNameError, ParseReferenceError, ParseTagError, Reference, RepositoryName, Tag, UploadId,
@@ -255,11 +255,20 @@ impl Route {
             Catalog { .. } => Info::new("catalog", List, false),
             Tags { repository, .. } => Info::new("tags", In(repository, PULL), false),
             GetManifest { repository, .. } => Info::new("manifest", In(repository, PULL), false),
-            PutManifest { repository, .. } => Info::new("manifest", In(repository, PUSH), true),
+            PutManifest { repository, reference, tags } => {
+                let moves_tags = matches!(reference, Reference::Tag(_)) || !tags.is_empty();
+                Info::new("manifest", In(repository, if moves_tags { PUSH_TAG } else { PUSH }), true)
+            }
             DeleteManifest { repository, .. } => Info::new("manifest", In(repository, DELETE), true),
             GetBlob { repository, .. } => Info::new("blob", In(repository, PULL), false),
             DeleteBlob { repository, .. } => Info::new("blob", In(repository, DELETE), true),
-            StartUpload { repository, .. } => Info::new("blob_upload", In(repository, PUSH), true),
+            StartUpload { repository, start } => {
+                let need = match start {
+                    self::StartUpload::Mount { from: Some(source), .. } => Mount { repository, source },
+                    _ => In(repository, PUSH),
+                };
+                Info::new("blob_upload", need, true)
+            }
             UploadStatus { repository, .. } => Info::new("blob_upload_chunk", In(repository, PUSH), false),
             AppendUpload { repository, .. } => Info::new("blob_upload_chunk", In(repository, PUSH), true),
             FinishUpload { repository, .. } => Info::new("blob_upload_chunk", In(repository, PUSH), true),
@@ -275,7 +284,11 @@ impl Route {
             Need::Nothing => return None,
             Need::Login => Access::Base,
             Need::List => Access::Catalog,
-            Need::In(repository, actions) => Access::Repository { name: repository.clone(), actions },
+            Need::In(repository, actions) => Access::to(repository.clone(), actions),
+            Need::Mount { repository, source } => {
+                let (name, source) = (repository.clone(), Some(source.clone()));
+                Access::Repository { name, actions: PUSH, source }
+            }
         })
     }
 
@@ -285,9 +298,12 @@ impl Route {
     }
 }
 
-const PULL: &[Action] = &[Action::Pull];
-const PUSH: &[Action] = &[Action::Pull, Action::Push];
-const DELETE: &[Action] = &[Action::Delete];
+const PULL: ActionSet = ActionSet::PULL;
+/// What uploads and manifests by digest need: a client that adds to a repository sees what is in it.
+const PUSH: ActionSet = ActionSet::of(&[Action::Pull, Action::Push]);
+/// What manifests by tag need.
+const PUSH_TAG: ActionSet = ActionSet::of(&[Action::Pull, Action::Push, Action::Tag]);
+const DELETE: ActionSet = ActionSet::of(&[Action::Delete]);
 
 /// What is the same for all requests to an endpoint.
 pub(crate) struct Info<'a> {
@@ -305,7 +321,12 @@ enum Need<'a> {
     /// To list repositories.
     List,
     /// To do something in a repository.
-    In(&'a RepositoryName, &'static [Action]),
+    In(&'a RepositoryName, ActionSet),
+    /// To push what another repository has.
+    Mount {
+        repository: &'a RepositoryName,
+        source: &'a RepositoryName,
+    },
 }
 
 impl<'a> Info<'a> {

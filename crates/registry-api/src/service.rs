@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, header, request::Parts};
-use registry_auth::{Access, Caller, Decision, Presented};
+use registry_auth::{Access, ActionSet, Caller, Decision, Presented, Who, Why, decide};
 use registry_server::{Body, Context, Endpoint, Refused, Reply, ServerBody};
 
 use crate::{
@@ -110,19 +110,21 @@ impl Api {
     ) -> Result<Response<Body>, ApiError> {
         let app = &self.app;
         let access = route.required_access();
-        let caller = self.authenticate(&parts.headers, context, access.as_ref()).await?;
-        if let Caller::User(name) = &caller {
-            *user = Some(name.to_string());
+        let caller = self.authenticate(parts, context, access.as_ref()).await?;
+        if caller.is_authenticated() {
+            *user = Some(caller.to_string());
         }
-        if let Some(access) = &access {
-            self.authorise(&caller, access).await?;
-        }
+        let allowed = match &access {
+            Some(access) => self.authorise(parts, context, &caller, access).await?,
+            None => ActionSet::NONE,
+        };
         if app.settings.read_only && route.info().is_write {
             return Err(ApiError::ReadOnly);
         }
         let call = Call {
             app,
             caller,
+            allowed,
             headers: &parts.headers,
             links: self.links(parts, context),
             is_head: parts.method == Method::HEAD,
@@ -134,50 +136,63 @@ impl Api {
 
     async fn authenticate(
         &self,
-        headers: &HeaderMap,
+        parts: &Parts,
         context: &Context,
         access: Option<&Access>,
     ) -> Result<Caller, ApiError> {
-        let authorization = headers.get(header::AUTHORIZATION);
+        let authorization = parts.headers.get(header::AUTHORIZATION);
         let presented = Presented::new(authorization).from_address(context.client);
         let result = self.app.authenticator.authenticate(presented).await;
         if authorization.is_some() {
             self.app.metrics.login(&result);
         }
         result.map_err(|error| {
-            let challenge = access.and_then(|access| self.app.authenticator.challenge(access));
+            let challenge =
+                access.and_then(|access| self.challenge(parts, context, access, Why::InvalidCredentials));
             ApiError::authentication(error, challenge, access)
         })
     }
 
-    /// 401 to the anonymous whether or not the repository exists, and to users who may not see it 404 in both cases.
-    async fn authorise(&self, caller: &Caller, access: &Access) -> Result<(), ApiError> {
-        let visible = match self.app.authorizer.decide(caller, access).await {
-            Decision::Allow => return Ok(()),
+    /// All that the caller may do to the repository in question. 401 to the anonymous whether or not the repository exists, and
+    /// to users who may not see it 404 in both cases; 401 for a token that does not name it.
+    async fn authorise(
+        &self,
+        parts: &Parts,
+        context: &Context,
+        caller: &Caller,
+        access: &Access,
+    ) -> Result<ActionSet, ApiError> {
+        let visible = match decide(self.app.authorizer.as_ref(), caller, access).await {
+            Decision::Allow { actions } => return Ok(actions),
+            Decision::Insufficient => {
+                let challenge = self.challenge(parts, context, access, Why::InsufficientScope);
+                return Err(ApiError::InsufficientScope { challenge, access: Some(access.clone()) });
+            }
             Decision::Deny { visible } => visible,
         };
-        let challenge = self.app.authenticator.challenge(access);
-        match (caller, access) {
-            (Caller::Anonymous, _) if challenge.is_some() => {
-                Err(ApiError::Unauthenticated { challenge, access: Some(access.clone()) })
-            }
-            // No credentials would help, so none are asked for.
-            (Caller::Anonymous, _) => Err(ApiError::Denied),
-            (Caller::User(_), Access::Repository { name, .. }) if !visible => {
+        if caller.who == Who::Anonymous {
+            return Err(match self.challenge(parts, context, access, Why::NoCredentials) {
+                None => ApiError::Denied,
+                challenge => ApiError::Unauthenticated { challenge, access: Some(access.clone()) },
+            });
+        }
+        match access {
+            Access::Repository { name, .. } if !visible => {
                 Err(ApiError::RepositoryUnknown { name: name.clone() })
             }
-            (Caller::User(_), _) => Err(ApiError::Denied),
+            _ => Err(ApiError::Denied),
         }
     }
 
+    /// What `WWW-Authenticate` says; nothing if no credentials would help.
+    fn challenge(&self, parts: &Parts, context: &Context, access: &Access, why: Why) -> Option<HeaderValue> {
+        let origin = Links::origin(&self.app.settings, &target(parts, context));
+        let refused = registry_auth::Refused::new(access, why).under(origin.as_deref());
+        self.app.authenticator.challenge(&refused)
+    }
+
     fn links(&self, parts: &Parts, context: &Context) -> Links {
-        let target = Target {
-            headers: &parts.headers,
-            authority: parts.uri.authority(),
-            peer: context.peer.address,
-            tls: context.peer.tls,
-        };
-        Links::new(&self.app.settings, &target)
+        Links::new(&self.app.settings, &target(parts, context))
     }
 
     /// What is pushed is not ours: a browser that is led to it must not run it, nor show it as part of another site.
@@ -193,6 +208,16 @@ impl Api {
             headers.remove(name);
         }
         headers.extend(self.app.settings.headers.clone());
+    }
+}
+
+/// Where the client found the registry.
+fn target<'a>(parts: &'a Parts, context: &Context) -> Target<'a> {
+    Target {
+        headers: &parts.headers,
+        authority: parts.uri.authority(),
+        peer: context.peer.address,
+        tls: context.peer.tls,
     }
 }
 

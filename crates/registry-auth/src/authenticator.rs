@@ -20,14 +20,50 @@ pub trait Authenticator: Debug + Send + Sync + 'static {
     /// leaves nothing behind.
     async fn authenticate(&self, presented: Presented<'_>) -> Result<Caller, AuthenticationError>;
 
-    /// What `WWW-Authenticate` says when credentials are needed for this access. `None` if none would help.
-    fn challenge(&self, access: &Access) -> Option<HeaderValue>;
+    /// What `WWW-Authenticate` says when a request is refused. `None` if no credentials would help.
+    fn challenge(&self, refused: &Refused<'_>) -> Option<HeaderValue>;
 
     /// Whether what it decides by is older than what it was told to decide by, such as a file that cannot be read any more.
     /// Looks, if that is due. By default it never is.
     async fn stale(&self) -> Option<Stale> {
         None
     }
+}
+
+/// A request that is refused, as far as it matters for what is asked of the client.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct Refused<'a> {
+    /// What the request needs.
+    pub access: &'a Access,
+    /// Why it is refused.
+    pub why: Why,
+    /// The scheme and host under which the client found the registry, such as `https://registry.example`, as far as that is
+    /// known.
+    pub origin: Option<&'a str>,
+}
+
+impl<'a> Refused<'a> {
+    /// A request that needs this, refused for this reason.
+    pub fn new(access: &'a Access, why: Why) -> Refused<'a> {
+        Refused { access, why, origin: None }
+    }
+
+    /// Of a client that found the registry under this scheme and host.
+    pub fn under(self, origin: Option<&'a str>) -> Refused<'a> {
+        Refused { origin, ..self }
+    }
+}
+
+/// Why a request is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Why {
+    /// It has no credentials.
+    NoCredentials,
+    /// Its credentials are not accepted.
+    InvalidCredentials,
+    /// Its token is accepted, and does not name what the request needs. Another token may.
+    InsufficientScope,
 }
 
 /// What an authenticator decides by is not what it was told to decide by.
@@ -48,6 +84,9 @@ pub enum AuthenticationError {
     /// There is no such user, or the password is another one: which of the two is told to nobody.
     #[error("wrong credentials")]
     Invalid,
+    /// The token is not accepted. Why, is in the log.
+    #[error("the token is not accepted")]
+    InvalidToken,
     /// The header cannot be read.
     #[error("unreadable credentials: {reason}")]
     Malformed {
@@ -81,10 +120,10 @@ pub struct NoAuthentication;
 #[async_trait]
 impl Authenticator for NoAuthentication {
     async fn authenticate(&self, _: Presented<'_>) -> Result<Caller, AuthenticationError> {
-        Ok(Caller::Anonymous)
+        Ok(Caller::anonymous())
     }
 
-    fn challenge(&self, _: &Access) -> Option<HeaderValue> {
+    fn challenge(&self, _: &Refused<'_>) -> Option<HeaderValue> {
         None
     }
 }

@@ -1,20 +1,96 @@
+use std::collections::HashMap;
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
-/// Who is asking. `Display` gives the user's name, or `anonymous`.
+use registry_types::RepositoryName;
+
+use crate::access::ActionSet;
+
+/// Who is asking, and what may be used of it. `Display` gives the user's name, or `anonymous`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Caller {
+    /// Who it is.
+    pub who: Who,
+    /// What of its permissions may be used by these credentials.
+    pub grant: Grant,
+}
+
+/// Who somebody is.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum Caller {
-    /// Somebody without credentials.
+pub enum Who {
+    /// A client that has not said.
     Anonymous,
-    /// Somebody who has proved to be this user.
+    /// A client that has proved to be this user.
     User(UserName),
+}
+
+/// What of a caller's permissions may be used by the credentials that were shown.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Grant {
+    /// All of them.
+    Everything,
+    /// What a token names.
+    Scopes(Arc<Scopes>),
+}
+
+/// What a token names. It allows nothing by itself: the caller must have the permission as well.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Scopes {
+    /// What may be done to which repository.
+    pub repositories: HashMap<RepositoryName, ActionSet>,
+    /// Whether repositories may be listed.
+    pub catalog: bool,
+}
+
+impl Caller {
+    /// A client without credentials.
+    pub fn anonymous() -> Caller {
+        Caller { who: Who::Anonymous, grant: Grant::Everything }
+    }
+
+    /// A client that has proved to be a user, and may use all of that user's permissions.
+    pub fn user(name: UserName) -> Caller {
+        Caller { who: Who::User(name), grant: Grant::Everything }
+    }
+
+    /// The user's name.
+    pub fn name(&self) -> Option<&UserName> {
+        match &self.who {
+            Who::Anonymous => None,
+            Who::User(name) => Some(name),
+        }
+    }
+
+    /// Whether it showed credentials that were accepted. A token may be nobody's in particular.
+    pub fn is_authenticated(&self) -> bool {
+        self.name().is_some() || matches!(self.grant, Grant::Scopes(_))
+    }
+}
+
+impl Grant {
+    /// What may be used of permissions on a repository.
+    pub fn on(&self, repository: &RepositoryName) -> ActionSet {
+        match self {
+            Grant::Everything => ActionSet::ALL,
+            Grant::Scopes(scopes) => scopes.repositories.get(repository).copied().unwrap_or_default(),
+        }
+    }
+
+    /// Whether the permission to list repositories may be used.
+    pub fn lists(&self) -> bool {
+        match self {
+            Grant::Everything => true,
+            Grant::Scopes(scopes) => scopes.catalog,
+        }
+    }
 }
 
 impl fmt::Display for Caller {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Caller::Anonymous => f.write_str("anonymous"),
-            Caller::User(name) => name.fmt(f),
+        match self.name() {
+            None => f.write_str("anonymous"),
+            Some(name) => name.fmt(f),
         }
     }
 }
@@ -22,12 +98,33 @@ impl fmt::Display for Caller {
 /// The longest name of a user.
 pub const USER_NAME_BYTES_MAX: usize = 255;
 
-/// A user's name: 1 to [`USER_NAME_BYTES_MAX`] bytes without a colon, which ends it in credentials, and without control
-/// characters.
+/// A user's name: 1 to [`USER_NAME_BYTES_MAX`] bytes without control characters. One that is parsed has no colon, which would
+/// end it in credentials.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct UserName(Box<str>);
 
 impl UserName {
+    /// A name that a token's server gave, which may have colons: such a name never comes with a password.
+    ///
+    /// # Errors
+    /// It is empty, too long, or has control characters.
+    pub fn of_subject(subject: &str) -> Result<UserName, ParseUserNameError> {
+        UserName::checked(subject, char::is_control)
+    }
+
+    fn checked(text: &str, is_wrong: impl Fn(char) -> bool) -> Result<UserName, ParseUserNameError> {
+        if text.is_empty() {
+            return Err(ParseUserNameError::Empty);
+        }
+        if text.len() > USER_NAME_BYTES_MAX {
+            return Err(ParseUserNameError::TooLong { actual_bytes: text.len() });
+        }
+        match text.chars().find(|character| is_wrong(*character)) {
+            Some(character) => Err(ParseUserNameError::Character { character }),
+            None => Ok(UserName(text.into())),
+        }
+    }
+
     /// The name as it was given.
     pub fn as_str(&self) -> &str {
         &self.0
@@ -70,16 +167,7 @@ impl FromStr for UserName {
     type Err = ParseUserNameError;
 
     fn from_str(text: &str) -> Result<UserName, ParseUserNameError> {
-        if text.is_empty() {
-            return Err(ParseUserNameError::Empty);
-        }
-        if text.len() > USER_NAME_BYTES_MAX {
-            return Err(ParseUserNameError::TooLong { actual_bytes: text.len() });
-        }
-        match text.chars().find(|character| *character == ':' || character.is_control()) {
-            Some(character) => Err(ParseUserNameError::Character { character }),
-            None => Ok(UserName(text.into())),
-        }
+        UserName::checked(text, |character| character == ':' || character.is_control())
     }
 }
 
@@ -100,5 +188,7 @@ mod tests {
         ] {
             assert_eq!(name.parse::<UserName>(), Err(error), "{name:?}");
         }
+        assert_eq!(UserName::of_subject("system:robot").unwrap().as_str(), "system:robot");
+        assert!(UserName::of_subject("a\nb").is_err() && UserName::of_subject("").is_err());
     }
 }

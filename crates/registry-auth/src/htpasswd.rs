@@ -20,8 +20,7 @@ pub use error::HtpasswdError;
 pub use file::{BCRYPT_COST_MAX, HTPASSWD_BYTES_MAX};
 pub use make::{PASSWORD_BYTES_MAX, make_htpasswd_line};
 
-use crate::access::Access;
-use crate::authenticator::{AuthenticationError, Authenticator, Stale};
+use crate::authenticator::{AuthenticationError, Authenticator, Refused, Stale};
 use crate::caller::{Caller, UserName};
 use crate::credentials::Credentials;
 use crate::logins::{Failure, Report, Source};
@@ -197,16 +196,16 @@ impl Htpasswd {
 impl Authenticator for Htpasswd {
     async fn authenticate(&self, presented: Presented<'_>) -> Result<Caller, AuthenticationError> {
         match Credentials::parse(presented.authorization)? {
-            Credentials::Anonymous => Ok(Caller::Anonymous),
+            Credentials::Anonymous => Ok(Caller::anonymous()),
             Credentials::Basic { user, password } => {
-                self.check(&user, password, presented.address).await.map(Caller::User)
+                self.check(&user, password, presented.address).await.map(Caller::user)
             }
             // A client that holds a token from elsewhere must learn that a password is wanted here.
             Credentials::Bearer { .. } | Credentials::Other { .. } => Err(AuthenticationError::Invalid),
         }
     }
 
-    fn challenge(&self, _: &Access) -> Option<HeaderValue> {
+    fn challenge(&self, _: &Refused<'_>) -> Option<HeaderValue> {
         Some(self.challenge.clone())
     }
 

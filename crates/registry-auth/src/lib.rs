@@ -1,18 +1,22 @@
 //! Who is asking a container registry, and what they may do.
 //!
-//! An [`Authenticator`] turns what a request shows, as [`Presented`], into a [`Caller`]; an [`Authorizer`] decides what that
-//! caller may do, as an [`Access`]. Both are for embedders to replace.
+//! An [`Authenticator`] turns what a request shows, as [`Presented`], into a [`Caller`]: who it is, and what of its permissions
+//! these credentials let be used. An [`Authorizer`] knows the permissions; [`decide`] says whether both allow an [`Access`].
+//! Both are for embedders to replace.
 //!
 //! ```
-//! use registry_auth::{Access, Action, AnonymousAccess, Authenticated, Authorizer, Caller, Decision};
+//! use registry_auth::{Access, ActionSet, AnonymousAccess, Authenticated, Caller, Decision, decide};
 //!
 //! # tokio::runtime::Builder::new_current_thread().build()?.block_on(async {
 //! let authorizer = Authenticated { anonymous: AnonymousAccess::Pull };
-//! let pull = Access::Repository { name: "library/alpine".parse()?, actions: &[Action::Pull] };
-//! assert_eq!(authorizer.decide(&Caller::Anonymous, &pull).await, Decision::Allow);
+//! let pull = Access::to("library/alpine".parse()?, ActionSet::PULL);
+//! let allowed = Decision::Allow { actions: ActionSet::PULL };
+//! assert_eq!(decide(&authorizer, &Caller::anonymous(), &pull).await, allowed);
 //! // Docker asks here whether it must log in.
-//! assert_ne!(authorizer.decide(&Caller::Anonymous, &Access::Base).await, Decision::Allow);
-//! assert_eq!(authorizer.decide(&Caller::User("ada".parse()?), &Access::Base).await, Decision::Allow);
+//! let refused = decide(&authorizer, &Caller::anonymous(), &Access::Base).await;
+//! assert_eq!(refused, Decision::Deny { visible: true });
+//! let ada = Caller::user("ada".parse()?);
+//! assert_ne!(decide(&authorizer, &ada, &Access::Base).await, refused);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! # })?;
 //! # Ok::<(), Box<dyn std::error::Error>>(())
@@ -26,7 +30,7 @@
 //! | `credentials` | the `Authorization` header |
 //! | `presented` | what a request shows of its sender |
 //! | `authenticator` | the trait, and [`NoAuthentication`] |
-//! | `authorizer` | the trait, [`AllowAll`] and [`Authenticated`] |
+//! | `authorizer` | the trait, decisions, [`AllowAll`] and [`Authenticated`] |
 //! | `htpasswd` | [`Htpasswd`], users in a file with bcrypt hashes, and making such lines |
 //! | `logins` | which login is checked when, so that strangers do not lock out users |
 //! | `unreadable` | why a file can not be read |
@@ -43,10 +47,10 @@ mod logins;
 mod presented;
 mod unreadable;
 
-pub use access::{Access, Action};
-pub use authenticator::{AuthenticationError, Authenticator, NoAuthentication, Stale};
-pub use authorizer::{AllowAll, AnonymousAccess, Authenticated, Authorizer, Decision};
-pub use caller::{Caller, ParseUserNameError, USER_NAME_BYTES_MAX, UserName};
+pub use access::{Access, Action, ActionSet};
+pub use authenticator::{AuthenticationError, Authenticator, NoAuthentication, Refused, Stale, Why};
+pub use authorizer::{AllowAll, AnonymousAccess, Authenticated, Authorizer, Decision, allowed, decide};
+pub use caller::{Caller, Grant, ParseUserNameError, Scopes, USER_NAME_BYTES_MAX, UserName, Who};
 pub use credentials::{CREDENTIALS_BYTES_MAX, Credentials, ParseCredentialsError};
 #[cfg(fuzzing)]
 pub use htpasswd::fuzz_users;

@@ -42,7 +42,7 @@ pub(crate) async fn get(
     repository: &RepositoryName,
     digest: Digest,
 ) -> Result<Response<Body>, ApiError> {
-    let promises = call.is_head && call.may_push(repository).await;
+    let promises = call.is_head && call.may_push();
     let purpose = if promises { Purpose::Promise } else { Purpose::Read };
     let blob = call.app.metadata.blob(repository, &digest, purpose).await?;
     let blob = blob.ok_or(ApiError::BlobUnknown { digest })?;

@@ -125,7 +125,7 @@ async fn find(
     repository: &RepositoryName,
     reference: &Reference,
 ) -> Result<FoundManifest, ApiError> {
-    let promises = call.is_head && call.may_push(repository).await;
+    let promises = call.is_head && call.may_push();
     let purpose = if promises { Purpose::Promise } else { Purpose::Read };
     let stored = lookup(call.app, repository, reference, purpose, INLINE_BYTES).await?;
     let is_index = stored.media_type.kind() == Some(ManifestKind::Index);

@@ -202,13 +202,11 @@ async fn mount(
 ) -> Result<bool, ApiError> {
     let metadata = &call.app.metadata;
     let sources = match from {
-        Some(from) => vec![from.clone()],
+        Some(from) if call.may_pull(from).await => vec![from.clone()],
+        Some(_) => Vec::new(),
         None => sources(call, digest).await?,
     };
     for from in sources {
-        if !call.may_pull(&from).await {
-            continue;
-        }
         // What would be promised must be there.
         let Some(blob) = metadata.blob(&from, digest, Purpose::Read).await? else { continue };
         if blob::is_lost(call.app, &blob).await? {
@@ -225,10 +223,12 @@ async fn mount(
 /// first repositories that they may see are asked.
 async fn sources(call: &Call<'_>, digest: &Digest) -> Result<Vec<RepositoryName>, ApiError> {
     let metadata = &call.app.metadata;
-    Ok(match call.app.authorizer.visible(&call.caller).await {
+    let mut sources = match call.app.authorizer.visible(&call.caller).await {
         RepositorySet::All => metadata.repositories_with_blob(digest, MOUNT_SOURCES_MAX).await?,
         visible => metadata.repositories(&visible, None, MOUNT_SOURCES_MAX).await?,
-    })
+    };
+    sources.retain(|source| call.caller.grant.on(source).contains(registry_auth::Action::Pull));
+    Ok(sources)
 }
 
 fn created(links: &Links, repository: &RepositoryName, digest: &Digest) -> Response<Body> {

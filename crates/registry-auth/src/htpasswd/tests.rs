@@ -6,6 +6,8 @@ use base64::engine::general_purpose::STANDARD;
 use tempfile::TempDir;
 
 use super::*;
+use crate::access::Access;
+use crate::authenticator::Why;
 
 /// The least that bcrypt has, so that tests are quick.
 const COST: u32 = 4;
@@ -95,10 +97,10 @@ async fn users_are_let_in_with_their_password_and_no_other() {
 #[tokio::test]
 async fn headers_of_other_kinds_are_told_apart() {
     let users = Fixture::new(&line("ada", "secret")).open().await;
-    assert_eq!(users.authenticate(Presented::default()).await.unwrap(), Caller::Anonymous);
+    assert_eq!(users.authenticate(Presented::default()).await.unwrap(), Caller::anonymous());
     let header = |text| Some(HeaderValue::from_static(text));
     let authenticate = async |text| users.authenticate(Presented::new(header(text).as_ref())).await;
-    assert_eq!(authenticate("Basic Og==").await.unwrap(), Caller::Anonymous);
+    assert_eq!(authenticate("Basic Og==").await.unwrap(), Caller::anonymous());
     assert!(matches!(authenticate("Bearer x").await, Err(AuthenticationError::Invalid)));
     assert!(matches!(authenticate("Digest x").await, Err(AuthenticationError::Invalid)));
     assert!(matches!(authenticate("Basic ?").await, Err(AuthenticationError::Malformed { .. })));
@@ -114,7 +116,8 @@ async fn the_challenge_names_the_realm() {
     ] {
         let options = HtpasswdOptions { realm: realm.into(), ..fixture.options() };
         let users = Htpasswd::open(options).await.unwrap();
-        assert_eq!(users.challenge(&Access::Base).unwrap(), expected);
+        let refused = Refused::new(&Access::Base, Why::NoCredentials);
+        assert_eq!(users.challenge(&refused).unwrap(), expected);
     }
     let options = HtpasswdOptions { realm: "a\nb".into(), ..fixture.options() };
     assert!(matches!(Htpasswd::open(options).await, Err(HtpasswdError::Realm { .. })));
