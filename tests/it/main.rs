@@ -43,6 +43,7 @@ mod secured;
 mod size;
 mod soak;
 mod store_start;
+mod tokens;
 mod uploads;
 mod web_pages;
 mod wire;

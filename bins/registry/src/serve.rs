@@ -121,7 +121,7 @@ fn next_step(config: &Config, listener: &Listener) -> Option<String> {
         }
     };
     let login = match &config.auth {
-        Auth::Htpasswd { .. } => format!("log in with `docker login {host}`; "),
+        Auth::Htpasswd { .. } | Auth::Token(_) => format!("log in with `docker login {host}`; "),
         Auth::Absent | Auth::None => String::new(),
     };
     let verb = if config.storage.read_only { "pull" } else { "push" };

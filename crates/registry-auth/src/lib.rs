@@ -32,6 +32,7 @@
 //! | `authenticator` | the trait, and [`NoAuthentication`] |
 //! | `authorizer` | the trait, decisions, [`AllowAll`] and [`Authenticated`] |
 //! | `htpasswd` | [`Htpasswd`], users in a file with bcrypt hashes, and making such lines |
+//! | `token` | [`Tokens`], tokens of another server |
 //! | `logins` | which login is checked when, so that strangers do not lock out users |
 //! | `unreadable` | why a file can not be read |
 
@@ -45,6 +46,7 @@ mod credentials;
 mod htpasswd;
 mod logins;
 mod presented;
+mod token;
 mod unreadable;
 
 pub use access::{Access, Action, ActionSet};
@@ -59,6 +61,7 @@ pub use htpasswd::{
     PASSWORD_BYTES_MAX, make_htpasswd_line,
 };
 pub use presented::Presented;
+pub use token::{TRUST_BYTES_MAX, TokenError, TokenOptions, Tokens};
 pub use unreadable::why_unreadable;
 
 /// The examples of the README are compiled like these.

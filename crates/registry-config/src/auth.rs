@@ -2,6 +2,7 @@ use std::path::PathBuf;
 
 use crate::field::{Field, quoted};
 use crate::nearest::nearest;
+use crate::token::Token;
 
 /// Who may do what. Key `auth`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,12 +17,14 @@ pub enum Auth {
         realm: String,
         /// The file, with bcrypt hashes.
         path: PathBuf,
-        /// What somebody without credentials may do. Key `auth.anonymous`.
+        /// What a client without credentials may do. Key `auth.anonymous`.
         anonymous: Anonymous,
     },
+    /// Another server says by its tokens who may do what. Key `auth.token`.
+    Token(Token),
 }
 
-/// What somebody without credentials may do.
+/// What a client without credentials may do.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Anonymous {
     /// Nothing.
@@ -32,7 +35,7 @@ pub enum Anonymous {
 }
 
 const SCHEMES: [&str; 4] = ["htpasswd", "none", "silly", "token"];
-const EXPECTED: &str = "htpasswd, or none for a registry that is open to everybody";
+const EXPECTED: &str = "htpasswd, token, or none for a registry that is open to everybody";
 
 impl Auth {
     /// `insecure` says that the operator wants what is not safe, which `silly` needs.
@@ -70,6 +73,15 @@ fn scheme(
     match name.to_ascii_lowercase().as_str() {
         "none" => return Auth::None,
         "htpasswd" => return htpasswd(parameters, anonymous),
+        "token" => {
+            if anonymous == Anonymous::Pull {
+                field.problem(
+                    "stands beside auth.anonymous, which has no effect there",
+                    "no auth.anonymous: the token's server gives tokens to clients without a name, too",
+                );
+            }
+            return Auth::Token(Token::read(parameters));
+        }
         "silly" if insecure => {
             field.remark("lets everybody in, so it is taken for none");
             return Auth::None;
@@ -78,8 +90,6 @@ fn scheme(
             "the scheme silly lets everybody in",
             format!("{EXPECTED}; for tests, http.insecure: true allows it"),
         ),
-        // Not to ask for tokens would open the registry.
-        "token" => field.problem("the scheme token is not in this version", EXPECTED),
         _ => {
             let meant = nearest(name, SCHEMES).map(|word| format!(" (was {word} meant?)"));
             let expected = format!("{EXPECTED}{}", meant.unwrap_or_default());

@@ -4,10 +4,10 @@ use std::{io, path::PathBuf, sync::Arc, time::Duration};
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 use registry_api::{RedirectPolicy, ReferencePolicy, Regex, RequiredChildren, Settings, UrlPolicy, Vitals};
-use registry_auth::{AnonymousAccess, Authenticated, FirstUser, Htpasswd, HtpasswdOptions, why_unreadable};
+use registry_auth::{FirstUser, why_unreadable};
 use registry_collector::{CollectorOptions, SweepOptions};
 use registry_config::{
-    self as config, Auth, Certificate, ClientCertificateMode, Config, Driver, IndexRule, Listen, TlsVersion,
+    self as config, Certificate, ClientCertificateMode, Config, Driver, IndexRule, Listen, TlsVersion,
 };
 use registry_metadata::{CollectRules, ImmutableTags, JournalOptions, Options, Quota};
 use registry_server::{
@@ -15,7 +15,9 @@ use registry_server::{
 };
 
 use crate::{
-    Beside, Builder, Collecting, OpenError, Purge, Registry, Retaining, configured_cloud,
+    Beside, Builder, Collecting, OpenError, Purge, Registry, Retaining, authentication,
+    authentication::Credentials,
+    configured_cloud,
     configured_hosts::{hosts, unknown_hosts, unknown_hosts_on},
     early::Early,
     selfsigned,
@@ -26,18 +28,18 @@ use crate::{
 #[derive(Clone, Debug, Default)]
 pub struct Reloadable {
     tls: Option<Arc<Tls>>,
-    users: Option<Arc<Htpasswd>>,
+    credentials: Option<Credentials>,
 }
 
 impl Reloadable {
-    /// Reads certificate, key, authorities and password file again, and logs what came of it. What can not be used stays as
-    /// it was. Blocks.
+    /// Reads certificate, key, authorities, password file and keys of tokens again, and logs what came of it. What can not be
+    /// used stays as it was. Blocks.
     pub fn reload(&self) {
         if let Some(tls) = &self.tls {
             tls.reload();
         }
-        if let Some(users) = &self.users {
-            users.reload();
+        if let Some(credentials) = &self.credentials {
+            credentials.reload();
         }
     }
 }
@@ -84,9 +86,10 @@ pub async fn configure_with(
     for check in checks(&config.health) {
         builder = builder.check(check);
     }
-    let (builder, users, first_user) = authentication(builder, &config.auth, early.users.take()).await?;
+    let (builder, credentials, first_user) =
+        authentication::configure(builder, &config.auth, early.credentials.take()).await?;
     let (tls, self_signed) = tls(config, early.tls.take())?;
-    let reloadable = Reloadable { tls: tls.clone(), users };
+    let reloadable = Reloadable { tls: tls.clone(), credentials };
     let builder = builder.serve_options(serve_options(config, tls));
     Ok(Configured { builder, self_signed, first_user, reloadable })
 }
@@ -423,25 +426,6 @@ fn http_check(check: &config::HttpCheck) -> Option<CheckKind> {
     let uri: http::Uri = check.uri.parse().ok()?;
     let (headers, timeout) = (headers(&check.headers), check.timeout);
     Some(CheckKind::Http { uri, headers, status: check.status, timeout })
-}
-
-async fn authentication(
-    builder: Builder,
-    auth: &Auth,
-    early: Option<Htpasswd>,
-) -> Result<(Builder, Option<Arc<Htpasswd>>, Option<FirstUser>), OpenError> {
-    let Auth::Htpasswd { realm, path, anonymous } = auth else { return Ok((builder, None, None)) };
-    let (users, first_user) = match early {
-        Some(users) => (users, None),
-        None => Htpasswd::open_or_create(HtpasswdOptions::new(realm, path)).await?,
-    };
-    let anonymous = match anonymous {
-        config::Anonymous::None => AnonymousAccess::None,
-        config::Anonymous::Pull => AnonymousAccess::Pull,
-    };
-    let users = Arc::new(users);
-    let builder = builder.authenticator(users.clone()).authorizer(Arc::new(Authenticated { anonymous }));
-    Ok((builder, Some(users), first_user))
 }
 
 fn tls(config: &Config, early: Option<Tls>) -> Result<(Option<Arc<Tls>>, Option<SelfSigned>), OpenError> {

@@ -9,7 +9,10 @@ use registry_auth::{Htpasswd, HtpasswdError, HtpasswdOptions};
 use registry_config::{Auth, Certificate, Config, Driver, GcsCredentials, Listen, Metadata};
 use registry_server::Tls;
 
-use crate::configured::{data_folder, tls_files};
+use crate::{
+    authentication,
+    configured::{data_folder, tls_files},
+};
 
 /// The most bytes that are read of a file of keys or certificates: more than any bundle of authorities has.
 const FILE_BYTES_MAX: u64 = 16 << 20;
@@ -20,6 +23,7 @@ pub async fn check_files(config: &Config) -> Vec<String> {
     let mut found = Vec::new();
     tls(config, &mut found);
     found.extend(passwords(&config.auth).await);
+    found.extend(keys_of_tokens(&config.auth));
     if let Driver::Gcs(gcs) = &config.storage.driver
         && let GcsCredentials::File(path) = &gcs.credentials
     {
@@ -97,6 +101,12 @@ async fn passwords(auth: &Auth) -> Option<String> {
         }
         Err(error) => Some(format!("auth.htpasswd.path: {}", crate::causes(&error))),
     }
+}
+
+fn keys_of_tokens(auth: &Auth) -> Option<String> {
+    let Auth::Token(token) = auth else { return None };
+    let error = authentication::tokens(token).err()?;
+    Some(format!("auth.token: {}", crate::causes(&error)))
 }
 
 fn unreadable(key: &str, path: &Path) -> Option<String> {

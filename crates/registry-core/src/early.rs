@@ -9,19 +9,19 @@ use registry_auth::{Htpasswd, HtpasswdError, HtpasswdOptions};
 use registry_config::{Auth, Certificate, Config, Listen, TcpAddress};
 use registry_server::{Bound, Tls};
 
-use crate::{OpenError, configured, rights::User};
+use crate::{OpenError, authentication, authentication::Credentials, configured, rights::User};
 
 /// What was opened. Empty, it leaves everything to be opened later.
 #[derive(Debug, Default)]
 pub struct Early {
     pub(crate) tls: Option<Tls>,
-    pub(crate) users: Option<Htpasswd>,
+    pub(crate) credentials: Option<Credentials>,
     pub(crate) main: Option<Bound>,
     pub(crate) debug: Option<Bound>,
 }
 
 impl Early {
-    /// Reads certificate, key, the authorities of clients and the password file, as far as they are there, and binds the
+    /// Reads certificate, key, the authorities of clients, the password file and the keys of tokens, as far as they are there, and binds the
     /// addresses. Connections are not taken before the registry is open.
     ///
     /// A certificate or a password file that the registry makes itself is left to the user that it becomes; and so is a file
@@ -39,14 +39,7 @@ impl Early {
                 early.tls = Some(Tls::load(files)?);
             }
         }
-        if let Auth::Htpasswd { realm, path, .. } = &config.auth
-            && !is_chosen_by(path, user)
-        {
-            early.users = match Htpasswd::open_blocking(HtpasswdOptions::new(realm, path)) {
-                Err(HtpasswdError::Missing { .. }) => None,
-                opened => Some(opened?),
-            };
-        }
+        early.credentials = credentials(&config.auth, user)?;
         if let Listen::Tcp(address) = &config.http.listen {
             early.main = Some(bind(address, "REGISTRY_HTTP_ADDR")?);
         }
@@ -61,10 +54,26 @@ impl Early {
         if let Some(tls) = &self.tls {
             tls.look_again();
         }
-        if let Some(users) = &self.users {
-            users.look_again();
+        if let Some(credentials) = &self.credentials {
+            credentials.look_again();
         }
     }
+}
+
+/// The password file, or the keys of tokens.
+fn credentials(auth: &Auth, user: User) -> Result<Option<Credentials>, OpenError> {
+    Ok(match auth {
+        Auth::Htpasswd { realm, path, .. } if !is_chosen_by(path, user) => {
+            match Htpasswd::open_blocking(HtpasswdOptions::new(realm, path)) {
+                Err(HtpasswdError::Missing { .. }) => None,
+                opened => Some(Credentials::Users(opened?.into())),
+            }
+        }
+        Auth::Token(token) if !token.files().any(|path| is_chosen_by(path, user)) => {
+            Some(Credentials::Tokens(authentication::tokens(token)?.into()))
+        }
+        _ => None,
+    })
 }
 
 /// Whether a user decides what is found at a path: something on the way there is that user's.

@@ -1,6 +1,6 @@
 use std::{io, path::PathBuf};
 
-use registry_auth::HtpasswdError;
+use registry_auth::{HtpasswdError, TokenError};
 use registry_metadata::MetadataError;
 use registry_storage::StorageError;
 
@@ -89,6 +89,9 @@ pub enum OpenError {
     /// The password file can not be used.
     #[error("can not use the password file")]
     Htpasswd(#[from] HtpasswdError),
+    /// The keys of tokens can not be used.
+    #[error("can not check tokens")]
+    Tokens(#[from] TokenError),
     /// The certificate can not be used.
     #[error("can not use the certificate")]
     Tls(#[from] registry_server::TlsError),

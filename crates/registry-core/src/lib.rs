@@ -33,6 +33,8 @@
 
 #![forbid(unsafe_code)]
 
+#[cfg(feature = "config")]
+mod authentication;
 mod beside;
 mod builder;
 #[cfg(any(feature = "s3", feature = "gcs", feature = "azure"))]

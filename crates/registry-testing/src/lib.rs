@@ -27,6 +27,7 @@
 //! | `raw` | [`RawConnection`]: bytes to a socket, as broken and hostile clients send them |
 //! | `pushed`, `soak` | [`Pushed`]: images to compare with later; [`SoakWorker`]: a client that does everything at random |
 //! | `earlier` | [`Earlier`]: what a program of an earlier version left |
+//! | [`tokens`] | keys, certificates and signed tokens, good and bad |
 //! | `wait` | waiting for a condition instead of sleeping |
 //!
 //! Helpers that stand for an assertion panic with what they saw; whatever a test may want to see fail returns a
@@ -49,6 +50,7 @@ mod raw;
 mod request;
 mod server;
 mod soak;
+pub mod tokens;
 mod transfer;
 mod wait;
 

@@ -194,9 +194,20 @@ const MAINTENANCE: &[Key] = &[
 const AUTH: &[Key] = &[
     key("none", Section(&[])),
     key("silly", Section(&[scalar("realm"), scalar("service")])),
-    key("token", Anything),
+    key("token", Section(TOKEN)),
     key("htpasswd", Section(&[scalar("realm"), scalar("path")])),
     scalar("anonymous"),
+];
+
+const TOKEN: &[Key] = &[
+    scalar("realm"),
+    scalar("service"),
+    scalar("issuer"),
+    scalar("rootcertbundle"),
+    scalar("jwks"),
+    key("signingalgorithms", Scalars),
+    scalar("autoredirect"),
+    scalar("autoredirectpath"),
 ];
 
 const HTTP: &[Key] = &[

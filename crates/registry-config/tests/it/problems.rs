@@ -1,5 +1,6 @@
 use proptest::prelude::*;
 use registry_config::*;
+use registry_types::SigningAlgorithm;
 
 use crate::{warnings, with};
 
@@ -123,17 +124,35 @@ const WRONG: &[(&str, &str)] = &[
         "auth.htpasswd.realm: is missing; expected a name that clients are shown",
     ),
     (
-        "auth: {token: {realm: r}}",
-        "auth.token: the scheme token is not in this version; expected htpasswd, or none for a registry that is open to \
-         everybody",
+        "auth: {token: {service: s, issuer: i, jwks: j}}",
+        "auth.token.realm: is missing; expected the URL at which clients ask for a token",
+    ),
+    (
+        "auth: {token: {realm: r, service: s, issuer: i}}",
+        "auth.token: names no key by which a token could be checked; expected rootcertbundle, a file of certificates, or \
+         jwks, a file of JSON web keys",
+    ),
+    (
+        "auth: {token: {realm: r, service: s, issuer: i, jwks: j, signingalgorithms: [ES256, ES257]}}",
+        "auth.token.signingalgorithms[1]: there is no algorithm \"ES257\"; expected RS256, RS384, RS512, PS256, PS384, PS512, \
+         ES256, ES384, EdDSA (was ES256 meant?)",
+    ),
+    (
+        "auth: {token: {realm: r, service: s, issuer: i, jwks: j, autoredirect: true, autoredirectpath: x}}",
+        "auth.token.autoredirectpath: is \"x\"; expected a path that begins with /",
+    ),
+    (
+        "auth: {anonymous: pull, token: {realm: r, service: s, issuer: i, jwks: j}}",
+        "auth.token: stands beside auth.anonymous, which has no effect there; expected no auth.anonymous: the token's server \
+         gives tokens to clients without a name, too",
     ),
     (
         "auth: ldap",
-        "auth: there is no scheme \"ldap\"; expected htpasswd, or none for a registry that is open to everybody",
+        "auth: there is no scheme \"ldap\"; expected htpasswd, token, or none for a registry that is open to everybody",
     ),
     (
         "auth: {htpaswd: {}}",
-        "auth.htpaswd: there is no scheme \"htpaswd\"; expected htpasswd, or none for a registry that is open to \
+        "auth.htpaswd: there is no scheme \"htpaswd\"; expected htpasswd, token, or none for a registry that is open to \
          everybody (was htpasswd meant?)",
     ),
     ("auth: {anonymous: pull}", "auth.anonymous: stands without a scheme; expected auth.htpasswd beside it"),
@@ -588,6 +607,37 @@ fn blanks_around_what_is_no_free_text_do_not_count() {
         }
         other => panic!("{other:?}"),
     }
+}
+
+#[test]
+fn tokens_of_another_server_are_read_as_the_go_registry_reads_them() {
+    let by_variables = [
+        ("REGISTRY_AUTH", "token"),
+        ("REGISTRY_AUTH_TOKEN_REALM", "https://gitlab.example.com/jwt/auth"),
+        ("REGISTRY_AUTH_TOKEN_SERVICE", "container_registry"),
+        ("REGISTRY_AUTH_TOKEN_ISSUER", "gitlab-issuer"),
+        ("REGISTRY_AUTH_TOKEN_ROOTCERTBUNDLE", "/certs/ca.crt"),
+        ("REGISTRY_AUTH_TOKEN_AUTOREDIRECT", "false"),
+    ];
+    let token = Token {
+        realm: "https://gitlab.example.com/jwt/auth".into(),
+        service: "container_registry".into(),
+        issuer: "gitlab-issuer".into(),
+        root_certificates: Some("/certs/ca.crt".into()),
+        jwks: None,
+        algorithms: SigningAlgorithm::ALL.to_vec(),
+        auto_redirect: None,
+    };
+    assert_eq!(with("", &by_variables).unwrap().config.auth, Auth::Token(token.clone()));
+    let yaml = "version: 0.1\nauth: {token: {realm: r, service: s, issuer: i, jwks: j, autoredirect: true, \
+                signingalgorithms: [HS256, ES256, EdDSA]}}";
+    let loaded = with(yaml, &[]).unwrap();
+    let Auth::Token(token) = &loaded.config.auth else { panic!("{:?}", loaded.config.auth) };
+    assert_eq!(token.auto_redirect.as_deref(), Some("/auth/token"));
+    assert_eq!(token.algorithms, [SigningAlgorithm::ES256, SigningAlgorithm::EdDSA]);
+    let left_out =
+        "auth.token.signingalgorithms[0]: HS256 is left out: tokens that are signed by it are refused";
+    assert_eq!(warnings(&loaded), [left_out]);
 }
 
 #[test]
