@@ -6,11 +6,13 @@
 //! | `keys` | public keys and their ids |
 //! | `crypto` | signatures |
 //! | `claims` | what a token says |
+//! | `refusals` | what the log says of tokens that are refused |
 
 mod claims;
 mod crypto;
 mod error;
 mod keys;
+mod refusals;
 mod trusted;
 
 use std::fmt;
@@ -35,6 +37,7 @@ use crate::logins::{Key, Memory, Secret};
 use crate::presented::Presented;
 use claims::Claims;
 use error::Refusal;
+use refusals::Refusals;
 use trusted::Trusted;
 
 /// How far the clock of the token's server may be from ours, in seconds: that of the Go registry.
@@ -75,6 +78,7 @@ pub struct Tokens {
     trusted: RwLock<Arc<Trusted>>,
     secret: Secret,
     verified: Mutex<Memory<Key, Arc<Verified>>>,
+    refusals: Refusals,
 }
 
 /// A token that was found to be good.
@@ -99,6 +103,7 @@ impl Tokens {
             options,
             secret: Secret::new().map_err(|source| TokenError::Randomness { source })?,
             verified: Mutex::new(Memory::new(REMEMBERED, REMEMBERED_MAX)),
+            refusals: Refusals::default(),
         })
     }
 
@@ -206,7 +211,7 @@ impl Authenticator for Tokens {
         // Another scheme than Bearer is no token, whatever it is.
         let Some(token) = presented.authorization.and_then(bearer) else { return Ok(Caller::anonymous()) };
         self.check(token).map_err(|refusal| {
-            tracing::info!("a token was refused: {refusal}");
+            self.refusals.note(&refusal);
             AuthenticationError::InvalidToken
         })
     }
