@@ -1,6 +1,5 @@
 //! Tokens of another server: what is accepted, what is refused, and what the refusal says.
 
-#[path = "../tokens/table.rs"]
 mod table;
 
 use std::{collections::BTreeSet, fs};

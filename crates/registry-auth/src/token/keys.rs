@@ -27,7 +27,7 @@ const BASE32: &[u8; 32] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
 #[derive(Debug)]
 pub(super) struct PublicKey {
     pub(super) key: DecodingKey,
-    /// Names by which it is known, whoever made it.
+    /// The ids by which tokens may name it.
     pub(super) ids: Vec<String>,
 }
 

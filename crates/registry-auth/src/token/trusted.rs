@@ -10,8 +10,11 @@ use jsonwebtoken::{DecodingKey, Header};
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, TrustAnchor, UnixTime};
 use spki::SubjectPublicKeyInfoRef;
+// The package's name; its library has a shorter one.
+use webpki as rustls_webpki;
 use webpki::{EndEntityCert, ExtendedKeyUsageValidator, KeyPurposeIdIter};
 use x509_cert::Certificate;
+use x509_cert::ext::pkix::BasicConstraints;
 
 use super::error::{Refusal, TokenError};
 use super::keys::PublicKey;
@@ -67,8 +70,12 @@ impl Trusted {
                 parsed.tbs_certificate().subject()
             ),
         }
-        let anchor = webpki::anchor_from_trusted_cert(&certificate).map_err(|error| error.to_string())?;
-        self.anchors.push(anchor.to_owned());
+        let anchor =
+            rustls_webpki::anchor_from_trusted_cert(&certificate).map_err(|error| error.to_string())?;
+        // A certificate that may sign no other is trusted for itself alone.
+        if is_authority(parsed) {
+            self.anchors.push(anchor.to_owned());
+        }
         self.roots.push(certificate);
         Ok(())
     }
@@ -141,9 +148,9 @@ impl Trusted {
         &self,
         leaf: &CertificateDer<'_>,
         intermediates: &[CertificateDer<'_>],
-    ) -> Result<(), webpki::Error> {
+    ) -> Result<(), rustls_webpki::Error> {
         let leaf = EndEntityCert::try_from(leaf)?;
-        let (algorithms, now) = (webpki::ALL_VERIFICATION_ALGS, UnixTime::now());
+        let (algorithms, now) = (rustls_webpki::ALL_VERIFICATION_ALGS, UnixTime::now());
         let path = leaf.verify_for_usage(algorithms, &self.anchors, intermediates, now, AnyUsage, None, None);
         path.map(drop)
     }
@@ -153,7 +160,7 @@ impl Trusted {
 struct AnyUsage;
 
 impl ExtendedKeyUsageValidator for AnyUsage {
-    fn validate(&self, _: KeyPurposeIdIter<'_, '_>) -> Result<(), webpki::Error> {
+    fn validate(&self, _: KeyPurposeIdIter<'_, '_>) -> Result<(), rustls_webpki::Error> {
         Ok(())
     }
 }
@@ -169,6 +176,12 @@ fn read(path: &Path) -> Result<Vec<u8>, TokenError> {
 
 fn parse(certificate: &CertificateDer<'_>) -> der::Result<Certificate> {
     Certificate::from_der(certificate)
+}
+
+/// Whether it may sign others. One that says nothing, as those of version 1 do, may not.
+fn is_authority(certificate: &Certificate) -> bool {
+    let constraints = certificate.tbs_certificate().get_extension::<BasicConstraints>();
+    constraints.is_ok_and(|found| found.is_some_and(|(_, constraints)| constraints.ca))
 }
 
 fn key_of(certificate: &Certificate) -> Option<PublicKey> {
