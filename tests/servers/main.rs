@@ -1,5 +1,5 @@
-//! Tests over servers of others, which each test starts on a port of its own: PostgreSQL, and servers that speak as object
-//! stores do. `tests/setup clients stores` installs them.
+//! Tests over servers of others, which each test starts on a port of its own: PostgreSQL, servers that speak as object
+//! stores do, and the Go registry. `tests/setup clients stores registries` installs them.
 //!
 //! `cargo test --package registry-tests --features servers --test servers -- postgres::` runs the tests of one module.
 //!
@@ -16,6 +16,7 @@
 mod nodes;
 mod object_stores;
 mod postgres;
+mod tokens;
 
 /// A number from one of the variables above, if it is set.
 fn number(variable: &str) -> Option<u64> {

@@ -89,7 +89,7 @@ impl ActionSet {
         Action::ALL.into_iter().filter(move |action| self.contains(*action))
     }
 
-    /// The words that token servers and clients know for it: nobody asks for `tag`, which is part of `push` there.
+    /// The words that token servers and clients know for it: they do not know `tag`, which is part of `push` there.
     pub fn words(self) -> Vec<&'static str> {
         self.iter().filter(|action| *action != Action::Tag).map(Action::as_str).collect()
     }

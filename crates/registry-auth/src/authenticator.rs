@@ -81,7 +81,7 @@ pub struct Stale {
 /// Why it is not known who is asking.
 #[derive(Debug, thiserror::Error)]
 pub enum AuthenticationError {
-    /// There is no such user, or the password is another one: which of the two is told to nobody.
+    /// There is no such user, or the password is another one: clients are not told which.
     #[error("wrong credentials")]
     Invalid,
     /// The token is not accepted. Why, is in the log.

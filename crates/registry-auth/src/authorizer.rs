@@ -176,14 +176,14 @@ mod tests {
     #[tokio::test]
     async fn users_may_all_and_the_anonymous_what_is_said() {
         let (none, pull) = (AnonymousAccess::None, AnonymousAccess::Pull);
-        for (access, allowed_to_nobody, allowed_to_readers) in [
+        for (access, allowed_if_closed, allowed_if_open) in [
             (Access::Base, false, false),
             (Access::Catalog, false, true),
             (to(&[Action::Pull]), false, true),
             (to(&[Action::Pull, Action::Push]), false, false),
             (to(&[Action::Delete]), false, false),
         ] {
-            for (anonymous, is_allowed) in [(none, allowed_to_nobody), (pull, allowed_to_readers)] {
+            for (anonymous, is_allowed) in [(none, allowed_if_closed), (pull, allowed_if_open)] {
                 let authorizer = Authenticated { anonymous };
                 let decision = decide(&authorizer, &Caller::anonymous(), &access).await;
                 assert_eq!(

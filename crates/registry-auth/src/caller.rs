@@ -16,7 +16,7 @@ pub struct Caller {
     pub grant: Grant,
 }
 
-/// Who somebody is.
+/// The client that asks.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Who {
     /// A client that has not said.
@@ -62,7 +62,7 @@ impl Caller {
         }
     }
 
-    /// Whether it showed credentials that were accepted. A token may be nobody's in particular.
+    /// Whether it showed credentials that were accepted. A token may name no user.
     pub fn is_authenticated(&self) -> bool {
         self.name().is_some() || matches!(self.grant, Grant::Scopes(_))
     }

@@ -3,6 +3,7 @@
 mod error;
 mod file;
 mod gate;
+mod guesses;
 mod make;
 mod watched;
 

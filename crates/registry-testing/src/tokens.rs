@@ -22,7 +22,7 @@ use ring::{
 };
 use serde_json::{Value, json};
 
-/// A key of RSA that is known to everybody: ring makes none.
+/// A key of RSA that is no secret: ring makes none.
 const RSA_KEY: &str = include_str!("tokens/rsa.pem");
 
 /// What kind of key.
