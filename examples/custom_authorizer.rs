@@ -1,4 +1,4 @@
-//! A registry in which everybody may pull, and users push below their own name.
+//! A registry from which every client may pull; users push below their own name.
 //!
 //! `cargo run -p registry-examples --example custom_authorizer -- htpasswd`, with a file of `registry hash-password`.
 
@@ -8,8 +8,8 @@ use async_trait::async_trait;
 use registry_core::{
     Registry,
     api::Listener,
-    auth::{Access, Action, Authorizer, Caller, Decision, Htpasswd, HtpasswdOptions},
-    types::RepositorySet,
+    auth::{ActionSet, Authorizer, Caller, Htpasswd, HtpasswdOptions},
+    types::{RepositoryName, RepositorySet},
 };
 
 #[derive(Debug)]
@@ -17,23 +17,20 @@ struct OwnNamespace;
 
 #[async_trait]
 impl Authorizer for OwnNamespace {
-    async fn decide(&self, caller: &Caller, access: &Access) -> Decision {
-        match (caller, access) {
-            // Docker's login asks here, and needs to be asked for a password.
-            (Caller::Anonymous, Access::Base) => Decision::Deny { visible: true },
-            (_, Access::Base | Access::Catalog) => Decision::Allow,
-            (_, Access::Repository { actions, .. }) if *actions == [Action::Pull] => Decision::Allow,
-            (Caller::User(user), Access::Repository { name, .. })
-                if name.as_ref().starts_with(&format!("{user}/")) =>
-            {
-                Decision::Allow
-            }
-            _ => Decision::Deny { visible: true },
+    async fn allowed(&self, caller: &Caller, repository: &RepositoryName) -> ActionSet {
+        match caller.name() {
+            Some(user) if repository.as_ref().starts_with(&format!("{user}/")) => ActionSet::ALL,
+            _ => ActionSet::PULL,
         }
     }
 
     async fn visible(&self, _caller: &Caller) -> RepositorySet {
         RepositorySet::All
+    }
+
+    // Anonymous callers may list repositories as well.
+    async fn lists(&self, _caller: &Caller) -> bool {
+        true
     }
 }
 

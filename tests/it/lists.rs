@@ -5,7 +5,7 @@ use std::sync::Arc;
 use registry_core::{
     api::{App, Settings},
     digest::Algorithm,
-    metadata::{Options, PutManifest, SqliteStore, SystemClock, traits::*},
+    metadata::{Options, PutManifest, SqliteStore, SystemClock, traits::Content as _},
     types::{ErrorCode, Manifest, MediaType, RepositoryName, Tag},
 };
 use registry_testing::{Client, Content, Image, Server, TestRegistry};

@@ -71,7 +71,7 @@ async fn both_registries_accept_and_refuse_the_same_tokens() {
     for case in cases(&keys) {
         let (method, path) = case.ask.method_and_path();
         let mut statuses = Vec::new();
-        for url in [ours.client().url().to_owned(), go.url.clone()] {
+        for url in [ours.url(), go.url.clone()] {
             let mut client = Client::new(&url);
             if let Some(authorization) = &case.authorization {
                 client = client.header(http::header::AUTHORIZATION, authorization);

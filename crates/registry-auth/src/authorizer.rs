@@ -19,13 +19,13 @@ pub trait Authorizer: Debug + Send + Sync + 'static {
     /// Which repositories this caller may see in a list: in a form that an index can be read by.
     async fn visible(&self, caller: &Caller) -> RepositorySet;
 
-    /// Whether this caller need not log in: what `GET /v2/` answers, from which clients learn that they must. By default
-    /// those need not who have.
+    /// Whether this caller need not log in: what `GET /v2/` answers, from which clients learn that they must. By default, a
+    /// caller that has logged in.
     async fn admits(&self, caller: &Caller) -> bool {
         caller.is_authenticated()
     }
 
-    /// Whether this caller may list repositories: those that it may see. By default those may who have logged in.
+    /// Whether this caller may list repositories: those that it may see. By default, a caller that has logged in may.
     async fn lists(&self, caller: &Caller) -> bool {
         caller.is_authenticated()
     }

@@ -4,6 +4,7 @@ use std::{fs, os::unix::fs::PermissionsExt, path::Path, time::Duration};
 
 use bytes::Bytes;
 use registry_digest::Digest;
+use registry_types::Durability;
 use tempfile::TempDir;
 
 use super::*;

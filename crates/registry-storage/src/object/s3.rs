@@ -210,6 +210,8 @@ fn with_bucket(endpoint: &str, bucket: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use registry_types::Secret;
+
     use super::*;
 
     #[test]
