@@ -57,8 +57,14 @@ const TABLE: &[Row] = &[
         never_directly: &[],
     },
     Row {
+        name: "registry-database",
+        imports: &[],
+        never: &["hyper", "http", "object_store"],
+        never_directly: &[],
+    },
+    Row {
         name: "registry-metadata",
-        imports: &["registry-digest", "registry-types"],
+        imports: &["registry-digest", "registry-types", "registry-database"],
         never: &["hyper", "http", "object_store"],
         never_directly: &[],
     },
@@ -125,7 +131,13 @@ const TABLE: &[Row] = &[
 ];
 
 /// Packages that are not published and use the layers as others would.
-const FREE: [&str; 4] = ["registry-testing", "registry-tests", "registry-bench", "registry-examples"];
+const FREE: [&str; 5] = [
+    "registry-testing",
+    "registry-testing-postgres",
+    "registry-tests",
+    "registry-bench",
+    "registry-examples",
+];
 
 /// The only ones of ours that may import hyper.
 const SPEAK_HTTP: [&str; 1] = ["registry-server"];

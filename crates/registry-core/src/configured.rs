@@ -172,7 +172,8 @@ fn with_postgresql(_: Builder, _: &config::Postgresql) -> Result<Builder, OpenEr
 pub(crate) fn postgres_options(
     postgresql: &config::Postgresql,
 ) -> Result<registry_metadata::PostgresOptions, OpenError> {
-    let options: registry_metadata::PostgresOptions = postgresql.url.expose().parse()?;
+    let options = postgresql.url.expose().parse::<registry_metadata::PostgresOptions>();
+    let options = options.map_err(registry_metadata::OpenError::from)?;
     Ok(options.with_pool(registry_metadata::PoolOptions {
         size: postgresql.pool_size,
         waiting_max: postgresql.pool_waiting_max,

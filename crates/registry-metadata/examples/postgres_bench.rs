@@ -15,10 +15,8 @@ use std::{
 
 use bytes::Bytes;
 use registry_digest::{Algorithm, Digest};
-use registry_metadata::{
-    FinishUpload, NewUpload, Options, PostgresStore, Purpose, PutManifest, postgres::server::PostgresServer,
-    traits::*,
-};
+use registry_metadata::{FinishUpload, NewUpload, Options, PostgresStore, Purpose, PutManifest, traits::*};
+use registry_testing_postgres::PostgresServer;
 use registry_types::{Location, Manifest, Reference, RepositoryName, Tag, UploadId};
 
 const LASTS: Duration = Duration::from_secs(2);

@@ -1,5 +1,6 @@
 use std::error::Error as StdError;
 
+use registry_database::{Contended, Error, Fault};
 use registry_digest::Digest;
 use registry_types::{ManifestError, RepositoryName, Tag, UploadId};
 use thiserror::Error;
@@ -168,8 +169,44 @@ impl MetadataError {
     }
 }
 
-/// Why a transaction that was run again and again is [unavailable](MetadataError::Unavailable): others changed the same
-/// rows each time.
-#[derive(Debug, Error)]
-#[error("others changed the same rows again and again")]
-pub(crate) struct Contended(#[source] pub(crate) Option<Box<dyn StdError + Send + Sync>>);
+/// Whether work was refused because a stored manifest can not be read as the kind that it is.
+pub(crate) fn is_refused_manifest(reason: &(dyn StdError + Send + Sync + 'static)) -> bool {
+    matches!(reason.downcast_ref(), Some(MetadataError::ManifestRefused { .. }))
+}
+
+impl From<MetadataError> for Fault {
+    fn from(error: MetadataError) -> Fault {
+        Fault::refused(error)
+    }
+}
+
+impl From<Error> for MetadataError {
+    fn from(error: Error) -> MetadataError {
+        match error {
+            Error::Refused(reason) => match reason.downcast::<MetadataError>() {
+                Ok(refused) => *refused,
+                // A step of another crate, whose reasons are not known here.
+                Err(source) => MetadataError::Backend { operation: "change the database", source },
+            },
+            Error::NoSpace { operation, source } => MetadataError::NoSpace { operation, source },
+            Error::Unavailable { operation, source } => MetadataError::Unavailable { operation, source },
+            Error::Failed { operation, source } => MetadataError::Backend { operation, source },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_race_that_is_always_lost_is_no_outage() {
+        let explained = |fault: Fault| MetadataError::from(fault.explain("collect garbage"));
+        let contended = explained(Fault::Again);
+        assert!(matches!(contended, MetadataError::Unavailable { .. }) && !contended.is_outage());
+        assert!(explained(Fault::Silent).is_outage());
+        assert!(explained(Fault::NoConnection("gone".into())).is_outage());
+        let refused = explained(MetadataError::UploadBusy { id: UploadId::from_random([7; 16]) }.into());
+        assert!(matches!(refused, MetadataError::UploadBusy { .. }));
+    }
+}

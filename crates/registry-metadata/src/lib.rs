@@ -66,6 +66,8 @@
 //!
 //! # Two databases
 //!
+//! The databases themselves are `registry-database`'s. Here is what is in them.
+//!
 //! The schema, and every statement that both understand, is written once. What differs is how two transactions that race
 //! are kept apart. SQLite has one writer, so there are none. PostgreSQL runs them side by side as READ COMMITTED, where
 //! each statement sees what was committed when it began; there whoever decides by what is there locks a row first and
@@ -80,27 +82,26 @@
 //! |---|---|
 //! | `store` | [`MetadataStore`] and its parts: [`Content`], [`Uploads`], [`Trash`], [`Quotas`], [`Collecting`], [`Audit`], [`Identity`] |
 //! | `record`, `collecting`, `audit`, `restoring`, `retention` | what goes in and comes out |
-//! | `options`, [`clock`] | leases and windows; whose time it is |
+//! | `options` | leases and windows |
 //! | `quota` | what groups of repositories may hold, and how that is counted |
-//! | `error` | [`MetadataError`] |
-//! | `schema` | the tables, which promise each of them keeps, migrations |
+//! | `error`, `opening` | [`MetadataError`], [`OpenError`] |
+//! | `schema` | the tables, which promise each of them keeps, migrations; all [`OWNERS`] |
 //! | `sql` | every statement, written once for SQLite and PostgreSQL |
-//! | `sqlite` | [`SqliteStore`]: the writer's thread, readers, claims, and one module for each noun |
+//! | `sqlite` | [`SqliteStore`]: work and reads of content, claims, and one module for each noun |
 //! | `sqlite/journal` | every commit in a [`JournalStore`] as well, from which the database can be made again |
-//! | `postgres` (feature) | `PostgresStore`: the pool, transactions, claims that nodes share, and one module for each noun |
-//! | `postgres::transfer` | from SQLite to PostgreSQL, compared row by row |
-//! | `postgres::server` (feature `postgres-server`) | a PostgreSQL server for tests |
+//! | `postgres` (feature) | `PostgresStore`: transactions of content, claims that nodes share, and one module for each noun |
+//! | `transfer` (feature `postgres`) | from SQLite to PostgreSQL, compared row by row |
 //! | `contract` (feature) | what every implementation must do, as tests to run over it |
 
 #![forbid(unsafe_code)]
 
 mod audit;
-pub mod clock;
 mod collecting;
 #[cfg(any(test, feature = "contract"))]
 pub mod contract;
 mod error;
 mod expiry;
+mod opening;
 mod options;
 #[cfg(feature = "postgres")]
 pub mod postgres;
@@ -114,6 +115,8 @@ mod schema;
 mod sql;
 mod sqlite;
 mod store;
+#[cfg(feature = "postgres")]
+pub mod transfer;
 
 /// Private decoders, for fuzz targets.
 #[cfg(fuzzing)]
@@ -122,15 +125,15 @@ pub mod fuzzing {
 }
 
 pub use audit::{ManifestPosition, StoredObject, UnknownObject};
-pub use clock::{Clock, SystemClock};
 pub use collecting::{
     Candidate, CandidateKind, CollectRules, Collected, EXPIRES_AFTER, Kept, Preview, QueuePosition, Verdict,
 };
 pub use error::{MetadataError, Result};
 pub use expiry::EXPIRES_AFTER_MAX;
+pub use opening::OpenError;
 pub use options::{ImmutableTags, Options};
 #[cfg(feature = "postgres")]
-pub use postgres::{PoolOptions, PostgresOptions, PostgresStore, transfer};
+pub use postgres::PostgresStore;
 pub use quota::{
     ByteSize, COUNTED_UNTOUCHED_MAX, Quota, QuotaExceeded, QuotaKind, QuotaUsage, UploadRoom, Usage,
 };
@@ -138,12 +141,15 @@ pub use record::{
     Blob, ClaimedUpload, FinishUpload, FoundManifest, NewUpload, Purpose, PutManifest, Reclaim,
     StoredManifest, UploadStatus,
 };
+pub use registry_database::{Clock, SystemClock, clock};
+#[cfg(feature = "postgres")]
+pub use registry_database::{PoolOptions, PostgresOptions};
 pub use restoring::{DeletedRepository, EndedWindows, Restored, TagChange, Trashed};
 pub use retention::{Hold, Image, ImagePage, ImagePosition, PULLS_APART, Pull};
-pub use schema::VOLATILE_TABLES;
+pub use schema::{OWNERS, SCHEMA};
 pub use sqlite::{
     JournalCreation, JournalError, JournalOptions, JournalReport, JournalRole, JournalStatus, JournalStore,
-    JournalStoreError, OpenError, SqliteStore, drop_journal, survey_journal, verify_journal,
+    JournalStoreError, SqliteStore, drop_journal, survey_journal, verify_journal,
 };
 pub use store::{
     Audit, Collecting, Content, Identity, MANIFESTS_BYTES_MAX, MetadataStore, Quotas, REFERRERS_BYTES_MAX,

@@ -1,7 +1,7 @@
 //! Three nodes, their database, their bucket, and the ways between them.
 
-use registry_core::metadata::postgres::{proxy::Proxy, server::PostgresServer};
 use registry_testing::{Client, FaultProxy, ObjectServer, Server, ServerOptions, free_port};
+use registry_testing_postgres::{PostgresServer, Proxy};
 
 pub(crate) const NODES: usize = 3;
 

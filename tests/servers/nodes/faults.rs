@@ -7,8 +7,8 @@ use std::{
 };
 
 use futures_util::future::join_all;
-use registry_core::metadata::postgres::{proxy::Break, server::PostgresServer};
 use registry_testing::{Client, FaultProxy, Program, ServerOptions, eventually, lists};
+use registry_testing_postgres::{Break, PostgresServer};
 
 use super::{
     cluster::{CUT_OFF, Cluster},

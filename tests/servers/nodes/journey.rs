@@ -2,8 +2,8 @@
 
 use std::{fs, path::Path};
 
-use registry_core::metadata::postgres::server::PostgresServer;
 use registry_testing::{ObjectServer, Program, Pushed, Server, ServerOptions, lists};
+use registry_testing_postgres::PostgresServer;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_folder_moves_into_a_bucket_its_database_into_postgresql_and_nodes_join() {

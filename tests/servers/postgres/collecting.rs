@@ -2,8 +2,8 @@
 
 use std::{fs, path::Path};
 
-use registry_core::metadata::postgres::server::PostgresServer;
 use registry_testing::{Image, Program, ServerOptions, eventually};
+use registry_testing_postgres::PostgresServer;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_was_deleted_gives_its_bytes_back() {

@@ -2,8 +2,8 @@
 
 use std::{path::Path, process::Command};
 
-use registry_core::metadata::postgres::server::PostgresServer;
 use registry_testing::{Earlier, Program};
+use registry_testing_postgres::PostgresServer;
 
 /// A new database with what a dump holds; returns its URL.
 fn restored(dump: &Path) -> String {

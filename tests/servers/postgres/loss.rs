@@ -9,8 +9,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use registry_core::metadata::postgres::server::PostgresServer;
 use registry_testing::{Client, Image, ServerOptions, eventually};
+use registry_testing_postgres::PostgresServer;
 
 /// How many clients push at once, and how often the database goes.
 const CLIENTS: u64 = 6;

@@ -1,7 +1,7 @@
 //! A registry over SQLite becomes one over PostgreSQL.
 
-use registry_core::metadata::postgres::server::PostgresServer;
 use registry_testing::{Client, Content, Image, Index, ServerOptions, run_binary};
+use registry_testing_postgres::PostgresServer;
 
 struct Pushed {
     image: Image,

@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use registry_core::{
-    metadata::{PostgresOptions, postgres::server::PostgresServer},
+    metadata::PostgresOptions,
     storage::{BlobStore, MemoryStore},
 };
 use registry_testing::{Client, Content, Image, TestRegistry, UploadSession};
+use registry_testing_postgres::PostgresServer;
 
 /// Bytes in the memory of the test's process are as good as an object store that both nodes reach.
 async fn two_nodes() -> [TestRegistry; 2] {

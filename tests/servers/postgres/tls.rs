@@ -3,9 +3,8 @@
 use std::{fs, os::unix::fs::PermissionsExt, path::Path};
 
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
-use registry_core::metadata::{
-    Options, PostgresOptions, PostgresStore, postgres::server::PostgresServer, traits::*,
-};
+use registry_core::metadata::{Options, PostgresOptions, PostgresStore, traits::*};
+use registry_testing_postgres::PostgresServer;
 
 /// A server whose certificate names `localhost` and not `127.0.0.1`, and the file of its authority.
 fn server(folder: &Path) -> (PostgresServer, String) {

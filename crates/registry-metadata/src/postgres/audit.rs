@@ -197,7 +197,7 @@ const FOREIGN_KEYS: &str = "SELECT c.conrelid::regclass::text, c.confrelid::regc
 /// server's (`pg_amcheck`). However long it takes.
 pub(super) async fn verify(connection: &Connection) -> Result<Vec<String>, Fault> {
     // Its setting is for this alone.
-    connection.set_spoilt(true);
+    connection.mark_unusable(true);
     let client = connection.client();
     client.batch_execute("SET statement_timeout = 0").await?;
     let mut said = Vec::new();

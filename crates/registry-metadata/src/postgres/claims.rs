@@ -113,7 +113,7 @@ impl Claims {
                 return Ok(());
             }
             let connection = pool.connection().await?;
-            connection.execute(sql::RELEASE_CLAIMS, &[&texts(&ids), &epochs]).await?;
+            connection.of_process(connection.execute(sql::RELEASE_CLAIMS, &[&texts(&ids), &epochs])).await?;
             let mut claims = self.0.claims.lock();
             for (id, epoch) in ids.into_iter().zip(epochs) {
                 if let Entry::Occupied(entry) = claims.entry(id)
@@ -132,7 +132,9 @@ impl Claims {
         for (ids, epochs) in ids.chunks(BATCH_MAX).zip(epochs.chunks(BATCH_MAX)) {
             let connection = pool.connection().await?;
             let claim_ms = signed(millis(CLAIM));
-            connection.execute(sql::RENEW_CLAIMS, &[&claim_ms, &texts(ids), &epochs]).await?;
+            connection
+                .of_process(connection.execute(sql::RENEW_CLAIMS, &[&claim_ms, &texts(ids), &epochs]))
+                .await?;
         }
         Ok(())
     }

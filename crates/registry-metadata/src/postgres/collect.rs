@@ -11,7 +11,7 @@ use tokio_postgres::Row;
 use super::{
     connection::Connection,
     deleted, empty, expiry,
-    fault::{Fault, Remedy},
+    fault::Fault,
     manifests,
     pool::Pool,
     quota,
@@ -66,7 +66,7 @@ enum Looking {
 /// First what could be restored until now, since that puts digests on the queue.
 pub(super) async fn work_off(
     pool: &Arc<Pool>,
-    options: &Options,
+    options: &Arc<Options>,
     rules: CollectRules,
     limit: usize,
 ) -> Result<Vec<Collected>, Fault> {
@@ -79,7 +79,7 @@ pub(super) async fn work_off(
         match try_transact(pool, options, (), Look { entry: entry.clone(), rules }).await {
             Ok(collected) => done.extend(collected),
             // One entry that can not be dealt with must not keep the others from it.
-            Err(fault) if is_of_one_entry(&fault) => {
+            Err(fault) if fault.is_about_rows() => {
                 let reason = fault.explain("collect garbage").to_string();
                 done.push(try_transact(pool, options, (), Postpone { entry, reason }).await?);
             }
@@ -91,7 +91,7 @@ pub(super) async fn work_off(
 
 async fn work_off_deleted(
     pool: &Arc<Pool>,
-    options: &Options,
+    options: &Arc<Options>,
     limit: usize,
 ) -> Result<Vec<Collected>, Fault> {
     if limit == 0 {
@@ -100,7 +100,7 @@ async fn work_off_deleted(
     let due = deleted::due(&*pool.connection().await?).await?;
     for id in due {
         let done = match try_transact(pool, options, (), deleted::WorkOff { id, limit }).await {
-            Err(fault) if is_of_one_entry(&fault) => {
+            Err(fault) if fault.is_about_rows() => {
                 let reason = fault.explain("work off a deleted repository").to_string();
                 let postpone = deleted::Postpone { id, by_ms: FAILED_AGAIN_MS, reason };
                 try_transact(pool, options, (), postpone).await?.into_iter().collect()
@@ -116,16 +116,16 @@ async fn work_off_deleted(
 }
 
 /// All that is due in one transaction; if that fails, each in its own, and what fails then waits.
-async fn purge(pool: &Arc<Pool>, options: &Options, limit: usize) -> Result<Vec<Collected>, Fault> {
+async fn purge(pool: &Arc<Pool>, options: &Arc<Options>, limit: usize) -> Result<Vec<Collected>, Fault> {
     match try_transact(pool, options, (), Purge { limit }).await {
-        Err(fault) if is_of_one_entry(&fault) => {}
+        Err(fault) if fault.is_about_rows() => {}
         purged => return purged,
     }
     let mut done = Vec::new();
     for trashed in due_trash(&*pool.connection().await?, limit).await? {
         match try_transact(pool, options, (), PurgeOne(trashed.clone())).await {
             Ok(purged) => done.extend(purged),
-            Err(fault) if is_of_one_entry(&fault) => {
+            Err(fault) if fault.is_about_rows() => {
                 let reason = fault.explain("purge the trash").to_string();
                 done.extend(try_transact(pool, options, (), PostponePurge { trashed, reason }).await?);
             }
@@ -133,23 +133,6 @@ async fn purge(pool: &Arc<Pool>, options: &Options, limit: usize) -> Result<Vec<
         }
     }
     Ok(done)
-}
-
-/// Not a database that is gone or busy: that is not the entry's fault. What lost each race against others for its own
-/// rows is, so that others are worked off before it is tried again.
-pub(super) fn is_of_one_entry(fault: &Fault) -> bool {
-    match fault {
-        Fault::Refused(_) | Fault::Unreadable(_) | Fault::Again => true,
-        // What is still refused by a key, or can not be computed, always will be.
-        Fault::Sql(error) => match fault.remedy() {
-            Remedy::Rerun => true,
-            Remedy::Reconnect => false,
-            Remedy::None => error
-                .code()
-                .is_some_and(|code| ["22", "23"].iter().any(|class| code.code().starts_with(class))),
-        },
-        Fault::Silent | Fault::NoConnection(_) => false,
-    }
 }
 
 struct Postpone {
@@ -513,7 +496,7 @@ async fn judge(
             Ok(Decision::Leave(kept) | Decision::Hold { kept, .. }) => Verdict::Kept(kept),
             Ok(Decision::LookAgain { at_ms }) => Verdict::Kept(Kept::Leased { until_ms: at_ms }),
             Ok(Decision::Take) => Verdict::Removed { bytes: bytes_of(connection, &entry).await? },
-            Err(fault) if is_of_one_entry(&fault) => {
+            Err(fault) if fault.is_about_rows() => {
                 Verdict::Kept(Kept::Failed { reason: fault.explain("look for garbage").to_string() })
             }
             Err(fault) => return Err(fault),

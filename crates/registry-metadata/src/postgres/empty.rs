@@ -5,7 +5,6 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 use super::{
-    collect::is_of_one_entry,
     deleted,
     fault::Fault,
     pool::Pool,
@@ -23,7 +22,7 @@ use crate::{
 /// told of.
 pub(super) async fn remove_due(
     pool: &Arc<Pool>,
-    options: &Options,
+    options: &Arc<Options>,
     limit: usize,
 ) -> Result<Vec<Collected>, Fault> {
     let mut done = Vec::new();
@@ -38,7 +37,7 @@ pub(super) async fn remove_due(
         let (id, limit) = (column(&row, 0)?, limit - done.len());
         match try_transact(pool, options, (), Remove { id, limit }).await {
             Ok(removed) => done.extend(removed),
-            Err(fault) if is_of_one_entry(&fault) => {
+            Err(fault) if fault.is_about_rows() => {
                 let (name, reason) =
                     (column(&row, 1)?, fault.explain("remove an empty repository").to_string());
                 done.push(try_transact(pool, options, (), Postpone { id, name, reason }).await?);

@@ -16,7 +16,9 @@ macro_rules! ask {
             };
             match answer {
                 Err(fault) if again > 0 && fault.is_lost() => again -= 1,
-                answer => break answer.map_err(|fault| fault.explain($operation)),
+                answer => {
+                    break answer.map_err(|fault| crate::MetadataError::from(fault.explain($operation)));
+                }
             }
         }
     }};
@@ -36,11 +38,18 @@ macro_rules! write {
     };
 }
 
+/// The same, of what a crash of the server may lose: see `Durability::Process`.
+macro_rules! write_of_process {
+    ($self:ident, $operation:expr, |$connection:ident| $work:expr) => {
+        ask!($self, 0, $operation, |$connection| $connection.of_process($work))
+    };
+}
+
 /// Sends statements one after the other without waiting for answers in between; gives the answers, or the first failure:
 /// after it the transaction is over, and whatever else fails says only that.
 macro_rules! pipeline {
     ($($statement:expr),+ $(,)?) => {
-        $crate::postgres::pipeline::Answers::all(tokio::join!(biased; $($statement),+))
+        registry_database::postgres::Answers::all(tokio::join!(biased; $($statement),+))
     };
 }
 
@@ -48,53 +57,48 @@ mod audit;
 mod blobs;
 mod claims;
 mod collect;
-mod connection;
 mod deleted;
 mod empty;
 mod expiry;
-mod fault;
-mod guard;
 mod manifests;
-mod migrate;
-mod options;
-mod pipeline;
-mod pool;
-#[cfg(feature = "postgres-server")]
-pub mod proxy;
 mod put;
 mod quota;
 mod reclaim;
 mod repositories;
 mod restore;
 mod retention;
-mod row;
-#[cfg(feature = "postgres-server")]
-pub mod server;
 mod sql;
 mod store;
 mod tags;
-#[cfg(test)]
-#[cfg(feature = "postgres-server")]
+#[cfg(all(test, feature = "postgres-server"))]
 mod tests;
-mod tls;
 mod transaction;
-pub mod transfer;
-#[cfg(test)]
-mod trust_tests;
 mod uploads;
 
 use std::{fmt, sync::Arc};
 
+use registry_database::{
+    Operation, Pool, Pooled, PostgresOptions,
+    postgres::{connection, migrate, row},
+};
 use tokio::task::AbortHandle;
 
-pub use self::options::{PoolOptions, PostgresOptions};
 use self::{
     claims::Claims,
     fault::{Fault, Remedy},
-    pool::{Pool, Pooled},
     transaction::Work,
 };
-use crate::{OpenError, Options, Result};
+use crate::{OpenError, Options, Result, schema::OWNERS};
+
+/// What stops a piece of work, as the modules of content name it.
+mod fault {
+    pub(super) use registry_database::{Fault, Remedy};
+}
+
+/// Connections, as the modules of content name them.
+mod pool {
+    pub(super) use registry_database::Pool;
+}
 
 /// Metadata in a PostgreSQL database. Any number of processes may serve from one.
 ///
@@ -122,7 +126,7 @@ use crate::{OpenError, Options, Result};
 pub struct PostgresStore {
     pool: Arc<Pool>,
     claims: Claims,
-    options: Options,
+    options: Arc<Options>,
     place: String,
     keeper: AbortHandle,
 }
@@ -140,23 +144,24 @@ impl PostgresStore {
             tracing::warn!("{warning}");
         }
         let pool = Pool::new(postgres)?;
-        migrate::migrate(&pool).await?;
+        migrate(&pool, &OWNERS).await?;
         let claims = Claims::default();
         let keeper = tokio::spawn(claims::keep(claims.clone(), pool.clone())).abort_handle();
-        Ok(PostgresStore { pool, claims, options, place: postgres.place(), keeper })
+        let (options, place) = (Arc::new(options), postgres.place());
+        Ok(PostgresStore { pool, claims, options, place, keeper })
     }
 
-    async fn transact<W: Work>(&self, operation: &'static str, work: W) -> Result<W::Output> {
+    async fn transact<W: Work>(&self, operation: impl Into<Operation>, work: W) -> Result<W::Output> {
         self.transact_holding(operation, (), work).await
     }
 
     async fn transact_holding<W: Work, H: Send + 'static>(
         &self,
-        operation: &'static str,
+        operation: impl Into<Operation>,
         hold: H,
         work: W,
     ) -> Result<W::Output> {
-        transaction::transact(&self.pool, &self.options, operation, hold, work).await
+        transaction::transact(&self.pool, &self.options, operation.into(), hold, work).await
     }
 
     /// Gives up what is gone, so that the next attempt is with a new connection.
@@ -164,7 +169,7 @@ impl PostgresStore {
         if let Err(fault) = answer
             && fault.remedy() == Remedy::Reconnect
         {
-            connection.set_spoilt(true);
+            connection.mark_unusable(true);
             self.pool.lost(matches!(fault, Fault::Silent));
         }
     }

@@ -22,6 +22,7 @@ use super::{
 };
 use crate::{
     MetadataError, PutManifest, Restored, TagChange, Trashed,
+    error::is_refused_manifest,
     push::Put,
     sql::{collecting as collecting_sql, manifests as manifest_sql, restore as sql},
 };
@@ -276,7 +277,7 @@ impl<'a> Restoring<'a> {
         }
         match self.manifest(digest, restored, depth).await {
             // It was looked at before anything was written, so nothing of it is here.
-            Err(Fault::Refused(error @ MetadataError::ManifestRefused { .. })) => {
+            Err(Fault::Refused(error)) if is_refused_manifest(&*error) => {
                 let repository = self.repository;
                 tracing::warn!(%error, "left a manifest of {repository} in the trash: {error}");
                 Ok(())

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
+use registry_database::Operation;
 use registry_digest::Digest;
 use registry_types::{Descriptor, Location, Reference, RepositoryName, RepositorySet, Tag, UploadId};
 use tokio::time::{Instant, sleep};
@@ -195,7 +196,7 @@ impl Content for PostgresStore {
     }
 
     async fn record_pulls(&self, pulls: &[Pull]) -> Result<()> {
-        self.transact("record pulls", retention::RecordPulls::new(pulls)).await
+        self.transact(Operation::from("record pulls").of_process(), retention::RecordPulls::new(pulls)).await
     }
 }
 
@@ -206,9 +207,11 @@ impl Uploads for PostgresStore {
         if self.has_quota(&new.repository) {
             read!(self, operation, |c| quota::refuse_if_full(&c, &self.options, &new.repository))?;
         }
-        match write!(self, operation, |c| uploads::start_at_once(&c, new))? {
+        match write_of_process!(self, operation, |c| uploads::start_at_once(&c, new))? {
             true => Ok(()),
-            false => self.transact(operation, uploads::Start(new.clone())).await,
+            false => {
+                self.transact(Operation::from(operation).of_process(), uploads::Start(new.clone())).await
+            }
         }
     }
 
@@ -220,7 +223,9 @@ impl Uploads for PostgresStore {
         let (hold, own_epoch) = self.claims.claim(id)?;
         let mut patience = Patience::new();
         let claimed = loop {
-            let claimed = write!(self, "claim an upload", |c| uploads::claim(&c, repository, id, own_epoch))?;
+            let claimed = write_of_process!(self, "claim an upload", |c| uploads::claim(
+                &c, repository, id, own_epoch
+            ))?;
             match claimed {
                 Some(claimed) => break claimed,
                 None => self.look_again(&mut patience, repository, id).await?,
@@ -248,9 +253,10 @@ impl Uploads for PostgresStore {
         let hold = self.claims.hold(id, epoch)?;
         if !self.options.quotas.is_empty() {
             let save = uploads::Save { id: *id, epoch, offset, state: state.to_vec() };
-            return self.transact_holding("save an upload", hold, save).await;
+            let operation = Operation::from("save an upload").of_process();
+            return self.transact_holding(operation, hold, save).await;
         }
-        write!(self, "save an upload", |c| uploads::save(&c, id, epoch, offset, state))
+        write_of_process!(self, "save an upload", |c| uploads::save(&c, id, epoch, offset, state))
     }
 
     fn release_upload(&self, id: &UploadId, epoch: i64) {
@@ -275,9 +281,9 @@ impl Uploads for PostgresStore {
         loop {
             let is_cancelled = if !self.options.quotas.is_empty() {
                 let cancel = uploads::Cancel { repository: repository.clone(), id: *id, own_epoch };
-                self.transact(operation, cancel).await?
+                self.transact(Operation::from(operation).of_process(), cancel).await?
             } else {
-                write!(self, operation, |c| uploads::cancel(&c, repository, id, own_epoch))?
+                write_of_process!(self, operation, |c| uploads::cancel(&c, repository, id, own_epoch))?
             };
             if is_cancelled {
                 break;
@@ -407,7 +413,7 @@ impl Collecting for PostgresStore {
 
     async fn collect(&self, rules: &CollectRules, limit: usize) -> Result<Vec<Collected>> {
         let collected = collect::work_off(&self.pool, &self.options, *rules, limit).await;
-        collected.map_err(|fault| fault.explain("collect garbage"))
+        Ok(collected.map_err(|fault| fault.explain("collect garbage"))?)
     }
 
     async fn preview_collect(
@@ -444,11 +450,11 @@ impl Collecting for PostgresStore {
     }
 
     async fn reclaimable(&self, limit: usize) -> Result<Vec<Reclaim>> {
-        write!(self, "list bytes to reclaim", |c| reclaim::take_due(&c, limit))
+        write_of_process!(self, "list bytes to reclaim", |c| reclaim::take_due(&c, limit))
     }
 
     async fn postpone_reclaim(&self, location: &Location, by: Duration) -> Result<()> {
-        write!(self, "put off the deletion of bytes", |c| reclaim::postpone(&c, location, by))
+        write_of_process!(self, "put off the deletion of bytes", |c| reclaim::postpone(&c, location, by))
     }
 
     async fn reclaimable_count(&self, limit: usize) -> Result<u64> {
@@ -456,7 +462,7 @@ impl Collecting for PostgresStore {
     }
 
     async fn reclaimed(&self, location: &Location) -> Result<()> {
-        write!(self, "forget reclaimed bytes", |c| reclaim::done(&c, location))
+        write_of_process!(self, "forget reclaimed bytes", |c| reclaim::done(&c, location))
     }
 }
 
@@ -479,7 +485,10 @@ impl Audit for PostgresStore {
 
     async fn forget_unknown(&self, not_seen_for: Duration) -> Result<()> {
         let not_seen_for_ms = millis(not_seen_for);
-        write!(self, "forget objects that are known", |c| audit::forget_unknown(&c, not_seen_for_ms))
+        write_of_process!(self, "forget objects that are known", |c| audit::forget_unknown(
+            &c,
+            not_seen_for_ms
+        ))
     }
 
     async fn objects(&self, after: Option<&Location>, limit: usize) -> Result<Vec<StoredObject>> {

@@ -1,33 +1,15 @@
-//! Running work as a transaction, again if it loses a race, to its end even if nobody waits for it any more.
+//! Work of content in a transaction: done with what was configured, and counted for quotas before it is committed.
 
-use std::{
-    hash::{BuildHasher, Hasher, RandomState},
-    ops::Deref,
-    sync::Arc,
-    time::Duration,
-};
+use std::{ops::Deref, sync::Arc};
 
 use async_trait::async_trait;
-use futures_util::future::join;
-use tokio::time::sleep;
-
-use super::{
-    connection::{BEGIN, Connection},
-    fault::{Fault, Remedy},
-    pool::Pool,
-    quota,
+use registry_database::{
+    Fault, Operation, Pool,
+    postgres::{self, Connection},
 };
+
+use super::quota;
 use crate::{Options, Result, quota::Ledger};
-
-/// How often a transaction is run at most.
-const RUNS_MAX: u32 = 10;
-
-/// How long to wait before the second run; twice as long before each further one, and each time by chance between half
-/// of that and all of it, so that those who met do not meet again.
-const PAUSE: Duration = Duration::from_millis(4);
-
-/// The longest pause.
-const PAUSE_MAX: Duration = Duration::from_millis(200);
 
 /// Something to do in one transaction.
 #[async_trait]
@@ -55,125 +37,44 @@ impl Deref for Tx<'_> {
     }
 }
 
-/// How one run ended.
-enum Run<T> {
-    Done(T),
-    /// Nothing of it was kept.
-    Failed(Fault),
-    /// Whether it was kept is not known: the answer to the commit is missing.
-    Unknown(Fault),
+/// Work, and what was configured for it.
+struct Configured<W> {
+    work: W,
+    options: Arc<Options>,
+}
+
+#[async_trait]
+impl<W: Work> postgres::Work for Configured<W> {
+    type Output = W::Output;
+
+    async fn run(&self, connection: &Connection) -> std::result::Result<W::Output, Fault> {
+        let tx = Tx { connection, options: &self.options, quota: Ledger::new(&self.options) };
+        let output = self.work.run(&tx).await?;
+        quota::settle(&tx).await?;
+        Ok(output)
+    }
 }
 
 /// Does work in a transaction and answers when that is committed. Once it has begun it is done to its end, even if the
 /// future is dropped; `hold` is dropped after that.
 pub(super) async fn transact<W: Work, H: Send + 'static>(
     pool: &Arc<Pool>,
-    options: &Options,
-    operation: &'static str,
+    options: &Arc<Options>,
+    operation: Operation,
     hold: H,
     work: W,
 ) -> Result<W::Output> {
-    try_transact(pool, options, hold, work).await.map_err(|fault| fault.explain(operation))
+    let configured = Configured { work, options: options.clone() };
+    Ok(postgres::transact(pool, operation, hold, configured).await?)
 }
 
 /// The same, for those who look at what went wrong.
 pub(super) async fn try_transact<W: Work, H: Send + 'static>(
     pool: &Arc<Pool>,
-    options: &Options,
+    options: &Arc<Options>,
     hold: H,
     work: W,
 ) -> std::result::Result<W::Output, Fault> {
-    let (pool, options) = (pool.clone(), options.clone());
-    let running = tokio::spawn(async move {
-        let answer = run(&pool, &options, &work).await;
-        drop(hold);
-        answer
-    });
-    // Otherwise it panicked, or the runtime ends.
-    running.await.unwrap_or_else(|error| Err(Fault::NoConnection(error.into())))
-}
-
-async fn run<W: Work>(
-    pool: &Arc<Pool>,
-    options: &Options,
-    work: &W,
-) -> std::result::Result<W::Output, Fault> {
-    let mut runs = 0;
-    let mut has_reconnected = false;
-    loop {
-        runs += 1;
-        let connection = pool.connection().await?;
-        let ended = once(&connection, options, work).await;
-        drop(connection);
-        let fault = match ended {
-            Run::Done(output) => return Ok(output),
-            Run::Unknown(fault) => {
-                pool.lost(matches!(fault, Fault::Silent));
-                return Err(fault);
-            }
-            Run::Failed(fault) => fault,
-        };
-        match fault.remedy() {
-            Remedy::Rerun if runs < RUNS_MAX => sleep(pause(runs)).await,
-            Remedy::Reconnect => {
-                pool.lost(matches!(fault, Fault::Silent));
-                // A server that was restarted is found by the second attempt.
-                if !fault.is_lost() || has_reconnected {
-                    return Err(fault);
-                }
-                has_reconnected = true;
-            }
-            _ => return Err(fault),
-        }
-    }
-}
-
-async fn once<W: Work>(connection: &Connection, options: &Options, work: &W) -> Run<W::Output> {
-    let tx = Tx { connection, options, quota: Ledger::new(options) };
-    // Until it is known how this ends, nobody else gets the connection; closing it ends the transaction.
-    connection.set_spoilt(true);
-    // The first statement is sent without waiting for the answer to this.
-    let begun = connection.batch(BEGIN);
-    let settled = async {
-        let output = work.run(&tx).await?;
-        quota::settle(&tx).await?;
-        Ok(output)
-    };
-    let (begun, outcome) = join(begun, settled).await;
-    match begun.and(outcome) {
-        Ok(output) => match connection.batch("COMMIT").await {
-            Ok(()) => {
-                connection.set_spoilt(false);
-                Run::Done(output)
-            }
-            Err(fault) if fault.remedy() == Remedy::Reconnect => Run::Unknown(fault),
-            Err(fault) => Run::Failed(fault),
-        },
-        Err(fault) => {
-            if fault.remedy() != Remedy::Reconnect && connection.batch("ROLLBACK").await.is_ok() {
-                connection.set_spoilt(false);
-            }
-            Run::Failed(fault)
-        }
-    }
-}
-
-fn pause(runs: u32) -> Duration {
-    let longest = PAUSE.saturating_mul(1 << runs.min(16)).min(PAUSE_MAX);
-    // Each state hashes nothing to another number.
-    let chance = RandomState::new().build_hasher().finish() % 1000;
-    longest / 2 + longest.mul_f64(chance as f64 / 2000.0)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn pauses_grow_and_stay_bounded() {
-        for runs in 1..100 {
-            let pause = pause(runs);
-            assert!(pause >= PAUSE && pause <= PAUSE_MAX, "{runs}: {pause:?}");
-        }
-    }
+    let configured = Configured { work, options: options.clone() };
+    postgres::try_transact(pool, "collect garbage".into(), hold, configured).await
 }

@@ -1,6 +1,6 @@
 //! The tables, and which promise each of them keeps.
 //!
-//! Written once for SQLite and PostgreSQL: what the two spell differently is a word in braces that a [`dialect`] fills
+//! Written once for SQLite and PostgreSQL: what the two spell differently is a word in braces that a dialect fills
 //! in. Migrations are numbered and only add; an older binary that is still running beside a newer one must go on working,
 //! and each migration says how old that binary may be.
 //!
@@ -33,6 +33,7 @@
 //! | `quotas`, `quota_digests` | What the repositories hold whose names begin with `prefix`: each digest that manifests there refer to (`uses`: how many do, and the manifest itself), or that is kept there (`holds`: links of blobs, and entries of the trash); the sums of the sizes of those with uses (`bytes`) and of those without (`held`); how many tags. Written in the transaction that changes what is counted, and locked by it, so two pushes can not both take the last free byte. No foreign keys: they count and hold nothing. |
 //! | `quota_uploads` | How many bytes the sessions of these repositories have saved. A part of what is held; changed under the lock of the row of `quotas`. |
 //! | `outbox`, `usage_deltas` | For events and usage. Nothing writes them yet. |
+//! | `owners` | Of `registry-database`: whose tables there are. |
 //!
 //! # Who looks for what
 //!
@@ -40,7 +41,6 @@
 //! tag leads to it, a row of `manifest_children` here has its digest, or its subject is here. One index,
 //! by target and then digest, finds both: linked rows by `target = …`, the others by `target IS NULL AND digest = …`.
 
-mod dialect;
 mod empty;
 mod held;
 mod initial;
@@ -48,70 +48,57 @@ mod pulls;
 mod quota;
 mod sweeps;
 
-#[cfg(feature = "postgres")]
-pub(crate) use dialect::POSTGRES;
-pub(crate) use dialect::SQLITE;
+use registry_database::{Migration, Owners, Schema};
 
-/// Tables that a journal of changesets leaves out: losing them loses nothing that was promised.
+/// The tables of content.
 ///
-/// Leases stay in: they are columns of tables that must be journalled anyway, and a client was told about them.
+/// Leases are journalled: they are columns of tables that must be journalled anyway, and a client was told about them.
 ///
-/// What is counted for quotas is left out because the first start after it is lost counts it again. So a first count,
-/// which is one transaction however much there is, never has to fit into an entry of the journal, and a push has fewer
+/// What is counted for quotas is left out of a journal because the first start after it is lost counts it again. So a first
+/// count, which is one transaction however much there is, never has to fit into an entry of the journal, and a push has fewer
 /// rows to store.
-pub const VOLATILE_TABLES: &[&str] =
-    &["uploads", "quotas", "quota_digests", "quota_uploads", "unknown_objects", "pulls"];
+pub const SCHEMA: Schema = Schema {
+    owner: "metadata",
+    migrations: &[
+        Migration { number: 1, oldest_binary: 1, sql: initial::SQL },
+        Migration { number: 2, oldest_binary: 1, sql: pulls::SQL },
+        Migration { number: 3, oldest_binary: 1, sql: sweeps::SQL },
+        // A binary that does not know of quotas does not count either: they are to be configured once all nodes do.
+        Migration { number: 4, oldest_binary: 1, sql: quota::SQL },
+        // One that does not know what is held counts wrongly beside this one: then it is to be counted again.
+        Migration { number: 5, oldest_binary: 1, sql: held::SQL },
+        // One that does not know of this leaves what it makes for ever.
+        Migration { number: 6, oldest_binary: 1, sql: empty::SQL },
+    ],
+    volatile: &["uploads", "quotas", "quota_digests", "quota_uploads", "unknown_objects", "pulls"],
+    content: &["repositories", "objects"],
+};
 
-/// One step from a schema to the next.
-pub(crate) struct Migration {
-    /// The schema's number after this step. Consecutive from 1.
-    pub(crate) number: i64,
-    /// The number of the oldest schema whose binary can still work beside this one.
-    pub(crate) oldest_binary: i64,
-    /// What to do, with words in braces for the dialect.
-    pub(crate) sql: &'static str,
-}
-
-/// All steps, in order. Append only: what was released never changes.
-pub(crate) const MIGRATIONS: &[Migration] = &[
-    Migration { number: 1, oldest_binary: 1, sql: initial::SQL },
-    Migration { number: 2, oldest_binary: 1, sql: pulls::SQL },
-    Migration { number: 3, oldest_binary: 1, sql: sweeps::SQL },
-    // A binary that does not know of quotas does not count either: they are to be configured once all nodes do.
-    Migration { number: 4, oldest_binary: 1, sql: quota::SQL },
-    // One that does not know what is held counts wrongly beside this one: then it is to be counted again.
-    Migration { number: 5, oldest_binary: 1, sql: held::SQL },
-    // One that does not know of this leaves what it makes for ever.
-    Migration { number: 6, oldest_binary: 1, sql: empty::SQL },
-];
-
-/// The schema that this binary writes.
-pub(crate) const FORMAT: i64 = MIGRATIONS[MIGRATIONS.len() - 1].number;
+/// All owners whose tables a registry's database has.
+pub const OWNERS: Owners = Owners::new(&[&SCHEMA, &registry_database::SCHEMA]);
 
 #[cfg(test)]
 mod tests {
+    use registry_database::{POSTGRES, SQLITE};
+
     use super::*;
 
     #[test]
-    fn migrations_are_numbered_without_gaps_and_never_ask_for_the_future() {
-        for (index, migration) in MIGRATIONS.iter().enumerate() {
-            assert_eq!(migration.number, index as i64 + 1);
-            assert!(migration.oldest_binary <= migration.number);
-        }
+    fn the_list_of_owners_has_no_gap_and_never_asks_for_the_future() {
+        assert_eq!(OWNERS.problems(), Vec::<String>::new());
     }
 
     #[test]
     fn a_dialect_fills_in_every_word() {
-        for migration in MIGRATIONS {
+        for migration in OWNERS.migrations() {
             assert!(!SQLITE.render(migration.sql).contains(['{', '}']));
-            #[cfg(feature = "postgres")]
             assert!(!POSTGRES.render(migration.sql).contains(['{', '}']));
         }
     }
 
     #[test]
     fn every_foreign_key_restricts() {
-        for migration in MIGRATIONS {
+        for migration in OWNERS.migrations() {
             assert!(!migration.sql.contains("CASCADE") && !migration.sql.contains("SET NULL"));
         }
     }

@@ -91,9 +91,9 @@ pub(super) fn in_savepoint<T>(tx: &Tx<'_>, work: impl FnOnce() -> Result<T, Faul
 /// Has what failed wait, by a statement that names it, unless everything else would fail likewise.
 pub(super) fn postpone(tx: &Tx<'_>, sql: &str, row: &[&dyn ToSql], fault: Fault) -> Result<Verdict, Fault> {
     let reason = match fault {
-        Fault::Refused(error) => error.to_string(),
-        Fault::Sql(error) if is_of_one_entry(&error) => error.to_string(),
-        Fault::Sql(error) => return Err(error.into()),
+        Fault::Refused(error) | Fault::Unreadable(error) => error.to_string(),
+        Fault::Sqlite(error) if is_of_one_entry(&error) => error.to_string(),
+        other => return Err(other),
     };
     execute(tx.connection, sql, row)?;
     Ok(Verdict::Kept(Kept::Failed { reason }))

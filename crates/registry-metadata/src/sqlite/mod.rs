@@ -2,19 +2,13 @@
 
 mod audit;
 mod blobs;
-mod checkpoint;
 mod claims;
 mod collect;
-mod connection;
 mod deleted;
 mod empty;
-mod error;
 mod expiry;
-mod fault;
 mod journal;
 mod manifests;
-mod migrate;
-mod place;
 mod put;
 mod quota;
 mod readers;
@@ -22,7 +16,6 @@ mod reclaim;
 mod repositories;
 mod restore;
 mod retention;
-mod statement;
 mod store;
 mod tags;
 #[cfg(test)]
@@ -30,37 +23,26 @@ mod tests;
 mod uploads;
 mod writer;
 
-use std::{
-    fmt,
-    fs::File,
-    path::{Path, PathBuf},
-    sync::Arc,
-    thread,
-};
+use std::{fmt, path::Path, sync::Arc};
 
-use parking_lot::Mutex;
-use rusqlite::Connection;
+use registry_database::{
+    Sqlite,
+    sqlite::{CommitHook, Opening, place, statement},
+};
 
 #[cfg(fuzzing)]
 pub(crate) use self::journal::fuzzing;
-use self::{
-    checkpoint::Log,
-    claims::Claims,
-    journal::{Hook, Journal, Opening},
-    readers::Readers,
-    writer::Writer,
+pub use self::journal::{
+    JournalCreation, JournalError, JournalOptions, JournalReport, JournalRole, JournalStatus, JournalStore,
+    JournalStoreError, drop_journal, survey_journal, verify_journal,
 };
-pub use self::{
-    error::OpenError,
-    journal::{
-        JournalCreation, JournalError, JournalOptions, JournalReport, JournalRole, JournalStatus,
-        JournalStore, JournalStoreError, drop_journal, survey_journal, verify_journal,
-    },
-};
-use crate::{Clock, Options};
+use self::{claims::Claims, journal::Journal, readers::Readers, writer::Writer};
+use crate::{Clock, OpenError, Options, schema::OWNERS};
 
-/// The most connections for reading. More threads than this that read at the same moment wait for each other.
-const READERS_MAX: usize = 16;
+/// What stops a piece of work, as the modules of content name it.
+mod fault {
+    pub(super) use registry_database::Fault;
+}
 
 /// Metadata in one SQLite file, or in memory.
 ///
@@ -83,13 +65,11 @@ const READERS_MAX: usize = 16;
 pub struct SqliteStore {
     // Ends first, so that the writer does not wait for it.
     journal: Option<Journal>,
-    // Readers close before the writer, which then copies the log into the file.
     readers: Readers,
     writer: Writer,
     claims: Claims,
-    options: Options,
-    path: Option<PathBuf>,
-    serving: Mutex<Option<File>>,
+    options: Arc<Options>,
+    database: Arc<Sqlite>,
 }
 
 impl SqliteStore {
@@ -102,9 +82,22 @@ impl SqliteStore {
         options: Options,
         clock: Arc<dyn Clock>,
     ) -> Result<SqliteStore, OpenError> {
-        let path = path.as_ref();
-        place::prepare(path)?;
-        Self::open_prepared(path, options, clock, None)
+        let opening = Opening::begin(path.as_ref(), clock)?;
+        Self::open_unjournalled(opening, path.as_ref(), options)
+    }
+
+    fn open_unjournalled(
+        mut opening: Opening,
+        path: &Path,
+        options: Options,
+    ) -> Result<SqliteStore, OpenError> {
+        let is_journalled = journal::is_journalled(opening.writer())
+            .map_err(registry_database::OpenError::database("open the database"))?;
+        if is_journalled {
+            return Err(OpenError::Journalled { path: path.to_owned() });
+        }
+        opening.migrate(&OWNERS)?;
+        Ok(Self::over(opening.finish(None)?, options))
     }
 
     /// Opens a database every commit of which is also stored in `journal`, so that it survives the loss of this disk: a
@@ -131,47 +124,22 @@ impl SqliteStore {
                 JournalRole::Serving => Some(place::lock(&path)?),
                 JournalRole::Beside => None,
             };
-            let opening = Opening::begin(&path, clock.clone(), journal_options, journal, runtime)?;
-            let store = Self::open_prepared(&path, options, clock, Some(opening))?;
-            *store.serving.lock() = serving;
-            Ok(store)
+            let journal = journal::Opening::begin(&path, clock.clone(), journal_options, journal, runtime)?;
+            let mut opening = Opening::begin(&path, clock)?;
+            opening.migrate(&OWNERS)?;
+            let (journal, hook) = journal.finish(opening.writer())?;
+            let hook: Box<dyn CommitHook> = Box::new(hook);
+            let database = opening.finish(Some(hook))?;
+            database.serve_with(serving);
+            Ok(SqliteStore { journal: Some(journal), ..Self::over(database, options) })
         };
         match tokio::task::spawn_blocking(open).await {
             Ok(opened) => opened,
-            Err(error) => Err(OpenError::System {
+            Err(error) => Err(OpenError::Database(registry_database::OpenError::System {
                 operation: "open the database on a thread of its own",
                 source: std::io::Error::other(error),
-            }),
+            })),
         }
-    }
-
-    fn open_prepared(
-        path: &Path,
-        options: Options,
-        clock: Arc<dyn Clock>,
-        opening: Option<Opening>,
-    ) -> Result<SqliteStore, OpenError> {
-        let failed = || OpenError::database("open the database");
-        let mut writer = connection::writer(path, &clock).map_err(failed())?;
-        migrate::refuse_foreign(&writer, path)?;
-        if opening.is_none() && journal::is_journalled(&writer).map_err(failed())? {
-            return Err(OpenError::Journalled { path: path.to_owned() });
-        }
-        connection::use_log(&writer)?;
-        migrate::migrate(&mut writer)?;
-        let (journal, hook) = opening.map(|opening| opening.finish(&mut writer)).transpose()?.unzip();
-        let readers = (0..reader_count())
-            .map(|_| connection::reader(path, &clock).map(|reader| Arc::new(Mutex::new(reader))))
-            .collect::<Result<_, _>>()
-            .map_err(failed())?;
-        let copier = connection::copier(path).map_err(failed())?;
-        let log = Log::watch(&mut writer, copier)
-            .map_err(failed())?
-            .map_err(OpenError::system("start the thread that copies the log"))?;
-        let writer = Arc::new(Mutex::new(writer));
-        let store =
-            Self::start(Some(path.to_owned()), writer, Some(log), hook, Readers::new(readers), options)?;
-        Ok(SqliteStore { journal, ..store })
     }
 
     /// A new database in memory, which is gone when the store is dropped. Reads and writes wait for each other.
@@ -179,44 +147,28 @@ impl SqliteStore {
     /// # Errors
     /// See [`OpenError`].
     pub fn open_in_memory(options: Options, clock: Arc<dyn Clock>) -> Result<SqliteStore, OpenError> {
-        let mut connection = connection::memory(&clock).map_err(OpenError::database("open the database"))?;
-        migrate::migrate(&mut connection)?;
-        let connection = Arc::new(Mutex::new(connection));
-        Self::start(None, connection.clone(), None, None, Readers::new(vec![connection]), options)
+        Ok(Self::over(Sqlite::open_in_memory(&OWNERS, clock)?, options))
     }
 
-    fn start(
-        path: Option<PathBuf>,
-        writer: Arc<Mutex<Connection>>,
-        log: Option<Log>,
-        hook: Option<Hook>,
-        readers: Readers,
-        options: Options,
-    ) -> Result<SqliteStore, OpenError> {
-        let writer = Writer::start(writer, log, hook, options.clone())
-            .map_err(OpenError::system("start the thread that writes"))?;
-        Ok(SqliteStore {
+    fn over(database: Sqlite, options: Options) -> SqliteStore {
+        let (database, options) = (Arc::new(database), Arc::new(options));
+        SqliteStore {
             journal: None,
-            readers,
-            writer,
+            readers: Readers::new(database.clone()),
+            writer: Writer::new(database.clone(), options.clone()),
             claims: Claims::default(),
             options,
-            path,
-            serving: Mutex::new(None),
-        })
+            database,
+        }
     }
 
     /// Makes this the one process that serves from the database, until the store is dropped. Commands that work beside
     /// the server do not ask for this.
     ///
     /// # Errors
-    /// [`OpenError::Served`] if another process does.
+    /// [`Served`](registry_database::OpenError::Served) if another process does.
     pub fn lock_for_serving(&self) -> Result<(), OpenError> {
-        let mut serving = self.serving.lock();
-        if let (Some(path), None) = (&self.path, &*serving) {
-            *serving = Some(place::lock(path)?);
-        }
-        Ok(())
+        Ok(self.database.lock_for_serving()?)
     }
 
     /// How the journal is doing; none without one.
@@ -267,10 +219,6 @@ impl SqliteStore {
 
 impl fmt::Debug for SqliteStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SqliteStore").field("path", &self.path).finish_non_exhaustive()
+        f.debug_struct("SqliteStore").field("path", &self.database.path()).finish_non_exhaustive()
     }
-}
-
-fn reader_count() -> usize {
-    thread::available_parallelism().map_or(1, usize::from).clamp(1, READERS_MAX)
 }

@@ -1,25 +1,18 @@
-//! Connections for reading, used on the thread that asks: a point read is cheaper than the way to another thread.
+//! Reading content, on the thread that asks.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicUsize, Ordering},
-};
+use std::sync::Arc;
 
-use parking_lot::{Mutex, MutexGuard};
+use registry_database::Sqlite;
 use rusqlite::Connection;
 
-use super::fault::{Failure, explain};
 use crate::Result;
 
-/// Each connection is used by one thread at a time. There are as many as threads that are likely to ask at once, so
-/// that the lock is free.
-#[derive(Debug)]
-pub(super) struct Readers(Vec<Arc<Mutex<Connection>>>);
+#[derive(Clone, Debug)]
+pub(super) struct Readers(Arc<Sqlite>);
 
 impl Readers {
-    pub(super) fn new(connections: Vec<Arc<Mutex<Connection>>>) -> Readers {
-        assert!(!connections.is_empty(), "somebody has to read");
-        Readers(connections)
+    pub(super) fn new(database: Arc<Sqlite>) -> Readers {
+        Readers(database)
     }
 
     /// Reads. Each statement by itself sees one state of the database; work that needs more than one statement to agree
@@ -29,24 +22,6 @@ impl Readers {
         operation: &'static str,
         work: impl FnOnce(&Connection) -> rusqlite::Result<T>,
     ) -> Result<T> {
-        work(&self.connection()).map_err(|error| explain(operation, Failure::Sql(Arc::new(error))))
+        Ok(self.0.readers().read(operation, |connection| Ok(work(connection)?))?)
     }
-
-    /// The connection that this thread used last, or another one that is free, or else the one that this thread used
-    /// last when it is free again.
-    fn connection(&self) -> MutexGuard<'_, Connection> {
-        let count = self.0.len();
-        let own = own_number();
-        let free = (0..count).find_map(|step| self.0[(own + step) % count].try_lock());
-        free.unwrap_or_else(|| self.0[own % count].lock())
-    }
-}
-
-/// A small number for each thread.
-fn own_number() -> usize {
-    static NEXT: AtomicUsize = AtomicUsize::new(0);
-    thread_local! {
-        static OWN: usize = NEXT.fetch_add(1, Ordering::Relaxed);
-    }
-    OWN.with(|own| *own)
 }

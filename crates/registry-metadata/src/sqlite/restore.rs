@@ -17,6 +17,7 @@ use super::{
 };
 use crate::{
     MetadataError, PutManifest, Restored, TagChange, Trashed,
+    error::is_refused_manifest,
     push::Put,
     sql::{collecting as collecting_sql, manifests as manifest_sql, restore as sql, tags as tag_sql},
 };
@@ -231,7 +232,7 @@ fn restore_if_trashed(
     }
     match manifest(tx, id, repository, digest, restored, depth) {
         // It was looked at before anything was written, so nothing of it is here.
-        Err(Fault::Refused(error @ MetadataError::ManifestRefused { .. })) => {
+        Err(Fault::Refused(error)) if is_refused_manifest(&*error) => {
             tracing::warn!(%error, "left a manifest of {repository} in the trash: {error}");
             Ok(())
         }

@@ -1,11 +1,12 @@
 use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
+use registry_testing_postgres::PostgresServer;
 use tokio_postgres::{Client, NoTls, SimpleQueryMessage, error::SqlState};
 
-use super::super::{PoolOptions, PostgresOptions, PostgresStore, server::PostgresServer};
+use super::super::PostgresStore;
 use crate::{
-    Options,
+    Options, PoolOptions, PostgresOptions,
     clock::millis,
     contract::{Backend, Probe, Subject},
 };

@@ -2,8 +2,10 @@
 
 use std::time::{Duration, Instant};
 
+use registry_testing_postgres::PostgresServer;
+
 use super::{
-    super::{claims::CLAIM, server::PostgresServer},
+    super::claims::CLAIM,
     backend::{OnServer, PostgresProbe, open},
     images::{finished, new_upload},
 };

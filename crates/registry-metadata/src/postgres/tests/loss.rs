@@ -7,12 +7,10 @@ use std::{
 
 use registry_types::Reference;
 
+use registry_testing_postgres::{Break, PostgresServer, Proxy};
+
 use super::{
-    super::{
-        PostgresStore,
-        proxy::{Break, Proxy},
-        server::PostgresServer,
-    },
+    super::PostgresStore,
     backend::{PostgresProbe, at, open},
     images::{image, new_upload, push_blob, put, repo, tag},
 };

@@ -1,10 +1,13 @@
 //! Opening: schemas of other versions, of other programs, and several nodes at once.
 
+use registry_database::OpenError as DatabaseError;
+use registry_testing_postgres::PostgresServer;
+
 use super::{
-    super::{PostgresStore, server::PostgresServer},
+    super::PostgresStore,
     backend::{PostgresProbe, at, open},
 };
-use crate::{OpenError, Options, contract::Probe, schema::FORMAT, traits::*};
+use crate::{OpenError, Options, contract::Probe, schema::OWNERS, traits::*};
 
 #[tokio::test]
 async fn several_nodes_open_a_new_database_at_once() {
@@ -19,7 +22,10 @@ async fn several_nodes_open_a_new_database_at_once() {
         store.await.unwrap().check().await.unwrap();
     }
     let probe = PostgresProbe::connect(&url).await;
-    assert_eq!(probe.rows("SELECT format, oldest_binary FROM store").await, [format!("{FORMAT}|1")]);
+    assert_eq!(
+        probe.rows("SELECT format, oldest_binary FROM store").await,
+        [format!("{}|1", OWNERS.format())]
+    );
 }
 
 #[tokio::test]
@@ -32,7 +38,14 @@ async fn a_schema_that_is_too_new_is_refused_and_a_compatible_one_is_not() {
     assert_eq!(probe.rows("SELECT format FROM store").await, ["1000"], "it is left as it is");
     probe.run("UPDATE store SET oldest_binary = 1000").await;
     let refused = PostgresStore::open(&at(&url), Options::default()).await.unwrap_err();
-    assert!(matches!(refused, OpenError::TooNew { format: 1000, oldest_binary: 1000, known: FORMAT }));
+    let expected = OWNERS.format();
+    assert!(
+        matches!(
+            refused,
+            OpenError::Database(DatabaseError::TooNew { format: 1000, oldest_binary: 1000, known }) if known == expected
+        ),
+        "{refused:?}"
+    );
 }
 
 #[tokio::test]
@@ -42,7 +55,7 @@ async fn tables_of_another_program_are_left_alone() {
         let probe = PostgresProbe::connect(&url).await;
         probe.run(table).await;
         let refused = PostgresStore::open(&at(&url), Options::default()).await.unwrap_err();
-        assert!(matches!(refused, OpenError::ForeignTables), "{refused}");
+        assert!(matches!(refused, OpenError::Database(DatabaseError::ForeignTables)), "{refused}");
         probe.run("CREATE SCHEMA registry").await;
         let own = format!("{url}?options=-c%20search_path%3Dregistry");
         open(&own, &Options::default()).await.check().await.unwrap();

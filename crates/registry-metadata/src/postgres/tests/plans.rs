@@ -5,10 +5,9 @@ use std::collections::BTreeSet;
 use futures_util::FutureExt;
 use tokio_postgres::NoTls;
 
-use super::{
-    super::{server::PostgresServer, sql as own},
-    backend::open,
-};
+use registry_testing_postgres::PostgresServer;
+
+use super::{super::sql as own, backend::open};
 use crate::{Options, sql};
 
 /// Statements over tables of one row.

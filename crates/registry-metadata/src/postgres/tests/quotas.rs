@@ -9,8 +9,10 @@ use std::{
     time::Duration,
 };
 
+use registry_testing_postgres::PostgresServer;
+
 use super::{
-    super::{PostgresStore, server::PostgresServer},
+    super::PostgresStore,
     backend::open,
     images::{digest, image, put, repo, tag, try_push_blob},
 };

@@ -20,7 +20,7 @@ const ROUNDS: usize = 30;
 async fn subject() -> (Subject, PostgresProbe) {
     let subject = OnServer.open(Options::default()).await;
     let name = subject.probe.rows("SELECT current_database()").await.remove(0);
-    let url = super::super::server::PostgresServer::shared().url(&name);
+    let url = registry_testing_postgres::PostgresServer::shared().url(&name);
     (subject, PostgresProbe::connect(&url).await)
 }
 

@@ -9,8 +9,9 @@ use std::{
     time::{Duration, Instant},
 };
 
+use registry_testing_postgres::PostgresServer;
+
 use super::{
-    super::server::PostgresServer,
     backend::{PostgresProbe, open},
     images::{digest, image, put, repo, tag, try_push_blob},
 };

@@ -2,15 +2,10 @@
 
 use std::{sync::Arc, time::Duration};
 
+use registry_database::sqlite::{Answer, CommitHook, HookError};
 use rusqlite::Connection;
 
-use super::{
-    capture::Capture,
-    error::JournalError,
-    ledger::Kept,
-    progress::{Answer, Shared},
-    store::Remote,
-};
+use super::{capture::Capture, ledger::Kept, progress::Shared, store::Remote};
 
 /// How much one commit notes, in bytes, before the rest of the work goes into the next one.
 const COMMIT_BYTES_MAX: i64 = 8 * 1024 * 1024;
@@ -21,53 +16,48 @@ pub(in super::super) struct Hook {
     capture: Capture,
     shared: Arc<Shared>,
     remote: Remote,
+    /// What the transaction noted that is about to be committed.
+    sealed: Option<Kept>,
 }
 
 impl Hook {
     /// Begins to note what `writer` changes.
     pub(super) fn new(writer: &Connection, shared: Arc<Shared>, remote: Remote) -> rusqlite::Result<Hook> {
-        Ok(Hook { capture: Capture::install(writer)?, shared, remote })
+        Ok(Hook { capture: Capture::install(writer)?, shared, remote, sealed: None })
     }
+}
 
-    /// Waits until more may be committed, or says why that is not so.
-    pub(in super::super) fn admit(&self) -> Result<(), Arc<JournalError>> {
+impl CommitHook for Hook {
+    fn admit(&mut self) -> Result<(), HookError> {
         loop {
             if let Some(answer) = Shared::admits(&self.shared.now()) {
-                return answer;
+                return answer.map_err(|error| error as HookError);
             }
             let change = self.shared.until(|progress| Shared::admits(progress).is_some());
-            self.remote.wait(Duration::from_secs(1), change).map_err(Arc::new)?;
+            self.remote.wait(Duration::from_secs(1), change).map_err(|error| Arc::new(error) as HookError)?;
         }
     }
 
-    /// Whether the transaction has noted as much as one commit should.
-    pub(in super::super) fn is_full(&self, writer: &Connection) -> rusqlite::Result<bool> {
+    fn is_full(&mut self, writer: &Connection) -> rusqlite::Result<bool> {
         Ok(self.capture.size_bytes(writer)? > COMMIT_BYTES_MAX)
     }
 
-    /// Keeps what the transaction noted. To be called right before it is committed.
-    pub(in super::super) fn seal(&self, writer: &Connection) -> rusqlite::Result<Sealed> {
-        let kept = self.capture.seal(writer, self.shared.now().stored)?;
-        if let Some(kept) = &kept {
+    fn seal(&mut self, writer: &Connection) -> rusqlite::Result<()> {
+        self.sealed = self.capture.seal(writer, self.shared.now().stored)?;
+        if let Some(kept) = &self.sealed {
             self.shared.announce(kept.number);
         }
-        Ok(Sealed(kept))
+        Ok(())
     }
 
-    /// Tells whether the transaction was committed.
-    pub(in super::super) fn committed(&self, sealed: Sealed, is_committed: bool) {
-        if let Some(kept) = sealed.0 {
+    fn committed(&mut self, is_committed: bool) {
+        if let Some(kept) = self.sealed.take() {
             let commit = is_committed.then_some((kept.number, kept.record.len() as u64));
             self.shared.committed(commit);
         }
     }
 
-    /// Answers when everything that is committed now is stored.
-    pub(in super::super) fn when_stored(&self, answer: Answer) {
-        self.shared.when_stored(answer);
+    fn when_stored(&mut self, answer: Answer) {
+        self.shared.when_stored(Box::new(|stored| answer(stored.map_err(|error| error as HookError))));
     }
 }
-
-/// What a transaction noted, if anything.
-#[derive(Debug)]
-pub(in super::super) struct Sealed(Option<Kept>);

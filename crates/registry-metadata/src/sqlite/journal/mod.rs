@@ -1,7 +1,7 @@
 //! The journal: every commit that counts is also in a store, from which the database can be made again.
 //!
 //! For databases on disks that may be lost while the store with the bytes remains. Everything but the
-//! [volatile tables](crate::VOLATILE_TABLES) is journalled.
+//! [volatile tables](registry_database::Schema::volatile) is journalled.
 //!
 //! # What is promised
 //!

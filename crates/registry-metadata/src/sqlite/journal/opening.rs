@@ -6,11 +6,14 @@ use std::{
     thread,
 };
 
+use registry_database::{
+    OpenError as DatabaseError,
+    sqlite::{connection, refuse_foreign},
+};
 use rusqlite::{Connection, TransactionBehavior};
 use tokio::{runtime::Handle, sync::watch};
 
 use super::{
-    super::{OpenError, connection, migrate},
     Hook, Journal,
     error::{JournalError, Result},
     history::History,
@@ -24,7 +27,7 @@ use super::{
     store::{JournalStore, Remote},
     upload::Uploader,
 };
-use crate::Clock;
+use crate::{Clock, OpenError};
 
 /// How often the end of the journal is stored at a start, with pauses.
 const ATTEMPTS_MAX: u32 = 5;
@@ -49,9 +52,9 @@ impl Opening {
         store: Arc<dyn JournalStore>,
         runtime: Handle,
     ) -> std::result::Result<Opening, OpenError> {
-        let failed = OpenError::database("open the database");
+        let failed = DatabaseError::database("open the database");
         let database = connection::writer(path, &clock).map_err(failed)?;
-        migrate::refuse_foreign(&database, path)?;
+        refuse_foreign(&database, path)?;
         drop(database);
         let (stop, stopped) = watch::channel(false);
         let remote = Remote::new(store, runtime, stopped);
@@ -129,7 +132,7 @@ impl Opening {
     }
 
     fn start(self, shared: Arc<Shared>, mut uploader: Uploader) -> std::result::Result<Journal, OpenError> {
-        let failed = OpenError::system;
+        let failed = DatabaseError::system;
         let mut journal = Journal { shared: shared.clone(), stop: self.stop, threads: Vec::new() };
         let upload = thread::Builder::new().name("metadata-journal".to_owned()).spawn(move || uploader.run());
         journal.threads.push(upload.map_err(failed("start the thread that stores the journal"))?);

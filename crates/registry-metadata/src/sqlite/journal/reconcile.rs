@@ -5,6 +5,7 @@ use std::path::Path;
 use rusqlite::{Connection, OpenFlags};
 
 use super::{
+    super::statement::exists,
     error::{JournalError, Result},
     history::History,
     ledger::{self, State},
@@ -12,6 +13,7 @@ use super::{
     restore::restore,
     store::Remote,
 };
+use crate::OWNERS;
 
 /// How often a start begins again, if entries are removed while it reads them.
 const ATTEMPTS_MAX: u32 = 3;
@@ -110,14 +112,20 @@ impl Local {
         if let Some(state) = ledger::state(database)? {
             return Ok(Local::Journalled { state, first_kept: ledger::first_kept(database)? });
         }
-        let has_schema: bool = database.query_row(
-            "SELECT EXISTS (SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = 'repositories')",
-            [],
-            |row| row.get(0),
-        )?;
-        // Every content is in a repository.
-        let sql = "SELECT EXISTS (SELECT 1 FROM repositories) OR EXISTS (SELECT 1 FROM objects)";
-        let has_content = has_schema && database.query_row(sql, [], |row| row.get(0))?;
-        Ok(if has_content { Local::Content } else { Local::Empty })
+        for table in OWNERS.content() {
+            if has_rows(database, table)? {
+                return Ok(Local::Content);
+            }
+        }
+        Ok(Local::Empty)
     }
+}
+
+/// Whether there is such a table, which an older schema may lack, and anything in it.
+fn has_rows(database: &Connection, table: &str) -> rusqlite::Result<bool> {
+    let is_there = "SELECT 1 FROM main.sqlite_schema WHERE type = 'table' AND name = $1";
+    if !exists(database, is_there, [table])? {
+        return Ok(false);
+    }
+    database.query_row(&format!("SELECT EXISTS (SELECT 1 FROM {table})"), [], |row| row.get(0))
 }

@@ -15,7 +15,7 @@ use super::{
     store::Remote,
     table::{self, Table},
 };
-use crate::VOLATILE_TABLES;
+use crate::OWNERS;
 
 /// Where a replay has ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -136,7 +136,7 @@ impl Replay {
 /// such tables.
 fn forget_volatile(database: &Connection) -> Result<()> {
     let failed = JournalError::database("forget unfinished uploads");
-    for table in VOLATILE_TABLES {
+    for table in OWNERS.volatile() {
         let sql = "SELECT 1 FROM main.sqlite_schema WHERE type = 'table' AND name = $1";
         if exists(database, sql, [table]).map_err(failed)? {
             database.execute(&format!("DELETE FROM {table}"), []).map_err(failed)?;
@@ -148,13 +148,14 @@ fn forget_volatile(database: &Connection) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::schema::{MIGRATIONS, SQLITE};
+    use registry_database::SQLITE;
 
     #[test]
     fn a_database_of_an_older_schema_forgets_what_it_has() {
-        for count in 1..=MIGRATIONS.len() {
+        let migrations = OWNERS.migrations();
+        for count in 1..=migrations.len() {
             let database = Connection::open_in_memory().unwrap();
-            for migration in &MIGRATIONS[..count] {
+            for migration in &migrations[..count] {
                 database.execute_batch(&SQLITE.render(migration.sql)).unwrap();
             }
             let seen = "INSERT INTO unknown_objects (location, first_seen, last_seen) VALUES ('a', 1, 1)";

@@ -20,7 +20,7 @@ use super::{
     record::Hash,
     store::Remote,
 };
-use crate::VOLATILE_TABLES;
+use crate::OWNERS;
 
 /// The size of all parts but the last.
 const PART_BYTES: usize = 8 * 1024 * 1024;
@@ -76,7 +76,7 @@ fn copy_database(path: &Path, copy: &Path) -> Result<State> {
     drop(database);
     let database = Connection::open_with_flags(copy, flags).map_err(failed)?;
     database.pragma_update(None, "journal_mode", "off").map_err(failed)?;
-    for table in VOLATILE_TABLES {
+    for table in OWNERS.volatile() {
         database.execute(&format!("DELETE FROM {table}"), []).map_err(failed)?;
     }
     database.execute("DELETE FROM journal_entries", []).map_err(failed)?;

@@ -4,7 +4,7 @@
 use rusqlite::Connection;
 
 use super::super::statement::all;
-use crate::VOLATILE_TABLES;
+use crate::OWNERS;
 
 /// What this module keeps about the journal itself.
 const OWN_TABLES: &[&str] = &["journal_state", "journal_entries"];
@@ -46,7 +46,7 @@ pub(super) fn journalled(connection: &Connection) -> rusqlite::Result<Vec<Table>
         ORDER BY name";
     let names: Vec<String> = all(connection, sql, [], |row| row.get(0))?;
     let is_left_out =
-        |name: &String| VOLATILE_TABLES.contains(&name.as_str()) || OWN_TABLES.contains(&name.as_str());
+        |name: &String| OWNERS.volatile().chain(OWN_TABLES.iter().copied()).any(|table| table == name);
     let table = |name: String| {
         let columns = columns(connection, &name)?;
         Ok(Table { name, columns })

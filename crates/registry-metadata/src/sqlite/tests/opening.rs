@@ -4,10 +4,12 @@ use std::sync::Arc;
 
 use rusqlite::Connection;
 
+use registry_database::{OpenError as DatabaseError, SQLITE};
+
 use super::backend::{place, rows};
 use crate::{
     OpenError, Options, SqliteStore, SystemClock,
-    schema::{FORMAT, MIGRATIONS, SQLITE},
+    schema::{OWNERS, SCHEMA},
     traits::*,
 };
 
@@ -50,7 +52,7 @@ fn a_database_of_another_program_is_refused_and_not_touched() {
     foreign.execute_batch("CREATE TABLE theirs (x)").unwrap();
     drop(foreign);
     let before = std::fs::read(&path).unwrap();
-    assert!(matches!(open(&path), Err(OpenError::Foreign { .. })));
+    assert!(matches!(open(&path), Err(OpenError::Database(DatabaseError::Foreign { .. }))));
     assert_eq!(std::fs::read(&path).unwrap(), before);
 }
 
@@ -58,24 +60,28 @@ fn a_database_of_another_program_is_refused_and_not_touched() {
 fn what_is_no_database_is_refused() {
     let (_folder, path) = place();
     std::fs::write(&path, "a text that is longer than the header of a database ".repeat(20)).unwrap();
-    assert!(matches!(open(&path), Err(OpenError::Database { .. })));
+    assert!(matches!(open(&path), Err(OpenError::Database(DatabaseError::Database { .. }))));
 }
 
 #[test]
 fn an_older_schema_is_brought_up_to_date() {
-    for migration in MIGRATIONS {
+    for migration in SCHEMA.migrations {
         let (_folder, path) = place();
         let older = Connection::open(&path).unwrap();
         older.pragma_update(None, "application_id", 0x5247_4d44).unwrap();
-        for before in MIGRATIONS.iter().filter(|before| before.number <= migration.number) {
+        for before in SCHEMA.migrations.iter().filter(|before| before.number <= migration.number) {
             older.execute_batch(&SQLITE.render(before.sql)).unwrap();
         }
         let row = "INSERT INTO store (one, format, oldest_binary, created_at) VALUES (1, $1, 1, 1)";
         older.execute(row, [migration.number]).unwrap();
         drop(older);
         let store = open(&path).unwrap();
-        assert_eq!(rows(&store, "SELECT format FROM store"), [FORMAT.to_string()]);
+        assert_eq!(rows(&store, "SELECT format FROM store"), [OWNERS.format().to_string()]);
         assert!(rows(&store, "SELECT digest FROM pulls").is_empty());
+        assert_eq!(
+            rows(&store, "SELECT owner, format FROM owners ORDER BY owner"),
+            ["database|7", "metadata|6"]
+        );
     }
 }
 
@@ -95,8 +101,10 @@ fn a_newer_schema_that_needs_a_newer_binary_is_refused() {
     drop(open(&path).unwrap());
     let newer = "UPDATE store SET format = 99, oldest_binary = 98";
     Connection::open(&path).unwrap().execute_batch(newer).unwrap();
-    let refused = open(&path);
-    assert!(matches!(refused, Err(OpenError::TooNew { format: 99, oldest_binary: 98, known: FORMAT })));
+    let Err(OpenError::Database(refused)) = open(&path) else { panic!("it is opened") };
+    assert!(
+        matches!(refused, DatabaseError::TooNew { format: 99, oldest_binary: 98, known } if known == OWNERS.format())
+    );
 }
 
 #[test]
@@ -120,7 +128,7 @@ fn one_store_serves() {
     let (first, second) = (open(&path).unwrap(), open(&path).unwrap());
     first.lock_for_serving().unwrap();
     first.lock_for_serving().unwrap();
-    assert!(matches!(second.lock_for_serving(), Err(OpenError::Served { .. })));
+    assert!(matches!(second.lock_for_serving(), Err(OpenError::Database(DatabaseError::Served { .. }))));
     drop(first);
     second.lock_for_serving().unwrap();
 }

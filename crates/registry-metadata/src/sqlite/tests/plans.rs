@@ -162,7 +162,7 @@ fn statements_are_prepared_once() {
 fn statements_have_names_of_their_own_within_the_cache() {
     let all: Vec<&str> = sql::all().map(|(_, sql)| sql).collect();
     assert_eq!(all.iter().collect::<BTreeSet<_>>().len(), all.len());
-    assert!(all.len() < super::super::connection::STATEMENTS_MAX);
+    assert!(all.len() < registry_database::sqlite::connection::STATEMENTS_MAX);
 }
 
 /// Without one, removing a row of the parent reads the whole child.

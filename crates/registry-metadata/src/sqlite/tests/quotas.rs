@@ -7,11 +7,7 @@ use bytes::Bytes;
 use registry_digest::Algorithm;
 use registry_types::Manifest;
 
-use crate::{
-    Options, PutManifest, Quota, SqliteStore, SystemClock,
-    schema::{MIGRATIONS, SQLITE},
-    traits::*,
-};
+use crate::{Options, PutManifest, Quota, SqliteStore, SystemClock, schema::SCHEMA, traits::*};
 
 const INDEX: &str =
     r#"{"schemaVersion":2,"mediaType":"application/vnd.oci.image.index.v1+json","manifests":[]}"#;
@@ -78,8 +74,8 @@ async fn what_an_older_database_holds_is_counted_at_the_first_start() {
     let (_folder, path) = place();
     let older = rusqlite::Connection::open(&path).unwrap();
     older.pragma_update(None, "application_id", 0x5247_4d44).unwrap();
-    for migration in MIGRATIONS.iter().filter(|migration| migration.number <= 4) {
-        older.execute_batch(&SQLITE.render(migration.sql)).unwrap();
+    for migration in SCHEMA.migrations.iter().filter(|migration| migration.number <= 4) {
+        older.execute_batch(&registry_database::SQLITE.render(migration.sql)).unwrap();
     }
     let digest = |letter: &str| format!("sha256:{}", letter.repeat(64));
     let before = BEFORE.replace("sha256:aa", &digest("a")).replace("sha256:bb", &digest("b"));

@@ -117,19 +117,19 @@ async fn another_process_that_writes_is_waited_for() {
 }
 
 #[tokio::test]
-async fn a_store_whose_writer_is_gone_says_so() {
+async fn work_that_panics_again_and_again_stops_the_writer_and_the_store_says_so() {
     let (_folder, path) = place();
     let store = open(&path);
-    let dies = |_: &Tx<'_>| -> Result<(), Fault> { panic!("a test of the writer's end") };
-    let error = store.writer.run("die", Durability::Full, (), dies).await.unwrap_err();
-    assert!(matches!(error, MetadataError::Unavailable { operation: "die", .. }));
-    // The thread that dies answers a moment before it is gone.
-    let gone = async {
-        while store.check().await.is_ok() {
-            tokio::task::yield_now().await;
-        }
+    let panics = |tx: &Tx<'_>| -> Result<(), Fault> {
+        insert(tx, "half done")?;
+        panic!("a test of work that panics")
     };
-    tokio::time::timeout(std::time::Duration::from_secs(10), gone).await.unwrap();
+    for _ in 0..2 {
+        let error = store.writer.run("panic", Durability::Full, (), panics).await.unwrap_err();
+        assert!(matches!(error, MetadataError::Backend { operation: "panic", .. }), "{error:?}");
+    }
+    assert!(matches!(store.check().await, Err(MetadataError::Unavailable { .. })));
+    assert_eq!(count(&store).await, "0");
 }
 
 /// The log is copied while the store is open, and begins anew.

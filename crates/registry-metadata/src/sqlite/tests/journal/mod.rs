@@ -17,7 +17,7 @@ use self::memory::MemoryJournal;
 use super::backend::{START_MS, rows};
 use crate::{
     FinishUpload, JournalOptions, MetadataError, NewUpload, OpenError, Options, Purpose, PutManifest, Quota,
-    SqliteStore, VOLATILE_TABLES, clock::ManualClock, traits::*,
+    SqliteStore, clock::ManualClock, schema::OWNERS, traits::*,
 };
 
 /// A folder with databases, a journal, and a clock for all.
@@ -151,7 +151,9 @@ fn dump(store: &SqliteStore) -> Vec<String> {
     let tables = "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite%'
         AND name NOT LIKE 'journal%' ORDER BY name";
     let mut dump = Vec::new();
-    for table in rows(store, tables).iter().filter(|table| !VOLATILE_TABLES.contains(&table.as_str())) {
+    for table in
+        rows(store, tables).iter().filter(|table| !OWNERS.volatile().any(|volatile| volatile == *table))
+    {
         let mut all = rows(store, &format!("SELECT * FROM {table}"));
         all.sort();
         dump.extend(all.into_iter().map(|row| format!("{table}: {row}")));

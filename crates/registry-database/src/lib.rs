@@ -1,0 +1,65 @@
+//! The databases that a container registry keeps its tables in: [`Sqlite`], one file for one node, and PostgreSQL (feature
+//! `postgres`), a server that any number of nodes share. It knows nothing of what is in the tables.
+//!
+//! # Owners
+//!
+//! Tables belong to *owners*, one for each crate that has any. An owner is a [`Schema`]: migrations, and which of its tables
+//! are volatile. A program makes one list of all its [`Owners`] and opens the database with it. The table `owners` says whose
+//! tables a database has; a program that lacks one of them does not open it, because it could neither keep that owner's
+//! tables nor remove what refers to its own. `store.format` is one number that every owner's migration raises.
+//!
+//! # Promises
+//!
+//! - **Durable before answered**, on both engines. What may be lost says so: [`Durability::Process`].
+//! - **A transaction that loses a race** is run again on PostgreSQL, from its start. SQLite has one writer, and no races.
+//! - **A panic in one piece of work costs that work.** SQLite's writer rolls it back and goes on; a second panic in a row
+//!   stops it. On PostgreSQL the connection is closed.
+//! - **Time limits are the operation's** ([`Limits`]), not the connection's.
+//!
+//! # Modules
+//!
+//! | Module | What |
+//! |---|---|
+//! | `schema`, `dialect` | owners, migrations, and what the two engines spell differently |
+//! | [`clock`] | whose time it is |
+//! | `fault`, `error` | what stops a piece of work; what its caller is told; why a database can not be opened |
+//! | `operation`, `durability` | what is to be done, how durable, how long |
+//! | [`sqlite`] (feature `sqlite`) | the thread that writes, readers, the log, opening |
+//! | [`postgres`] (feature `postgres`) | options, TLS, the pool, connections, transactions |
+//! | [`transfer`] (both features) | from SQLite to PostgreSQL, compared row by row |
+
+#![forbid(unsafe_code)]
+
+pub mod clock;
+mod dialect;
+mod durability;
+mod error;
+mod fault;
+mod operation;
+mod param;
+#[cfg(feature = "postgres")]
+pub mod postgres;
+mod row;
+mod schema;
+mod session;
+#[cfg(feature = "sqlite")]
+pub mod sqlite;
+mod statement;
+#[cfg(all(feature = "sqlite", feature = "postgres"))]
+pub mod transfer;
+
+pub use clock::{Clock, SystemClock};
+pub use dialect::{Dialect, POSTGRES, SQLITE};
+pub use durability::Durability;
+pub use error::{Cause, Error, OpenError};
+pub use fault::{Contended, Fault, Remedy};
+pub use operation::{Limits, Operation};
+pub use param::{Param, signed};
+#[cfg(feature = "postgres")]
+pub use postgres::{Pool, PoolOptions, Pooled, PostgresOptions};
+pub use row::{FromColumn, FromRow, IfReadable, Row, Text};
+pub use schema::{Migration, Owners, SCHEMA, Schema};
+pub use session::{AnyStep, Session, Step};
+#[cfg(feature = "sqlite")]
+pub use sqlite::Sqlite;
+pub use statement::Statement;

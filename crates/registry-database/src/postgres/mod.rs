@@ -1,0 +1,27 @@
+//! PostgreSQL: a pool of connections to a server that several processes share.
+
+pub mod connection;
+mod fault;
+mod guard;
+mod migrate;
+mod options;
+mod pipeline;
+mod pool;
+pub mod row;
+mod session;
+#[cfg(all(test, feature = "postgres-server"))]
+pub(crate) mod tests;
+mod tls;
+mod transaction;
+#[cfg(test)]
+mod trust_tests;
+
+pub(crate) use self::fault::{explain, is_about_rows, remedy};
+pub use self::{
+    connection::{Connection, Parameters},
+    migrate::migrate,
+    options::{PoolOptions, PostgresOptions},
+    pipeline::Answers,
+    pool::{Pool, Pooled},
+    transaction::{Work, transact, try_transact},
+};

@@ -1,0 +1,242 @@
+//! The SQLite side: locked, and read in batches.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use parking_lot::Mutex;
+use rusqlite::{Connection, OpenFlags, OptionalExtension, types::ValueRef};
+use tokio::{
+    sync::mpsc,
+    task::{JoinHandle, spawn_blocking},
+};
+
+use super::TransferError;
+use crate::{OpenError, Owners, Sqlite, SystemClock};
+
+/// How many rows are in memory at once, and how many bytes; one batch more waits to be taken.
+const BATCH_ROWS_MAX: usize = 500;
+const BATCH_BYTES_MAX: usize = 4 * 1024 * 1024;
+
+/// What a column holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    Number,
+    Text,
+    Bytes,
+}
+
+/// A value of a column.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Value {
+    Null,
+    Number(i64),
+    Text(String),
+    Bytes(Vec<u8>),
+}
+
+/// A table, as SQLite has it.
+#[derive(Clone, Debug)]
+pub(super) struct Table {
+    pub(super) name: String,
+    pub(super) columns: Vec<(String, Kind)>,
+    /// The columns of the primary key.
+    pub(super) key: Vec<String>,
+}
+
+impl Table {
+    pub(super) fn column_list(&self) -> String {
+        self.columns.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>().join(", ")
+    }
+
+    /// Reads all rows in the order of the primary key, which is the same in both databases.
+    pub(super) fn select(&self) -> String {
+        format!("SELECT {} FROM {} ORDER BY {}", self.column_list(), self.name, self.key.join(", "))
+    }
+
+    fn is_numbered(&self) -> bool {
+        self.key == ["id"] && self.columns.contains(&("id".to_owned(), Kind::Number))
+    }
+}
+
+pub(super) type Rows = Vec<Vec<Value>>;
+
+/// Batches of rows, in the order of the primary key.
+pub(super) struct Batches {
+    batches: mpsc::Receiver<Rows>,
+    reading: JoinHandle<rusqlite::Result<()>>,
+}
+
+impl Batches {
+    /// The next ones, none at the end.
+    pub(super) async fn next(&mut self) -> Result<Option<Rows>, TransferError> {
+        if let Some(rows) = self.batches.recv().await {
+            return Ok(Some(rows));
+        }
+        match (&mut self.reading).await {
+            Ok(Ok(())) => Ok(None),
+            Ok(Err(error)) => Err(TransferError::database("read the SQLite database", error)),
+            Err(error) => Err(TransferError::database("read the SQLite database", error)),
+        }
+    }
+}
+
+pub(super) struct Source {
+    connection: Arc<Mutex<Connection>>,
+    /// Holds the lock of the one that serves.
+    _database: Sqlite,
+}
+
+impl Source {
+    /// Brings the database's schema up to date, and keeps everybody else from serving from it and from writing to it.
+    pub(super) async fn take(path: &Path, owners: Owners) -> Result<Source, TransferError> {
+        let path = path.to_owned();
+        let taking = spawn_blocking(move || Self::take_now(path, &owners));
+        taking.await.map_err(|error| TransferError::database("open the SQLite database", error))?
+    }
+
+    fn take_now(path: PathBuf, owners: &Owners) -> Result<Source, TransferError> {
+        // Opening makes what is not there.
+        if !path.is_file() {
+            return Err(TransferError::NoSource { path });
+        }
+        let database = Sqlite::open(&path, owners, Arc::new(SystemClock)).map_err(refused)?;
+        database.lock_for_serving().map_err(refused)?;
+        let locked = || {
+            let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+            let connection = Connection::open_with_flags(&path, flags)?;
+            connection.execute_batch("BEGIN IMMEDIATE")?;
+            Ok(Arc::new(Mutex::new(connection)))
+        };
+        let connection = locked().map_err(|error: rusqlite::Error| {
+            TransferError::database("keep others from writing to the SQLite database", error)
+        })?;
+        Ok(Source { connection, _database: database })
+    }
+
+    /// The tables, each after those that it refers to: so they were made.
+    pub(super) async fn tables(&self) -> Result<Vec<Table>, TransferError> {
+        self.ask(|connection| {
+            let names = "SELECT name FROM sqlite_schema
+                WHERE type = 'table' AND name NOT LIKE 'sqlite_%' ORDER BY rowid";
+            let names: Vec<String> =
+                connection.prepare(names)?.query_map([], |row| row.get(0))?.collect::<Result<_, _>>()?;
+            names.into_iter().map(|name| table(connection, name)).collect()
+        })
+        .await
+    }
+
+    /// The highest number that each numbered table ever gave, if it gave any.
+    pub(super) async fn last_numbers(&self, tables: &[Table]) -> Result<Vec<(String, i64)>, TransferError> {
+        let names: Vec<String> =
+            tables.iter().filter(|table| table.is_numbered()).map(|table| table.name.clone()).collect();
+        self.ask(move |connection| {
+            let mut numbers = Vec::new();
+            for name in names {
+                let highest = format!(
+                    "SELECT MAX(number) FROM (SELECT MAX(id) AS number FROM {name}
+                        UNION ALL SELECT seq FROM sqlite_sequence WHERE name = $1)"
+                );
+                let number: Option<Option<i64>> =
+                    connection.query_row(&highest, [&name], |row| row.get(0)).optional()?;
+                numbers.extend(number.flatten().filter(|number| *number > 0).map(|number| (name, number)));
+            }
+            Ok(numbers)
+        })
+        .await
+    }
+
+    /// All rows of a table.
+    pub(super) fn rows(&self, table: &Table) -> Batches {
+        let (sender, batches) = mpsc::channel(1);
+        let (connection, select) = (self.connection.clone(), table.select());
+        let reading = spawn_blocking(move || read(&connection.lock(), &select, &sender));
+        Batches { batches, reading }
+    }
+
+    async fn ask<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+    ) -> Result<T, TransferError> {
+        let connection = self.connection.clone();
+        match spawn_blocking(move || work(&connection.lock())).await {
+            Ok(Ok(answer)) => Ok(answer),
+            Ok(Err(error)) => Err(TransferError::database("read the SQLite database", error)),
+            Err(error) => Err(TransferError::database("read the SQLite database", error)),
+        }
+    }
+}
+
+fn refused(error: OpenError) -> TransferError {
+    TransferError::Source(error.into())
+}
+
+fn table(connection: &Connection, name: String) -> rusqlite::Result<Table> {
+    let mut statement =
+        connection.prepare("SELECT name, type, pk FROM pragma_table_info($1) ORDER BY cid")?;
+    let rows = statement.query_map([&name], |row| {
+        Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?, row.get::<_, i64>(2)?))
+    })?;
+    let (mut columns, mut key) = (Vec::new(), Vec::new());
+    for row in rows {
+        let (column, declared, place) = row?;
+        let kind = match declared.as_str() {
+            "TEXT" => Kind::Text,
+            "BLOB" => Kind::Bytes,
+            _ => Kind::Number,
+        };
+        if place > 0 {
+            key.push((place, column.clone()));
+        }
+        columns.push((column, kind));
+    }
+    key.sort();
+    Ok(Table { name, columns, key: key.into_iter().map(|(_, column)| column).collect() })
+}
+
+fn read(connection: &Connection, select: &str, sender: &mpsc::Sender<Rows>) -> rusqlite::Result<()> {
+    let mut statement = connection.prepare(select)?;
+    let columns = statement.column_count();
+    let mut rows = statement.query([])?;
+    let (mut batch, mut bytes) = (Rows::new(), 0);
+    while let Some(row) = rows.next()? {
+        let mut values = Vec::with_capacity(columns);
+        for column in 0..columns {
+            let value = value(row.get_ref(column)?);
+            bytes += size_bytes(&value);
+            values.push(value);
+        }
+        batch.push(values);
+        if batch.len() == BATCH_ROWS_MAX || bytes >= BATCH_BYTES_MAX {
+            // Nobody takes it any more: the transfer has failed already.
+            if sender.blocking_send(std::mem::take(&mut batch)).is_err() {
+                return Ok(());
+            }
+            bytes = 0;
+        }
+    }
+    if !batch.is_empty() {
+        let _ = sender.blocking_send(batch);
+    }
+    Ok(())
+}
+
+/// Our tables hold no fractions; one that somebody put there would be told as different.
+fn value(value: ValueRef<'_>) -> Value {
+    match value {
+        ValueRef::Null => Value::Null,
+        ValueRef::Integer(number) => Value::Number(number),
+        ValueRef::Real(number) => Value::Text(number.to_string()),
+        ValueRef::Text(text) => Value::Text(String::from_utf8_lossy(text).into_owned()),
+        ValueRef::Blob(bytes) => Value::Bytes(bytes.to_vec()),
+    }
+}
+
+fn size_bytes(value: &Value) -> usize {
+    match value {
+        Value::Null | Value::Number(_) => 8,
+        Value::Text(text) => text.len(),
+        Value::Bytes(bytes) => bytes.len(),
+    }
+}
