@@ -58,7 +58,8 @@ pub struct HtpasswdOptions {
     pub remember: Duration,
     /// How many credentials are remembered; 10,000.
     pub remembered_max: usize,
-    /// How many passwords are checked at once; half the processors, at least 1. Each takes one for about 50 milliseconds.
+    /// How many passwords are checked at once; half the processors, at least 1. Each takes one for about 50 milliseconds. While
+    /// logins wait for a check, one more runs.
     pub checks_max: usize,
 }
 

@@ -8,35 +8,38 @@
 //! 2. The same credentials from the same place at the same time are one check.
 //! 3. **Proven** credentials, which were right within a day, pass everything that follows and are checked first. They are
 //!    known by their whole hash: nothing can be learnt about a name by it.
-//! 4. **Turns go to those that failed least**: logins wait in the order of the failures of their name at their address and of
-//!    that address within the last two hours; then come credentials that were refused without a check before, and addresses
-//!    from which a login succeeded within a day. Of one address no second login is served before the first of another.
-//!    A login is refused if its turn does not come in time.
-//! 5. **Users overtake**: while a login waits, a checker of its own looks at it if its name is in the file, and what is right
-//!    is answered at once. What is wrong is answered when and as if nothing had been looked at. So users get in while a
-//!    thousand strangers ask for names that do not exist, and neither the answers nor their times tell which do.
+//! 4. **Few failures go first**: logins wait in the order of the failures of their name at their address and of
+//!    that address within the last two hours; then come credentials that were refused there without a check before, and
+//!    addresses from which a login succeeded within a day. Of one address no second login is served before the first of
+//!    another. A login is refused if its turn does not come in time.
+//! 5. **Users overtake**: while logins wait, one more checker looks at them, those first whose name is in the file, and what
+//!    is right is answered at once. What is wrong is answered when and as if nothing had been looked at. That checker is busy
+//!    for as long as logins wait, whatever their names, so neither the answers nor their times tell which names exist.
 //! 6. **Guesses are slowed**: ten for a name from an address, then one in ten seconds; fifty from an address, then one a
-//!    second. Never for a name alone, or strangers could lock out its user. A right password gives the token back. An address
-//!    that is not public is not slowed as a whole, since a proxy may be there and all clients behind it; names from it are.
-//! 7. **A login that is held back so** gets no answer but a right one: it may only overtake, one at a time and few a second,
-//!    and is refused if it does not turn out to be right in time, like a name that does not exist.
+//!    second. Never for a name alone, or strangers could lock out its user. A guess is taken when a login comes, and given
+//!    back when its password is right. An address that is not public is not slowed as a whole, since a proxy may be there and
+//!    all clients behind it; names from it are.
+//! 7. **Where no guess is left to an address**, its logins wait for one: so all users behind it get in at one moment. Where
+//!    none is left to a name at an address, its logins wait for nothing but a look. Both are looked at in the meantime as in
+//!    5, one at a time and few a second, and refused if they were not found to be right in time.
 //!
-//! A user whose credentials are not proven is kept out only by many who guess for the same name from the same address at the
-//! same time, and then for the first attempt: the second finds its place kept, unless the others repeat their guesses as well.
-//! Behind a proxy all have its address: `http.trustedproxies` tells them apart.
+//! An attempt whose client goes away costs what a refused one costs.
+//!
+//! What is left: the first login of a user may be refused while many others guess for the same name from the same address, or
+//! while logins come from more new addresses than can be checked. The second finds its place kept, unless the others repeat
+//! their guesses as well. Behind a proxy all have its address: `http.trustedproxies` tells them apart.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
-use tokio::sync::Semaphore;
 
 use super::file::Users;
-use super::guesses::Guesses;
+use super::guesses::{Cost, Guesses, Held};
 use super::{HtpasswdOptions, Shared};
 use crate::caller::UserName;
 use crate::logins::{
-    Flights, Full, Joined, Key, Memory, Rank, Secret, Slots, Source, Turn, TurnLimits, Turns,
+    Flights, Full, Joined, Key, Memory, Places, Rank, Secret, Slots, Source, Turn, TurnLimits, Turns,
 };
 
 /// How long credentials count as proven, and an address as known.
@@ -46,21 +49,20 @@ const PROVEN: Duration = Duration::from_secs(24 * 3600);
 const WRONG: Duration = Duration::from_secs(60);
 const WRONG_MAX: usize = 10_000;
 
-/// How long credentials that were refused without a check keep their place, and how many.
-const UNCHECKED: Duration = Duration::from_secs(60);
-const UNCHECKED_MAX: usize = 32_768;
-
 /// Addresses from which a login succeeded.
 const KNOWN_MAX: usize = 10_000;
 
-/// After how long a login is refused whose turn did not come; and one that is held back.
-const LATE: Duration = Duration::from_secs(5);
+/// After how long a login is refused whose turn did not come; and one of a name at an address without a guess.
+const LATE: Duration = Duration::from_secs(15);
 const HELD_LATE: Duration = Duration::from_millis(900);
 
-/// How many logins wait for their turn, and how many that have no turn for the refusal; those beyond have it at once.
+/// How many logins wait for their turn, and how many that have none for the refusal; those beyond are refused at once.
 const WAITING_MAX: usize = 8192;
 
-/// How often a login that is held back is looked at: of one name at an address, and of one address.
+/// How often it is looked whether an address has a guess again.
+const GUESS_POLL: Duration = Duration::from_millis(50);
+
+/// How often a login without a guess is looked at: of one name at an address, and of one address.
 const HELD_NAME_INTERVAL: Duration = Duration::from_millis(600);
 const HELD_ADDRESS_INTERVAL: Duration = Duration::from_millis(200);
 
@@ -91,9 +93,10 @@ pub(super) struct Attempt {
     /// Which of the users a name is compared with that is none.
     choice: u64,
     /// All of it, with the line that the password is compared with: when that changes, nothing is remembered any more.
-    key: Key,
+    pub(super) key: Key,
     /// The name at this address.
     pub(super) pair: Key,
+    cost: Mutex<Cost>,
 }
 
 /// What logins share: an address, or a name at an address that many clients may share.
@@ -104,26 +107,25 @@ pub(super) struct Gate {
     right: Mutex<Memory<Key, UserName>>,
     proven: Mutex<Memory<Key, ()>>,
     wrong: Mutex<Memory<Key, ()>>,
-    unchecked: Mutex<Memory<Key, ()>>,
     known: Mutex<Memory<Source, ()>>,
     guesses: Mutex<Guesses>,
     flights: Flights<(Key, Source), Outcome>,
     turns: Turns<Group>,
     overtaking: Turns<Group>,
     held: Slots<HeldBy>,
-    late: Semaphore,
+    /// The logins of an address that wait for a guess of it, of which the first looks for one.
+    without_guess: Slots<Source>,
+    late: Places<Group>,
 }
 
 /// How a login stands among others.
 #[derive(Clone, Copy)]
 struct Standing {
     rank: Rank,
-    /// How long no guess is left for its name at its address, and for its address.
-    held_by_name: Option<Duration>,
-    held_by_address: Option<Duration>,
+    held: Held,
 }
 
-/// What logins are held back by.
+/// What has no guess left.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 enum HeldBy {
     Name(Key),
@@ -139,7 +141,6 @@ impl Gate {
             right: Mutex::new(Memory::new(options.remember, options.remembered_max)),
             proven: Mutex::new(Memory::new(PROVEN, options.remembered_max)),
             wrong: Mutex::new(Memory::new(WRONG, WRONG_MAX)),
-            unchecked: Mutex::new(Memory::new(UNCHECKED, UNCHECKED_MAX)),
             known: Mutex::new(Memory::new(PROVEN, KNOWN_MAX)),
             guesses: Mutex::new(Guesses::new()),
             flights: Flights::new(),
@@ -147,7 +148,8 @@ impl Gate {
             // From the other end, so that both checkers do not look at the same.
             overtaking: Turns::new(TurnLimits { at_once: 1, is_newest_first: true, ..limits }),
             held: Slots::new(),
-            late: Semaphore::new(WAITING_MAX),
+            without_guess: Slots::new(),
+            late: Places::new(WAITING_MAX),
         })
     }
 
@@ -164,7 +166,7 @@ impl Gate {
         let key = self.secret.key(&[name.as_str().as_bytes(), &password, line.as_bytes()]);
         let place = format!("{source:?}");
         let pair = self.secret.key(&[name.as_str().as_bytes(), place.as_bytes()]);
-        Attempt { users, name, password, source, choice, key, pair }
+        Attempt { users, name, password, source, choice, key, pair, cost: Mutex::default() }
     }
 
     fn recall(&self, attempt: &Attempt) -> Option<Outcome> {
@@ -178,31 +180,23 @@ impl Gate {
     /// Counts an attempt as a wrong guess, until it turns out to be right.
     fn charge(&self, attempt: &Attempt) -> Standing {
         let now = Instant::now();
-        let is_new = !self.unchecked.lock().has(&attempt.key, now);
         let is_stranger = !self.known.lock().has(&attempt.source, now);
-        let mut guesses = self.guesses.lock();
-        let failures = guesses.failures(attempt, is_new, now);
-        let (held_by_name, held_by_address) = guesses.take(attempt, now);
-        let rank = Rank { is_unproven: true, failures, is_new, is_stranger };
-        Standing { rank, held_by_name, held_by_address }
+        let (mut cost, mut guesses) = (attempt.cost.lock(), self.guesses.lock());
+        let is_new = guesses.is_new(attempt, &mut cost, now);
+        let failures = guesses.failures(attempt, &cost, now);
+        let held = guesses.take(attempt, &mut cost, now);
+        Standing { rank: Rank { is_unproven: true, failures, is_new, is_stranger }, held }
     }
 
-    /// Notes what an attempt came to. What was refused without a check counts as wrong until it is found to be right: clients
-    /// send the same again, and guessers something else.
-    fn settle(&self, attempt: &Attempt, standing: Standing, outcome: &Outcome) {
-        let now = Instant::now();
-        let mut guesses = self.guesses.lock();
-        match outcome {
-            Outcome::Right(_) => guesses.give_back(attempt, standing.rank.is_new, now),
-            Outcome::Wrong if standing.rank.is_new => guesses.note_failure(attempt, now),
-            Outcome::Slowed(_) => {
-                self.unchecked.lock().insert(attempt.key, (), now);
-                if standing.rank.is_new {
-                    guesses.note_failure(attempt, now);
-                }
-            }
-            _ => {}
-        }
+    /// Takes a guess for an attempt that has none; otherwise says how long there is none.
+    fn take_guess(&self, attempt: &Attempt) -> Option<Duration> {
+        let (mut cost, mut guesses) = (attempt.cost.lock(), self.guesses.lock());
+        guesses.take(attempt, &mut cost, Instant::now()).wait()
+    }
+
+    fn note(&self, attempt: &Attempt, note: impl FnOnce(&mut Guesses, &Attempt, &mut Cost, Instant)) {
+        let (mut cost, mut guesses) = (attempt.cost.lock(), self.guesses.lock());
+        note(&mut guesses, attempt, &mut cost, Instant::now());
     }
 
     fn remember_right(&self, attempt: &Attempt) {
@@ -210,39 +204,34 @@ impl Gate {
         self.right.lock().insert(attempt.key, attempt.name.clone(), now);
         self.proven.lock().insert(attempt.key, (), now);
         self.known.lock().insert(attempt.source, (), now);
+        self.note(attempt, Guesses::note_right);
     }
 
-    #[cfg(test)]
-    pub(super) fn waiting(&self) -> usize {
-        self.turns.waiting() + self.overtaking.waiting()
-    }
-
-    /// Takes the turn of those that overtake, which must be free.
-    #[cfg(test)]
-    pub(super) fn take_overtaking_turn(&self) -> Turn<Group> {
-        self.overtaking.try_turn().unwrap_or_else(|| panic!("the turn is not free"))
-    }
-
-    /// Takes a turn, which must be free.
-    #[cfg(test)]
-    pub(super) async fn take_turn(&self) -> Turn<Group> {
-        self.turns
-            .turn(Rank::PROVEN, (Source::of(None), None))
-            .await
-            .unwrap_or_else(|_| panic!("no turn is free"))
-    }
-}
-
-impl Standing {
-    /// When to come again, for a login that is held back.
-    fn held(&self) -> Option<Duration> {
-        self.held_by_name.max(self.held_by_address)
+    fn remember_wrong(&self, attempt: &Attempt) {
+        self.wrong.lock().insert(attempt.key, (), Instant::now());
+        self.note(attempt, Guesses::note_wrong);
     }
 }
 
 impl Attempt {
-    fn group(&self) -> Group {
+    pub(super) fn group(&self) -> Group {
         (self.source, self.source.is_shared().then_some(self.pair))
+    }
+
+    fn is_of_user(&self) -> bool {
+        self.users.hash(self.name.as_str()).is_some()
+    }
+}
+
+/// An attempt that costs what a refused one costs if it ends without a check.
+struct Charged<'a> {
+    gate: &'a Gate,
+    attempt: &'a Attempt,
+}
+
+impl Drop for Charged<'_> {
+    fn drop(&mut self) {
+        self.gate.note(self.attempt, Guesses::note_end);
     }
 }
 
@@ -277,21 +266,21 @@ async fn decide(shared: &Arc<Shared>, attempt: &Arc<Attempt>) -> Outcome {
         };
     }
     let standing = gate.charge(attempt);
-    let outcome = match standing.held() {
-        None => check_in_turn(shared, attempt, standing).await,
-        Some(retry_after) => hold_back(shared, attempt, standing, retry_after).await,
-    };
-    gate.settle(attempt, standing, &outcome);
-    outcome
+    let _charged = Charged { gate, attempt };
+    match (standing.held.by_name, standing.held.by_address) {
+        (None, None) => check_in_turn(shared, attempt, standing.rank).await,
+        (None, Some(retry_after)) => wait_for_guess(shared, attempt, standing, retry_after).await,
+        (Some(_), _) => hold_back(shared, attempt, standing).await,
+    }
 }
 
-async fn check_in_turn(shared: &Arc<Shared>, attempt: &Arc<Attempt>, standing: Standing) -> Outcome {
+async fn check_in_turn(shared: &Arc<Shared>, attempt: &Arc<Attempt>, rank: Rank) -> Outcome {
     if let Some(turn) = shared.gate.turns.try_turn() {
         return verify(shared, attempt, turn, IfWrong::Remember).await;
     }
     let turn = tokio::select! {
-        turn = wait(shared, attempt, standing) => turn,
-        right = overtake(shared, attempt, standing.rank) => return right,
+        turn = wait(shared, attempt, rank) => turn,
+        right = overtake(shared, attempt, rank) => return right,
     };
     match turn {
         Some(turn) => verify(shared, attempt, turn, IfWrong::Remember).await,
@@ -300,14 +289,14 @@ async fn check_in_turn(shared: &Arc<Shared>, attempt: &Arc<Attempt>, standing: S
 }
 
 /// Waits for a turn; nothing if that comes too late.
-async fn wait(shared: &Arc<Shared>, attempt: &Arc<Attempt>, standing: Standing) -> Option<Turn<Group>> {
+async fn wait(shared: &Arc<Shared>, attempt: &Arc<Attempt>, rank: Rank) -> Option<Turn<Group>> {
     let gate = &shared.gate;
     let late = tokio::time::Instant::now() + LATE;
-    let turn = gate.turns.turn(standing.rank, attempt.group());
+    let turn = gate.turns.turn(rank, attempt.group());
     match tokio::time::timeout_at(late, turn).await {
         Ok(Ok(turn)) => return Some(turn),
         Ok(Err(Full)) => {
-            if let Ok(_place) = gate.late.try_acquire() {
+            if let Some(_place) = gate.late.take(attempt.group()) {
                 tokio::time::sleep_until(late).await;
             }
         }
@@ -316,41 +305,74 @@ async fn wait(shared: &Arc<Shared>, attempt: &Arc<Attempt>, standing: Standing) 
     None
 }
 
-/// Completes if the password is found to be right, and never otherwise.
+/// Completes if the password is found to be right, and never otherwise. Looks again and again once no user waits for a first
+/// look, so that the checker is busy whether or not there are users.
 async fn overtake(shared: &Arc<Shared>, attempt: &Arc<Attempt>, rank: Rank) -> Outcome {
-    if attempt.users.hash(attempt.name.as_str()).is_some()
-        && let Ok(turn) = shared.gate.overtaking.turn(rank, attempt.group()).await
-        && let right @ Outcome::Right(_) = verify(shared, attempt, turn, IfWrong::Forget).await
-    {
-        return right;
+    let mut rank = if attempt.is_of_user() { rank } else { Rank::IDLE };
+    loop {
+        if let Some(right) = look(shared, attempt, rank).await {
+            return right;
+        }
+        rank = Rank::IDLE;
     }
-    std::future::pending().await
 }
 
-/// Lets a login in that is found to be right in time, and refuses all others alike.
-async fn hold_back(
+/// Looks at the password in its turn, and tells only if it is right. Waits for ever if there is no place to wait in.
+async fn look(shared: &Arc<Shared>, attempt: &Arc<Attempt>, rank: Rank) -> Option<Outcome> {
+    let Ok(turn) = shared.gate.overtaking.turn(rank, attempt.group()).await else {
+        return std::future::pending().await;
+    };
+    let outcome = verify(shared, attempt, turn, IfWrong::Forget).await;
+    matches!(outcome, Outcome::Right(_)).then_some(outcome)
+}
+
+/// Lets a login in that is found to be right in time, and refuses all others of its name alike.
+async fn hold_back(shared: &Arc<Shared>, attempt: &Arc<Attempt>, standing: Standing) -> Outcome {
+    let slowed = Outcome::Slowed(standing.held.wait().unwrap_or(RETRY_AFTER));
+    let Some(_place) = shared.gate.late.take(attempt.group()) else { return slowed };
+    tokio::select! {
+        right = overtake_slowly(shared, attempt, standing) => right,
+        () = tokio::time::sleep(HELD_LATE) => slowed,
+    }
+}
+
+/// As [`hold_back`], for a login that is checked like others once its address has a guess for it.
+async fn wait_for_guess(
     shared: &Arc<Shared>,
     attempt: &Arc<Attempt>,
     standing: Standing,
     retry_after: Duration,
 ) -> Outcome {
-    let Ok(_place) = shared.gate.late.try_acquire() else { return Outcome::Slowed(retry_after) };
+    let slowed = Outcome::Slowed(retry_after);
+    let Some(_place) = shared.gate.late.take(attempt.group()) else { return slowed };
     tokio::select! {
         right = overtake_slowly(shared, attempt, standing) => right,
-        () = tokio::time::sleep(HELD_LATE) => Outcome::Slowed(retry_after),
+        outcome = check_with_next_guess(shared, attempt, standing.rank) => outcome,
+        () = tokio::time::sleep(LATE) => slowed,
     }
 }
 
-/// As [`overtake`], but one at a time for what the login is held back by.
-async fn overtake_slowly(shared: &Arc<Shared>, attempt: &Arc<Attempt>, standing: Standing) -> Outcome {
-    let by_name = (standing.held_by_name.is_some(), HeldBy::Name(attempt.pair), HELD_NAME_INTERVAL);
-    let by_address =
-        (standing.held_by_address.is_some(), HeldBy::Address(attempt.source), HELD_ADDRESS_INTERVAL);
-    if attempt.users.hash(attempt.name.as_str()).is_none() {
+async fn check_with_next_guess(shared: &Arc<Shared>, attempt: &Arc<Attempt>, rank: Rank) -> Outcome {
+    let gate = &shared.gate;
+    // In an order that knows nothing of names: what is found wrong here is said.
+    let Ok(first) = gate.without_guess.slot(attempt.source, rank, WAITING_MAX).await else {
         return std::future::pending().await;
+    };
+    while let Some(wait) = gate.take_guess(attempt) {
+        tokio::time::sleep(wait.min(GUESS_POLL)).await;
     }
+    drop(first);
+    check_in_turn(shared, attempt, rank).await
+}
+
+/// One look, one at a time for the name and the address that have no guess. Completes if the password is right.
+async fn overtake_slowly(shared: &Arc<Shared>, attempt: &Arc<Attempt>, standing: Standing) -> Outcome {
+    let rank = if attempt.is_of_user() { standing.rank } else { Rank::IDLE };
+    let by_name = (standing.held.by_name.is_some(), HeldBy::Name(attempt.pair), HELD_NAME_INTERVAL);
+    let by_address =
+        (standing.held.by_address.is_some(), HeldBy::Address(attempt.source), HELD_ADDRESS_INTERVAL);
     for (_, by, interval) in [by_name, by_address].into_iter().filter(|(is_held, ..)| *is_held) {
-        let Ok(slot) = shared.gate.held.slot(by, standing.rank, WAITING_MAX).await else {
+        let Ok(slot) = shared.gate.held.slot(by, rank, WAITING_MAX).await else {
             return std::future::pending().await;
         };
         tokio::spawn(async move {
@@ -358,14 +380,17 @@ async fn overtake_slowly(shared: &Arc<Shared>, attempt: &Arc<Attempt>, standing:
             drop(slot);
         });
     }
-    overtake(shared, attempt, standing.rank).await
+    match look(shared, attempt, rank).await {
+        Some(right) => right,
+        None => std::future::pending().await,
+    }
 }
 
 /// What becomes of credentials that are wrong.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum IfWrong {
     Remember,
-    /// Names that do not exist do not overtake: what is remembered would tell which do.
+    /// Names that do not exist overtake later: what is remembered would tell which do.
     Forget,
 }
 
@@ -386,7 +411,7 @@ async fn verify(
             return Outcome::Right(attempt.name.clone());
         }
         if if_wrong == IfWrong::Remember {
-            shared.gate.wrong.lock().insert(attempt.key, (), Instant::now());
+            shared.gate.remember_wrong(&attempt);
         }
         Outcome::Wrong
     };
@@ -395,3 +420,6 @@ async fn verify(
         Err(error) => Outcome::Failed(error.to_string().into()),
     }
 }
+
+#[cfg(test)]
+mod probe;

@@ -93,7 +93,11 @@ async fn a_right_password_does_not_wait_for_a_thousand_wrong_ones() {
             // The only checker stays busy, and this user never logged in.
             for address in ["198.51.100.1", "127.0.0.1"] {
                 let started = tokio::time::Instant::now();
-                assert_eq!(busy.login(address, "ada", "pw").await.unwrap(), "ada", "{name}, from {address}");
+                let login = tokio::select! {
+                    _ = &mut strangers => panic!("{name}: none is answered before"),
+                    login = busy.login(address, "ada", "pw") => login,
+                };
+                assert_eq!(login.unwrap(), "ada", "{name}, from {address}");
                 assert!(started.elapsed() < Duration::from_secs(1), "{name}, from {address}");
             }
             assert!(futures_util::poll!(&mut strangers).is_pending(), "{name}: none was let by");
@@ -136,15 +140,16 @@ async fn proven_credentials_wait_for_none_and_are_never_slowed() {
 
 #[tokio::test(start_paused = true)]
 async fn refusals_tell_nothing_about_names() {
-    // The only checker stays busy: known and unknown names get the same answer after the same time, again and again; also when
+    // Both checkers stay busy: known and unknown names get the same answer after the same time, again and again; also when
     // no guess is left to them.
     let busy = Busy::new(&line("ada", "pw")).await;
+    let _overtaking = busy.users.shared.gate.take_overtaking_turn();
     for number in 0..12 {
         for user in ["ada", "eve"] {
             let started = tokio::time::Instant::now();
             let login = busy.login("127.0.0.1", user, &format!("guess{number}")).await;
             assert!(is_slowed(&login), "{user}: {login:?}");
-            let expected = if number < 10 { 5000 } else { 900 };
+            let expected = if number < 10 { 15_000 } else { 900 };
             assert_eq!(started.elapsed().as_millis(), expected, "{user} {number}");
         }
     }
@@ -152,16 +157,17 @@ async fn refusals_tell_nothing_about_names() {
 
 #[tokio::test(start_paused = true)]
 async fn users_at_one_address_log_in_at_one_moment() {
-    let lines: Vec<String> = (0..40).map(|number| line(&format!("user{number}"), "pw")).collect();
+    // More than an address has guesses.
+    let lines: Vec<String> = (0..100).map(|number| line(&format!("user{number}"), "pw")).collect();
     let busy = Busy::new(&lines.concat()).await;
-    let logins = (0..40).map(|number| {
+    let logins = (0..100).map(|number| {
         let busy = &busy;
         async move { busy.login(STRANGER, &format!("user{number}"), "pw").await.is_ok() }
     });
     let mut logins = pin!(all(logins));
     assert!(futures_util::poll!(&mut logins).is_pending());
     busy.release();
-    assert_eq!(logins.await, [true; 40]);
+    assert_eq!(logins.await, [true; 100]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -307,4 +313,94 @@ async fn giving_up_a_request_leaves_the_queue() {
     assert_eq!(busy.users.shared.gate.waiting(), 0);
     busy.release();
     assert!(is_wrong(&busy.login(STRANGER, "eve", "pw").await));
+}
+
+/// What counts against a name at an address.
+async fn failures(users: &Htpasswd, address: &str, user: &str) -> u32 {
+    let source = Source::of(Some(address.parse().unwrap()));
+    let gate = &users.shared.gate;
+    gate.failures(&gate.attempt(users.users().await, user.parse().unwrap(), Vec::new(), source))
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_refused_elsewhere_is_new_here_and_counts() {
+    let busy = Busy::new(&line("ada", "pw")).await;
+    let _overtaking = busy.users.shared.gate.take_overtaking_turn();
+    let elsewhere = "203.0.113.77";
+    for address in [elsewhere, STRANGER] {
+        assert!(is_slowed(&busy.login(address, "ada", "guess").await));
+        assert_eq!(failures(&busy.users, address, "ada").await, 1, "{address}");
+    }
+    assert!(is_slowed(&busy.login(STRANGER, "ada", "guess").await));
+    assert_eq!(failures(&busy.users, STRANGER, "ada").await, 1, "the same is one failure");
+}
+
+#[tokio::test]
+async fn hanging_up_during_a_check_costs_what_a_wrong_password_costs() {
+    for (password, expected) in [("guess", 1), ("pw", 0)] {
+        // A check that takes a while.
+        let busy = Busy::new(&make_htpasswd_line("ada", "pw", 10).unwrap()).await;
+        busy.release();
+        {
+            let mut login = Box::pin(busy.login(STRANGER, "ada", password));
+            assert!(futures_util::poll!(&mut login).is_pending(), "it is checked");
+        }
+        // The check has ended when its turn is free.
+        drop(busy.users.shared.gate.take_turn().await);
+        eventually(async || failures(&busy.users, STRANGER, "ada").await == expected).await;
+        // A guess that was not given back would be missing here.
+        for guess in 0..10 - expected {
+            assert!(is_wrong(&busy.login(STRANGER, "ada", &format!("guess{guess}")).await), "{password}");
+        }
+        assert!(is_slowed(&busy.login(STRANGER, "ada", "last").await), "{password}");
+    }
+}
+
+async fn eventually(mut holds: impl AsyncFnMut() -> bool) {
+    for _ in 0..1_000_000 {
+        if holds().await {
+            return;
+        }
+        tokio::task::yield_now().await;
+    }
+    panic!("it never holds");
+}
+
+#[tokio::test]
+async fn logins_keep_the_overtaking_checker_busy_whatever_their_names() {
+    for user in ["ada", "eve"] {
+        let busy = Busy::new(&line("ada", "pw")).await;
+        let gate = &busy.users.shared.gate;
+        let mut turn = gate.take_overtaking_turn();
+        let mut login = pin!(busy.login(STRANGER, user, "guess"));
+        for look in 0..3 {
+            eventually(async || {
+                assert!(futures_util::poll!(&mut login).is_pending(), "{user}");
+                gate.waiting_to_overtake() == 1
+            })
+            .await;
+            drop(turn);
+            assert!(futures_util::poll!(&mut login).is_pending(), "{user} {look}: it is looked at");
+            turn = gate.next_overtaking_turn().await;
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_address_without_guesses_leaves_others_a_look() {
+    let users = Fixture::new(&line("ada", "pw")).open().await;
+    let home = "198.51.100.1";
+    for guess in 0..50 {
+        assert!(is_wrong(&login_from(&users, STRANGER, &format!("nobody{guess}"), "x").await));
+    }
+    for guess in 0..10 {
+        assert!(is_wrong(&login_from(&users, home, "ada", &format!("guess{guess}")).await));
+    }
+    let strangers = (0..9000).map(|number| {
+        let users = &users;
+        async move { login_from(users, STRANGER, &format!("other{number}"), "x").await }
+    });
+    let mut strangers = pin!(all(strangers));
+    assert!(futures_util::poll!(&mut strangers).is_pending());
+    assert_eq!(login_from(&users, home, "ada", "pw").await.unwrap(), "ada");
 }

@@ -10,11 +10,13 @@
 //! | `throttle` | how many wrong guesses may be made how fast |
 //! | `turns` | whose check is next |
 //! | `slots` | such a queue for each name or address |
+//! | `places` | how many of an address may wait for a refusal |
 //! | `flights` | one check for all requests that send the same at the same time |
 //! | `report` | what the log says of logins that failed |
 
 mod flights;
 mod memory;
+mod places;
 mod report;
 mod secret;
 mod slots;
@@ -24,6 +26,7 @@ mod turns;
 
 pub(crate) use flights::{Flights, Joined};
 pub(crate) use memory::Memory;
+pub(crate) use places::Places;
 pub(crate) use report::{Failure, Report};
 pub(crate) use secret::{Key, Secret};
 pub(crate) use slots::Slots;

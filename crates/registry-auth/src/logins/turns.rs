@@ -22,6 +22,10 @@ impl Rank {
     /// The rank of credentials that were right before.
     pub(crate) const PROVEN: Rank =
         Rank { is_unproven: false, failures: 0, is_new: false, is_stranger: false };
+
+    /// The rank of what is done when nothing else is to be done.
+    pub(crate) const IDLE: Rank =
+        Rank { is_unproven: true, failures: u32::MAX, is_new: true, is_stranger: true };
 }
 
 /// What is taken at once, and how many logins wait for it.
@@ -177,21 +181,15 @@ impl<G: Copy + Eq + Hash> State<G> {
 impl<G: Copy + Eq + Hash> Drop for Turn<G> {
     fn drop(&mut self) {
         let Some(shared) = self.0.take() else { return };
-        shared.state.lock().taken -= 1;
-        loop {
-            let next = {
-                let mut state = shared.state.lock();
-                if state.taken >= shared.limits.at_once {
-                    return;
-                }
-                let Some(next) = state.next() else { return };
-                state.taken += 1;
-                next
-            };
+        let mut state = shared.state.lock();
+        state.taken -= 1;
+        // Under one lock, so that a newcomer does not get what others wait for.
+        while state.taken < shared.limits.at_once {
+            let Some(next) = state.next() else { return };
             // It may be leaving just now.
-            if let Err(mut refused) = next.send(Turn(Some(Arc::clone(&shared)))) {
-                refused.0 = None;
-                shared.state.lock().taken -= 1;
+            match next.send(Turn(Some(Arc::clone(&shared)))) {
+                Ok(()) => state.taken += 1,
+                Err(mut refused) => refused.0 = None,
             }
         }
     }
