@@ -181,5 +181,6 @@ macro_rules! step_on_postgres {
     };
 }
 
-#[cfg(all(test, feature = "sqlite", feature = "postgres"))]
+#[cfg(test)]
+#[cfg(all(feature = "sqlite", feature = "postgres"))]
 mod tests;

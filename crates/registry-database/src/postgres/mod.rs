@@ -9,7 +9,8 @@ mod pipeline;
 mod pool;
 pub mod row;
 mod session;
-#[cfg(all(test, feature = "postgres-server"))]
+#[cfg(test)]
+#[cfg(feature = "postgres-server")]
 pub(crate) mod tests;
 mod tls;
 mod transaction;

@@ -70,7 +70,8 @@ mod retention;
 mod sql;
 mod store;
 mod tags;
-#[cfg(all(test, feature = "postgres-server"))]
+#[cfg(test)]
+#[cfg(feature = "postgres-server")]
 mod tests;
 mod transaction;
 mod uploads;
