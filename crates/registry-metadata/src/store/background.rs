@@ -132,7 +132,7 @@ pub trait Audit: fmt::Debug + Send + Sync + 'static {
     async fn mark_good(&self, location: &Location) -> Result<()>;
 
     /// All manifests of all repositories, in some order that does not change, strictly after `after`: at most `limit`, and no
-    /// more than fit into [`MANIFESTS_BYTES_MAX`], but one at least. There are no more only if there is none.
+    /// more than fit into [`MANIFESTS_BYTES_MAX`](crate::MANIFESTS_BYTES_MAX), but one at least. There are no more only if there is none.
     async fn all_manifests(
         &self,
         after: Option<&ManifestPosition>,
