@@ -4,7 +4,7 @@
 //! [`MetadataStore`](registry_metadata::MetadataStore), and what they answer into HTTP. It is *not* where decisions about
 //! content are made: what may be deleted, what a push needs, when a session is taken are the metadata's matter. It knows
 //! no configuration files, no SQL and no file layout, and nothing of connections: it is an [`Endpoint`](registry_server::Endpoint) of a
-//! [`Server`](registry_server::Server).
+//! [`Server`].
 //!
 //! Start at [`Route`], which is one variant for each endpoint; then [`Api`], one function from the request
 //! to the answer; then the handler of the endpoint in `handlers/`.

@@ -54,7 +54,7 @@ impl Clock for ManualClock {
 }
 
 /// The longest duration that the database is told: 10,000 years. Sums of such durations and of times are numbers that fit.
-const MILLIS_MAX: i64 = 10_000 * 365 * 24 * 60 * 60 * 1000;
+pub const MILLIS_MAX: i64 = 10_000 * 365 * 24 * 60 * 60 * 1000;
 
 /// A duration in the database's unit, at most [`MILLIS_MAX`].
 pub fn millis(duration: Duration) -> i64 {
