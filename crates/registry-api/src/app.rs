@@ -36,7 +36,7 @@ pub struct App {
     pub uploads: RunningUploads,
     /// Which manifests were pulled lately.
     pub pulls: Pulls,
-    /// Large manifests that are being sent or parsed.
+    /// Large manifests that are being sent.
     pub manifests: Manifests,
 }
 

@@ -1,4 +1,4 @@
-//! Large manifests that are being sent or parsed: all readers of one digest share one buffer, and few are parsed at once.
+//! Large manifests that are being sent: all readers of one digest share one buffer.
 //!
 //! What is shared is content by its digest, so no push and no delete can make it a lie; who may have it, and whether it is here
 //! at all, was asked of the database before.
@@ -12,56 +12,21 @@ use std::{
 use bytes::Bytes;
 use parking_lot::Mutex;
 use registry_digest::Digest;
-use tokio::sync::{OnceCell, OwnedSemaphorePermit, Semaphore};
+use tokio::sync::OnceCell;
 
 use crate::error::ApiError;
 
-/// How many large manifests are parsed at once. The worst of them takes 28 MB for a moment, which is not taken of the memory
-/// that answers share.
-const PARSED_AT_ONCE_MAX: usize = 2;
-
-/// The manifests that a node deals with at this moment.
-#[derive(Clone, Debug)]
-pub struct Manifests {
-    shared: SharedManifests,
-    /// For large manifests while they are parsed.
-    parsing: Arc<Semaphore>,
-}
-
-impl Default for Manifests {
-    fn default() -> Self {
-        let parsing = Arc::new(Semaphore::new(PARSED_AT_ONCE_MAX));
-        Manifests { shared: SharedManifests::default(), parsing }
-    }
-}
-
-impl Manifests {
-    /// The bytes of a digest: those that another reader has, or is about to have, or else those that `load` brings.
-    pub(crate) async fn get(
-        &self,
-        digest: &Digest,
-        load: impl Future<Output = Result<Bytes, ApiError>>,
-    ) -> Result<Bytes, ApiError> {
-        self.shared.get(digest, load).await
-    }
-
-    /// Waits until a large manifest may be parsed, and keeps others waiting until the permit is dropped.
-    pub(crate) async fn parsing(&self) -> Option<OwnedSemaphorePermit> {
-        self.parsing.clone().acquire_owned().await.ok()
-    }
-}
-
-/// The buffers that something reads, or waits for.
+/// The manifests that a node sends at this moment.
 #[derive(Clone, Default)]
-pub(crate) struct SharedManifests(Arc<Mutex<HashMap<Digest, Weak<Entry>>>>);
+pub struct Manifests(Arc<Mutex<HashMap<Digest, Weak<Entry>>>>);
 
 struct Entry {
     digest: Digest,
     bytes: OnceCell<Bytes>,
-    others: SharedManifests,
+    others: Manifests,
 }
 
-impl SharedManifests {
+impl Manifests {
     /// The bytes of a digest: those that another reader has, or is about to have, or else those that `load` brings.
     pub(crate) async fn get(
         &self,
@@ -84,9 +49,9 @@ impl SharedManifests {
     }
 }
 
-impl fmt::Debug for SharedManifests {
+impl fmt::Debug for Manifests {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SharedManifests").field("count", &self.0.lock().len()).finish()
+        f.debug_struct("Manifests").field("count", &self.0.lock().len()).finish()
     }
 }
 
@@ -115,7 +80,7 @@ mod tests {
 
     #[tokio::test]
     async fn readers_share_what_one_of_them_loaded() {
-        let shared = SharedManifests::default();
+        let shared = Manifests::default();
         let digest = Digest::of(Algorithm::default(), b"x");
         let first = shared.get(&digest, async { Ok(Bytes::from(vec![1; 100])) }).await.unwrap();
         let second = shared.get(&digest, async { panic!("it is there") }).await.unwrap();

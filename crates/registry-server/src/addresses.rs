@@ -9,7 +9,7 @@ use std::{
 use parking_lot::Mutex;
 use registry_types::Network;
 
-use crate::{Limits, pool::Pool};
+use crate::{Limits, pool::Pool, turns::Turns};
 
 /// The prefix of an IPv6 network whose addresses count together: one customer gets at least a /64.
 const IPV6_PREFIX_BITS: u32 = 64;
@@ -26,6 +26,8 @@ pub(crate) struct Holder {
     pub(crate) memory: Pool,
     pub(crate) windows: Pool,
     pub(crate) files: Pool,
+    /// For the one large document that is parsed, or is next of this address.
+    pub(crate) turns: Turns,
 }
 
 /// The size of each address's share.
@@ -52,6 +54,7 @@ impl Addresses {
             memory: Pool::new(shares.memory_bytes),
             windows: Pool::new(shares.window_bytes),
             files: Pool::new(shares.files),
+            turns: Turns::of_client(),
         });
         entries.insert(key, Arc::downgrade(&holder));
         holder

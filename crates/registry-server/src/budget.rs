@@ -16,6 +16,7 @@ use crate::{
     pool::Pool,
     refusals::{Refusal, Refusals},
     release,
+    turns::{self, Turn, Turns},
 };
 
 /// The memory that all answers and gathered bodies of a node share.
@@ -46,6 +47,8 @@ struct Node {
     connections: Pool,
     addresses: Addresses,
     idle: IdleBuffers,
+    /// For large documents while they are parsed.
+    turns: Turns,
     refusals: Refusals,
 }
 
@@ -78,6 +81,7 @@ impl Budget {
             connections: Pool::new(usize::MAX),
             addresses: Addresses::default(),
             idle: IdleBuffers::default(),
+            turns: Turns::of_node(),
             refusals: Refusals::default(),
         }))
     }
@@ -141,11 +145,17 @@ impl Budget {
         Some(CountedConnection { node: self.0.clone(), holder })
     }
 
+    /// The share of a client that no address or network is known of, such as a test.
+    pub fn client(&self) -> Share {
+        self.share(None)
+    }
+
     /// The share of one connection, whose answers count for an address as well if that has a share.
     pub(crate) fn share(&self, holder: Option<Arc<Holder>>) -> Share {
         let memory = Pool::new(share_bytes(&self.0.memory));
         let files = Pool::new(share_files(&self.0.files));
-        Share { connection: Arc::new(Connection { node: self.0.clone(), memory, files }), holder }
+        let turns = Turns::of_client();
+        Share { connection: Arc::new(Connection { node: self.0.clone(), memory, files, turns }), holder }
     }
 }
 
@@ -183,6 +193,7 @@ struct Connection {
     node: Arc<Node>,
     memory: Pool,
     files: Pool,
+    turns: Turns,
 }
 
 impl fmt::Debug for Share {
@@ -255,6 +266,17 @@ impl Share {
         let taken =
             taken.map_err(|place| [Refusal::ConnectionFiles, Refusal::AddressFiles, Refusal::Files][place]);
         self.refusable(taken.map(|()| OpenFile(self.clone())), "open files")
+    }
+
+    /// Waits until a large document may be parsed, and keeps others waiting until the turn is dropped. Of a connection, and of
+    /// an address with a share, one is parsed or waits for the node at a time.
+    ///
+    /// # Errors
+    /// [`Refused::Busy`] after 10 seconds.
+    pub async fn turn(&self) -> Result<Turn, Refused> {
+        let own = self.holder.as_ref().map_or(&self.connection.turns, |holder| &holder.turns);
+        let turn = turns::turn(&[own, &self.node().turns]).await;
+        self.refusable(turn.ok_or(Refusal::Parsing), "turns for large documents")
     }
 
     /// Buffers that wait for their next reader.
@@ -403,7 +425,12 @@ impl Reservation {
     pub fn hold(mut self, bytes: Bytes) -> Result<Bytes, Refused> {
         self.grow_to(bytes.len())?;
         self.shrink_to(bytes.len());
-        Ok(Bytes::from_owner(Held { bytes, _reservation: self }))
+        Ok(self.keep_with(bytes))
+    }
+
+    /// `bytes`, for which this is kept as it is until the last slice of them is dropped.
+    pub fn keep_with(self, bytes: Bytes) -> Bytes {
+        Bytes::from_owner(Held { bytes, _reservation: self })
     }
 }
 

@@ -69,7 +69,7 @@ impl Context {
 
     /// For a request that comes from no connection, as in a test: its answer may use a connection's share of `budget`.
     pub fn without_connection(peer: Peer, budget: &Budget) -> Context {
-        Context::new(peer, peer.address, budget.share(None), Arc::new(Metrics::new()))
+        Context::new(peer, peer.address, budget.client(), Arc::new(Metrics::new()))
     }
 
     /// Names the kind of request under which it is counted. There must be few of them: a name is a label of metrics.

@@ -39,7 +39,7 @@
 //! | `service` | the way of a request |
 //! | `endpoint` | what answers: [`Endpoint`], [`Site`], [`Context`], [`Reply`] |
 //! | `body`, `file_body`, `receive` | bodies of answers and of requests |
-//! | `budget`, `pool`, `addresses`, `descriptors`, `refusals`, `release` | what peers can make a node hold at once |
+//! | `budget`, `pool`, `addresses`, `turns`, `descriptors`, `refusals`, `release` | what peers can make a node hold at once |
 //! | `forwarded`, `hosts` | what proxies say of a request; which hosts are ours, and which web pages may change something |
 //! | `refused` | what is refused before an endpoint is asked, or while its body arrives |
 //! | `metrics`, `holdings`, `process`, `access_log`, `observed`, `request_id` | what operators see of requests |
@@ -75,6 +75,7 @@ mod request_id;
 mod serve;
 mod service;
 mod tls;
+mod turns;
 
 pub use access_log::AccessLog;
 pub use body::{Body, Piece};
@@ -92,6 +93,7 @@ pub use registry_sendfile::Immutable;
 pub use serve::{Limits, ServeOptions, serve};
 pub use service::Server;
 pub use tls::{ClientAuth, Explain, MinimumVersion, Tls, TlsError, TlsFiles};
+pub use turns::Turn;
 
 /// `error: cause: cause`, for a line of the log.
 pub fn chain(error: &dyn std::error::Error) -> String {

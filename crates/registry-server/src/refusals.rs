@@ -33,10 +33,12 @@ pub(crate) enum Refusal {
     AddressConnections,
     /// The process has no file descriptor for a connection.
     Descriptors,
+    /// The turns in which large manifests are parsed.
+    Parsing,
 }
 
 impl Refusal {
-    const ALL: [Refusal; 8] = [
+    const ALL: [Refusal; 9] = [
         Refusal::Memory,
         Refusal::ConnectionMemory,
         Refusal::AddressMemory,
@@ -45,6 +47,7 @@ impl Refusal {
         Refusal::AddressFiles,
         Refusal::AddressConnections,
         Refusal::Descriptors,
+        Refusal::Parsing,
     ];
 
     /// The value of the label `reason`.
@@ -58,6 +61,7 @@ impl Refusal {
             Refusal::AddressFiles => "address_files",
             Refusal::AddressConnections => "address_connections",
             Refusal::Descriptors => "descriptors",
+            Refusal::Parsing => "parsing",
         }
     }
 
@@ -93,6 +97,7 @@ impl Refusal {
             Refusal::Descriptors => {
                 "connections: the process has no file descriptor left (the limit of open files, RLIMIT_NOFILE)"
             }
+            Refusal::Parsing => "requests whose large documents waited 10 seconds for others to be parsed",
         }
     }
 }
@@ -120,8 +125,8 @@ impl Refusals {
     pub(crate) fn note(&self, refusal: Refusal) {
         let count = self.count(refusal);
         count.total.fetch_add(1, Ordering::Relaxed);
-        count.unreported.fetch_add(1, Ordering::Relaxed);
-        if !count.is_reported.swap(true, Ordering::Relaxed) {
+        count.unreported.fetch_add(1, Ordering::SeqCst);
+        if !count.is_reported.swap(true, Ordering::SeqCst) {
             self.report(refusal);
             self.report_later(refusal);
         }
@@ -139,11 +144,18 @@ impl Refusals {
 
     /// Writes a line if there is something new; whether there was.
     fn report(&self, refusal: Refusal) -> bool {
-        let refused = self.count(refusal).unreported.swap(0, Ordering::Relaxed);
+        let refused = self.count(refusal).unreported.swap(0, Ordering::SeqCst);
         if refused > 0 {
             tracing::warn!(refused, reason = refusal.label(), "refused {refused} {}", refusal.explanation());
         }
         refused > 0
+    }
+
+    /// Ends the reports, unless something was noted before that was seen.
+    fn is_quiet(&self, refusal: Refusal) -> bool {
+        let count = self.count(refusal);
+        count.is_reported.store(false, Ordering::SeqCst);
+        count.unreported.load(Ordering::SeqCst) == 0 || count.is_reported.swap(true, Ordering::SeqCst)
     }
 
     /// Reports until a minute brings nothing new.
@@ -156,11 +168,10 @@ impl Refusals {
         runtime.spawn(async move {
             loop {
                 sleep(REPORT_EVERY).await;
-                if !refusals.report(refusal) {
+                if !refusals.report(refusal) && refusals.is_quiet(refusal) {
                     break;
                 }
             }
-            refusals.count(refusal).is_reported.store(false, Ordering::Relaxed);
         });
     }
 }

@@ -1,7 +1,7 @@
 //! Manifests: get, look for, push, delete. Spec: distribution-spec, "Pulling manifests", "Pushing Manifests",
 //! "Deleting tags", "Deleting Manifests".
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, StatusCode, header};
@@ -10,10 +10,10 @@ use registry_metadata::{FoundManifest, Purpose, PutManifest};
 use registry_types::{
     Descriptor, Manifest, ManifestError, ManifestKind, MediaType, Reference, RepositoryName, Tag,
 };
-use tokio::{sync::OwnedSemaphorePermit, time::timeout};
+use tokio::time::timeout;
 
 use super::partial;
-use registry_server::{Body, Piece, Refused, Reservation, ServerBody, declared_length};
+use registry_server::{Body, Piece, Refused, Reservation, ServerBody, Share, Turn, declared_length};
 
 use crate::{
     accept::Accept,
@@ -83,9 +83,8 @@ pub(crate) async fn put(
     body: ServerBody,
 ) -> Result<Response<Body>, ApiError> {
     let settings = &call.app.settings;
-    let (bytes, _memory) = read(call, body).await?;
-    let _parsed = parsed(call, bytes.len()).await?;
-    let (digest, manifest) = inspect(call.app, reference, content_type(call.headers), bytes).await?;
+    let bytes = read(call, body).await?;
+    let (digest, manifest, _room) = inspect(call, reference, bytes).await?;
 
     let tags = match reference {
         Reference::Tag(tag) => std::slice::from_ref(tag),
@@ -183,12 +182,10 @@ async fn default_image(
     index: &FoundManifest,
     bytes: Bytes,
 ) -> Result<Option<Descriptor>, ApiError> {
-    let _parsed = parsed(call, bytes.len()).await?;
+    let room = Room::take(call.share, bytes.len()).await?;
     let media_type = index.media_type.clone();
-    let size = bytes.len();
-    let Ok(manifest) = apart(size, move || Manifest::parse(Some(&media_type), bytes)).await? else {
-        return Ok(None);
-    };
+    let (parsed, _room) = room.parse(move || Manifest::parse(Some(&media_type), bytes)).await?;
+    let Ok(manifest) = parsed else { return Ok(None) };
     let is_default = |child: &&Descriptor| {
         child
             .platform
@@ -199,8 +196,8 @@ async fn default_image(
 }
 
 /// Reads a manifest, at most as long as one may be. Its memory is taken as it arrives: a client that says a length and sends
-/// nothing holds little.
-async fn read(call: &Call<'_>, mut body: ServerBody) -> Result<(Bytes, Reservation), ApiError> {
+/// nothing holds little. It counts until the last slice of the bytes is dropped.
+async fn read(call: &Call<'_>, mut body: ServerBody) -> Result<Bytes, ApiError> {
     let settings = &call.app.settings;
     let limit_bytes = settings.manifest_bytes_max;
     let too_large = || ApiError::ManifestTooLarge { limit_bytes };
@@ -231,51 +228,55 @@ async fn read(call: &Call<'_>, mut body: ServerBody) -> Result<(Bytes, Reservati
     let slow =
         || Refused::BodySlow { bytes: declared.unwrap_or(limit_bytes) as u64, secs: ARRIVAL_MAX.as_secs() };
     timeout(ARRIVAL_MAX, gather).await.map_err(|_| slow())??;
-    Ok((bytes.freeze(), memory))
+    // The buffer may be larger than what arrived.
+    Ok(memory.keep_with(bytes.freeze()))
 }
 
-/// What a manifest of this size takes while it is parsed: memory, or, for a large one, a turn.
-struct Parsed {
-    _memory: Option<Reservation>,
-    _turn: Option<OwnedSemaphorePermit>,
+/// What a manifest takes while it is parsed: memory, or, if it is large, a turn. It goes with the work, which goes on if the
+/// request is given up.
+enum Room {
+    Small { _memory: Reservation },
+    Large { _turn: Turn },
 }
 
-/// Takes what parsing needs, to be kept for as long as the parsed form.
-async fn parsed(call: &Call<'_>, size: usize) -> Result<Parsed, ApiError> {
-    Ok(if size < LARGE_BYTES {
-        Parsed { _memory: Some(call.share.memory(size * PARSED_FACTOR)?), _turn: None }
-    } else {
-        Parsed { _memory: None, _turn: call.app.manifests.parsing().await }
-    })
-}
-
-/// Does what takes long for a manifest of this size on a thread that no other request waits for.
-async fn apart<T: Send + 'static>(
-    size: usize,
-    work: impl FnOnce() -> T + Send + 'static,
-) -> Result<T, ApiError> {
-    if size < LARGE_BYTES {
-        return Ok(work());
+impl Room {
+    /// For a manifest of this size.
+    async fn take(share: &Share, size: usize) -> Result<Room, ApiError> {
+        if size < LARGE_BYTES {
+            return Ok(Room::Small { _memory: share.memory(size * PARSED_FACTOR)? });
+        }
+        Ok(Room::Large { _turn: share.turn().await? })
     }
-    let done = tokio::task::spawn_blocking(work).await;
-    done.map_err(|error| ApiError::Internal { operation: "reading a manifest", source: error.into() })
+
+    /// What `work` makes, with the room that it is to keep. What takes long runs on a thread that no other request waits for.
+    async fn parse<T: Send + 'static>(
+        self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<(T, Room), ApiError> {
+        if let Room::Small { .. } = self {
+            return Ok((work(), self));
+        }
+        let done = tokio::task::spawn_blocking(move || (work(), self)).await;
+        done.map_err(|error| ApiError::Internal { operation: "reading a manifest", source: error.into() })
+    }
 }
 
-/// The digest and the content of a manifest that was pushed.
+/// The digest and the content of a manifest that was pushed, with the room that the content takes.
 async fn inspect(
-    app: &Arc<App>,
+    call: &Call<'_>,
     reference: &Reference,
-    content_type: Option<String>,
     bytes: Bytes,
-) -> Result<(Digest, Manifest), ApiError> {
-    let (app, reference, size) = (app.clone(), reference.clone(), bytes.len());
+) -> Result<(Digest, Manifest, Room), ApiError> {
+    let room = Room::take(call.share, bytes.len()).await?;
+    let (app, reference, content_type) = (call.app.clone(), reference.clone(), content_type(call.headers));
     let work = move || {
         let digest = verify(&reference, &bytes)?;
         let manifest = parse(content_type, bytes)?;
         check_urls(&app.settings, &manifest)?;
-        Ok((digest, manifest))
+        Ok::<_, ApiError>((digest, manifest))
     };
-    apart(size, work).await?
+    let (inspected, room) = room.parse(work).await?;
+    inspected.map(|(digest, manifest)| (digest, manifest, room))
 }
 
 /// The digest of pushed bytes, which must be the one they are pushed by.
@@ -376,4 +377,28 @@ fn pushed(
 fn slice(bytes: &Bytes, range: &std::ops::Range<u64>) -> Bytes {
     let index = |offset: u64| usize::try_from(offset).expect("a range of a manifest lies within it");
     bytes.slice(index(range.start)..index(range.end))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{pin::pin, sync::mpsc};
+
+    use futures_util::FutureExt;
+
+    use super::*;
+    use crate::Budget;
+
+    #[tokio::test]
+    async fn a_request_that_is_given_up_keeps_its_turn_until_its_manifest_is_parsed() {
+        let share = Budget::new(48 << 20, 1).client();
+        let (end, parses) = mpsc::channel::<()>();
+        let room = Room::take(&share, LARGE_BYTES).await.unwrap();
+        let mut request = Box::pin(room.parse(move || parses.recv()));
+        assert!(request.as_mut().now_or_never().is_none());
+        drop(request);
+        let mut next = pin!(Room::take(&share, LARGE_BYTES));
+        assert!(next.as_mut().now_or_never().is_none(), "the first one is still parsed");
+        end.send(()).unwrap();
+        assert!(next.await.is_ok());
+    }
 }

@@ -1,3 +1,8 @@
+use std::pin::pin;
+
+use futures_util::FutureExt;
+use tokio::time::{Instant, advance};
+
 use super::*;
 
 const MIB: usize = 1024 * 1024;
@@ -108,4 +113,28 @@ fn the_windows_of_all_connections_have_a_sum() {
     assert_eq!(windows[999].stream_bytes() as usize, Window::BYTES_MIN);
     drop(windows);
     assert_eq!(budget.window_bytes(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_address_has_one_turn_for_large_documents_and_does_not_wait_long() {
+    let budget = Budget::new(16 * MIB, 1);
+    let share = |last| budget.share(Some(budget.holder(address(last), 1000)));
+    let shares: Vec<_> = (0..1000).map(|_| share(1)).collect();
+    let first = shares[0].turn().await.unwrap();
+    let mut others: Vec<_> = shares[1..].iter().map(|share| Box::pin(share.turn())).collect();
+    for other in &mut others {
+        assert!(other.as_mut().now_or_never().is_none());
+    }
+    let other = share(2);
+    let _second = other.turn().await.unwrap();
+    let third = share(3);
+    let mut third = pin!(third.turn());
+    assert!(third.as_mut().now_or_never().is_none(), "two are parsed");
+    drop(first);
+    assert!(third.as_mut().now_or_never().is_some(), "the 999 others of the first address are not before it");
+    let started = Instant::now();
+    advance(std::time::Duration::from_secs(9)).await;
+    let last = others.pop().unwrap();
+    assert!(matches!(last.await, Err(Refused::Busy { .. })));
+    assert_eq!(started.elapsed().as_secs(), 10);
 }
