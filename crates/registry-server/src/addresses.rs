@@ -1,8 +1,14 @@
-//! What each client address holds: connections, memory, open files.
+//! What each client holds: connections, memory, open files.
+//!
+//! A client is an address, and an address is of networks that one customer may have: all of them hold what the address holds.
+//! Each may hold a part of what is free, and not of all: so the more it holds, the more is left to others, and what is left is
+//! never its own.
 
 use std::{
     collections::HashMap,
-    net::{IpAddr, Ipv6Addr},
+    fmt,
+    iter::successors,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
     sync::{Arc, Weak},
 };
 
@@ -11,64 +17,170 @@ use registry_types::Network;
 
 use crate::{Limits, pool::Pool, turns::Turns};
 
-/// The prefix of an IPv6 network whose addresses count together: one customer gets at least a /64.
-const IPV6_PREFIX_BITS: u32 = 64;
+/// How much of what is free a connection may hold whose address has no share; as much as that.
+const CONNECTION_PARTS: usize = 1;
 
-/// The addresses that hold something. An address that holds nothing has no entry.
+/// How many bits of an address tell clients apart, of its networks as well, and how many times what is free each may hold. Of
+/// IPv6 a customer gets at least a /64, and may have a /56 or a /48.
+const IPV4_LEVELS: [(u32, usize); 2] = [(24, 4), (32, 2)];
+const IPV6_LEVELS: [(u32, usize); 3] = [(48, 4), (56, 3), (64, 2)];
+
+/// The addresses and networks that hold something. One that holds nothing has no entry.
 #[derive(Clone, Default)]
-pub(crate) struct Addresses(Arc<Mutex<HashMap<IpAddr, Weak<Holder>>>>);
+pub(crate) struct Addresses(Arc<Mutex<HashMap<Key, Weak<Holder>>>>);
 
-/// What one address holds. The entry lives as long as a connection or an answer refers to it.
+/// The first bits of an address, and how many.
+type Key = (IpAddr, u32);
+
+/// What one connection, address or network holds. An entry lives as long as a connection or an answer refers to it.
 pub(crate) struct Holder {
-    key: IpAddr,
-    all: Addresses,
+    pub(crate) level: Level,
+    /// How many times what is free it may hold.
+    parts: usize,
+    /// The network that holds this as well.
+    within: Option<Arc<Holder>>,
+    entry: Option<(Key, Addresses)>,
     pub(crate) connections: Pool,
     pub(crate) memory: Pool,
     pub(crate) windows: Pool,
     pub(crate) files: Pool,
-    /// For the one large document that is parsed, or is next of this address.
+    /// For the one large document that is parsed, or is next.
     pub(crate) turns: Turns,
 }
 
-/// The size of each address's share.
-#[derive(Clone, Copy)]
-pub(crate) struct Shares {
-    pub(crate) connections: usize,
-    pub(crate) memory_bytes: usize,
-    pub(crate) window_bytes: usize,
-    pub(crate) files: usize,
+/// What holds something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Level {
+    /// A connection of an address without a share.
+    Connection,
+    Address,
+    Network,
 }
 
 impl Addresses {
-    /// The entry of an address, which is made with these shares if there is none.
-    pub(crate) fn holder(&self, address: IpAddr, shares: Shares) -> Arc<Holder> {
-        let key = key(address);
+    /// The entry of an address that may hold so many connections, and those of its networks. An address that is not public is
+    /// in no customer's network.
+    pub(crate) fn holder(&self, address: IpAddr, connections: usize) -> Arc<Holder> {
+        let address = address.to_canonical();
+        let levels: &[_] = if address.is_ipv4() { &IPV4_LEVELS } else { &IPV6_LEVELS };
+        let (last, networks) = levels.split_last().unwrap_or((&(128, 1), &[]));
+        let networks = if is_private(address) { &[] } else { networks };
+        let network = |within, (bits, parts): &(u32, usize)| {
+            let holder = Holder::new(Level::Network, *parts, usize::MAX, within);
+            Some(self.entry(prefix(address, *bits), holder))
+        };
+        let within = networks.iter().fold(None, network);
+        let (bits, parts) = *last;
+        self.entry(prefix(address, bits), Holder::new(Level::Address, parts, connections, within))
+    }
+
+    /// The entry with this key, which is `new` if there is none.
+    fn entry(&self, key: Key, mut new: Holder) -> Arc<Holder> {
         let mut entries = self.0.lock();
         if let Some(holder) = entries.get(&key).and_then(Weak::upgrade) {
+            // `new` is dropped without the lock, which its networks may need.
+            drop(entries);
             return holder;
         }
-        let holder = Arc::new(Holder {
-            key,
-            all: self.clone(),
-            connections: Pool::new(shares.connections),
-            memory: Pool::new(shares.memory_bytes),
-            windows: Pool::new(shares.window_bytes),
-            files: Pool::new(shares.files),
-            turns: Turns::of_client(),
-        });
+        new.entry = Some((key, self.clone()));
+        let holder = Arc::new(new);
         entries.insert(key, Arc::downgrade(&holder));
         holder
     }
 }
 
-impl Drop for Holder {
-    fn drop(&mut self) {
-        let mut entries = self.all.0.lock();
-        // A new entry may have taken the place of this one.
-        if entries.get(&self.key).is_some_and(|entry| entry.strong_count() == 0) {
-            entries.remove(&self.key);
+impl Holder {
+    /// That of a connection whose address has no share.
+    pub(crate) fn of_connection() -> Arc<Holder> {
+        Arc::new(Holder::new(Level::Connection, CONNECTION_PARTS, 1, None))
+    }
+
+    fn new(level: Level, parts: usize, connections: usize, within: Option<Arc<Holder>>) -> Holder {
+        Holder {
+            level,
+            parts,
+            within,
+            entry: None,
+            connections: Pool::new(connections),
+            memory: Pool::new(usize::MAX),
+            windows: Pool::new(usize::MAX),
+            files: Pool::new(usize::MAX),
+            turns: Turns::of_client(),
         }
     }
+
+    /// This, and what holds it as well.
+    pub(crate) fn all(&self) -> impl Iterator<Item = &Holder> {
+        successors(Some(self), |holder| holder.within.as_deref())
+    }
+
+    /// How much this may hold in all when so much is free.
+    pub(crate) fn part_of(&self, free: usize) -> usize {
+        free.saturating_mul(self.parts)
+    }
+}
+
+impl fmt::Debug for Holder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Holder").field("level", &self.level).finish_non_exhaustive()
+    }
+}
+
+impl Drop for Holder {
+    fn drop(&mut self) {
+        let Some((key, all)) = &self.entry else { return };
+        let mut entries = all.0.lock();
+        // A new entry may have taken the place of this one.
+        if entries.get(key).is_some_and(|entry| entry.strong_count() == 0) {
+            entries.remove(key);
+        }
+    }
+}
+
+/// The pools of one thing: the node's, and which of a holder's.
+pub(crate) type Pools<'a> = (&'a Pool, fn(&Holder) -> &Pool);
+
+/// How much may be in use once an amount was taken.
+#[derive(Clone, Copy)]
+pub(crate) struct Bounds {
+    /// Of the node.
+    pub(crate) node: usize,
+    /// What is free of this is free for a holder, which may hold a part of that in all.
+    pub(crate) shared: usize,
+    /// What a holder may hold in any case.
+    pub(crate) least: usize,
+}
+
+/// Takes of the holder, what holds it as well, and the node; or of none. Then it says which had too little, the node if none
+/// is named.
+pub(crate) fn take(
+    holder: Option<&Holder>,
+    (node, pool): Pools<'_>,
+    amount: usize,
+    bounds: Bounds,
+) -> Result<(), Option<Level>> {
+    let used = node.used();
+    if amount > bounds.node.saturating_sub(used) {
+        return Err(None);
+    }
+    let free = bounds.shared.saturating_sub(used);
+    let all = || holder.into_iter().flat_map(Holder::all);
+    let is_taken = |holder: &Holder| {
+        let pool = pool(holder);
+        pool.take_within(amount, holder.part_of(free).max(bounds.least).min(pool.total()))
+    };
+    let short = all().enumerate().find(|(_, holder)| !is_taken(holder));
+    if short.is_none() && node.take_within(amount, bounds.node) {
+        return Ok(());
+    }
+    let taken = short.map_or(usize::MAX, |(index, _)| index);
+    all().take(taken).for_each(|holder| pool(holder).give_back(amount));
+    Err(short.map(|(_, holder)| holder.level))
+}
+
+pub(crate) fn give_back(holder: Option<&Holder>, (node, pool): Pools<'_>, amount: usize) {
+    holder.into_iter().flat_map(Holder::all).for_each(|holder| pool(holder).give_back(amount));
+    node.give_back(amount);
 }
 
 /// Which addresses have a share of their own, and how many connections that is.
@@ -86,6 +198,11 @@ impl Sharing {
         Sharing { per_address, connections_max, proxies: limits.proxies.clone() }
     }
 
+    /// How many connections there may be.
+    pub(crate) fn connections_max(&self) -> usize {
+        self.connections_max
+    }
+
     /// How many connections an address may hold. `None` for an address without a share: a trusted proxy, or a loopback or
     /// private address while no number is configured, since any number of clients may be behind it.
     pub(crate) fn connections_of(&self, address: IpAddr) -> Option<usize> {
@@ -100,14 +217,18 @@ impl Sharing {
     }
 }
 
-fn key(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V4(address) => IpAddr::V4(address),
-        IpAddr::V6(address) => {
-            let network = address.to_bits() & (u128::MAX << (128 - IPV6_PREFIX_BITS));
-            IpAddr::V6(Ipv6Addr::from_bits(network))
+fn prefix(address: IpAddr, bits: u32) -> Key {
+    let first = match address {
+        IpAddr::V4(address) => {
+            let mask = u32::MAX.checked_shl(32 - bits.min(32)).unwrap_or(0);
+            IpAddr::V4(Ipv4Addr::from_bits(address.to_bits() & mask))
         }
-    }
+        IpAddr::V6(address) => {
+            let mask = u128::MAX.checked_shl(128 - bits.min(128)).unwrap_or(0);
+            IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & mask))
+        }
+    };
+    (first, bits)
 }
 
 /// Whether any number of clients may be behind an address: a proxy, a container's gateway, a machine's own.
@@ -128,8 +249,6 @@ fn is_private(address: IpAddr) -> bool {
 mod tests {
     use super::*;
 
-    const SHARES: Shares = Shares { connections: 2, memory_bytes: 10, window_bytes: 10, files: 1 };
-
     fn address(text: &str) -> IpAddr {
         text.parse().unwrap()
     }
@@ -137,11 +256,11 @@ mod tests {
     #[test]
     fn an_address_has_one_entry_while_it_holds_something() {
         let all = Addresses::default();
-        let first = all.holder(address("192.0.2.1"), SHARES);
+        let first = all.holder(address("192.0.2.1"), 2);
         // Mapped into IPv6 it is the same address.
-        let same = all.holder(address("::ffff:192.0.2.1"), SHARES);
+        let same = all.holder(address("::ffff:192.0.2.1"), 2);
         assert!(Arc::ptr_eq(&first, &same));
-        assert!(!Arc::ptr_eq(&first, &all.holder(address("192.0.2.2"), SHARES)));
+        assert!(!Arc::ptr_eq(&first, &all.holder(address("192.0.2.2"), 2)));
         drop((first, same));
         assert!(all.0.lock().is_empty());
     }
@@ -149,9 +268,28 @@ mod tests {
     #[test]
     fn addresses_of_one_ipv6_network_count_together() {
         let all = Addresses::default();
-        let first = all.holder(address("2001:db8:0:1::1"), SHARES);
-        assert!(Arc::ptr_eq(&first, &all.holder(address("2001:db8:0:1:ffff:ffff:ffff:ffff"), SHARES)));
-        assert!(!Arc::ptr_eq(&first, &all.holder(address("2001:db8:0:2::1"), SHARES)));
+        let first = all.holder(address("2001:db8:0:1::1"), 2);
+        assert!(Arc::ptr_eq(&first, &all.holder(address("2001:db8:0:1:ffff:ffff:ffff:ffff"), 2)));
+        assert!(!Arc::ptr_eq(&first, &all.holder(address("2001:db8:0:2::1"), 2)));
+    }
+
+    #[test]
+    fn networks_hold_what_their_addresses_hold() {
+        let all = Addresses::default();
+        for (one, other, shared) in [
+            ("2001:db8:0:1::1", "2001:db8:0:ff::1", 2),
+            ("2001:db8:0:1::1", "2001:db8:0:100::1", 1),
+            ("2001:db8:0:1::1", "2001:db8:1::1", 0),
+            ("192.0.2.1", "192.0.2.255", 1),
+            ("192.0.2.1", "192.0.3.1", 0),
+            ("10.0.0.1", "10.0.0.2", 0),
+            ("fd00::1", "fd00::1:0:0:0:1", 0),
+        ] {
+            let [one, other] = [one, other].map(|text| all.holder(address(text), 2));
+            let is_shared = |holder: &&Holder| other.all().any(|other| std::ptr::eq(*holder, other));
+            assert_eq!(one.all().filter(is_shared).count(), shared);
+        }
+        assert!(all.0.lock().is_empty());
     }
 
     #[test]

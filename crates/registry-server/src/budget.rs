@@ -1,8 +1,12 @@
 //! What peers can make a node hold at once: memory for answers and for bodies that are gathered, windows of HTTP/2, and open files.
 //!
-//! Everything is taken before it is allocated, read or opened, and given back when the last byte of it has gone. It is taken
-//! of the node, and within that of the share of the connection and of the client's address. What does not fit is refused with
-//! 503 and `Retry-After`: a burst is served a little later, and one peer does not keep others from being served.
+//! Almost everything is taken before it is allocated, read or opened, and given back when the last byte of it has gone. A small
+//! manifest comes with the answer of the database that says where it is, and referrers come in groups of half a MiB; they are
+//! taken when they are there. What is taken counts for the node, the client's address and the networks of that, each of which
+//! may hold a part of what is free ([`addresses`](crate::addresses)). What does not fit is refused with 503 and `Retry-After`:
+//! a burst is served a little later, and one customer does not keep others from being served.
+
+mod window;
 
 use std::{fmt, net::IpAddr, sync::Arc};
 
@@ -10,7 +14,7 @@ use bytes::Bytes;
 
 use crate::{
     Refused,
-    addresses::{Addresses, Holder, Shares},
+    addresses::{Addresses, Bounds, Holder, Level, Pools, give_back, take},
     descriptors::Descriptors,
     file_body::IdleBuffers,
     pool::Pool,
@@ -19,6 +23,8 @@ use crate::{
     turns::{self, Turn, Turns},
 };
 
+pub(crate) use window::Window;
+
 /// The memory that all answers and gathered bodies of a node share.
 pub const MEMORY_BYTES: usize = 48 * 1024 * 1024;
 
@@ -26,15 +32,10 @@ pub const MEMORY_BYTES: usize = 48 * 1024 * 1024;
 /// not keep all others from small ones.
 const SMALL_BYTES: usize = 64 * 1024;
 
-/// A connection may have this part of the memory and of the open files, and an address with a share as well.
-const PART: usize = 4;
-
-/// What a connection may have of the memory at least, so that the largest answer fits: two copies of the annotations of the
-/// largest manifest, and what is around them.
-const SHARE_BYTES_MIN: usize = 9 * 1024 * 1024;
-
-/// How many files a connection may have open at least.
-const SHARE_FILES_MIN: usize = 8;
+/// Which part of the memory large amounts leave, and which one each client may have of it for small ones, whatever others
+/// hold.
+const RESERVE_PART: usize = 4;
+const LEAST_PART: usize = 64;
 
 /// The budget of a node.
 #[derive(Clone)]
@@ -71,12 +72,12 @@ impl Budget {
         Budget::new(memory_bytes, Descriptors::of_process().files)
     }
 
-    /// A budget of so much memory, as much again for the windows of HTTP/2, and so many files that are open for answers and
+    /// A budget of so much memory, twice as much for the windows of HTTP/2, and so many files that are open for answers and
     /// uploads.
     pub fn new(memory_bytes: usize, files: usize) -> Budget {
         Budget(Arc::new(Node {
             memory: Pool::new(memory_bytes),
-            windows: Pool::new(memory_bytes),
+            windows: Pool::new(memory_bytes.saturating_mul(2)),
             files: Pool::new(files),
             connections: Pool::new(usize::MAX),
             addresses: Addresses::default(),
@@ -127,21 +128,22 @@ impl Budget {
 
     /// What an address holds, which may hold so many connections.
     pub(crate) fn holder(&self, address: IpAddr, connections: usize) -> Arc<Holder> {
-        let Node { memory, files, .. } = &*self.0;
-        let (memory_bytes, files) = (share_bytes(memory), share_files(files));
-        let window_bytes = self.0.windows.total() / PART;
-        self.0.addresses.holder(address, Shares { connections, memory_bytes, window_bytes, files })
+        self.0.addresses.holder(address, connections)
     }
 
-    /// Counts a connection of the node, and of its address unless that holds as many as it may.
-    pub(crate) fn connection(&self, holder: Option<Arc<Holder>>) -> Option<CountedConnection> {
-        if let Some(holder) = &holder
-            && !holder.connections.take(1)
-        {
+    /// Counts a connection of the node, and of its address unless that or a network of it holds as many as it may of
+    /// `connections_max`.
+    pub(crate) fn connection(
+        &self,
+        holder: Option<Arc<Holder>>,
+        connections_max: usize,
+    ) -> Option<CountedConnection> {
+        let bounds = Bounds { node: usize::MAX, shared: connections_max, least: 0 };
+        let pools = self.0.connection_pools();
+        if take(holder.as_deref(), pools, 1, bounds).is_err() {
             self.0.refusals.note(Refusal::AddressConnections);
             return None;
         }
-        self.0.connections.take(1);
         Some(CountedConnection { node: self.0.clone(), holder })
     }
 
@@ -152,19 +154,8 @@ impl Budget {
 
     /// The share of one connection, whose answers count for an address as well if that has a share.
     pub(crate) fn share(&self, holder: Option<Arc<Holder>>) -> Share {
-        let memory = Pool::new(share_bytes(&self.0.memory));
-        let files = Pool::new(share_files(&self.0.files));
-        let turns = Turns::of_client();
-        Share { connection: Arc::new(Connection { node: self.0.clone(), memory, files, turns }), holder }
+        Share { node: self.0.clone(), holder: Some(holder.unwrap_or_else(Holder::of_connection)) }
     }
-}
-
-fn share_bytes(memory: &Pool) -> usize {
-    (memory.total() / PART).max(SHARE_BYTES_MIN.min(memory.total() - memory.total() / PART))
-}
-
-fn share_files(files: &Pool) -> usize {
-    (files.total() / PART).max(SHARE_FILES_MIN.min(files.total()))
 }
 
 /// A connection that counts until this is dropped.
@@ -175,42 +166,28 @@ pub(crate) struct CountedConnection {
 
 impl Drop for CountedConnection {
     fn drop(&mut self) {
-        self.node.connections.give_back(1);
-        if let Some(holder) = &self.holder {
-            holder.connections.give_back(1);
-        }
+        let pools = self.node.connection_pools();
+        give_back(self.holder.as_deref(), pools, 1);
     }
 }
 
-/// What one connection, and the client behind it, use of the budget.
+/// What the client of a connection uses of the budget.
 #[derive(Clone)]
 pub struct Share {
-    connection: Arc<Connection>,
-    holder: Option<Arc<Holder>>,
-}
-
-struct Connection {
     node: Arc<Node>,
-    memory: Pool,
-    files: Pool,
-    turns: Turns,
+    holder: Option<Arc<Holder>>,
 }
 
 impl fmt::Debug for Share {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Share").field("memory_bytes", &self.connection.memory.used()).finish_non_exhaustive()
+        f.debug_struct("Share").field("holder", &self.holder).finish_non_exhaustive()
     }
 }
 
 impl Share {
-    /// What the client's address holds, if it has a share.
-    pub(crate) fn holder(&self) -> Option<&Arc<Holder>> {
-        self.holder.as_ref()
-    }
-
-    /// The same connection, for a request of another client than its peer: that of a proxy which names its clients.
+    /// For a request of another client than the connection's peer: that of a proxy which names its clients.
     pub(crate) fn on_behalf_of(&self, holder: Option<Arc<Holder>>) -> Share {
-        Share { connection: self.connection.clone(), holder }
+        Share { node: self.node.clone(), holder }
     }
 
     /// Memory that is about to be used.
@@ -218,9 +195,8 @@ impl Share {
     /// # Errors
     /// [`Refused::Busy`].
     pub fn memory(&self, bytes: usize) -> Result<Reservation, Refused> {
-        let total = self.node().memory.total();
-        let limit = if bytes > SMALL_BYTES { total - total / PART } else { total };
-        self.refusable(self.take(bytes, limit), "memory for answers and manifests")
+        let bounds = self.memory_bounds(bytes <= SMALL_BYTES);
+        self.refusable(self.take(bytes, bounds), "memory for answers and manifests")
     }
 
     /// Memory of a stream, which a slow peer may hold for long: streams leave the last quarter to everything else.
@@ -228,30 +204,23 @@ impl Share {
     /// # Errors
     /// [`Refused::Busy`].
     pub fn stream_memory(&self, bytes: usize) -> Result<Reservation, Refused> {
-        let total = self.node().memory.total();
-        self.refusable(self.take(bytes, total - total / PART), "memory for streams of layers")
+        self.refusable(self.take(bytes, self.memory_bounds(false)), "memory for streams of layers")
     }
 
     /// Memory that makes something faster, while less than half of it is in use.
     pub(crate) fn spare_memory(&self, bytes: usize) -> Option<Reservation> {
-        self.take(bytes, self.node().memory.total() / 2).ok()
+        let half = self.node.memory.total() / 2;
+        self.take(bytes, Bounds { node: half, shared: half, least: 0 }).ok()
     }
 
-    /// What a peer may send on an HTTP/2 connection before it is read, beyond the least that the protocol allows. The more
-    /// connections there are, the smaller the windows of further ones.
-    pub(crate) fn window(&self) -> Window {
-        /// What a window takes of the node, and up to which part of all it is given.
-        const WINDOWS: [(usize, usize); 3] =
-            [(Window::LARGE_BYTES, 2), (Window::LARGE_BYTES / 4, 4), (Window::LARGE_BYTES / 16, usize::MAX)];
-
-        let all = &self.node().windows;
-        let pools = [None, self.holder.as_ref().map(|holder| &holder.windows), Some(all)];
-        let is_taken = |(bytes, part): &(usize, usize)| {
-            let limit = |pool: &Pool| pool.total() - pool.total() / part;
-            take_of_all(pools, |pool| pool.take_within(*bytes, limit(pool)), *bytes).is_ok()
-        };
-        let bytes = WINDOWS.into_iter().find(is_taken).map_or(0, |(bytes, _)| bytes);
-        Window { share: self.clone(), bytes }
+    fn memory_bounds(&self, is_small: bool) -> Bounds {
+        let total = self.node.memory.total();
+        let shared = total - total / RESERVE_PART;
+        if is_small {
+            Bounds { node: total, shared, least: total / LEAST_PART }
+        } else {
+            Bounds { node: shared, shared, least: 0 }
+        }
     }
 
     /// A file that is about to be opened, until this is dropped.
@@ -259,108 +228,71 @@ impl Share {
     /// # Errors
     /// [`Refused::Busy`].
     pub fn file(&self) -> Result<OpenFile, Refused> {
-        let Connection { node, files, .. } = &*self.connection;
-        let holder = self.holder.as_ref();
-        let pools = [Some(files), holder.map(|holder| &holder.files), Some(&node.files)];
-        let taken = take_of_all(pools, |pool| pool.take(1), 1);
-        let taken =
-            taken.map_err(|place| [Refusal::ConnectionFiles, Refusal::AddressFiles, Refusal::Files][place]);
+        let total = self.node.files.total();
+        let bounds = Bounds { node: total, shared: total, least: 0 };
+        let taken = take(self.holder.as_deref(), self.node.file_pools(), 1, bounds);
+        let taken = taken.map_err(|short| match short {
+            None => Refusal::Files,
+            Some(Level::Connection) => Refusal::ConnectionFiles,
+            Some(Level::Address | Level::Network) => Refusal::AddressFiles,
+        });
         self.refusable(taken.map(|()| OpenFile(self.clone())), "open files")
     }
 
-    /// Waits until a large document may be parsed, and keeps others waiting until the turn is dropped. Of a connection, and of
-    /// an address with a share, one is parsed or waits for the node at a time.
+    /// Waits until a large document may be parsed, and keeps others waiting until the turn is dropped. Of a client, and of each
+    /// network of its address, one is parsed or waits for the node at a time.
     ///
     /// # Errors
     /// [`Refused::Busy`] after 10 seconds.
     pub async fn turn(&self) -> Result<Turn, Refused> {
-        let own = self.holder.as_ref().map_or(&self.connection.turns, |holder| &holder.turns);
-        let turn = turns::turn(&[own, &self.node().turns]).await;
+        let own = self.holder.iter().flat_map(|holder| holder.all()).map(|holder| &holder.turns);
+        let all: Vec<_> = own.chain([&self.node.turns]).collect();
+        let turn = turns::turn(&all).await;
         self.refusable(turn.ok_or(Refusal::Parsing), "turns for large documents")
     }
 
     /// Buffers that wait for their next reader.
     pub(crate) fn idle(&self) -> &IdleBuffers {
-        &self.node().idle
+        &self.node.idle
     }
 
-    fn node(&self) -> &Node {
-        &self.connection.node
-    }
-
-    /// Takes memory of the connection, the address and the node, of which no more than `limit` may be in use then.
-    fn take(&self, bytes: usize, limit: usize) -> Result<Reservation, Refusal> {
-        let Connection { node, memory, .. } = &*self.connection;
-        let holder = self.holder.as_ref();
-        let pools = [Some(memory), holder.map(|holder| &holder.memory), Some(&node.memory)];
-        let take = |pool: &Pool| {
-            if std::ptr::eq(pool, &node.memory) { pool.take_within(bytes, limit) } else { pool.take(bytes) }
-        };
-        match take_of_all(pools, take, bytes) {
+    fn take(&self, bytes: usize, bounds: Bounds) -> Result<Reservation, Refusal> {
+        match take(self.holder.as_deref(), self.node.memory_pools(), bytes, bounds) {
             Ok(()) => Ok(Reservation { share: self.clone(), bytes }),
-            Err(place) => Err([Refusal::ConnectionMemory, Refusal::AddressMemory, Refusal::Memory][place]),
+            Err(None) => Err(Refusal::Memory),
+            Err(Some(Level::Connection)) => Err(Refusal::ConnectionMemory),
+            Err(Some(Level::Address | Level::Network)) => Err(Refusal::AddressMemory),
         }
     }
 
     fn give_back(&self, bytes: usize) {
-        self.connection.memory.give_back(bytes);
-        if let Some(holder) = &self.holder {
-            holder.memory.give_back(bytes);
-        }
-        self.node().memory.give_back(bytes);
+        give_back(self.holder.as_deref(), self.node.memory_pools(), bytes);
     }
 
     /// Notes that something was refused.
     fn refusable<T>(&self, taken: Result<T, Refusal>, resource: &'static str) -> Result<T, Refused> {
         taken.map_err(|refusal| {
-            self.node().refusals.note(refusal);
+            self.node.refusals.note(refusal);
             Refused::Busy { resource }
         })
     }
 }
 
-/// Takes of each pool that there is, or of none; then it says which one had too little.
-fn take_of_all(pools: [Option<&Pool>; 3], take: impl Fn(&Pool) -> bool, amount: usize) -> Result<(), usize> {
-    for (place, pool) in pools.into_iter().enumerate() {
-        if pool.is_none_or(&take) {
-            continue;
-        }
-        pools[..place].iter().flatten().for_each(|pool| pool.give_back(amount));
-        return Err(place);
-    }
-    Ok(())
-}
-
-/// The windows of an HTTP/2 connection, until this is dropped.
-pub(crate) struct Window {
-    share: Share,
-    bytes: usize,
-}
-
-impl Window {
-    /// Enough for a fast line far away.
-    const LARGE_BYTES: usize = 4 * 1024 * 1024;
-
-    /// What the protocol gives a connection and each stream at first. Spec: RFC 9113, section 6.9.2.
-    const BYTES_MIN: usize = 65_535;
-
-    /// How many bytes may wait on the connection.
-    pub(crate) fn connection_bytes(&self) -> u32 {
-        u32::try_from(self.bytes.max(Window::BYTES_MIN)).unwrap_or(u32::MAX)
+impl Node {
+    fn connection_pools(&self) -> Pools<'_> {
+        (&self.connections, |holder| &holder.connections)
     }
 
-    /// How many of them may be of one stream.
-    pub(crate) fn stream_bytes(&self) -> u32 {
-        u32::try_from((self.bytes / 4).max(Window::BYTES_MIN)).unwrap_or(u32::MAX)
+    fn memory_pools(&self) -> Pools<'_> {
+        (&self.memory, |holder| &holder.memory)
     }
-}
 
-impl Drop for Window {
-    fn drop(&mut self) {
-        if let Some(holder) = &self.share.holder {
-            holder.windows.give_back(self.bytes);
-        }
-        self.share.node().windows.give_back(self.bytes);
+    fn window_pools(&self) -> Pools<'_> {
+        (&self.windows, |holder| &holder.windows)
+    }
+
+    fn file_pools(&self) -> Pools<'_> {
+        (&self.files, |holder| &holder.files)
     }
 }
 
@@ -408,8 +340,7 @@ impl Reservation {
     /// As [`grow_to`](Self::grow_to), if there is so much. What is not there is no refusal: the caller does with less.
     pub fn try_grow_to(&mut self, bytes: usize) -> bool {
         let missing = bytes.saturating_sub(self.bytes);
-        let total = self.share.node().memory.total();
-        match self.share.take(missing, total - total / PART) {
+        match self.share.take(missing, self.share.memory_bounds(false)) {
             Ok(mut more) => {
                 self.bytes += std::mem::take(&mut more.bytes);
                 true
@@ -458,12 +389,8 @@ pub struct OpenFile(Share);
 
 impl Drop for OpenFile {
     fn drop(&mut self) {
-        let OpenFile(Share { connection, holder }) = self;
-        connection.files.give_back(1);
-        if let Some(holder) = holder {
-            holder.files.give_back(1);
-        }
-        connection.node.files.give_back(1);
+        let OpenFile(Share { node, holder }) = self;
+        give_back(holder.as_deref(), node.file_pools(), 1);
     }
 }
 

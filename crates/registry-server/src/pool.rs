@@ -25,17 +25,8 @@ impl Pool {
 
     /// Takes `amount` if no more than `limit` is in use then.
     pub(crate) fn take_within(&self, amount: usize, limit: usize) -> bool {
-        let before = self.used.fetch_add(amount, Ordering::Relaxed);
-        let fits = before.saturating_add(amount) <= limit;
-        if !fits {
-            self.used.fetch_sub(amount, Ordering::Relaxed);
-        }
-        fits
-    }
-
-    /// Takes `amount` if there is so much left.
-    pub(crate) fn take(&self, amount: usize) -> bool {
-        self.take_within(amount, self.total)
+        let taken = |used: usize| used.checked_add(amount).filter(|used| *used <= limit);
+        self.used.fetch_update(Ordering::Relaxed, Ordering::Relaxed, taken).is_ok()
     }
 
     pub(crate) fn give_back(&self, amount: usize) {

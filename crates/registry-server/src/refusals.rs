@@ -21,15 +21,15 @@ pub(crate) enum Refusal {
     Memory,
     /// The share of memory of one connection.
     ConnectionMemory,
-    /// The share of memory of one address.
+    /// The share of memory of one address, or of a network.
     AddressMemory,
     /// The node's open files.
     Files,
     /// The share of open files of one connection.
     ConnectionFiles,
-    /// The share of open files of one address.
+    /// The share of open files of one address, or of a network.
     AddressFiles,
-    /// The share of connections of one address.
+    /// The share of connections of one address, or of a network.
     AddressConnections,
     /// The process has no file descriptor for a connection.
     Descriptors,
@@ -72,10 +72,10 @@ impl Refusal {
                 "requests: answers and manifests hold all the memory that they share (`http.limits.memory`)"
             }
             Refusal::ConnectionMemory => {
-                "requests of connections that hold their quarter of the memory for answers (`http.limits.memory`)"
+                "requests of connections that hold their share of the memory for answers (`http.limits.memory`)"
             }
             Refusal::AddressMemory => {
-                "requests of addresses that hold their quarter of the memory for answers (`http.limits.memory`, \
+                "requests of addresses and networks that hold their share of the memory for answers (`http.limits.memory`, \
                  `http.trustedproxies`)"
             }
             Refusal::Files => {
@@ -83,15 +83,15 @@ impl Refusal {
                  RLIMIT_NOFILE)"
             }
             Refusal::ConnectionFiles => {
-                "requests of connections that hold their quarter of the open files (the limit of open files, \
+                "requests of connections that hold their share of the open files (the limit of open files, \
                  RLIMIT_NOFILE)"
             }
             Refusal::AddressFiles => {
-                "requests of addresses that hold their quarter of the open files (the limit of open files, \
+                "requests of addresses and networks that hold their share of the open files (the limit of open files, \
                  RLIMIT_NOFILE; `http.trustedproxies`)"
             }
             Refusal::AddressConnections => {
-                "connections of addresses that hold as many as one address may (`http.limits.peraddress`, \
+                "connections of addresses and networks that hold as many as one may (`http.limits.peraddress`, \
                  `http.trustedproxies`)"
             }
             Refusal::Descriptors => {

@@ -26,7 +26,7 @@ pub struct Limits {
     pub connections_max: usize,
     /// How many of them one address may hold, or one /64 network of IPv6. Without a number a public address may hold a
     /// quarter of all, and a loopback or private one, which any number of clients may be behind, as many as there are. An
-    /// address that is limited here has a quarter of the [budget](crate::Budget), too.
+    /// address that is limited here has a share of the [budget](crate::Budget), too.
     pub connections_per_address: Option<usize>,
     /// Proxies, of which each may hold as many connections as there are. What their requests hold counts for the client that
     /// the proxy names.

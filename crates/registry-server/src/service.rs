@@ -85,19 +85,22 @@ pub(crate) struct Service {
     server: Arc<Server>,
     peer: Peer,
     share: Share,
+    /// What the peer's address holds, if it has a share.
+    holder: Option<Arc<Holder>>,
     sharing: Arc<Sharing>,
 }
 
 impl Service {
     /// For one connection, which shares the budget with others in this way.
     pub(crate) fn new(server: Arc<Server>, peer: Peer, sharing: Arc<Sharing>) -> Service {
-        let share = server.budget.share(server.holder(&sharing, peer.address));
-        Service { server, peer, share, sharing }
+        let holder = server.holder(&sharing, peer.address);
+        let share = server.budget.share(holder.clone());
+        Service { server, peer, share, holder, sharing }
     }
 
     /// Counts the connection, unless its address holds as many as it may.
     pub(crate) fn count(&self) -> Option<CountedConnection> {
-        self.server.budget.connection(self.share.holder().cloned())
+        self.server.budget.connection(self.holder.clone(), self.sharing.connections_max())
     }
 
     /// The other end.
@@ -115,7 +118,7 @@ impl Service {
         self.share.window()
     }
 
-    /// The share of a request: the connection's, or, if a proxy names its client, that of the connection and the client.
+    /// The share of a request: the connection's, or, if a proxy names its client, that of the client.
     fn share_of(&self, client: Option<IpAddr>) -> Share {
         if client == self.peer.address.map(|address| address.to_canonical()) {
             return self.share.clone();
