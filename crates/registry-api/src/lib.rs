@@ -29,6 +29,7 @@
 //! | `session`, `content_range` | an upload while bytes arrive |
 //! | `range`, `conditional`, `accept`, `shared` | answers, whole and in part |
 //! | `links`, `page`, `response` | headers that several answers share |
+//! | `room`, `sizes` | what a manifest takes while it is parsed, and until it is durable |
 //! | `error` | the one table from what went wrong to status and code |
 //! | `pulls` | when manifests were pulled, for retention |
 //! | `metrics`, `metered`, `vitals` | what operators see of store and database |
@@ -53,11 +54,13 @@ mod pulls;
 mod query;
 pub mod range;
 mod response;
+mod room;
 mod route;
 mod service;
 mod session;
 mod settings;
 mod shared;
+mod sizes;
 mod vitals;
 
 pub use app::{App, RunningUploads};

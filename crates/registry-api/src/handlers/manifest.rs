@@ -13,7 +13,7 @@ use registry_types::{
 use tokio::time::timeout;
 
 use super::partial;
-use registry_server::{Body, Piece, Refused, Reservation, ServerBody, Share, Turn, declared_length};
+use registry_server::{Body, Piece, Refused, ServerBody, declared_length};
 
 use crate::{
     accept::Accept,
@@ -21,16 +21,9 @@ use crate::{
     conditional::{self, Condition},
     error::ApiError,
     response::{DOCKER_CONTENT_DIGEST, OCI_SUBJECT, OCI_TAG, Response, empty_response, set, set_digest},
+    room::Room,
     settings::{ReferencePolicy, RequiredChildren, Settings},
 };
-
-/// From this size on, a manifest is large: few are parsed at once, and apart from other requests. Images have manifests of a few
-/// kB.
-const LARGE_BYTES: usize = 256 * 1024;
-
-/// How many times its size a manifest takes once it is parsed. Measured on the worst that is accepted, which has nothing but ten
-/// thousand short annotations: 12.2 times. The rest is for the rows that are written.
-const PARSED_FACTOR: usize = 16;
 
 /// Manifests up to this size are read with the answer that says where they are. Larger ones are counted, and shared, before
 /// they are read.
@@ -232,35 +225,6 @@ async fn read(call: &Call<'_>, mut body: ServerBody) -> Result<Bytes, ApiError> 
     Ok(memory.keep_with(bytes.freeze()))
 }
 
-/// What a manifest takes while it is parsed: memory, or, if it is large, a turn. It goes with the work, which goes on if the
-/// request is given up.
-enum Room {
-    Small { _memory: Reservation },
-    Large { _turn: Turn },
-}
-
-impl Room {
-    /// For a manifest of this size.
-    async fn take(share: &Share, size: usize) -> Result<Room, ApiError> {
-        if size < LARGE_BYTES {
-            return Ok(Room::Small { _memory: share.memory(size * PARSED_FACTOR)? });
-        }
-        Ok(Room::Large { _turn: share.turn().await? })
-    }
-
-    /// What `work` makes, with the room that it is to keep. What takes long runs on a thread that no other request waits for.
-    async fn parse<T: Send + 'static>(
-        self,
-        work: impl FnOnce() -> T + Send + 'static,
-    ) -> Result<(T, Room), ApiError> {
-        if let Room::Small { .. } = self {
-            return Ok((work(), self));
-        }
-        let done = tokio::task::spawn_blocking(move || (work(), self)).await;
-        done.map_err(|error| ApiError::Internal { operation: "reading a manifest", source: error.into() })
-    }
-}
-
 /// The digest and the content of a manifest that was pushed, with the room that the content takes.
 async fn inspect(
     call: &Call<'_>,
@@ -276,7 +240,9 @@ async fn inspect(
         Ok::<_, ApiError>((digest, manifest))
     };
     let (inspected, room) = room.parse(work).await?;
-    inspected.map(|(digest, manifest)| (digest, manifest, room))
+    let (digest, manifest) = inspected?;
+    let room = room.for_rows_of(&manifest);
+    Ok((digest, manifest, room))
 }
 
 /// The digest of pushed bytes, which must be the one they are pushed by.
@@ -377,28 +343,4 @@ fn pushed(
 fn slice(bytes: &Bytes, range: &std::ops::Range<u64>) -> Bytes {
     let index = |offset: u64| usize::try_from(offset).expect("a range of a manifest lies within it");
     bytes.slice(index(range.start)..index(range.end))
-}
-
-#[cfg(test)]
-mod tests {
-    use std::{pin::pin, sync::mpsc};
-
-    use futures_util::FutureExt;
-
-    use super::*;
-    use crate::Budget;
-
-    #[tokio::test]
-    async fn a_request_that_is_given_up_keeps_its_turn_until_its_manifest_is_parsed() {
-        let share = Budget::new(48 << 20, 1).client();
-        let (end, parses) = mpsc::channel::<()>();
-        let room = Room::take(&share, LARGE_BYTES).await.unwrap();
-        let mut request = Box::pin(room.parse(move || parses.recv()));
-        assert!(request.as_mut().now_or_never().is_none());
-        drop(request);
-        let mut next = pin!(Room::take(&share, LARGE_BYTES));
-        assert!(next.as_mut().now_or_never().is_none(), "the first one is still parsed");
-        end.send(()).unwrap();
-        assert!(next.await.is_ok());
-    }
 }
