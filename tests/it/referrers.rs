@@ -222,7 +222,7 @@ fn digests(index: &Value) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn a_page_ends_where_memory_does_and_says_what_follows() {
+async fn a_page_ends_before_it_is_too_large_and_says_what_follows() {
     const REFERRERS: usize = 5;
     let registry = TestRegistry::start().await;
     let client = registry.client();
@@ -230,7 +230,7 @@ async fn a_page_ends_where_memory_does_and_says_what_follows() {
     client.push("app", "latest", &image).await.unwrap();
     let mut expected = BTreeSet::new();
     for number in 0..REFERRERS {
-        // Together they are more than one connection may hold; one by one each of them fits.
+        // Two of them are more than a page may be; one by one each of them fits.
         let note = format!("{number}{}", "\u{1}".repeat(600_000));
         let referrer = ImageOptions {
             subject: Some(image.manifest.descriptor()),

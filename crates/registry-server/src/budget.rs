@@ -1,10 +1,10 @@
 //! What peers can make a node hold at once: memory for answers and for bodies that are gathered, windows of HTTP/2, and open files.
 //!
 //! Almost everything is taken before it is allocated, read or opened, and given back when the last byte of it has gone. A small
-//! manifest comes with the answer of the database that says where it is, and referrers come in groups of half a MiB; they are
-//! taken when they are there. What is taken counts for the node, the client's address and the networks of that, each of which
-//! may hold a part of what is free ([`addresses`](crate::addresses)). What does not fit is refused with 503 and `Retry-After`:
-//! a burst is served a little later, and one customer does not keep others from being served.
+//! manifest comes with the answer of the database that says where it is, and referrers come in groups whose annotations are half
+//! a MiB; they are taken when they are there. What is taken counts for the node, the client's address and the networks of that,
+//! each of which may hold a part of what is free ([`addresses`](crate::addresses)). What does not fit is refused with 503 and
+//! `Retry-After`: a burst is served a little later, and one customer does not keep others from being served.
 
 mod window;
 
@@ -334,18 +334,6 @@ impl Reservation {
         match bytes.checked_sub(self.bytes) {
             Some(missing) if missing > 0 => self.grow_by(missing),
             _ => Ok(()),
-        }
-    }
-
-    /// As [`grow_to`](Self::grow_to), if there is so much. What is not there is no refusal: the caller does with less.
-    pub fn try_grow_to(&mut self, bytes: usize) -> bool {
-        let missing = bytes.saturating_sub(self.bytes);
-        match self.share.take(missing, self.share.memory_bounds(false)) {
-            Ok(mut more) => {
-                self.bytes += std::mem::take(&mut more.bytes);
-                true
-            }
-            Err(_) => false,
         }
     }
 

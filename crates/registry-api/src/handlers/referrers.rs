@@ -11,21 +11,21 @@ use crate::{
     error::ApiError,
     page,
     response::{OCI_FILTERS_APPLIED, Response, held_json_response},
+    sizes,
 };
 
 /// The most descriptors of a page. Large, because some clients look at the first page only.
 const ENTRIES_MAX: usize = 1000;
 
-/// How many are read at once. What is read is counted once it is there, and each may have the annotations of the largest manifest.
-const READ_AT_ONCE: usize = 8;
+/// How many are read at once. What is read is counted once it is there: fewer come if their annotations are more than
+/// [`REFERRERS_BYTES_MAX`](registry_metadata::REFERRERS_BYTES_MAX).
+const READ_AT_ONCE: usize = 128;
 
 /// What is taken of the budget before anything is read; few pages are larger.
 const PAGE_BYTES_MIN: usize = 64 * 1024;
 
-/// What a descriptor takes without its annotations.
-const ENTRY_BYTES: usize = 512;
-
-/// About how much memory a page takes: descriptors carry their manifest's annotations, which may be large.
+/// About how much memory a page takes, if it has more than one descriptor: they carry their manifest's annotations, which may be
+/// large.
 const PAGE_BYTES_MAX: usize = 4 * 1024 * 1024;
 
 const OCI_INDEX: &str = "application/vnd.oci.image.index.v1+json";
@@ -69,7 +69,8 @@ struct Referrers {
     has_more: bool,
 }
 
-/// Reads as many as a page has, or as there is memory for: a page that ends early is whole, and says where the next one begins.
+/// Reads as many as a page has. One that ends early since it is large says where the next one begins; what there is no memory for is
+/// refused, since there are clients that take the first page for all.
 async fn read(
     call: &Call<'_>,
     repository: &RepositoryName,
@@ -80,18 +81,16 @@ async fn read(
 ) -> Result<Referrers, ApiError> {
     let mut page = Referrers { descriptors: Vec::new(), has_more: true };
     let mut page_bytes = 0;
-    while page.has_more && page.descriptors.len() < ENTRIES_MAX && page_bytes < PAGE_BYTES_MAX {
-        let metadata = &call.app.metadata;
-        let some =
-            metadata.referrers(repository, subject, artifact_type, last.as_ref(), READ_AT_ONCE).await?;
+    while page.has_more && page.descriptors.len() < ENTRIES_MAX {
+        let (metadata, limit) = (&call.app.metadata, READ_AT_ONCE.min(ENTRIES_MAX - page.descriptors.len()));
+        let some = metadata.referrers(repository, subject, artifact_type, last.as_ref(), limit).await?;
         page.has_more = !some.is_empty();
         for descriptor in some {
             let more_bytes = page_bytes + size_of(&descriptor);
-            if page.descriptors.is_empty() {
-                memory.grow_to(more_bytes)?;
-            } else if !memory.try_grow_to(more_bytes) {
+            if more_bytes > PAGE_BYTES_MAX && !page.descriptors.is_empty() {
                 return Ok(page);
             }
+            memory.grow_to(more_bytes)?;
             page_bytes = more_bytes;
             page.descriptors.push(descriptor);
         }
@@ -102,8 +101,13 @@ async fn read(
 
 /// What a descriptor takes, once as it is and once as JSON.
 fn size_of(descriptor: &Descriptor) -> usize {
-    let texts = descriptor.annotations.iter().flat_map(|(key, value)| [key, value]);
-    2 * ENTRY_BYTES + texts.map(|text| text.len() + json_bytes(text)).sum::<usize>()
+    /// Quotes, a colon and a comma.
+    const AROUND_BYTES: usize = 6;
+    /// All but the annotations.
+    const FIELDS_BYTES: usize = 512;
+
+    let entry = |(key, value): (&String, &String)| json_bytes(key) + json_bytes(value) + AROUND_BYTES;
+    sizes::of_descriptor(descriptor) + FIELDS_BYTES + descriptor.annotations.iter().map(entry).sum::<usize>()
 }
 
 /// How long a text is in JSON, but for its quotes.
