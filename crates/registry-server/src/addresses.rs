@@ -178,6 +178,13 @@ pub(crate) fn take(
     Err(short.map(|(_, holder)| holder.level))
 }
 
+/// Takes whatever there is.
+pub(crate) fn add(holder: Option<&Holder>, (node, pool): Pools<'_>, amount: usize) {
+    holder.into_iter().flat_map(Holder::all).for_each(|holder| pool(holder).add(amount));
+    node.add(amount);
+}
+
+/// Gives back what was taken.
 pub(crate) fn give_back(holder: Option<&Holder>, (node, pool): Pools<'_>, amount: usize) {
     holder.into_iter().flat_map(Holder::all).for_each(|holder| pool(holder).give_back(amount));
     node.give_back(amount);

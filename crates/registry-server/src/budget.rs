@@ -14,7 +14,7 @@ use bytes::Bytes;
 
 use crate::{
     Refused,
-    addresses::{Addresses, Bounds, Holder, Level, Pools, give_back, take},
+    addresses::{Addresses, Bounds, Holder, Level, Pools, add, give_back, take},
     descriptors::Descriptors,
     file_body::IdleBuffers,
     pool::Pool,
@@ -251,6 +251,16 @@ impl Share {
         self.refusable(turn.ok_or(Refusal::Parsing), "turns for large documents")
     }
 
+    /// Whether what both hold counts for the same client.
+    pub fn is_of_same_client(&self, other: &Share) -> bool {
+        self.holder.as_ref().map(Arc::as_ptr) == other.holder.as_ref().map(Arc::as_ptr)
+    }
+
+    /// How much of the memory the client holds, in bytes. Nothing for one that has no share.
+    pub fn held_bytes(&self) -> usize {
+        self.holder.as_ref().map_or(0, |holder| holder.memory.used())
+    }
+
     /// Buffers that wait for their next reader.
     pub(crate) fn idle(&self) -> &IdleBuffers {
         &self.node.idle
@@ -314,6 +324,15 @@ impl Reservation {
         let surplus = self.bytes.saturating_sub(bytes);
         self.bytes -= surplus;
         self.share.give_back(surplus);
+    }
+
+    /// Counts for another client from now on, whatever that holds.
+    pub fn move_to(&mut self, share: &Share) {
+        if !self.share.is_of_same_client(share) {
+            add(share.holder.as_deref(), self.share.node.memory_pools(), self.bytes);
+            self.share.give_back(self.bytes);
+            self.share = share.clone();
+        }
     }
 
     /// Takes some more.

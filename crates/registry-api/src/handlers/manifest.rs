@@ -164,9 +164,9 @@ async fn bytes_of(
         let reference = Reference::Digest(found.digest);
         let loaded = lookup(call.app, repository, &reference, Purpose::Read, size).await?;
         let unknown = ApiError::ManifestUnknown { repository: Some(repository.clone()), reference };
-        Ok(memory.hold(loaded.bytes.ok_or(unknown)?)?)
+        Ok((loaded.bytes.ok_or(unknown)?, memory))
     };
-    call.app.manifests.get(&found.digest, load).await
+    call.app.manifests.get(&found.digest, call.share, load).await
 }
 
 /// What the Go registry serves to clients from before manifest lists: the image for linux on amd64.
