@@ -2,13 +2,14 @@
 
 use std::{net::IpAddr, sync::Arc, time::Instant};
 
-use http::{HeaderValue, Method, Request, Response, header, request::Parts};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, header, request::Parts};
 use hyper::body::Incoming;
 use registry_types::Network;
 use tracing::Instrument;
 
 use crate::{
-    AccessLog, Body, Budget, Context, Health, Hosts, Metrics, Peer, Refused, Reply, ServerBody, Share, Site,
+    AccessLog, Body, Budget, Context, Health, Hosts, Metrics, Peer, Refused, Reply, Reservation, ServerBody,
+    Share, Site,
     access_log::Entry,
     addresses::{Holder, Sharing},
     budget::{CountedConnection, Window},
@@ -159,9 +160,12 @@ impl Service {
     async fn answer(&self, request: Request<ServerBody>, context: &Context) -> Reply {
         let endpoint = self.server.site.find(request.uri().path());
         let (parts, body) = request.into_parts();
-        if let Err(refused) = self.server.refusal(&parts) {
-            return endpoint.refuse(&parts, refused).into();
-        }
+        // The memory of the head counts for as long as it is kept: while a login or a body is waited for.
+        let admitted = self.server.refusal(&parts).and_then(|()| head_memory(&context.share, &parts.headers));
+        let _head = match admitted {
+            Ok(head) => head,
+            Err(refused) => return endpoint.refuse(&parts, refused).into(),
+        };
         let (method, uri) = (parts.method.clone(), parts.uri.clone());
         let reply = endpoint.respond(Request::from_parts(parts, body), context).await;
         if let Some(cause) = &reply.cause {
@@ -169,6 +173,14 @@ impl Service {
         }
         reply
     }
+}
+
+/// Memory for the head of a request, unless it is as small as almost all are.
+fn head_memory(share: &Share, headers: &HeaderMap) -> Result<Option<Reservation>, Refused> {
+    const SMALL_BYTES: usize = 4096;
+
+    let bytes = headers.iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
+    (bytes > SMALL_BYTES).then(|| share.memory(bytes)).transpose()
 }
 
 /// Spec: RFC 9112, section 3.2: a request of HTTP/1.1 names its host once. An empty name is one that something in front may
@@ -185,4 +197,25 @@ fn has_ambiguous_body(request: &Parts) -> bool {
     let mut codings = request.headers.get_all(header::TRANSFER_ENCODING).iter();
     let is_chunked = |value: &HeaderValue| value.as_bytes().trim_ascii().eq_ignore_ascii_case(b"chunked");
     codings.next().is_some_and(|coding| !is_chunked(coding)) || codings.next().is_some()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_head_of_a_request_counts_unless_it_is_small() {
+        let budget = Budget::new(1 << 20, 1);
+        let shares: Vec<_> = (0..100).map(|_| budget.client()).collect();
+        let head = |bytes| {
+            let value = HeaderValue::from_str(&"x".repeat(bytes)).unwrap();
+            HeaderMap::from_iter([(header::AUTHORIZATION, value)])
+        };
+        assert!(head_memory(&shares[0], &head(2000)).unwrap().is_none());
+        let large = head(60_000);
+        let held: Vec<_> = shares.iter().map_while(|share| head_memory(share, &large).ok()).collect();
+        assert!((10..18).contains(&held.len()), "{}", held.len());
+        assert_eq!(budget.memory_bytes(), held.len() * 60_013);
+        assert!(head_memory(&shares[0], &head(2000)).is_ok());
+    }
 }

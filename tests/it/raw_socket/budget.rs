@@ -328,6 +328,24 @@ async fn many_manifests_of_many_small_parts_hold_little() {
 }
 
 #[tokio::test]
+async fn a_large_head_counts_while_its_body_is_waited_for() {
+    const PADDING_BYTES: usize = 40_000;
+    let registry = TestRegistry::start().await;
+    let session = registry.client().begin_upload("app").await.unwrap();
+    let path = super::path_of(&session, &registry);
+    let mut connection = super::connect(&registry).await;
+    let padding = "x".repeat(PADDING_BYTES);
+    let head =
+        format!("PATCH {path} HTTP/1.1\r\nhost: localhost\r\nx: {padding}\r\ncontent-length: 10\r\n\r\nabc");
+    connection.send(head).await.unwrap();
+    let held = || registry.server().budget.memory_bytes();
+    eventually("the head is counted", async || (held() >= PADDING_BYTES).then_some(())).await;
+    connection.send("defghij").await.unwrap();
+    assert!(connection.some().await.starts_with(b"HTTP/1.1 202"));
+    eventually("the head is answered", async || (held() == 0).then_some(())).await;
+}
+
+#[tokio::test]
 async fn uploads_count_as_open_files() {
     let registry = TestRegistry::start().await;
     let client = registry.client();
