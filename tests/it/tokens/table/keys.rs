@@ -240,9 +240,12 @@ pub(super) fn algorithms(table: &mut Table<'_>) {
     }
     for (name, head) in [
         ("something critical", json!({"alg": "ES256", "kid": "key-0", "crit": ["exp"], "exp": 1})),
-        ("nothing critical", json!({"alg": "ES256", "kid": "key-0", "crit": []})),
         ("a body that is no base64", json!({"alg": "ES256", "kid": "key-0", "crit": ["b64"], "b64": false})),
     ] {
         table.head(name, &keys.known[0], head, Fate::Invalid);
     }
+    let nothing = json!({"alg": "ES256", "kid": "key-0", "crit": []});
+    table
+        .head("nothing critical", &keys.known[0], nothing, Fate::Invalid)
+        .differs("a list of what is critical must not be empty (RFC 7515, section 4.1.11)");
 }
