@@ -325,6 +325,9 @@ fn http2_builder(options: &ServeOptions, window: &Window) -> http2::Builder<Toki
     /// What waits in a stream for the socket: two pieces of a layer.
     const SEND_BYTES: usize = 128 * 1024;
     const PING_EVERY: Duration = Duration::from_secs(30);
+    /// How many frames may still come, over the life of a connection, for streams that were answered and reset early: a client
+    /// that is behind sends dozens of each request that is refused. Beyond it h2 ends the connection, and with it answers.
+    const LATE_FRAMES_MAX: usize = 4096;
 
     let limits = &options.limits;
     let mut builder = http2::Builder::new(TokioExecutor::new());
@@ -336,6 +339,7 @@ fn http2_builder(options: &ServeOptions, window: &Window) -> http2::Builder<Toki
         .initial_connection_window_size(window.connection_bytes())
         .max_frame_size(FRAME_BYTES)
         .max_send_buf_size(SEND_BYTES)
+        .max_local_error_reset_streams(LATE_FRAMES_MAX)
         .keep_alive_interval(PING_EVERY)
         .keep_alive_timeout(limits.stall_timeout);
     builder
