@@ -154,7 +154,7 @@ impl Api {
     }
 
     /// All that the caller may do to the repository in question. 401 to the anonymous whether or not the repository exists, and
-    /// to users who may not see it 404 in both cases; 401 for a token that does not name it.
+    /// 404 to users that may not see it, in both cases; 401 for a token that does not name it.
     async fn authorise(
         &self,
         parts: &Parts,

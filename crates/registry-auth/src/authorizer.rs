@@ -8,7 +8,7 @@ use crate::caller::Caller;
 
 /// Knows what callers may do.
 ///
-/// It answers for who a caller is. What of that a token lets be used is taken into account by [`decide`] and [`allowed`], for every
+/// It answers for the identity of a caller. What a token allows of that is taken into account by [`decide`] and [`allowed`], for every
 /// authoriser.
 #[async_trait]
 pub trait Authorizer: Debug + Send + Sync + 'static {

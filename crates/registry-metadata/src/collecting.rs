@@ -237,7 +237,7 @@ impl Garbage {
 }
 
 /// Whether a manifest that nothing refers to goes for the reason that is down, whatever the
-/// [rules](CollectRules::untagged): it came as part of what was deleted, or somebody asked for it.
+/// [rules](CollectRules::untagged): it came as part of what was deleted, or a caller asked for it.
 pub(crate) fn goes_untagged(reason: &str) -> bool {
     ["index deleted", "subject deleted", "expired", UNTAGGED].contains(&reason)
 }

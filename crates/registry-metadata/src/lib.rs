@@ -1,7 +1,7 @@
 //! Everything that a container registry knows besides bytes: which repositories there are, what their tags lead to, which
 //! manifests and blobs they have, where the bytes of a blob lie, which uploads are under way, and what may be deleted.
 //!
-//! [`MetadataStore`] is the trait, whose parts are traits for those who need no more. [`SqliteStore`] keeps it in one SQLite file, for one node; `PostgresStore` (feature
+//! [`MetadataStore`] is the trait, whose parts are traits for code that needs no more. [`SqliteStore`] keeps it in one SQLite file, for one node; `PostgresStore` (feature
 //! `postgres`) in a PostgreSQL database, for any number of them. What is *not* here: bytes (a
 //! [`Blob`] says where they lie, and nobody here looks), HTTP, who may do what, and the collector. The collector works
 //! on the tables that this crate keeps such that it can: see `schema` in the source for what each table is for.

@@ -40,7 +40,7 @@ pub const MANIFESTS_BYTES_MAX: usize = 4 * 1024 * 1024;
 ///
 /// **Limits**: `limit` is the caller's; no method holds more than that many rows in memory.
 ///
-/// It is made of traits by who asks: code that needs one part takes that. Whatever implements all of them is one.
+/// It is made of traits by consumer: code that needs one part takes that. A type that implements all of them is one.
 pub trait MetadataStore: Identity + Content + Uploads + Trash + Quotas + Collecting + Audit {}
 
 impl<T: Identity + Content + Uploads + Trash + Quotas + Collecting + Audit> MetadataStore for T {}
@@ -139,7 +139,7 @@ pub trait Content: fmt::Debug + Send + Sync + 'static {
     /// [`finish_upload`](crate::Uploads::finish_upload) trusts them.
     async fn object(&self, digest: &Digest) -> Result<Option<Blob>>;
 
-    /// Hides an object whose bytes are missing or wrong, in all repositories, until somebody pushes it again. Nothing
+    /// Hides an object whose bytes are missing or wrong, in all repositories, until a client pushes it again. Nothing
     /// happens if there is no object at `location`.
     async fn mark_bad(&self, location: &Location) -> Result<()>;
 

@@ -12,7 +12,7 @@ use memmap2::{Mmap, MmapOptions};
 /// A file whose bytes never change again: nothing writes to it or cuts it short, by this handle or another one, in this process
 /// or another one, as long as it exists under any name or handle.
 ///
-/// Making one is a promise about the file, which the system has no way to hold anybody to. What can be seen is checked: the
+/// Making one is a promise about the file, which the system can not enforce. What can be seen is checked: the
 /// handle itself can not write. Code that can not promise the rest must read the file instead of mapping it: a mapping of
 /// bytes that do change is undefined behaviour in whatever reads it, and of a file that was cut short ends the process
 /// (`SIGBUS`).

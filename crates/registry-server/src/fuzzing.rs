@@ -10,7 +10,7 @@ use crate::forwarded;
 /// Reads lines `name: value` as the headers of a request that came through proxies.
 ///
 /// # Panics
-/// If a host is taken that can not stand in a URL, or a client of whom no proxy is trusted to speak.
+/// If a host is taken that can not stand in a URL, or a client that no trusted proxy named.
 pub fn forwarded(text: &str) {
     let header = |line: &str| {
         let (name, value) = line.split_once(':')?;

@@ -219,7 +219,7 @@ async fn mount(
     Ok(false)
 }
 
-/// Where a blob may lie that the client names no source for. A caller who may see everything finds every one; of others the
+/// Where a blob may lie that the client names no source for. For a caller that may see everything it is every one; for others the
 /// first repositories that they may see are asked.
 async fn sources(call: &Call<'_>, digest: &Digest) -> Result<Vec<RepositoryName>, ApiError> {
     let metadata = &call.app.metadata;

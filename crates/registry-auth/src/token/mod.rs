@@ -67,7 +67,7 @@ pub struct TokenOptions {
     pub auto_redirect: Option<String>,
 }
 
-/// Takes the tokens of a server: who asks, and what of it may be used. It holds no users.
+/// Takes the tokens of a server, which say who the caller is and what it may use. It holds no users.
 ///
 /// - A token is a signed JWT whose key is trusted, whose issuer and audience are the configured ones, and whose time it is, give
 ///   or take a minute. What it allows is what it says: a caller may use nothing else.

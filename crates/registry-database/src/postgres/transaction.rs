@@ -17,7 +17,7 @@ use crate::{Error, Fault, Operation, Remedy};
 const RUNS_MAX: u32 = 10;
 
 /// How long to wait before the second run; twice as long before each further one, and each time by chance between half
-/// of that and all of it, so that those who met do not meet again.
+/// of that and all of it, so that transactions that met do not meet again.
 const PAUSE: Duration = Duration::from_millis(4);
 
 /// The longest pause.
@@ -56,7 +56,7 @@ pub async fn transact<W: Work, H: Send + 'static>(
     try_transact(pool, operation, hold, work).await.map_err(|fault| fault.explain(operation.name))
 }
 
-/// The same, for those who look at what went wrong.
+/// The same, for callers that look at what went wrong.
 ///
 /// # Errors
 /// See [`Fault`].

@@ -335,7 +335,7 @@ impl Worker {
         if self.panics < PANICS_MAX { Ok(()) } else { Err(Failure::Stopped) }
     }
 
-    /// After a failed fsync nobody knows what is on the disk, and asking again would be told that all is well. Only a
+    /// After a failed fsync it is not known what is on the disk, and a second one would report success. Only a
     /// new start, which reads what is there, can know.
     fn note(&mut self, failure: &Failure) {
         match failure {

@@ -367,7 +367,7 @@ async fn due_trash(connection: &Connection, limit: usize) -> Result<Vec<Trashed>
 }
 
 impl Trashed {
-    /// Whether nobody else has it, and it is there and due.
+    /// Whether no other collector has locked it, and it is there and due.
     async fn lock(&self, tx: &Tx<'_>) -> Result<bool, Fault> {
         let Trashed { repository, tag, digest } = self;
         match tag {

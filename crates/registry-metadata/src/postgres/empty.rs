@@ -52,7 +52,7 @@ pub(super) async fn remove_due(
 ///
 /// The lock waits for nothing: where a push has a row on its way into the repository, which locks it (`KEY SHARE`), this
 /// leaves it alone. A push that comes later waits for this transaction, fails by its foreign key, and is run again; then
-/// it makes the repository anew.
+/// it makes the repository again.
 struct Remove {
     id: i64,
     limit: usize,

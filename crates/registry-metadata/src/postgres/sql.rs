@@ -296,18 +296,18 @@ statements! {
 
     LOCK_TRASHED_MANIFEST = join!(restore::TRASHED_MANIFEST, " FOR UPDATE");
 
-    /// One of them, by its key, if nobody else has it.
+    /// One of them, by its key, if no other collector has locked it.
     LOCK_TRASHED_TAG = "SELECT 1 FROM trash_tags
         WHERE repository = $1 AND name = $2 AND digest = $3 AND purge_at <= now_ms() FOR UPDATE SKIP LOCKED";
 
     LOCK_DUE_MANIFEST = "SELECT 1 FROM trash_manifests
         WHERE repository = $1 AND digest = $2 AND purge_at <= now_ms() FOR UPDATE SKIP LOCKED";
 
-    /// A deleted repository whose time is over, if nobody else has it.
+    /// A deleted repository whose time is over, if no other collector has locked it.
     LOCK_DUE_REPOSITORY = "SELECT name FROM repositories
         WHERE id = $1 AND purge_at IS NOT NULL AND purge_at <= now_ms() FOR UPDATE SKIP LOCKED";
 
-    /// A repository that may be empty, if nobody has it and nothing is on its way into it.
+    /// A repository that may be empty, if no transaction has locked it and nothing is on its way into it.
     LOCK_MAYBE_EMPTY = "SELECT name FROM repositories
         WHERE id = $1 AND purge_at IS NULL AND look_at <= now_ms() FOR UPDATE SKIP LOCKED";
 

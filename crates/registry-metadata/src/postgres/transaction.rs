@@ -68,7 +68,7 @@ pub(super) async fn transact<W: Work, H: Send + 'static>(
     Ok(postgres::transact(pool, operation, hold, configured).await?)
 }
 
-/// The same, for those who look at what went wrong.
+/// The same, for callers that look at what went wrong.
 pub(super) async fn try_transact<W: Work, H: Send + 'static>(
     pool: &Arc<Pool>,
     options: &Arc<Options>,

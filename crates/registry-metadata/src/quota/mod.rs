@@ -58,7 +58,7 @@ pub struct Usage {
 pub struct QuotaUsage {
     /// The quota.
     pub quota: Quota,
-    /// None if nobody has [counted](crate::Quotas::begin_quotas) yet.
+    /// None before the first [count](crate::Quotas::begin_quotas).
     pub usage: Option<Usage>,
 }
 

@@ -19,7 +19,7 @@ pub trait Quotas: fmt::Debug + Send + Sync + 'static {
     /// counts once what is there, while pushes wait.
     async fn begin_quotas(&self) -> Result<()>;
 
-    /// Counts anew what the configured quotas limit, and nothing else.
+    /// Counts again what the configured quotas limit, and nothing else.
     async fn recount_quotas(&self) -> Result<()>;
 
     /// The configured quotas, and what is used of them.
@@ -76,7 +76,7 @@ pub trait Collecting: fmt::Debug + Send + Sync + 'static {
         limit: usize,
     ) -> Result<Option<QueuePosition>>;
 
-    /// The images of a repository, for whoever decides which are kept: first the manifests that nothing refers to, neither a
+    /// The images of a repository, for the decision which are kept: first the manifests that nothing refers to, neither a
     /// tag nor an index nor as their subject, in the order of their digests, then the tags, in the order of their names. Looks
     /// at up to `limit` rows after `after`; there are no more only if the answer says so. Empty for an unknown repository.
     async fn images(
@@ -112,7 +112,7 @@ pub trait Collecting: fmt::Debug + Send + Sync + 'static {
 /// Comparing rows with bytes, both ways. A part of a [`MetadataStore`](crate::MetadataStore).
 #[async_trait]
 pub trait Audit: fmt::Debug + Send + Sync + 'static {
-    /// Whether the caller is to look through the store of bytes now: nobody was told so for `interval`. Of many that ask, one is.
+    /// Whether the caller is to look through the store of bytes now: no caller was told so for `interval`. Of many that ask, one is.
     async fn claim_sweep(&self, interval: Duration) -> Result<bool>;
 
     /// Of these objects in the store of bytes, those to which no row leads, not even that of an upload; and for how long
@@ -122,7 +122,7 @@ pub trait Audit: fmt::Debug + Send + Sync + 'static {
     /// Makes those of these objects [reclaimable](crate::Collecting::reclaimable) to which still no row leads, and says how many.
     async fn reclaim_unknown(&self, locations: &[Location]) -> Result<u64>;
 
-    /// Forgets unknown objects that nobody has seen for so long: they are gone, or known.
+    /// Forgets unknown objects that no look has found for so long: they are gone, or known.
     async fn forget_unknown(&self, not_seen_for: Duration) -> Result<()>;
 
     /// All objects, in the order of their locations, strictly after `after`, at most `limit`.
