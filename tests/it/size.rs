@@ -16,7 +16,6 @@ const FILE_LINES_MAX: usize = 450;
 /// Files that are longer today. Each must go from this list, and none may be added: a file that has outgrown the limit has
 /// become two.
 const LONGER: &[&str] = &[
-    "crates/registry-api/src/metrics.rs",
     "crates/registry-api/src/route.rs",
     "crates/registry-config/src/yaml.rs",
     "crates/registry-config/tests/it/problems.rs",
@@ -24,9 +23,6 @@ const LONGER: &[&str] = &[
     "crates/registry-metadata/src/contract/collecting.rs",
     "crates/registry-metadata/src/contract/restoring.rs",
     "crates/registry-metadata/src/postgres/collect.rs",
-    "crates/registry-metadata/src/postgres/store.rs",
-    "crates/registry-metadata/src/quota.rs",
-    "crates/registry-metadata/src/sqlite/store.rs",
     "crates/registry-metadata/src/sqlite/tests/model.rs",
     "tests/it/cli.rs",
     "tests/it/collecting.rs",

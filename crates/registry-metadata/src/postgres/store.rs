@@ -1,23 +1,22 @@
 //! The trait, method by method.
 
+mod background;
+
 use std::time::Duration;
 
 use async_trait::async_trait;
 use registry_database::Operation;
 use registry_digest::Digest;
 use registry_types::{Descriptor, Location, Reference, RepositoryName, RepositorySet, Tag, UploadId};
-use tokio::time::{Instant, sleep};
+use tokio::{time::Instant, time::sleep};
 
 use super::{
-    PostgresStore, audit, blobs, collect, deleted, expiry, manifests, quota, reclaim, repositories, restore,
-    retention, tags, uploads,
+    PostgresStore, audit, blobs, deleted, manifests, quota, repositories, restore, retention, tags, uploads,
 };
 use crate::{
-    Audit, Blob, ClaimedUpload, CollectRules, Collected, Collecting, Content, DeletedRepository,
-    EndedWindows, FinishUpload, FoundManifest, Identity, Image, ImagePage, ImagePosition, ManifestPosition,
-    MetadataError, NewUpload, Preview, Pull, Purpose, PutManifest, QueuePosition, QuotaUsage, Quotas,
-    Reclaim, Restored, Result, StoredManifest, StoredObject, TagChange, Trash, Trashed, UnknownObject,
-    UploadRoom, UploadStatus, Uploads, clock::millis, push::Put,
+    Blob, ClaimedUpload, Content, DeletedRepository, EndedWindows, FinishUpload, FoundManifest, Identity,
+    MetadataError, NewUpload, Pull, Purpose, PutManifest, Restored, Result, StoredManifest, TagChange, Trash,
+    Trashed, UploadRoom, UploadStatus, Uploads, push::Put,
 };
 
 /// How long to look again at a session that another node has: it may be giving it back at this moment.
@@ -363,152 +362,6 @@ impl Trash for PostgresStore {
 
     async fn deleted_repositories(&self) -> Result<Vec<DeletedRepository>> {
         read!(self, "list deleted repositories", |c| deleted::deleted(&c))
-    }
-}
-
-#[async_trait]
-impl Quotas for PostgresStore {
-    async fn begin_quotas(&self) -> Result<()> {
-        let operation = "count for quotas";
-        if read!(self, operation, |c| quota::prefixes(&c))? == self.options.quota_prefixes() {
-            return Ok(());
-        }
-        self.transact(operation, quota::Begin { is_anew: false }).await
-    }
-
-    async fn recount_quotas(&self) -> Result<()> {
-        self.transact("count for quotas", quota::Begin { is_anew: true }).await
-    }
-
-    async fn quota_usage(&self) -> Result<Vec<QuotaUsage>> {
-        read!(self, "read quotas", |c| quota::usage(&c, &self.options))
-    }
-}
-
-#[async_trait]
-impl Collecting for PostgresStore {
-    async fn unread_labels(&self, limit: usize) -> Result<Vec<(RepositoryName, Digest)>> {
-        read!(self, "list unread labels", |c| expiry::unread(&c, limit))
-    }
-
-    async fn postpone_labels(
-        &self,
-        repository: &RepositoryName,
-        digest: &Digest,
-        by: Duration,
-    ) -> Result<()> {
-        let postpone = expiry::Postpone { repository: repository.clone(), digest: *digest, by };
-        self.transact("put off the reading of labels", postpone).await
-    }
-
-    async fn set_expiry(
-        &self,
-        repository: &RepositoryName,
-        digest: &Digest,
-        after: Option<Duration>,
-    ) -> Result<()> {
-        let set = expiry::Set { repository: repository.clone(), digest: *digest, after };
-        self.transact("set an expiry", set).await
-    }
-
-    async fn collect(&self, rules: &CollectRules, limit: usize) -> Result<Vec<Collected>> {
-        let collected = collect::work_off(&self.pool, &self.options, *rules, limit).await;
-        Ok(collected.map_err(|fault| fault.explain("collect garbage"))?)
-    }
-
-    async fn preview_collect(
-        &self,
-        rules: &CollectRules,
-        after: Option<&QueuePosition>,
-        limit: usize,
-    ) -> Result<Preview> {
-        read!(self, "look for garbage", |c| collect::preview(&c, &self.options, *rules, after, limit))
-    }
-
-    async fn enqueue_untagged(
-        &self,
-        after: Option<&QueuePosition>,
-        limit: usize,
-    ) -> Result<Option<QueuePosition>> {
-        let enqueue = collect::EnqueueUntagged { after: after.cloned(), limit };
-        self.transact("look for untagged manifests", enqueue).await
-    }
-
-    async fn images(
-        &self,
-        repository: &RepositoryName,
-        after: Option<&ImagePosition>,
-        limit: usize,
-    ) -> Result<ImagePage> {
-        let options = &self.options;
-        read!(self, "list images", |c| retention::page(&c, options, repository, after, limit))
-    }
-
-    async fn expire_image(&self, repository: &RepositoryName, image: &Image, actor: &str) -> Result<bool> {
-        let (repository, image, actor) = (repository.clone(), image.clone(), actor.to_owned());
-        self.transact("expire an image", retention::Expire { repository, image, actor }).await
-    }
-
-    async fn reclaimable(&self, limit: usize) -> Result<Vec<Reclaim>> {
-        write_of_process!(self, "list bytes to reclaim", |c| reclaim::take_due(&c, limit))
-    }
-
-    async fn postpone_reclaim(&self, location: &Location, by: Duration) -> Result<()> {
-        write_of_process!(self, "put off the deletion of bytes", |c| reclaim::postpone(&c, location, by))
-    }
-
-    async fn reclaimable_count(&self, limit: usize) -> Result<u64> {
-        read!(self, "count bytes to reclaim", |c| reclaim::due_count(&c, limit))
-    }
-
-    async fn reclaimed(&self, location: &Location) -> Result<()> {
-        write_of_process!(self, "forget reclaimed bytes", |c| reclaim::done(&c, location))
-    }
-}
-
-#[async_trait]
-impl Audit for PostgresStore {
-    async fn claim_sweep(&self, interval: Duration) -> Result<bool> {
-        let interval_ms = millis(interval);
-        write!(self, "claim the look through the store", |c| audit::claim_sweep(&c, interval_ms))
-    }
-
-    async fn note_unknown(&self, locations: &[Location]) -> Result<Vec<UnknownObject>> {
-        let operation = "look for objects that no row leads to";
-        write!(self, operation, |c| audit::note_unknown(&c, locations))
-    }
-
-    async fn reclaim_unknown(&self, locations: &[Location]) -> Result<u64> {
-        let operation = "give up objects that no row leads to";
-        self.transact(operation, audit::ReclaimUnknown(locations.to_vec())).await
-    }
-
-    async fn forget_unknown(&self, not_seen_for: Duration) -> Result<()> {
-        let not_seen_for_ms = millis(not_seen_for);
-        write_of_process!(self, "forget objects that are known", |c| audit::forget_unknown(
-            &c,
-            not_seen_for_ms
-        ))
-    }
-
-    async fn objects(&self, after: Option<&Location>, limit: usize) -> Result<Vec<StoredObject>> {
-        read!(self, "list objects", |c| audit::objects(&c, after, limit))
-    }
-
-    async fn mark_good(&self, location: &Location) -> Result<()> {
-        self.transact("show an object again", audit::MarkGood(location.clone())).await
-    }
-
-    async fn all_manifests(
-        &self,
-        after: Option<&ManifestPosition>,
-        limit: usize,
-    ) -> Result<Vec<(ManifestPosition, StoredManifest)>> {
-        read!(self, "list manifests", |c| audit::all_manifests(&c, after, limit))
-    }
-
-    async fn verify(&self) -> Result<Vec<String>> {
-        read!(self, "verify the database", |c| audit::verify(&c))
     }
 }
 
