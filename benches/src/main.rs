@@ -4,6 +4,7 @@
 //! [`http`] is the load generator, [`measure`] holds the clock, [`process`] reads what the kernel knows about the servers.
 
 #![forbid(unsafe_code)]
+#![allow(clippy::disallowed_methods, reason = "a load generator connects as clients do")]
 
 mod bench;
 mod http;

@@ -57,6 +57,12 @@ const TABLE: &[Row] = &[
         never_directly: &[],
     },
     Row {
+        name: "registry-outbound",
+        imports: &["registry-types"],
+        never: &["rusqlite", "object_store", "bcrypt"],
+        never_directly: &["hyper"],
+    },
+    Row {
         name: "registry-database",
         imports: &[],
         never: &["hyper", "http", "object_store"],
@@ -110,6 +116,7 @@ const TABLE: &[Row] = &[
             "registry-auth",
             "registry-collector",
             "registry-config",
+            "registry-outbound",
             "registry-server",
             "registry-api",
         ],

@@ -194,6 +194,7 @@ impl<S: Socket> AsyncWrite for SendFile<S> {
 }
 
 #[cfg(test)]
+#[allow(clippy::disallowed_methods, reason = "a test plays the client")]
 mod tests {
     use super::*;
     use std::io::Write;

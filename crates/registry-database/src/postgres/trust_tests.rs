@@ -79,6 +79,7 @@ fn acceptor() -> tokio_rustls::TlsAcceptor {
 
 /// What a false server hears after it asked, and what the client says of it. (`0.0.0.0` leads to this machine and is not
 /// known to: so it stands for a host elsewhere.)
+#[allow(clippy::disallowed_methods, reason = "a test plays the server's other clients")]
 async fn heard(host: &str, query: &str, server: False) -> (Vec<u8>, String) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();

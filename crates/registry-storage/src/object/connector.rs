@@ -57,6 +57,10 @@ pub(super) struct Connector {
 }
 
 impl Connector {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "object stores are an operator's, and their client is this one"
+    )]
     pub(super) fn new(
         complete: CompleteIfAbsent,
         user_agent: Option<&str>,

@@ -1,0 +1,307 @@
+use std::{
+    fmt, io,
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use bytes::{Bytes, BytesMut};
+use http::{HeaderMap, Method, StatusCode};
+use registry_types::Network;
+use reqwest::dns::{Addrs, Name, Resolve, Resolving};
+use tokio::net::TcpStream;
+
+use crate::{Allowed, Destination, OutboundError, Refusal, guard::Guard};
+
+/// How long a connection may take to come about, with TLS.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long an idle connection is kept: common servers keep them at least as long.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// How many idle connections are kept to one host.
+const IDLE_MAX: usize = 8;
+
+/// Learns the addresses of a name.
+#[async_trait]
+pub trait Resolver: fmt::Debug + Send + Sync {
+    /// All addresses of the name. None is an error, [`io::ErrorKind::NotFound`].
+    ///
+    /// # Errors
+    /// If the name has none, or the resolver does not answer.
+    async fn resolve(&self, name: &str) -> io::Result<Vec<IpAddr>>;
+}
+
+/// The resolver of the system.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct SystemResolver;
+
+#[async_trait]
+impl Resolver for SystemResolver {
+    async fn resolve(&self, name: &str) -> io::Result<Vec<IpAddr>> {
+        Ok(tokio::net::lookup_host((name, 0)).await?.map(|address| address.ip()).collect())
+    }
+}
+
+/// How connections are opened.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct OutboundOptions {
+    /// The proxy that every request goes through: `http://proxy:3128`. Variables such as `HTTP_PROXY` are not looked at.
+    pub proxy: Option<Destination>,
+    /// What users may name although its address is not public.
+    pub allowed: Vec<Allowed>,
+    /// Addresses that no user may name: those of the registry, its database, its store.
+    pub own: Vec<Network>,
+    /// What learns the addresses of names.
+    pub resolver: Arc<dyn Resolver>,
+    /// What requests say of the program: `registry/1.2.3`.
+    pub user_agent: String,
+    /// Certificates, in PEM, of authorities that are trusted beside those of the system.
+    pub roots: Vec<Vec<u8>>,
+}
+
+impl Default for OutboundOptions {
+    fn default() -> OutboundOptions {
+        OutboundOptions {
+            proxy: None,
+            allowed: Vec::new(),
+            own: Vec::new(),
+            resolver: Arc::new(SystemResolver),
+            user_agent: concat!("registry/", env!("CARGO_PKG_VERSION")).to_owned(),
+            roots: Vec::new(),
+        }
+    }
+}
+
+/// Opens every connection to others: for URLs of operators, which are not judged, and of users, which are.
+#[derive(Clone, Debug)]
+pub struct Outbound {
+    operators: Client,
+    users: Client,
+}
+
+impl Outbound {
+    /// Reads the roots that the system trusts. Where it has none, each request fails with [`OutboundError::SetUp`].
+    ///
+    /// # Errors
+    /// [`OutboundError::SetUp`], if a certificate or the proxy's URL can not be used.
+    pub fn new(options: OutboundOptions) -> Result<Outbound, OutboundError> {
+        // A program that embeds this may have chosen a provider for the process; that choice stays.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let guard = Guard {
+            allowed: options.allowed.clone(),
+            own: options.own.clone(),
+            is_proxied: options.proxy.is_some(),
+        };
+        Ok(Outbound {
+            operators: Client::new(&options, None)?,
+            users: Client::new(&options, Some(Arc::new(guard)))?,
+        })
+    }
+
+    /// For what operators configure.
+    pub fn operators(&self) -> &Client {
+        &self.operators
+    }
+
+    /// For what users enter: only public addresses, and those that the operator allows.
+    pub fn users(&self) -> &Client {
+        &self.users
+    }
+}
+
+/// A request.
+#[derive(Clone, Debug)]
+pub struct Ask {
+    /// The method.
+    pub method: Method,
+    /// The URL.
+    pub url: Destination,
+    /// Headers; `Host` and `Content-Length` are made.
+    pub headers: HeaderMap,
+    /// The body.
+    pub body: Bytes,
+    /// How long all of it may take, until the last byte of the answer that is kept.
+    pub within: Duration,
+    /// How many bytes of the answer are kept. The connection is closed where more come.
+    pub answer_bytes_max: usize,
+}
+
+/// What came back.
+#[derive(Clone, Debug)]
+pub struct Answer {
+    /// The status. A redirect is an answer as others: it is not followed.
+    pub status: StatusCode,
+    /// The headers.
+    pub headers: HeaderMap,
+    /// The beginning of the body, as it came: nothing is unpacked.
+    pub body: Bytes,
+    /// Whether the body went on.
+    pub is_cut: bool,
+}
+
+/// Sends requests and opens connections.
+#[derive(Clone, Debug)]
+pub struct Client {
+    /// Why there is none, where the system has no roots: connections that are no HTTP need none, so that is said to the first
+    /// request.
+    http: Result<reqwest::Client, Arc<reqwest::Error>>,
+    resolver: Arc<dyn Resolver>,
+    guard: Option<Arc<Guard>>,
+}
+
+impl Client {
+    #[expect(clippy::disallowed_methods, reason = "here connections are opened")]
+    fn new(options: &OutboundOptions, guard: Option<Arc<Guard>>) -> Result<Client, OutboundError> {
+        let set_up = |error: reqwest::Error| OutboundError::SetUp(Arc::new(error));
+        // A proxy resolves names itself, and is the operator's: its own name is not judged.
+        let judge = guard.clone().filter(|guard| !guard.is_proxied);
+        let resolver = Judging { resolver: options.resolver.clone(), guard: judge };
+        let mut builder = reqwest::Client::builder()
+            .connect_timeout(CONNECT_TIMEOUT)
+            .pool_idle_timeout(IDLE_TIMEOUT)
+            .pool_max_idle_per_host(IDLE_MAX)
+            .redirect(reqwest::redirect::Policy::none())
+            .retry(reqwest::retry::never())
+            .referer(false)
+            .tcp_nodelay(true)
+            .user_agent(options.user_agent.as_str())
+            .dns_resolver(Arc::new(resolver))
+            .no_proxy();
+        if let Some(proxy) = &options.proxy {
+            builder = builder.proxy(reqwest::Proxy::all(proxy.url().clone()).map_err(set_up)?);
+        }
+        for pem in &options.roots {
+            let roots = reqwest::Certificate::from_pem_bundle(pem).map_err(set_up)?;
+            builder = builder.tls_certs_merge(roots);
+        }
+        let http = builder.build().map_err(Arc::new);
+        Ok(Client { http, resolver: options.resolver.clone(), guard })
+    }
+
+    /// Sends a request once, and reads the beginning of the answer.
+    ///
+    /// # Errors
+    /// See [`OutboundError`].
+    pub async fn send(&self, ask: Ask) -> Result<Answer, OutboundError> {
+        let (host, limit) = (ask.url.host().to_owned(), ask.within);
+        match tokio::time::timeout(limit, self.send_and_read(ask)).await {
+            Ok(answer) => answer,
+            Err(_) => Err(OutboundError::TimedOut { host, limit }),
+        }
+    }
+
+    async fn send_and_read(&self, ask: Ask) -> Result<Answer, OutboundError> {
+        let http = self.http.as_ref().map_err(|error| OutboundError::SetUp(error.clone()))?;
+        let host = ask.url.host().to_owned();
+        if let Some(guard) = &self.guard {
+            guard.judge_url(&ask.url).map_err(|reason| refused(&host, reason))?;
+        }
+        let request = http.request(ask.method, ask.url.url().clone()).headers(ask.headers).body(ask.body);
+        let mut response = request.send().await.map_err(|error| failed(&host, error))?;
+        self.judge_peer(&host, response.remote_addr())?;
+        let (status, headers) = (response.status(), std::mem::take(response.headers_mut()));
+        let (mut body, mut is_cut) = (BytesMut::new(), false);
+        while let Some(chunk) = response.chunk().await.map_err(|error| failed(&host, error))? {
+            let room = ask.answer_bytes_max - body.len();
+            body.extend_from_slice(&chunk[..chunk.len().min(room)]);
+            if chunk.len() > room {
+                is_cut = true;
+                break;
+            }
+        }
+        Ok(Answer { status, headers, body: body.freeze(), is_cut })
+    }
+
+    /// Opens a connection for a protocol other than HTTP, to the first address that takes one.
+    ///
+    /// # Errors
+    /// See [`OutboundError`]; no proxy is asked.
+    #[expect(clippy::disallowed_methods, reason = "here connections are opened")]
+    pub async fn connect(&self, host: &str, port: u16, within: Duration) -> Result<TcpStream, OutboundError> {
+        let connect = async {
+            let addresses = match host.parse() {
+                Ok(address) => vec![address],
+                Err(_) => resolve(&*self.resolver, host).await?,
+            };
+            if let Some(guard) = &self.guard {
+                guard.judge_addresses(host, &addresses).map_err(|reason| refused(host, reason))?;
+            }
+            let addresses: Vec<_> =
+                addresses.into_iter().map(|address| SocketAddr::new(address, port)).collect();
+            let connected = TcpStream::connect(&addresses[..]).await;
+            connected
+                .map_err(|source| OutboundError::Connect { host: host.to_owned(), source: source.into() })
+        };
+        let timed_out = |_| OutboundError::TimedOut { host: host.to_owned(), limit: within };
+        tokio::time::timeout(within, connect).await.map_err(timed_out)?
+    }
+
+    /// Looks at the address once more: whatever led to this connection, an answer of a private machine is not handed on.
+    fn judge_peer(&self, host: &str, peer: Option<SocketAddr>) -> Result<(), OutboundError> {
+        let Some(guard) = self.guard.as_ref().filter(|guard| !guard.is_proxied) else { return Ok(()) };
+        let peer = peer.map(|peer| peer.ip()).ok_or_else(|| refused(host, Refusal::Special))?;
+        guard.judge_addresses(host, &[peer]).map_err(|reason| refused(host, reason))
+    }
+}
+
+async fn resolve(resolver: &dyn Resolver, host: &str) -> Result<Vec<IpAddr>, OutboundError> {
+    let no_address = |source| OutboundError::NoAddress { host: host.to_owned(), source };
+    match resolver.resolve(host).await.map_err(no_address)? {
+        addresses if addresses.is_empty() => Err(no_address(io::ErrorKind::NotFound.into())),
+        addresses => Ok(addresses),
+    }
+}
+
+/// Hands on addresses that were judged, to the connection that is opened next.
+struct Judging {
+    resolver: Arc<dyn Resolver>,
+    guard: Option<Arc<Guard>>,
+}
+
+impl Resolve for Judging {
+    fn resolve(&self, name: Name) -> Resolving {
+        let (resolver, guard) = (self.resolver.clone(), self.guard.clone());
+        Box::pin(async move {
+            let name = name.as_str();
+            let addresses = resolve(&*resolver, name).await?;
+            if let Some(guard) = guard {
+                guard.judge_addresses(name, &addresses).map_err(|reason| refused(name, reason))?;
+            }
+            Ok(Box::new(addresses.into_iter().map(|address| SocketAddr::new(address, 0))) as Addrs)
+        })
+    }
+}
+
+fn refused(host: &str, reason: Refusal) -> OutboundError {
+    OutboundError::Refused { host: host.to_owned(), reason }
+}
+
+/// What the client says of a failure, without the address; a judgement comes out as it went in.
+fn failed(host: &str, error: reqwest::Error) -> OutboundError {
+    if let Some(judged) = judgement(&error) {
+        return judged;
+    }
+    let (host, is_connect) = (host.to_owned(), error.is_connect());
+    let source = error.without_url().into();
+    match is_connect {
+        true => OutboundError::Connect { host, source },
+        false => OutboundError::Answer { host, source },
+    }
+}
+
+fn judgement(error: &reqwest::Error) -> Option<OutboundError> {
+    let first: &(dyn std::error::Error + 'static) = error;
+    let mut causes = std::iter::successors(Some(first), |cause| cause.source());
+    let ours = causes.find_map(|cause| cause.downcast_ref::<OutboundError>())?;
+    Some(match ours {
+        OutboundError::Refused { host, reason } => refused(host, *reason),
+        OutboundError::NoAddress { host, source } => OutboundError::NoAddress {
+            host: host.clone(),
+            source: io::Error::new(source.kind(), source.to_string()),
+        },
+        _ => return None,
+    })
+}

@@ -1,0 +1,13 @@
+#![doc = include_str!("../README.md")]
+
+mod address;
+mod client;
+mod destination;
+mod error;
+mod guard;
+
+pub use address::special;
+pub use client::{Answer, Ask, Client, Outbound, OutboundOptions, Resolver, SystemResolver};
+pub use destination::{Destination, URL_BYTES_MAX};
+pub use error::{OutboundError, Refusal, UrlError};
+pub use guard::{Allowed, ParseAllowedError};
