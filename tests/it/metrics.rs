@@ -1,6 +1,6 @@
 //! What operators see: health, metrics, and the access log.
 
-use registry_core::types::ErrorCode;
+use registry_core::{selfsigned, types::ErrorCode};
 use registry_testing::{Client, Image, Server, ServerOptions, eventually};
 
 const CONFIG: &str = "
@@ -133,6 +133,51 @@ async fn a_file_takes_a_node_out_of_service() {
         .await;
         debug.get("/debug/health").expect(status).await;
     }
+}
+
+#[tokio::test]
+async fn urls_and_addresses_that_must_answer_are_asked_over_tls_too() {
+    let other = ServerOptions::new();
+    let made = selfsigned::find_or_make(&other.folder().join("tls"), &["localhost".to_owned()]).unwrap();
+    let tls = format!(
+        "version: 0.1\nhttp: {{tls: {{certificate: {}, key: {}}}}}\n",
+        made.certificate.display(),
+        made.key.display()
+    );
+    let other = other.config(&tls).start().await;
+    let port = other.address().rsplit_once(':').unwrap().1.to_owned();
+    let config = format!(
+        "
+version: 0.1
+http: {{debug: {{addr: '127.0.0.1:0'}}}}
+health:
+  tcp: [{{addr: 'localhost:{port}', interval: 100ms}}]
+  http: [{{uri: 'https://localhost:{port}/v2/', headers: {{X-Asked-By: [health]}}, interval: 100ms}}]
+"
+    );
+    // The roots of the system are those in this file.
+    let options = ServerOptions::new().config(&config);
+    let trusting = options.variable("SSL_CERT_FILE", made.authority.to_str().unwrap()).start().await;
+    let doubting = ServerOptions::new().config(&config).start().await;
+    let url = format!("https://localhost:{port}/v2/");
+    let debug = debug_client(&doubting).await;
+    let failures = eventually("the certificate is doubted", async || {
+        let answer = debug.get("/debug/health").send().await.unwrap();
+        (answer.status == 503).then(|| answer.json())
+    })
+    .await;
+    let failures = failures.as_object().unwrap();
+    assert!(failures.len() == 1 && failures[&url].as_str().unwrap().contains("certificate"), "{failures:?}");
+    // The other node began to ask before this one.
+    assert_eq!(debug_client(&trusting).await.get("/debug/health").expect(200).await.text(), "{}");
+
+    drop(other);
+    let debug = debug_client(&trusting).await;
+    eventually("both checks fail", async || {
+        let failures = debug.get("/debug/health").send().await.unwrap().json();
+        (failures.as_object().unwrap().len() == 2).then_some(())
+    })
+    .await;
 }
 
 #[tokio::test]

@@ -78,8 +78,8 @@ pub use vitals::Vitals;
 #[doc(no_inline)]
 pub use registry_server::{
     AccessLog, Body, Bound, Budget, Check, CheckKind, ClientAuth, Debug, Health, Hosts, Limits, Listener,
-    MEMORY_BYTES, MinimumVersion, ServeOptions, Server, Site, Tls, TlsError, TlsFiles, UnknownHosts, serve,
-    serve_debug,
+    MEMORY_BYTES, MinimumVersion, Probe, ServeOptions, Server, Site, Tls, TlsError, TlsFiles, UnknownHosts,
+    serve, serve_debug,
 };
 
 /// The version of this crate, which is that of the registry.

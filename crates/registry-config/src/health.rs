@@ -47,7 +47,7 @@ pub struct FileCheck {
 /// A URL that must answer HEAD. Key `health.http[]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HttpCheck {
-    /// The URL, of `http`.
+    /// The URL, of `http` or `https`.
     pub uri: String,
     /// What the request says in addition.
     pub headers: Vec<(String, Vec<String>)>,
@@ -102,13 +102,8 @@ fn file(check: &Field<'_>) -> Option<FileCheck> {
 
 fn http(check: &Field<'_>) -> Option<HttpCheck> {
     let uri = check.get("uri").required("a URL").and_then(|_| {
-        let is_url = |text: &str| {
-            let is_plain = text.starts_with("http://");
-            (is_plain && is_web_url(text.split(['?', '#']).next()?)).then(|| text.to_owned())
-        };
-        check
-            .get("uri")
-            .parse("a URL that begins with http://; https can not be checked in this version", is_url)
+        let is_url = |text: &str| is_web_url(text.split(['?', '#']).next()?).then(|| text.to_owned());
+        check.get("uri").parse("a URL that begins with http:// or https://", is_url)
     });
     let headers = headers(&check.get("headers"));
     let (timeout, rhythm) = (timeout(check), Rhythm::read(check));

@@ -10,14 +10,13 @@ use registry_config::{
     self as config, Certificate, ClientCertificateMode, Config, Driver, IndexRule, Listen, TlsVersion,
 };
 use registry_metadata::{CollectRules, ImmutableTags, JournalOptions, Options, Quota};
-use registry_server::{
-    Check, CheckKind, ClientAuth, Debug, Limits, Listener, MinimumVersion, ServeOptions, Tls, TlsFiles,
-};
+use registry_server::{ClientAuth, Debug, Limits, Listener, MinimumVersion, ServeOptions, Tls, TlsFiles};
 
 use crate::{
     Beside, Builder, Collecting, OpenError, Purge, Registry, Retaining, authentication,
     authentication::Credentials,
     configured_cloud,
+    configured_health::checks,
     configured_hosts::{hosts, unknown_hosts, unknown_hosts_on},
     early::Early,
     selfsigned,
@@ -83,7 +82,7 @@ pub async fn configure_with(
     let mut builder = configure_stores(config)?.settings(Settings { unknown_hosts, ..settings(config) });
     // What is open has been said already, in the words of the configuration.
     builder = builder.open_to_everybody();
-    for check in checks(&config.health) {
+    for check in checks(&config.health)? {
         builder = builder.check(check);
     }
     let (builder, credentials, first_user) =
@@ -357,7 +356,7 @@ fn patterns(texts: &[String]) -> Vec<Regex> {
 }
 
 /// The configuration has checked that they can stand in an answer.
-fn headers(pairs: &[(String, Vec<String>)]) -> HeaderMap {
+pub(crate) fn headers(pairs: &[(String, Vec<String>)]) -> HeaderMap {
     let mut headers = HeaderMap::new();
     for (name, values) in pairs {
         for value in values {
@@ -404,29 +403,6 @@ fn retaining(config: &Config) -> Option<Retaining> {
     let retention = &config.retention;
     let applies = retention.enabled && retention.is_approved() && !config.storage.read_only;
     applies.then(|| Retaining { interval: retention.interval, policies: retention.policies.clone() })
-}
-
-fn checks(health: &config::Health) -> Vec<Check> {
-    let check = |kind, rhythm: &config::Rhythm| Check {
-        kind,
-        interval: rhythm.interval,
-        threshold: rhythm.threshold,
-    };
-    let storage = health.storage.enabled.then(|| check(CheckKind::Storage, &health.storage.rhythm));
-    let files =
-        health.files.iter().map(|file| check(CheckKind::FileAbsent(PathBuf::from(&file.file)), &file.rhythm));
-    let tcp = health.tcp.iter().map(|tcp| {
-        check(CheckKind::Tcp { address: tcp.address.to_string(), timeout: tcp.timeout }, &tcp.rhythm)
-    });
-    let http = health.http.iter().filter_map(|http| Some(check(http_check(http)?, &http.rhythm)));
-    storage.into_iter().chain(files).chain(tcp).chain(http).collect()
-}
-
-/// The configuration has checked that it is a URL of `http`.
-fn http_check(check: &config::HttpCheck) -> Option<CheckKind> {
-    let uri: http::Uri = check.uri.parse().ok()?;
-    let (headers, timeout) = (headers(&check.headers), check.timeout);
-    Some(CheckKind::Http { uri, headers, status: check.status, timeout })
 }
 
 fn tls(config: &Config, early: Option<Tls>) -> Result<(Option<Arc<Tls>>, Option<SelfSigned>), OpenError> {

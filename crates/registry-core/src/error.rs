@@ -99,6 +99,10 @@ pub enum OpenError {
     #[cfg(feature = "selfsigned")]
     #[error("can not make a certificate")]
     SelfSigned(#[from] crate::selfsigned::SelfSignedError),
+    /// Nothing can be asked over a connection of ours.
+    #[cfg(feature = "config")]
+    #[error(transparent)]
+    Outbound(#[from] registry_outbound::OutboundError),
     /// Root's rights can not be given up.
     #[cfg(feature = "config")]
     #[error("can not become another user than root")]

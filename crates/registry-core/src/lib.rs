@@ -48,6 +48,8 @@ mod configured_cloud;
 #[cfg(feature = "config")]
 mod configured_files;
 #[cfg(feature = "config")]
+mod configured_health;
+#[cfg(feature = "config")]
 mod configured_hosts;
 #[cfg(feature = "config")]
 pub mod early;

@@ -12,18 +12,8 @@ use std::{
 };
 
 use async_trait::async_trait;
-use bytes::Bytes;
-use http::{HeaderMap, Request, Uri, header};
-use http_body_util::Empty;
-use hyper_util::rt::TokioIo;
 use parking_lot::Mutex;
-use tokio::{
-    net::TcpStream,
-    task::JoinHandle,
-    time::{sleep, timeout},
-};
-
-use crate::chain;
+use tokio::time::sleep;
 
 /// What a server serves, asked whether it is well.
 #[async_trait]
@@ -63,24 +53,24 @@ pub enum CheckKind {
     Storage,
     /// A file is absent: operators create it to take a node out of service.
     FileAbsent(PathBuf),
-    /// `HEAD` of an `http:` URL is answered with the status, within the time.
-    Http {
-        /// The URL.
-        uri: Uri,
-        /// What is sent with the request.
-        headers: HeaderMap,
-        /// What is expected.
-        status: u16,
-        /// How long it may take.
-        timeout: Duration,
+    /// Something outside of this process answers as it should.
+    Probe {
+        /// What the check is called where it is shown: the URL or address that is asked.
+        name: String,
+        /// What asks.
+        probe: Arc<dyn Probe>,
     },
-    /// A connection to `host:port` can be made within the time.
-    Tcp {
-        /// Where to.
-        address: String,
-        /// How long it may take.
-        timeout: Duration,
-    },
+}
+
+/// Asks something outside of this process. This crate serves and opens no connections, so the program that embeds it brings
+/// what does.
+#[async_trait]
+pub trait Probe: Send + Sync + fmt::Debug {
+    /// Asks once, within a time of its own.
+    ///
+    /// # Errors
+    /// What was wrong, for the log and `/debug/health`.
+    async fn check(&self) -> Result<(), String>;
 }
 
 /// What the last round of checks came to.
@@ -142,8 +132,7 @@ impl CheckKind {
         match self {
             CheckKind::Storage => "storage".to_owned(),
             CheckKind::FileAbsent(path) => path.display().to_string(),
-            CheckKind::Http { uri, .. } => uri.to_string(),
-            CheckKind::Tcp { address, .. } => address.clone(),
+            CheckKind::Probe { name, .. } => name.clone(),
         }
     }
 
@@ -152,44 +141,7 @@ impl CheckKind {
             CheckKind::Storage => vitals.check().await,
             CheckKind::FileAbsent(path) if path.exists() => Err("the file exists".to_owned()),
             CheckKind::FileAbsent(_) => Ok(()),
-            CheckKind::Http { uri, headers, status, timeout: limit } => {
-                match timeout(*limit, status_of(uri, headers)).await {
-                    Ok(Ok(got)) if got == *status => Ok(()),
-                    Ok(Ok(got)) => Err(format!("the status is {got}, not {status}")),
-                    Ok(Err(error)) => Err(chain(&*error)),
-                    Err(_) => Err(format!("no answer within {limit:?}")),
-                }
-            }
-            CheckKind::Tcp { address, timeout: limit } => {
-                match timeout(*limit, TcpStream::connect(address)).await {
-                    Ok(Ok(_)) => Ok(()),
-                    Ok(Err(error)) => Err(error.to_string()),
-                    Err(_) => Err(format!("no connection within {limit:?}")),
-                }
-            }
+            CheckKind::Probe { probe, .. } => probe.check().await,
         }
-    }
-}
-
-async fn status_of(uri: &Uri, headers: &HeaderMap) -> Result<u16, Box<dyn std::error::Error + Send + Sync>> {
-    let authority = uri.authority().ok_or("the URL has no host")?;
-    let stream = TcpStream::connect((authority.host(), authority.port_u16().unwrap_or(80))).await?;
-    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
-    let connection = AbortOnDrop(tokio::spawn(connection));
-    let mut request = Request::head(uri.path_and_query().map_or("/", |path| path.as_str()))
-        .header(header::HOST, authority.as_str())
-        .body(Empty::<Bytes>::new())?;
-    request.headers_mut().extend(headers.clone());
-    let status = sender.send_request(request).await?.status().as_u16();
-    drop(connection);
-    Ok(status)
-}
-
-/// A task that ends with whoever needs it.
-struct AbortOnDrop<T>(JoinHandle<T>);
-
-impl<T> Drop for AbortOnDrop<T> {
-    fn drop(&mut self) {
-        self.0.abort();
     }
 }

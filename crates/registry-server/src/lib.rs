@@ -83,7 +83,7 @@ pub use budget::{Budget, MEMORY_BYTES, OpenFile, Reservation, Share};
 pub use debug::{Debug, serve_debug};
 pub use endpoint::{Context, Endpoint, Peer, Reply, Site};
 pub use file_body::{FileBody, MAPPED_BYTES_MIN, MAPPED_PART_BYTES_MIN, SCARCE_READ_BYTES};
-pub use health::{Check, CheckKind, Health, Vitals};
+pub use health::{Check, CheckKind, Health, Probe, Vitals};
 pub use hosts::{Hosts, UnknownHosts};
 pub use listener::{Bound, Listener};
 pub use metrics::Metrics;

@@ -244,11 +244,7 @@ const WRONG: &[(&str, &str)] = &[
     ),
     (
         "health: {http: [{uri: 'ftp://a'}]}",
-        "health.http[0].uri: is \"ftp://a\"; expected a URL that begins with http://; https can not be checked in this version",
-    ),
-    (
-        "health: {http: [{uri: 'https://a'}]}",
-        "health.http[0].uri: is \"https://a\"; expected a URL that begins with http://; https can not be checked in this version",
+        "health.http[0].uri: is \"ftp://a\"; expected a URL that begins with http:// or https://",
     ),
     (
         "proxy: {remoteurl: 'https://registry-1.docker.io', password: hunter2}",
