@@ -7,6 +7,7 @@ mod collect;
 mod deleted;
 mod empty;
 mod expiry;
+#[path = "../../../registry-journal/src/lib.rs"]
 mod journal;
 mod manifests;
 mod put;

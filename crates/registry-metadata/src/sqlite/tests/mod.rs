@@ -2,6 +2,7 @@
 
 mod backend;
 mod contract;
+#[path = "../../../../registry-journal/src/tests/mod.rs"]
 mod journal;
 mod model;
 mod opening;
