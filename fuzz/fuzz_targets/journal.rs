@@ -2,4 +2,4 @@
 
 use libfuzzer_sys::fuzz_target;
 
-fuzz_target!(|bytes: &[u8]| registry_metadata::fuzzing::journal_entry(bytes));
+fuzz_target!(|bytes: &[u8]| registry_journal::fuzzing::journal_entry(bytes));

@@ -69,10 +69,17 @@ const TABLE: &[Row] = &[
         never_directly: &[],
     },
     Row {
+        name: "registry-journal",
+        imports: &["registry-digest", "registry-types", "registry-storage", "registry-database"],
+        never: &["bcrypt"],
+        // Below it, object stores are spoken to through a client.
+        never_directly: &["hyper", "http", "object_store"],
+    },
+    Row {
         name: "registry-metadata",
-        imports: &["registry-digest", "registry-types", "registry-database"],
-        never: &["hyper", "http", "object_store"],
-        never_directly: &[],
+        imports: &["registry-digest", "registry-types", "registry-database", "registry-journal"],
+        never: &["bcrypt"],
+        never_directly: &["hyper", "http", "object_store"],
     },
     Row {
         name: "registry-collector",
@@ -112,6 +119,8 @@ const TABLE: &[Row] = &[
             "registry-digest",
             "registry-types",
             "registry-storage",
+            "registry-database",
+            "registry-journal",
             "registry-metadata",
             "registry-auth",
             "registry-collector",

@@ -166,7 +166,7 @@ async fn a_server_whose_journal_went_on_without_it_stops() {
     let (options, _) = journalled();
     let mut server = options.start().await;
     server.client().push("app", "one", &Image::random(1)).await.unwrap();
-    // The next entry, as another registry would have written it.
+    // The next entry, as another process would have written it.
     let small = options.data().join("store/small");
     let names = fs::read_dir(&small).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
     let last = names.filter(|name| name.starts_with("journal%2F")).max().unwrap();
@@ -180,7 +180,7 @@ async fn a_server_whose_journal_went_on_without_it_stops() {
     assert!(refused.is_err(), "it acknowledged what it could not store");
     assert!(!server.ended().await.success());
     let log = server.log().to_the_end().await;
-    assert!(log.contains("another registry has stored commit"), "{log}");
+    assert!(log.contains("another process has stored commit"), "{log}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

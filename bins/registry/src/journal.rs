@@ -2,9 +2,10 @@
 
 use anyhow::bail;
 use registry_core::{
+    OWNERS,
     config::Config,
     configured,
-    metadata::{JournalReport, drop_journal, survey_journal, verify_journal},
+    journal::{JournalReport, drop_journal, survey_journal, verify_journal},
 };
 
 use crate::cli::{ConfigFile, Journal};
@@ -32,12 +33,12 @@ pub(crate) fn run(action: Action, config: &Config) -> anyhow::Result<String> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
     runtime.block_on(async {
         let builder = configured::configure_stores(config)?;
-        let (path, store) = builder.open_journal_store().await?;
+        let (path, objects) = builder.open_journal_store().await?;
         match action {
-            Action::Status => Ok(status(&survey_journal(&path, store).await?)),
-            Action::Verify => verified(&verify_journal(&path, store).await?),
+            Action::Status => Ok(status(&survey_journal(&path, objects).await?)),
+            Action::Verify => verified(&verify_journal(&path, OWNERS, objects).await?),
             Action::Drop => {
-                drop_journal(&path, store).await?;
+                drop_journal(&path, objects).await?;
                 Ok(format!("the journal is gone; {} goes on without one\n", path.display()))
             }
         }

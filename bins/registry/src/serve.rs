@@ -9,7 +9,7 @@ use registry_core::{
     config::{Auth, Config, DebugServer, Driver, Loaded, LogLevel, Warning},
     configured::{self, Configured, Reloadable},
     early::Early,
-    metadata::JournalError,
+    journal::JournalError,
     rights::{RUN_AS, User},
     selfsigned::SelfSigned,
 };

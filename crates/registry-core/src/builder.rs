@@ -6,9 +6,10 @@ use registry_api::{
     Api, App, Manifests, MeteredMetadata, MeteredStore, Metrics, Pulls, RunningUploads, Settings,
 };
 use registry_auth::{AllowAll, AnonymousAccess, Authenticated, Authenticator, Authorizer, NoAuthentication};
+use registry_journal::{JournalOptions, SmallObjects};
 #[cfg(feature = "postgres")]
 use registry_metadata::PostgresOptions;
-use registry_metadata::{JournalOptions, JournalStore, MetadataStore, Options};
+use registry_metadata::{MetadataStore, Options};
 use registry_server::{AccessLog, Budget, Check, Endpoint, ServeOptions, Server, Site, UnknownHosts};
 use registry_storage::{BlobStore, Durability};
 
@@ -269,7 +270,7 @@ impl Builder {
     ///
     /// # Errors
     /// [`OpenError::NoJournal`], if there can be none here.
-    pub async fn open_journal_store(&self) -> Result<(PathBuf, Arc<dyn JournalStore>), OpenError> {
+    pub async fn open_journal_store(&self) -> Result<(PathBuf, Arc<dyn SmallObjects>), OpenError> {
         self.places.open_journal_store().await
     }
 

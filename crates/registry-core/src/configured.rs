@@ -9,7 +9,8 @@ use registry_collector::{CollectorOptions, SweepOptions};
 use registry_config::{
     self as config, Certificate, ClientCertificateMode, Config, Driver, IndexRule, Listen, TlsVersion,
 };
-use registry_metadata::{CollectRules, ImmutableTags, JournalOptions, Options, Quota};
+use registry_journal::JournalOptions;
+use registry_metadata::{CollectRules, ImmutableTags, Options, Quota};
 use registry_server::{ClientAuth, Debug, Limits, Listener, MinimumVersion, ServeOptions, Tls, TlsFiles};
 
 use crate::{
@@ -139,6 +140,7 @@ fn places(config: &Config) -> Result<Builder, OpenError> {
         read_grace: gc.grace + signed_url_lifetime(&config.storage),
         immutable_tags: config.immutable_tags.iter().map(immutable_tags).collect(),
         quotas: config.quotas.iter().map(quota).collect(),
+        owners: crate::OWNERS,
     };
     let builder = Registry::builder().options(options).journal(journal(&config.journal));
     let builder = match &config.storage.driver {

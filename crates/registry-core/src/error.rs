@@ -85,7 +85,7 @@ pub enum OpenError {
     NoJournal,
     /// The journal can not be read.
     #[error("can not read the journal")]
-    Journal(#[from] registry_metadata::JournalError),
+    Journal(#[from] registry_journal::JournalError),
     /// The password file can not be used.
     #[error("can not use the password file")]
     Htpasswd(#[from] HtpasswdError),

@@ -1,7 +1,7 @@
 //! A container registry to embed.
 //!
 //! The crate is the front door of the layers below it, which it re-exports: [`digest`], [`types`], [`storage`],
-//! [`metadata`], [`auth`], [`collector`], [`server`] and [`api`]. It adds only the wiring: [`Registry::builder`] opens a store and its database,
+//! [`journal`], [`metadata`], [`auth`], [`collector`], [`server`] and [`api`]. It adds only the wiring: [`Registry::builder`] opens a store and its database,
 //! makes sure that they belong together, and serves them. It is *not* where any of them is implemented.
 //!
 //! ```no_run
@@ -22,7 +22,8 @@
 //! | `beside` | [`Beside`]: store and database of a registry that another process may serve |
 //! | `identity` | one database, one store |
 //! | `cloud` (features `s3`, `gcs`, `azure`) | object stores |
-//! | `journal` | the database's journal in the store |
+//! | `journalled` | the database's journal in the store |
+//! | `owners` | [`OWNERS`]: whose tables the database has |
 //! | `maintenance` | what is done now and then: abandoned uploads, garbage, retention, pulls |
 //! | `configured` (feature `config`) | a registry as a configuration file describes it |
 //! | `early` (feature `config`) | what is opened while the process is still root's |
@@ -55,12 +56,13 @@ mod configured_hosts;
 pub mod early;
 mod error;
 mod identity;
-mod journal;
+mod journalled;
 mod maintenance;
 #[cfg(all(feature = "config", feature = "postgres"))]
 pub mod migrate;
 #[cfg(feature = "config")]
 mod outgoing;
+mod owners;
 mod places;
 mod registry;
 #[cfg(feature = "config")]
@@ -71,8 +73,9 @@ pub mod selfsigned;
 pub use beside::Beside;
 pub use builder::Builder;
 pub use error::{OpenError, causes};
-pub use journal::{Journal, JournalObjects};
+pub use journalled::Journal;
 pub use maintenance::{Collecting, Purge, Retaining};
+pub use owners::OWNERS;
 pub use registry::Registry;
 
 pub use registry_api as api;
@@ -81,6 +84,7 @@ pub use registry_collector as collector;
 #[cfg(feature = "config")]
 pub use registry_config as config;
 pub use registry_digest as digest;
+pub use registry_journal as journal;
 pub use registry_metadata as metadata;
 pub use registry_server as server;
 pub use registry_storage as storage;

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use registry_config::{Config, Driver, Metadata};
 use registry_metadata::transfer::{Moved, TransferError, transfer};
 
-use crate::{OpenError, configured::postgres_options};
+use crate::{OWNERS, OpenError, configured::postgres_options};
 
 /// Why nothing was moved.
 #[derive(Debug, thiserror::Error)]
@@ -38,7 +38,7 @@ pub async fn migrate(
 ) -> Result<Vec<Moved>, MigrateError> {
     let Metadata::Postgresql(postgresql) = &config.metadata else { return Err(MigrateError::NoTarget) };
     let from = source(config, from).ok_or(MigrateError::NoSource)?;
-    Ok(transfer(&from, &postgres_options(postgresql)?, progress).await?)
+    Ok(transfer(&from, &postgres_options(postgresql)?, OWNERS, progress).await?)
 }
 
 /// The SQLite database to move, if it is known.

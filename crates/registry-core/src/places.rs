@@ -5,7 +5,8 @@ use std::{
     sync::Arc,
 };
 
-use registry_metadata::{JournalOptions, JournalStore, MetadataStore, Options, SqliteStore, SystemClock};
+use registry_journal::JournalOptions;
+use registry_metadata::{MetadataStore, Options, SqliteStore, SystemClock};
 #[cfg(feature = "postgres")]
 use registry_metadata::{PostgresOptions, PostgresStore};
 use registry_storage::{
@@ -13,8 +14,8 @@ use registry_storage::{
 };
 
 use crate::{
-    Beside, Journal, JournalObjects, OpenError,
-    journal::{JournalIn, open_beside, open_database},
+    Beside, Journal, OWNERS, OpenError,
+    journalled::{JournalIn, open_beside, open_database},
 };
 
 /// The database's name below the root.
@@ -101,7 +102,7 @@ impl Places {
         let store = self.open_store(Access::Serve).await?;
         let (metadata, database, journal): (Arc<dyn MetadataStore>, _, _) = match &self.tables {
             Tables::Sqlite(_) if matches!(self.bytes, Bytes::Memory) => {
-                let metadata = SqliteStore::open_in_memory(self.options.clone(), Arc::new(SystemClock))?;
+                let metadata = SqliteStore::open_in_memory(self.options(), Arc::new(SystemClock))?;
                 (Arc::new(metadata), "sqlite", None)
             }
             Tables::Sqlite(path) => {
@@ -109,7 +110,7 @@ impl Places {
                 if let Some(folder) = path.parent() {
                     make_folder(folder)?;
                 }
-                let (options, journal) = (self.options.clone(), self.journal_in(&store)?);
+                let (options, journal) = (self.options(), self.journal_in(&store)?);
                 // This also keeps the server of another root away that was told to use the same database.
                 let metadata = open_database(&path, options, journal, &*store.blobs).await?;
                 let journal = self.journal.is_some().then(|| Journal(metadata.clone()));
@@ -117,7 +118,7 @@ impl Places {
             }
             #[cfg(feature = "postgres")]
             Tables::Postgresql(postgres) => {
-                let metadata = PostgresStore::open(postgres, self.options.clone()).await?;
+                let metadata = PostgresStore::open(postgres, self.options()).await?;
                 (Arc::new(metadata), "postgresql", None)
             }
             Tables::Given(_) if matches!(self.bytes, Bytes::Memory) => return Err(OpenError::Incomplete),
@@ -142,27 +143,25 @@ impl Places {
         let metadata: Arc<dyn MetadataStore> = match &self.tables {
             Tables::Sqlite(_) => {
                 let path = path.ok_or(OpenError::Incomplete)?;
-                let (options, journal) = (self.options.clone(), self.journal_in(&store)?);
+                let (options, journal) = (self.options(), self.journal_in(&store)?);
                 open_beside(&path, options, journal, &*store.blobs).await?
             }
             #[cfg(feature = "postgres")]
-            Tables::Postgresql(postgres) => {
-                Arc::new(PostgresStore::open(postgres, self.options.clone()).await?)
-            }
+            Tables::Postgresql(postgres) => Arc::new(PostgresStore::open(postgres, self.options()).await?),
             Tables::Given(metadata) => metadata.clone(),
         };
         Ok(Beside { store: store.blobs, metadata })
     }
 
     /// The database and the place of its journal, for a look at them beside the registry that serves.
-    pub(crate) async fn open_journal_store(&self) -> Result<(PathBuf, Arc<dyn JournalStore>), OpenError> {
+    pub(crate) async fn open_journal_store(&self) -> Result<(PathBuf, Arc<dyn SmallObjects>), OpenError> {
         let Tables::Sqlite(path) = &self.tables else { return Err(OpenError::NoJournal) };
         if matches!(self.bytes, Bytes::Memory | Bytes::Given(_)) {
             return Err(OpenError::NoJournal);
         }
         let path = self.database_path(path.as_deref())?;
         let small = self.open_store(Access::Beside).await?.small.ok_or(OpenError::NoJournal)?;
-        Ok((path, Arc::new(JournalObjects(small))))
+        Ok((path, small))
     }
 
     async fn open_store(&self, access: Access) -> Result<Store, OpenError> {
@@ -194,6 +193,10 @@ impl Places {
             (Bytes::Filesystem(root), None) => Ok(root.join(DATABASE)),
             (_, None) => Err(OpenError::DatabaseMissing),
         }
+    }
+
+    fn options(&self) -> Options {
+        Options { owners: OWNERS, ..self.options.clone() }
     }
 
     /// The journal that was asked for, and where it is to be.

@@ -59,6 +59,15 @@ pub(crate) const FORMAT_WITH_OWNERS: i64 = SCHEMA.migrations[0].number;
 #[derive(Clone, Copy, Debug)]
 pub struct Owners(&'static [&'static Schema]);
 
+/// Equal if they have the same names in the same order.
+impl PartialEq for Owners {
+    fn eq(&self, other: &Owners) -> bool {
+        self.schemas().map(|schema| schema.owner).eq(other.schemas().map(|schema| schema.owner))
+    }
+}
+
+impl Eq for Owners {}
+
 impl Owners {
     /// These, which must include [`SCHEMA`].
     pub const fn new(schemas: &'static [&'static Schema]) -> Owners {
@@ -101,6 +110,14 @@ impl Owners {
     /// All tables any row of which makes a database worth keeping.
     pub fn content(&self) -> impl Iterator<Item = &'static str> + use<> {
         self.schemas().flat_map(|schema| schema.content).copied()
+    }
+
+    /// A statement, for either engine, of one row and one column: whether a table of [content](Schema::content) has any row.
+    /// Of the tables, those are asked of which `is_there` says that the database has them.
+    pub fn has_content(&self, mut is_there: impl FnMut(&str) -> bool) -> String {
+        let tables = self.content().filter(|table| is_there(table));
+        let rows = tables.map(|table| format!(" OR EXISTS (SELECT 1 FROM {table})"));
+        format!("SELECT FALSE{}", rows.collect::<String>())
     }
 
     /// Whether there is an owner of this name.

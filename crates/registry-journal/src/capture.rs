@@ -5,6 +5,7 @@
 //! is built as it is for everybody. (Its session extension does the same, but the bindings for that are made when our
 //! crates are built, which needs libclang there.)
 
+use registry_database::Owners;
 use rusqlite::{Connection, ffi, types::ValueRef};
 
 use super::{
@@ -18,16 +19,18 @@ const CHANGES_BYTES_MAX: usize = 48 * 1024 * 1024;
 
 /// The changes of the writer's connection.
 #[derive(Debug)]
-pub(super) struct Capture {
+pub(crate) struct Capture {
     tables: Vec<Table>,
 }
 
 impl Capture {
     /// Begins to note what `writer` changes. The schema must not change after this.
-    pub(super) fn install(writer: &Connection) -> rusqlite::Result<Capture> {
-        let tables = table::journalled(writer)?;
+    pub(crate) fn install(writer: &Connection, owners: &Owners) -> rusqlite::Result<Capture> {
+        let tables = table::journalled(writer, owners)?;
         let width = tables.iter().map(|table| table.columns.len()).max().unwrap_or(0);
         assert!(width <= COLUMNS_MAX, "a table has more columns than a change has bits");
+        // Without this a row that another one replaces goes unnoticed (`INSERT OR REPLACE`).
+        writer.pragma_update(None, "recursive_triggers", true)?;
         let values: String = (0..width).map(|column| format!(", v{column}")).collect();
         writer.execute_batch(&format!(
             "CREATE TEMP TABLE journal_changes (
@@ -42,14 +45,14 @@ impl Capture {
     }
 
     /// How much memory the noted changes take, about, in bytes.
-    pub(super) fn size_bytes(&self, writer: &Connection) -> rusqlite::Result<i64> {
+    pub(crate) fn size_bytes(&self, writer: &Connection) -> rusqlite::Result<i64> {
         let pragma = |sql| writer.prepare_cached(sql)?.query_row([], |row| row.get::<_, i64>(0));
         Ok((pragma("PRAGMA temp.page_count")? - pragma("PRAGMA temp.freelist_count")?) * 4096)
     }
 
     /// Keeps what was noted as the next commit, in the same transaction, and forgets the commits up to `stored`. None
     /// if nothing was noted.
-    pub(super) fn seal(&self, writer: &Connection, stored: i64) -> rusqlite::Result<Option<Kept>> {
+    pub(crate) fn seal(&self, writer: &Connection, stored: i64) -> rusqlite::Result<Option<Kept>> {
         let changes = self.take(writer)?;
         if changes.is_empty() {
             return Ok(None);

@@ -5,8 +5,6 @@
 //! that goes. A value is one byte for its type; then nothing for null, 8 bytes for numbers, and for texts and bytes 4
 //! bytes of length and as many more.
 
-use std::collections::HashMap;
-
 use rusqlite::{
     Connection, ToSql, params_from_iter,
     types::{ToSqlOutput, ValueRef},
@@ -14,20 +12,19 @@ use rusqlite::{
 
 use super::{
     error::{JournalError, Result},
-    table::Table,
+    table::{Table, Tables},
 };
-use crate::OWNERS;
 
 /// What is done to a row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Operation {
+pub(crate) enum Operation {
     Insert = 1,
     Update = 2,
     Delete = 3,
 }
 
 impl Operation {
-    pub(super) fn from_number(number: i64) -> Option<Operation> {
+    pub(crate) fn from_number(number: i64) -> Option<Operation> {
         [Operation::Insert, Operation::Update, Operation::Delete]
             .into_iter()
             .find(|operation| *operation as i64 == number)
@@ -36,16 +33,16 @@ impl Operation {
 
 /// A change to a row.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Change<'a> {
-    pub(super) operation: Operation,
-    pub(super) table: &'a str,
+pub(crate) struct Change<'a> {
+    pub(crate) operation: Operation,
+    pub(crate) table: &'a str,
     /// The columns that have values here, as bits.
-    pub(super) columns: u64,
-    pub(super) values: Vec<ValueRef<'a>>,
+    pub(crate) columns: u64,
+    pub(crate) values: Vec<ValueRef<'a>>,
 }
 
 impl Change<'_> {
-    pub(super) fn encode(&self, bytes: &mut Vec<u8>) {
+    pub(crate) fn encode(&self, bytes: &mut Vec<u8>) {
         bytes.push(self.operation as u8);
         bytes.push(u8::try_from(self.table.len()).expect("tables have short names"));
         bytes.extend(self.table.as_bytes());
@@ -79,7 +76,7 @@ fn encode_value(value: ValueRef<'_>, bytes: &mut Vec<u8>) {
 }
 
 /// Takes the next change off `bytes`; none for what is no change.
-pub(super) fn decode<'a>(bytes: &mut &'a [u8]) -> Option<Change<'a>> {
+pub(crate) fn decode<'a>(bytes: &mut &'a [u8]) -> Option<Change<'a>> {
     let operation = Operation::from_number(i64::from(take(bytes, 1)?[0]))?;
     let length = usize::from(take(bytes, 1)?[0]);
     let table = str::from_utf8(take(bytes, length)?).ok()?;
@@ -121,17 +118,12 @@ impl ToSql for Bound<'_> {
 
 /// Makes the changes of commit `number`, within the caller's transaction. Each must hit the one row that it is about:
 /// whatever does not shows that this is another database than the one that the changes were made to.
-pub(super) fn apply(
-    connection: &Connection,
-    tables: &HashMap<String, Table>,
-    number: i64,
-    mut changes: &[u8],
-) -> Result<()> {
+pub(crate) fn apply(connection: &Connection, tables: &Tables, number: i64, mut changes: &[u8]) -> Result<()> {
     let misfit = |reason: String| JournalError::DoesNotFit { number, reason };
     while !changes.is_empty() {
         let change = decode(&mut changes).ok_or_else(|| misfit("it is not readable".to_owned()))?;
         // A version that journalled this table stored the change.
-        if OWNERS.volatile().any(|table| table == change.table) {
+        if tables.is_left_out(change.table) {
             continue;
         }
         let table = tables.get(change.table).ok_or_else(|| misfit(format!("no table {}", change.table)))?;
@@ -182,6 +174,7 @@ fn statement(change: &Change<'_>, table: &Table) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::tests::OWNERS;
 
     #[test]
     fn changes_survive_their_bytes() {
@@ -205,10 +198,11 @@ mod tests {
         }
     }
 
-    /// As versions stored it that journalled what is counted for quotas.
+    /// As versions stored it that journalled a table which is volatile by now.
     #[test]
     fn a_change_of_a_table_that_is_left_out_by_now_is_passed_over() {
         let connection = Connection::open_in_memory().unwrap();
+        let tables = Tables::read(&connection, &OWNERS).unwrap();
         let change = |table| {
             let mut bytes = Vec::new();
             let values = vec![ValueRef::Text(b"team/")];
@@ -216,8 +210,8 @@ mod tests {
             bytes
         };
         for table in OWNERS.volatile() {
-            apply(&connection, &HashMap::new(), 1, &change(table)).unwrap();
+            apply(&connection, &tables, 1, &change(table)).unwrap();
         }
-        assert!(apply(&connection, &HashMap::new(), 1, &change("tags")).is_err());
+        assert!(apply(&connection, &tables, 1, &change("notes")).is_err());
     }
 }

@@ -47,7 +47,7 @@ pub enum JournalError {
     },
     /// Database and journal were the same once and went different ways.
     #[error(
-        "the database and the journal in the store differ from commit {number} on: another registry has written to this \
+        "the database and the journal in the store differ from commit {number} on: another process has written to this \
          store. What was acknowledged is in the journal; to go on with it, move the database file away, and it is made \
          again from the journal"
     )]
@@ -72,24 +72,12 @@ pub enum JournalError {
          move the database file away, and it is made again from the journal"
     )]
     Foreign,
-    /// There is no journal yet, and none begins for a database and a store that do not belong together.
-    #[error(
-        "the store is {}, the database belongs to {}, and there is no journal to make the right database from",
-        store.as_deref().unwrap_or("new"),
-        database.as_deref().unwrap_or("no store")
-    )]
-    NotTogether {
-        /// The identity of the store.
-        store: Option<String>,
-        /// The one that the database belongs to.
-        database: Option<String>,
-    },
     /// No snapshot in the store can be used.
     #[error("the journal has no snapshot that can be read, so the database can not be made from it")]
     NoSnapshot,
     /// Another process has written to the journal. This one must not answer any more.
     #[error(
-        "another registry has stored commit {number} of the journal: this one stops, since only one may write"
+        "another process has stored commit {number} of the journal: this one stops, since only one may write"
     )]
     Fenced {
         /// The commit that both wanted to store.
@@ -115,23 +103,34 @@ pub enum JournalError {
     Stopping,
 }
 
-pub(super) type Result<T> = std::result::Result<T, JournalError>;
+/// Why a database with a journal can not be opened.
+#[derive(Debug, Error)]
+pub enum OpenError {
+    /// The database itself can not be opened.
+    #[error(transparent)]
+    Database(#[from] registry_database::OpenError),
+    /// Database and journal can not be made one.
+    #[error("the database can not be used with its journal")]
+    Journal(#[from] JournalError),
+}
+
+pub(crate) type Result<T> = std::result::Result<T, JournalError>;
 
 impl JournalError {
-    pub(super) fn database(operation: &'static str) -> impl Fn(rusqlite::Error) -> JournalError + Copy {
+    pub(crate) fn database(operation: &'static str) -> impl Fn(rusqlite::Error) -> JournalError + Copy {
         move |source| JournalError::Database { operation, source: Box::new(source) }
     }
 
-    pub(super) fn file(operation: &'static str) -> impl Fn(std::io::Error) -> JournalError + Copy {
+    pub(crate) fn file(operation: &'static str) -> impl Fn(std::io::Error) -> JournalError + Copy {
         move |source| JournalError::Database { operation, source: Box::new(source) }
     }
 
-    pub(super) fn damaged(name: impl Into<String>, reason: &'static str) -> JournalError {
+    pub(crate) fn damaged(name: impl Into<String>, reason: &'static str) -> JournalError {
         JournalError::Damaged { name: name.into(), reason }
     }
 
     /// Whether trying again can help.
-    pub(super) fn is_passing(&self) -> bool {
+    pub(crate) fn is_passing(&self) -> bool {
         matches!(self, JournalError::Store { .. } | JournalError::Behind { .. })
     }
 }

@@ -2,7 +2,10 @@
 
 use std::{sync::Arc, time::Duration};
 
-use registry_database::sqlite::{Answer, CommitHook, HookError};
+use registry_database::{
+    Owners,
+    sqlite::{Answer, CommitHook, HookError},
+};
 use rusqlite::Connection;
 
 use super::{capture::Capture, ledger::Kept, progress::Shared, store::Remote};
@@ -12,7 +15,7 @@ const COMMIT_BYTES_MAX: i64 = 8 * 1024 * 1024;
 
 /// The journal as the writer's thread has it.
 #[derive(Debug)]
-pub(in super::super) struct Hook {
+pub(crate) struct Hook {
     capture: Capture,
     shared: Arc<Shared>,
     remote: Remote,
@@ -22,8 +25,13 @@ pub(in super::super) struct Hook {
 
 impl Hook {
     /// Begins to note what `writer` changes.
-    pub(super) fn new(writer: &Connection, shared: Arc<Shared>, remote: Remote) -> rusqlite::Result<Hook> {
-        Ok(Hook { capture: Capture::install(writer)?, shared, remote, sealed: None })
+    pub(crate) fn new(
+        writer: &Connection,
+        owners: &Owners,
+        shared: Arc<Shared>,
+        remote: Remote,
+    ) -> rusqlite::Result<Hook> {
+        Ok(Hook { capture: Capture::install(writer, owners)?, shared, remote, sealed: None })
     }
 }
 

@@ -2,6 +2,8 @@
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
+use registry_database::{Clock, Owners};
+
 use super::{
     error::{JournalError, Result},
     options::JournalOptions,
@@ -10,28 +12,28 @@ use super::{
     snapshot,
     store::Remote,
 };
-use crate::Clock;
 
 /// How often is looked whether something old can go, and how long a failure is waited after.
 const REST: Duration = Duration::from_secs(600);
 const PAUSE: Duration = Duration::from_secs(30);
 
 /// Makes snapshots.
-pub(super) struct Keeper {
-    pub(super) path: PathBuf,
-    pub(super) remote: Remote,
-    pub(super) shared: Arc<Shared>,
-    pub(super) options: JournalOptions,
-    pub(super) clock: Arc<dyn Clock>,
+pub(crate) struct Keeper {
+    pub(crate) path: PathBuf,
+    pub(crate) owners: Owners,
+    pub(crate) remote: Remote,
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) options: JournalOptions,
+    pub(crate) clock: Arc<dyn Clock>,
     /// How many entries there were after the newest snapshot at the start, and their bytes.
-    pub(super) found: (u64, u64),
+    pub(crate) found: (u64, u64),
     /// How many entries this process had stored when it made its last snapshot, and their bytes.
-    pub(super) snapped: (u64, u64),
+    pub(crate) snapped: (u64, u64),
 }
 
 impl Keeper {
     /// Works until the journal is closed or lost.
-    pub(super) fn run(&mut self) {
+    pub(crate) fn run(&mut self) {
         loop {
             let work = self.shared.until(|progress| progress.fault.is_some() || self.is_due(progress));
             let outcome = match self.remote.wait(REST, work) {
@@ -66,7 +68,7 @@ impl Keeper {
 
     fn make(&mut self) -> Result<()> {
         let before = self.shared.now();
-        let made = snapshot::make(&self.path, &self.remote, self.clock.now_ms())?;
+        let made = snapshot::make(&self.path, &self.owners, &self.remote, self.clock.now_ms())?;
         // It counts only when its last commit is in the journal.
         while self.shared.now().stored < made.number {
             let stored =

@@ -4,12 +4,11 @@
 //! journal, the number of the last commit and its hash. `journal_entries` keeps each commit, in the transaction that makes
 //! it, until some later transaction finds that it is stored; so whatever process comes next can store it.
 
+use registry_database::sqlite::statement::{all, execute, exists, one};
 use rusqlite::{Connection, OptionalExtension, params};
 
-use super::{
-    super::statement::{all, execute, exists, one},
-    record::{self, Hash, Kind, NO_HASH, Record},
-};
+use super::record::{self, Hash, Kind, NO_HASH, Record};
+
 const CREATE: &str = "
 CREATE TABLE IF NOT EXISTS journal_state (
     one    INTEGER PRIMARY KEY CHECK (one = 1),
@@ -26,26 +25,26 @@ CREATE TABLE IF NOT EXISTS journal_entries (
 
 /// Where a database is in its journal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct State {
+pub(crate) struct State {
     /// The hash of the journal's first commit.
-    pub(super) id: Hash,
+    pub(crate) id: Hash,
     /// The last commit.
-    pub(super) number: i64,
+    pub(crate) number: i64,
     /// Its hash.
-    pub(super) hash: Hash,
+    pub(crate) hash: Hash,
     /// The schema that its changes are made to.
-    pub(super) format: i64,
+    pub(crate) format: i64,
 }
 
 /// A commit that is kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Kept {
-    pub(super) number: i64,
-    pub(super) record: Vec<u8>,
+pub(crate) struct Kept {
+    pub(crate) number: i64,
+    pub(crate) record: Vec<u8>,
 }
 
 /// None for a database without a journal.
-pub(super) fn state(connection: &Connection) -> rusqlite::Result<Option<State>> {
+pub(crate) fn state(connection: &Connection) -> rusqlite::Result<Option<State>> {
     let table = "SELECT 1 FROM main.sqlite_schema WHERE type = 'table' AND name = 'journal_state'";
     if !exists(connection, table, [])? {
         return Ok(None);
@@ -61,14 +60,14 @@ fn read_state(connection: &Connection) -> rusqlite::Result<Option<State>> {
 }
 
 /// Adds a commit with these changes and keeps it. To be called in the transaction that makes them.
-pub(super) fn append(connection: &Connection, changes: &[u8]) -> rusqlite::Result<Kept> {
+pub(crate) fn append(connection: &Connection, changes: &[u8]) -> rusqlite::Result<Kept> {
     let before = read_state(connection)?.ok_or(rusqlite::Error::QueryReturnedNoRows)?;
     keep(connection, Some(before), before.format, Kind::Changes, changes)
 }
 
 /// Begins the journal, or begins it anew after the schema has changed: a commit before which there must be a snapshot.
 /// None if the journal is of this schema already.
-pub(super) fn rebase(connection: &Connection) -> rusqlite::Result<Option<Kept>> {
+pub(crate) fn rebase(connection: &Connection) -> rusqlite::Result<Option<Kept>> {
     connection.execute_batch(CREATE)?;
     let format = connection.query_row("SELECT format FROM store", [], |row| row.get(0))?;
     let before = read_state(connection)?;
@@ -99,7 +98,7 @@ fn keep(
     Ok(Kept { number, record })
 }
 
-pub(super) fn set_state(connection: &Connection, state: &State) -> rusqlite::Result<()> {
+pub(crate) fn set_state(connection: &Connection, state: &State) -> rusqlite::Result<()> {
     let sql = "INSERT INTO journal_state (one, id, number, hash, format) VALUES (1, ?1, ?2, ?3, ?4)
         ON CONFLICT (one) DO UPDATE SET
             id = excluded.id, number = excluded.number, hash = excluded.hash, format = excluded.format";
@@ -107,7 +106,7 @@ pub(super) fn set_state(connection: &Connection, state: &State) -> rusqlite::Res
 }
 
 /// The commits that are kept after `after`, in order, until they have `bytes_max`; at least one, if there is one.
-pub(super) fn kept(connection: &Connection, after: i64, bytes_max: usize) -> rusqlite::Result<Vec<Kept>> {
+pub(crate) fn kept(connection: &Connection, after: i64, bytes_max: usize) -> rusqlite::Result<Vec<Kept>> {
     let mut statement = connection
         .prepare_cached("SELECT number, record FROM journal_entries WHERE number > ?1 ORDER BY number")?;
     let mut rows = statement.query([after])?;
@@ -124,23 +123,23 @@ pub(super) fn kept(connection: &Connection, after: i64, bytes_max: usize) -> rus
 }
 
 /// One commit that is kept.
-pub(super) fn kept_one(connection: &Connection, number: i64) -> rusqlite::Result<Option<Vec<u8>>> {
+pub(crate) fn kept_one(connection: &Connection, number: i64) -> rusqlite::Result<Option<Vec<u8>>> {
     one(connection, "SELECT record FROM journal_entries WHERE number = ?1", [number], |row| row.get(0))
 }
 
 /// The number of the first commit that is kept.
-pub(super) fn first_kept(connection: &Connection) -> rusqlite::Result<Option<i64>> {
+pub(crate) fn first_kept(connection: &Connection) -> rusqlite::Result<Option<i64>> {
     let sql = "SELECT MIN(number) FROM journal_entries";
     connection.prepare_cached(sql)?.query_row([], |row| row.get(0)).optional().map(Option::flatten)
 }
 
 /// Forgets the commits up to this one, which are stored.
-pub(super) fn forget(connection: &Connection, through: i64) -> rusqlite::Result<()> {
+pub(crate) fn forget(connection: &Connection, through: i64) -> rusqlite::Result<()> {
     execute(connection, "DELETE FROM journal_entries WHERE number <= ?1", [through]).map(drop)
 }
 
 /// Whether any commit that is kept says that a snapshot has to come before it.
-pub(super) fn keeps_rebase(connection: &Connection, after: i64) -> rusqlite::Result<bool> {
+pub(crate) fn keeps_rebase(connection: &Connection, after: i64) -> rusqlite::Result<bool> {
     let records: Vec<Vec<u8>> = all(
         connection,
         "SELECT SUBSTR(record, 1, 57) FROM journal_entries WHERE number > ?1",

@@ -1,48 +1,121 @@
-//! The journal: every commit that counts is also in a store, from which the database can be made again.
+//! The journal of a SQLite database: every commit that counts is also among the small objects of a store, from which the
+//! database can be made again.
 //!
-//! For databases on disks that may be lost while the store with the bytes remains. Everything but the
-//! [volatile tables](registry_database::Schema::volatile) is journalled.
+//! For databases of [`registry_database`] on disks that may be lost while the store remains: a container without a volume
+//! beside a bucket. It knows what rows change, whose tables they are in and what their owners say of them
+//! ([`Schema`](registry_database::Schema)), and objects with names ([`SmallObjects`](registry_storage::SmallObjects)). What
+//! is in the tables is the caller's.
+//!
+//! A journal for tables of one's own takes a schema and a place for the objects:
+//!
+//! ```
+//! use std::sync::Arc;
+//!
+//! use registry_database::{Durability, Fault, Migration, Owners, SCHEMA, Schema, SystemClock};
+//! use registry_journal::{JournalOptions, Journalled};
+//! use registry_storage::MemoryStore;
+//!
+//! const NOTES: Schema = Schema {
+//!     owner: "notes",
+//!     migrations: &[
+//!         Migration {
+//!             number: 1,
+//!             oldest_binary: 1,
+//!             sql: "CREATE TABLE store (one INTEGER PRIMARY KEY, format BIGINT NOT NULL,
+//!                       oldest_binary BIGINT NOT NULL, created_at BIGINT NOT NULL);
+//!                   CREATE TABLE notes (id {id}, text {text} NOT NULL);",
+//!         },
+//!     ],
+//!     volatile: &[],
+//!     content: &["notes"],
+//! };
+//! const OWNERS: Owners = Owners::new(&[&NOTES, &SCHEMA]);
+//!
+//! # #[tokio::main]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let folder = tempfile::tempdir()?;
+//! # let folder = folder.path();
+//! let objects = Arc::new(MemoryStore::new()); // a bucket, in earnest
+//! let open = |name: &str| {
+//!     let (clock, options) = (Arc::new(SystemClock), JournalOptions::default());
+//!     registry_journal::open(folder.join(name), OWNERS, clock, options, objects.clone())
+//! };
+//!
+//! let Journalled { journal, database } = open("notes.sqlite").await?;
+//! let insert = |connection: &rusqlite::Connection| -> Result<(), Fault> {
+//!     connection.execute("INSERT INTO notes (text) VALUES ('buy milk')", [])?;
+//!     Ok(())
+//! };
+//! // Answered when it is on the disk and in the store.
+//! database.writer().run("write a note", Durability::Full, (), insert).await?;
+//! drop(journal);
+//! drop(database);
+//!
+//! // The disk is lost, and the store is not.
+//! let again = open("another.sqlite").await?;
+//! let read = |connection: &rusqlite::Connection| -> Result<String, Fault> {
+//!     Ok(connection.query_row("SELECT text FROM notes", [], |row| row.get(0))?)
+//! };
+//! assert_eq!(again.database.readers().read("read a note", read)?, "buy milk");
+//! # Ok(()) }
+//! ```
 //!
 //! # What is promised
 //!
-//! - Work is answered when its commit *and every commit before it* are stored. Only what a power cut may forget as well,
-//!   such as how far an upload session is, does not wait.
+//! - Work is answered when its commit *and every commit before it* are stored. Only what a power cut may forget as well
+//!   ([`Durability::Process`](registry_database::Durability::Process)) does not wait.
 //! - A store holds one history. Commits are numbered without gaps and each has the hash of the one before; an entry is
 //!   created under the number of its first commit, if there is none of that name. So of two writers one loses, and stops
 //!   before it has answered ([`JournalError::Fenced`]).
-//! - Whoever starts has all of it, or refuses. An empty database is made from the newest snapshot and the entries after
-//!   it; one that is behind gets what it lacks; one that is ahead stores what it keeps. One that can not be the same
-//!   history is refused, and nothing is overwritten.
-//! - Bytes of blobs are deleted only when the commit that gave them up is stored.
-//!   ([`reclaimable`](crate::Collecting::reclaimable) waits.)
+//! - A process that starts has all of it, or refuses. A database without content is made from the newest snapshot and the
+//!   entries after it; one that is behind gets what it lacks; one that is ahead stores what it keeps. One that can not be the
+//!   same history is refused, and nothing is overwritten.
+//! - A database with a row in any table that any owner calls [content](registry_database::Schema::content) is not empty, and
+//!   is never replaced by the journal of another one ([`JournalError::Foreign`]).
+//!
+//! # What owners must keep
+//!
+//! Everything but the [volatile tables](registry_database::Schema::volatile) is journalled, row by row. [`problems`] finds
+//! what an owner's tables may not be; call it in a test of the program that lists the owners.
+//!
+//! - No journalled table refers to a volatile one: volatile rows are in no snapshot, and are gone after a loss.
+//! - No column that changes at work, such as a claim, a number of attempts or a time of last use, is in a journalled table:
+//!   each change would be an object in the store. Such columns belong in a volatile table beside it.
+//! - Each journalled table has a primary key, whose values never change, and at most 63 columns. None is virtual, has a trigger
+//!   or a foreign key that acts by itself (`CASCADE`): a replay would do twice what those do.
+//! - Whatever is due is found from journalled rows alone.
 //!
 //! # Readers
 //!
-//! A reader sees what is committed here, also if it is not stored yet. If then both process and disk are lost before it
-//! is, the next registry does not know it: a tag that somebody pulled may be gone, before its pusher was ever answered.
-//! Making reads wait would make every pull depend on the journal's store; what they are told has been pushed, and by
-//! digest it stays true. But what is told as a *promise* ([`Purpose::Promise`](crate::Purpose::Promise), `HEAD`) waits, if
-//! there is anything to wait for: a client will leave a layer out because of it. And whoever *writes* on account of what
-//! he read is behind it in the journal, and answered after it.
+//! A reader sees what is committed here, also if it is not stored yet. If both process and disk are lost before it is, the
+//! next process does not know it: a row that a client read may be gone, before its writer was answered. Making every read
+//! wait would make it depend on the store. What is told as a *promise* waits for [`Journal::settled`] first. A client whose
+//! write depends on such a read is ordered after it in the journal and acknowledged later.
 //!
 //! # How
 //!
 //! | Module | What |
 //! |---|---|
-//! | `capture` | triggers in the writer's memory note what changes |
+//! | `opening` | [`open`], [`Opening`]: from a path to a database with its journal |
+//! | `capture`, `hook` | triggers in the writer's memory note what changes; the writer waits for the store |
 //! | `ledger` | the commit is kept as a row, in its own transaction |
 //! | `upload` | one thread stores kept commits, as many as there are in one entry |
 //! | `progress` | how far that is, and who waits |
-//! | `snapshot`, `prune` | another thread makes snapshots and removes what they replace |
+//! | `snapshot`, `keeper`, `prune` | another thread makes snapshots and removes what they replace |
 //! | `reconcile`, `replay`, `restore` | what a start does |
-//! | `record`, `change`, `names` | the format |
+//! | `record`, `change`, `names`, `history` | the format, and what there is of it |
+//! | `store` | the store as threads call it |
+//! | `table`, `rules` | which tables are journalled, and what they may be |
 //! | `verify`, `manage` | whether all of it is so, and its end |
+
+#![forbid(unsafe_code)]
 
 mod capture;
 mod change;
 mod error;
+/// Private decoders, for fuzz targets.
 #[cfg(fuzzing)]
-pub(crate) mod fuzzing;
+pub mod fuzzing;
 mod history;
 mod hook;
 mod keeper;
@@ -57,9 +130,12 @@ mod reconcile;
 mod record;
 mod replay;
 mod restore;
+mod rules;
 mod snapshot;
 mod store;
 mod table;
+#[cfg(test)]
+mod tests;
 mod upload;
 mod verify;
 
@@ -68,20 +144,22 @@ use std::{sync::Arc, thread::JoinHandle};
 use rusqlite::Connection;
 use tokio::sync::watch;
 
+pub use registry_storage::SmallObjects;
+
 use self::progress::Shared;
 pub use self::{
-    error::JournalError,
+    error::{JournalError, OpenError},
     manage::{drop_journal, survey_journal, verify_journal},
+    opening::{Journalled, Opening, open},
     options::{JournalOptions, JournalRole, JournalStatus},
-    store::{JournalCreation, JournalStore, JournalStoreError},
+    rules::problems,
     verify::JournalReport,
 };
-pub(super) use self::{hook::Hook, opening::Opening};
-use crate::MetadataError;
 
-/// The journal of an open store. Dropping it ends its threads; what is not stored then is kept in the database.
+/// The journal of an open database. Dropping it ends its threads; what is not stored then is kept in the database, and
+/// nothing more is acknowledged.
 #[derive(Debug)]
-pub(super) struct Journal {
+pub struct Journal {
     shared: Arc<Shared>,
     stop: watch::Sender<bool>,
     threads: Vec<JoinHandle<()>>,
@@ -89,22 +167,27 @@ pub(super) struct Journal {
 
 impl Journal {
     /// Completes when everything that a reader could see until now is stored.
-    pub(super) async fn settled(&self, operation: &'static str) -> crate::Result<()> {
-        self.shared.settled().await.map_err(|error| unavailable(operation, error))
+    ///
+    /// # Errors
+    /// [`JournalError::Behind`], if that does not happen within 30 s; or why the journal has ended.
+    pub async fn settled(&self) -> Result<(), Arc<JournalError>> {
+        self.shared.settled().await
     }
 
-    /// Completes when the journal is lost, with the reason.
-    pub(super) async fn lost(&self) -> Arc<JournalError> {
+    /// Completes when the journal is lost, with the reason: another process writes to it, or it is damaged. Nothing is
+    /// acknowledged any more, and what is read from the database may be out of date.
+    pub async fn lost(&self) -> Arc<JournalError> {
         let progress = self.shared.until(|progress| progress.fault.is_some()).await;
         progress.fault.unwrap_or_else(|| Arc::new(JournalError::Stopping))
     }
 
-    /// Makes its threads end.
-    pub(super) fn end(&self) {
+    /// Makes its threads end: what is not stored then is kept in the database, and nothing more is acknowledged.
+    pub fn end(&self) {
         self.stop.send_replace(true);
     }
 
-    pub(super) fn status(&self) -> JournalStatus {
+    /// How it is doing.
+    pub fn status(&self) -> JournalStatus {
         JournalStatus::of(self.shared.now())
     }
 }
@@ -120,12 +203,10 @@ impl Drop for Journal {
     }
 }
 
-/// Whether a database has a journal.
-pub(super) fn is_journalled(connection: &Connection) -> rusqlite::Result<bool> {
+/// Whether a database has a journal. One that has must not be written to without it.
+///
+/// # Errors
+/// SQLite's.
+pub fn is_journalled(connection: &Connection) -> rusqlite::Result<bool> {
     ledger::state(connection).map(|state| state.is_some())
-}
-
-/// What the journal's trouble means for whoever asked for `operation`.
-pub(super) fn unavailable(operation: &'static str, error: Arc<JournalError>) -> MetadataError {
-    MetadataError::Unavailable { operation, source: Box::new(error) }
 }

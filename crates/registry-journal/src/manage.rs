@@ -2,15 +2,16 @@
 
 use std::{path::Path, sync::Arc};
 
+use registry_database::{Owners, sqlite::place};
+use registry_storage::SmallObjects;
 use rusqlite::Connection;
 use tokio::{runtime::Handle, sync::watch};
 
 use super::{
-    super::place,
     error::{JournalError, Result},
     history::{Entry, History},
     ledger, names,
-    store::{JournalStore, Remote},
+    store::Remote,
     verify::{JournalReport, Verify, open},
 };
 
@@ -22,10 +23,11 @@ use super::{
 /// If the journal can not be read. What is wrong with it is in the report.
 pub async fn verify_journal(
     path: &Path,
-    store: Arc<dyn JournalStore>,
+    owners: Owners,
+    objects: Arc<dyn SmallObjects>,
 ) -> std::result::Result<JournalReport, JournalError> {
     let path = path.to_owned();
-    on_a_thread(store, move |remote| Verify { path, remote }.run()).await
+    on_a_thread(objects, move |remote| Verify { path, owners, remote }.run()).await
 }
 
 /// Looks at what there is of a journal, and where the database at `path` is in it, without checking anything.
@@ -34,10 +36,10 @@ pub async fn verify_journal(
 /// If journal or database can not be read.
 pub async fn survey_journal(
     path: &Path,
-    store: Arc<dyn JournalStore>,
+    objects: Arc<dyn SmallObjects>,
 ) -> std::result::Result<JournalReport, JournalError> {
     let path = path.to_owned();
-    on_a_thread(store, move |remote| survey(&path, &remote)).await
+    on_a_thread(objects, move |remote| survey(&path, &remote)).await
 }
 
 /// Ends the journal of the database at `path` for good: everything of it is removed from the store, then the database
@@ -47,21 +49,21 @@ pub async fn survey_journal(
 /// [`JournalError::Foreign`], if the journal in the store is not this database's; [`JournalError::InUse`].
 pub async fn drop_journal(
     path: &Path,
-    store: Arc<dyn JournalStore>,
+    objects: Arc<dyn SmallObjects>,
 ) -> std::result::Result<(), JournalError> {
     let path = path.to_owned();
-    on_a_thread(store, move |remote| give_up(&path, &remote)).await
+    on_a_thread(objects, move |remote| give_up(&path, &remote)).await
 }
 
 async fn on_a_thread<T: Send + 'static>(
-    store: Arc<dyn JournalStore>,
+    objects: Arc<dyn SmallObjects>,
     work: impl FnOnce(Remote) -> Result<T> + Send + 'static,
 ) -> Result<T> {
     let runtime = Handle::current();
     // Stops what still runs on the other thread, if this future is dropped.
     let (stop, stopped) = watch::channel(false);
     let stop = StopOnDrop(stop);
-    let done = tokio::task::spawn_blocking(move || work(Remote::new(store, runtime, stopped))).await;
+    let done = tokio::task::spawn_blocking(move || work(Remote::new(objects, runtime, stopped))).await;
     drop(stop);
     done.unwrap_or_else(|error| {
         Err(JournalError::Database { operation: "work on the journal", source: Box::new(error) })
@@ -101,7 +103,7 @@ fn give_up(path: &Path, remote: &Remote) -> Result<()> {
     if !history.entries.is_empty() {
         check_own(&database, &history, remote, &state)?;
     }
-    // Snapshots first, so that nobody makes a database of what is left.
+    // Snapshots first, so that no start makes a database of what is left.
     for folder in [names::SNAPSHOTS, names::PARTS] {
         for (name, _) in remote.list(folder)? {
             remote.remove(&name)?;

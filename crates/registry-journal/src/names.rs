@@ -1,53 +1,53 @@
 //! What the objects of a journal are called. Numbers are padded, so that the order of names is that of numbers.
 
 /// Entries: `journal/<number of the first commit in it>`.
-pub(super) const ENTRIES: &str = "journal";
+pub(crate) const ENTRIES: &str = "journal";
 
 /// Snapshots: `snapshots/<number of the last commit in it>-<16 hex digits of its hash>`. Written last, so a snapshot
 /// that has one is whole.
-pub(super) const SNAPSHOTS: &str = "snapshots";
+pub(crate) const SNAPSHOTS: &str = "snapshots";
 
 /// The bytes of snapshots: `snapshot-parts/<as above>/<part>`.
-pub(super) const PARTS: &str = "snapshot-parts";
+pub(crate) const PARTS: &str = "snapshot-parts";
 
 /// The name of the entry that begins with this commit.
-pub(super) fn entry(number: i64) -> String {
+pub(crate) fn entry(number: i64) -> String {
     format!("{ENTRIES}/{number:020}")
 }
 
 /// The commit that an entry begins with.
-pub(super) fn entry_number(name: &str) -> Option<i64> {
+pub(crate) fn entry_number(name: &str) -> Option<i64> {
     let digits = name.strip_prefix(ENTRIES)?.strip_prefix('/')?;
     (digits.len() == 20).then(|| digits.parse().ok())?
 }
 
 /// Which snapshot.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct SnapshotName {
+pub(crate) struct SnapshotName {
     /// The last commit in it.
-    pub(super) number: i64,
+    pub(crate) number: i64,
     /// The beginning of its hash.
     id: String,
 }
 
 impl SnapshotName {
-    pub(super) fn new(number: i64, hash_hex: &str) -> SnapshotName {
+    pub(crate) fn new(number: i64, hash_hex: &str) -> SnapshotName {
         SnapshotName { number, id: hash_hex[..16].to_owned() }
     }
 
     /// From the name of an object below [`SNAPSHOTS`] or [`PARTS`].
-    pub(super) fn parse(name: &str) -> Option<SnapshotName> {
+    pub(crate) fn parse(name: &str) -> Option<SnapshotName> {
         let (_, rest) = name.split_once('/')?;
         let own = rest.split('/').next()?;
         let (number, id) = own.split_once('-')?;
         Some(SnapshotName { number: number.parse().ok()?, id: id.to_owned() })
     }
 
-    pub(super) fn description(&self) -> String {
+    pub(crate) fn description(&self) -> String {
         format!("{SNAPSHOTS}/{:020}-{}", self.number, self.id)
     }
 
-    pub(super) fn part(&self, part: u64) -> String {
+    pub(crate) fn part(&self, part: u64) -> String {
         format!("{PARTS}/{:020}-{}/{part:08}", self.number, self.id)
     }
 }

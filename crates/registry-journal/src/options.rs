@@ -7,16 +7,13 @@ use super::{error::JournalError, progress::Progress};
 pub struct JournalOptions {
     /// Who opens the database.
     pub role: JournalRole,
-    /// The identity of the store of bytes that the journal is in, if it has one: a journal begins only for the database
-    /// that belongs to it.
-    pub store_id: Option<String>,
     /// A snapshot is made when the entries since the last one have so many bytes, and a quarter of that snapshot's size.
     /// 64 MiB.
     pub snapshot_bytes: u64,
     /// A snapshot is made when there are so many entries since the last one, and one for each MiB of that snapshot's
     /// size. 2000.
     pub snapshot_entries: u64,
-    /// How long entries and snapshots that a newer snapshot replaces are kept, for those who are reading them, and so that
+    /// How long entries and snapshots that a newer snapshot replaces are kept, for processes that are reading them, and so that
     /// a process that slept can not write one of them once more. One hour; less is for tests.
     pub retention: Duration,
 }
@@ -34,7 +31,6 @@ impl Default for JournalOptions {
     fn default() -> Self {
         JournalOptions {
             role: JournalRole::Serving,
-            store_id: None,
             snapshot_bytes: 64 * 1024 * 1024,
             snapshot_entries: 2_000,
             retention: Duration::from_secs(60 * 60),
@@ -68,7 +64,7 @@ pub struct JournalStatus {
 }
 
 impl JournalStatus {
-    pub(super) fn of(progress: Progress) -> JournalStatus {
+    pub(crate) fn of(progress: Progress) -> JournalStatus {
         let snapshot = progress.snapshot;
         JournalStatus {
             committed: progress.committed,

@@ -11,7 +11,7 @@ use tokio::{sync::watch, time::timeout};
 
 use super::{error::JournalError, snapshot::Made};
 
-/// How long an answer waits until what it tells of is stored. Then the client is told that nobody knows.
+/// How long an answer waits until what it tells of is stored. Then the caller is told that the outcome is not known.
 const ANSWER_WAIT_MAX: Duration = Duration::from_secs(30);
 
 /// How old the oldest commit that is not stored may be when more is begun: a store that does not answer for so long will
@@ -22,32 +22,32 @@ const BEHIND_MAX: Duration = Duration::from_secs(if cfg!(test) { 2 } else { 10 }
 const PENDING_BYTES_MAX: u64 = 64 * 1024 * 1024;
 
 /// Told when what is waited for is stored, or why it is not.
-pub(super) type Answer = Box<dyn FnOnce(Result<(), Arc<JournalError>>) + Send>;
+pub(crate) type Answer = Box<dyn FnOnce(Result<(), Arc<JournalError>>) + Send>;
 
 /// How far the journal is.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Progress {
+pub(crate) struct Progress {
     /// No commit that a reader can see has a higher number.
-    pub(super) announced: i64,
+    pub(crate) announced: i64,
     /// The last commit.
-    pub(super) committed: i64,
+    pub(crate) committed: i64,
     /// Every commit up to here is stored.
-    pub(super) stored: i64,
+    pub(crate) stored: i64,
     /// The size of the commits that are not stored.
-    pub(super) pending_bytes: u64,
+    pub(crate) pending_bytes: u64,
     /// When the oldest of them was made, at the latest.
-    pub(super) pending_since: Option<Instant>,
+    pub(crate) pending_since: Option<Instant>,
     /// How many entries were stored since the start, and their bytes.
-    pub(super) entries: u64,
-    pub(super) entries_bytes: u64,
+    pub(crate) entries: u64,
+    pub(crate) entries_bytes: u64,
     /// The newest snapshot that this process has made or found.
-    pub(super) snapshot: Option<Made>,
+    pub(crate) snapshot: Option<Made>,
     /// Why the journal has ended.
-    pub(super) fault: Option<Arc<JournalError>>,
+    pub(crate) fault: Option<Arc<JournalError>>,
 }
 
-/// What the writer, the thread that stores, and those who wait have in common.
-pub(super) struct Shared {
+/// What the writer, the thread that stores, and the callers that wait have in common.
+pub(crate) struct Shared {
     progress: watch::Sender<Progress>,
     waiting: Mutex<VecDeque<Waiting>>,
 }
@@ -60,26 +60,26 @@ struct Waiting {
 
 impl Shared {
     /// For a database that is at commit `number` and may keep commits after `stored`.
-    pub(super) fn new(number: i64, stored: i64) -> Shared {
+    pub(crate) fn new(number: i64, stored: i64) -> Shared {
         let pending_since = (stored < number).then(Instant::now);
         let progress =
             Progress { announced: number, committed: number, stored, pending_since, ..Progress::default() };
         Shared { progress: watch::Sender::new(progress), waiting: Mutex::new(VecDeque::new()) }
     }
 
-    pub(super) fn now(&self) -> Progress {
+    pub(crate) fn now(&self) -> Progress {
         self.progress.borrow().clone()
     }
 
-    /// Waits until it is so. The answer is a copy: whoever looked at the original would stop everybody.
-    pub(super) async fn until(&self, is_so: impl Fn(&Progress) -> bool) -> Progress {
+    /// Waits until it is so. The answer is a copy: a look at the original would hold its lock.
+    pub(crate) async fn until(&self, is_so: impl Fn(&Progress) -> bool) -> Progress {
         let mut progress = self.progress.subscribe();
         let seen = progress.wait_for(is_so).await;
         seen.expect("the sender is a part of this").clone()
     }
 
     /// Whether more may be begun: what to wait for, or why not.
-    pub(super) fn admits(progress: &Progress) -> Option<Result<(), Arc<JournalError>>> {
+    pub(crate) fn admits(progress: &Progress) -> Option<Result<(), Arc<JournalError>>> {
         if let Some(fault) = &progress.fault {
             return Some(Err(fault.clone()));
         }
@@ -92,7 +92,7 @@ impl Shared {
     }
 
     /// A commit of this number is about to be made: from now on readers may see it.
-    pub(super) fn announce(&self, number: i64) {
+    pub(crate) fn announce(&self, number: i64) {
         self.progress.send_if_modified(|progress| {
             progress.announced = progress.announced.max(number);
             false
@@ -100,7 +100,7 @@ impl Shared {
     }
 
     /// The commit was made, or with `None` not.
-    pub(super) fn committed(&self, commit: Option<(i64, u64)>) {
+    pub(crate) fn committed(&self, commit: Option<(i64, u64)>) {
         self.progress.send_modify(|progress| match commit {
             Some((number, size_bytes)) => {
                 progress.committed = number;
@@ -113,9 +113,9 @@ impl Shared {
     }
 
     /// Answers when everything that is committed now is stored.
-    pub(super) fn when_stored(&self, answer: Answer) {
+    pub(crate) fn when_stored(&self, answer: Answer) {
         let answer = {
-            // Under the lock, or the thread that stores could look between the two steps and find nobody waiting.
+            // Under the lock, or the thread that stores could look between the two steps and find none waiting.
             let mut waiting = self.waiting.lock();
             let progress = self.progress.borrow();
             match &progress.fault {
@@ -133,7 +133,7 @@ impl Shared {
     }
 
     /// Every commit up to this one is stored. `begun` is when the attempt was begun: what is not stored came later.
-    pub(super) fn stored(&self, through: i64, size_bytes: u64, begun: Instant) {
+    pub(crate) fn stored(&self, through: i64, size_bytes: u64, begun: Instant) {
         self.progress.send_modify(|progress| {
             progress.stored = progress.stored.max(through);
             progress.entries += 1;
@@ -150,12 +150,12 @@ impl Shared {
     }
 
     /// A snapshot was made.
-    pub(super) fn made(&self, snapshot: Made) {
+    pub(crate) fn made(&self, snapshot: Made) {
         self.progress.send_modify(|progress| progress.snapshot = Some(snapshot));
     }
 
-    /// Tells those who have waited for too long.
-    pub(super) fn give_up_on_patience(&self) {
+    /// Answers those that have waited for too long.
+    pub(crate) fn give_up_on_patience(&self) {
         self.answer_while(
             |waiting| waiting.since.elapsed() > ANSWER_WAIT_MAX,
             |waiting| {
@@ -166,7 +166,7 @@ impl Shared {
     }
 
     /// The journal has ended; only the first reason counts.
-    pub(super) fn fail(&self, fault: Arc<JournalError>) {
+    pub(crate) fn fail(&self, fault: Arc<JournalError>) {
         self.progress.send_modify(|progress| {
             progress.fault.get_or_insert_with(|| fault.clone());
         });
@@ -190,7 +190,7 @@ impl Shared {
     }
 
     /// Completes when everything that a reader could see until now is stored.
-    pub(super) async fn settled(&self) -> Result<(), Arc<JournalError>> {
+    pub(crate) async fn settled(&self) -> Result<(), Arc<JournalError>> {
         let seen = self.progress.borrow().announced;
         // What was announced and then not committed is nothing to wait for.
         let is_stored = |progress: &Progress| progress.stored >= seen.min(progress.announced);

@@ -2,6 +2,8 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
+use registry_database::clock::millis;
+
 use super::{
     error::Result,
     history::History,
@@ -9,14 +11,13 @@ use super::{
     snapshot::Description,
     store::Remote,
 };
-use crate::clock::millis;
 
 /// Removes snapshots that are older than the newest one that is at least as old as `age`, and the entries before that
-/// one. So whoever chose a snapshot has that long to read it and the entries after it; and no entry is removed that is
+/// one. So a start that chose a snapshot has that long to read it and the entries after it; and no entry is removed that is
 /// younger, which a process that slept may believe that it still has to write.
 ///
 /// Of every snapshot the description goes first and then the parts, so what is described is whole.
-pub(super) fn prune(remote: &Remote, now_ms: i64, age: Duration) -> Result<()> {
+pub(crate) fn prune(remote: &Remote, now_ms: i64, age: Duration) -> Result<()> {
     let history = History::list(remote)?;
     let Some(oldest) = oldest_to_keep(&history, remote, now_ms - millis(age))? else { return Ok(()) };
     let Some(place) = history.place_of(oldest.number) else { return Ok(()) };

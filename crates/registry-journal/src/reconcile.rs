@@ -2,10 +2,10 @@
 
 use std::path::Path;
 
+use registry_database::{Owners, sqlite::has_content};
 use rusqlite::{Connection, OpenFlags};
 
 use super::{
-    super::statement::exists,
     error::{JournalError, Result},
     history::History,
     ledger::{self, State},
@@ -13,14 +13,13 @@ use super::{
     restore::restore,
     store::Remote,
 };
-use crate::OWNERS;
 
 /// How often a start begins again, if entries are removed while it reads them.
 const ATTEMPTS_MAX: u32 = 3;
 
 /// What a start found and did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Found {
+pub(crate) enum Found {
     /// There is no journal yet.
     NoJournal,
     /// Every commit up to `stored` is in the journal and in the database.
@@ -28,21 +27,21 @@ pub(super) enum Found {
 }
 
 /// Brings the database at `path`, whose file is there, to the end of the journal. No other process may have it open.
-pub(super) fn reconcile(path: &Path, remote: &Remote) -> Result<Found> {
+pub(crate) fn reconcile(path: &Path, owners: &Owners, remote: &Remote) -> Result<Found> {
     for _ in 1..ATTEMPTS_MAX {
-        match attempt(path, remote) {
+        match attempt(path, owners, remote) {
             Err(JournalError::Gone { name }) => {
                 tracing::info!("{name} was removed while it was to be read; beginning again");
             }
             result => return result,
         }
     }
-    attempt(path, remote)
+    attempt(path, owners, remote)
 }
 
-fn attempt(path: &Path, remote: &Remote) -> Result<Found> {
+fn attempt(path: &Path, owners: &Owners, remote: &Remote) -> Result<Found> {
     let history = History::list(remote)?;
-    let local = Local::look(path)?;
+    let local = Local::look(path, owners)?;
     match (local, history.entries.is_empty()) {
         (Local::Journalled { state, first_kept }, true) => match first_kept {
             // The journal was about to begin.
@@ -51,28 +50,34 @@ fn attempt(path: &Path, remote: &Remote) -> Result<Found> {
         },
         (_, true) => Ok(Found::NoJournal),
         (Local::Content, false) => Err(JournalError::Foreign),
-        (Local::Empty, false) => rebuild(path, &history, remote, false),
+        (Local::Empty, false) => rebuild(path, owners, &history, remote, false),
         (Local::Journalled { state, first_kept }, false) => {
             let mut database = open(path)?;
-            match replay(&mut database, state, &history, remote, i64::MAX)? {
+            match replay(&mut database, owners, state, &history, remote, i64::MAX)? {
                 Replayed::ToTheEnd { applied, stored } => {
                     Ok(Found::Joined { stored, restored: None, applied })
                 }
                 Replayed::TooOld | Replayed::BeforeRebase { .. } => {
                     drop(database);
-                    rebuild(path, &history, remote, first_kept.is_some())
+                    rebuild(path, owners, &history, remote, first_kept.is_some())
                 }
             }
         }
     }
 }
 
-fn rebuild(path: &Path, history: &History, remote: &Remote, keep_old: bool) -> Result<Found> {
+fn rebuild(
+    path: &Path,
+    owners: &Owners,
+    history: &History,
+    remote: &Remote,
+    keep_old: bool,
+) -> Result<Found> {
     let restored = restore(path, history, remote, keep_old)?;
     let mut database = open(path)?;
     let state = ledger::state(&database).map_err(JournalError::database("read the database's journal"))?;
     let state = state.ok_or(JournalError::NoSnapshot)?;
-    match replay(&mut database, state, history, remote, i64::MAX)? {
+    match replay(&mut database, owners, state, history, remote, i64::MAX)? {
         Replayed::ToTheEnd { applied, stored } => {
             Ok(Found::Joined { stored, restored: Some(restored), applied })
         }
@@ -92,7 +97,7 @@ fn open(path: &Path) -> Result<Connection> {
 
 /// What a database is, as far as the journal cares.
 enum Local {
-    /// It knows nothing that anybody was told.
+    /// No owner has any content in it.
     Empty,
     /// It has content and no journal.
     Content,
@@ -103,29 +108,15 @@ enum Local {
 }
 
 impl Local {
-    fn look(path: &Path) -> Result<Local> {
+    fn look(path: &Path, owners: &Owners) -> Result<Local> {
         let database = open(path)?;
-        Self::look_at(&database).map_err(JournalError::database("look at the database"))
+        Self::look_at(&database, owners).map_err(JournalError::database("look at the database"))
     }
 
-    fn look_at(database: &Connection) -> rusqlite::Result<Local> {
+    fn look_at(database: &Connection, owners: &Owners) -> rusqlite::Result<Local> {
         if let Some(state) = ledger::state(database)? {
             return Ok(Local::Journalled { state, first_kept: ledger::first_kept(database)? });
         }
-        for table in OWNERS.content() {
-            if has_rows(database, table)? {
-                return Ok(Local::Content);
-            }
-        }
-        Ok(Local::Empty)
+        Ok(if has_content(database, owners)? { Local::Content } else { Local::Empty })
     }
-}
-
-/// Whether there is such a table, which an older schema may lack, and anything in it.
-fn has_rows(database: &Connection, table: &str) -> rusqlite::Result<bool> {
-    let is_there = "SELECT 1 FROM main.sqlite_schema WHERE type = 'table' AND name = $1";
-    if !exists(database, is_there, [table])? {
-        return Ok(false);
-    }
-    database.query_row(&format!("SELECT EXISTS (SELECT 1 FROM {table})"), [], |row| row.get(0))
 }

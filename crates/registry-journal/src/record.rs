@@ -22,14 +22,14 @@ const MAGIC: &[u8; 4] = b"RGJ1";
 const HEAD_BYTES: usize = 8 + 32 + 8 + 8 + 1;
 
 /// The hash of a record.
-pub(super) type Hash = [u8; 32];
+pub(crate) type Hash = [u8; 32];
 
 /// What comes before the first record.
-pub(super) const NO_HASH: Hash = [0; 32];
+pub(crate) const NO_HASH: Hash = [0; 32];
 
 /// What a record is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(crate) enum Kind {
     /// Changes to rows.
     Changes = 1,
     /// From here on only a snapshot of this commit or a later one counts: the journal begins, or the schema changed.
@@ -38,17 +38,17 @@ pub(super) enum Kind {
 
 /// A commit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Record<'a> {
-    pub(super) number: i64,
-    pub(super) previous: Hash,
-    pub(super) at_ms: i64,
-    pub(super) format: i64,
-    pub(super) kind: Kind,
-    pub(super) changes: &'a [u8],
+pub(crate) struct Record<'a> {
+    pub(crate) number: i64,
+    pub(crate) previous: Hash,
+    pub(crate) at_ms: i64,
+    pub(crate) format: i64,
+    pub(crate) kind: Kind,
+    pub(crate) changes: &'a [u8],
 }
 
 impl Record<'_> {
-    pub(super) fn encode(&self) -> Vec<u8> {
+    pub(crate) fn encode(&self) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(HEAD_BYTES + self.changes.len());
         bytes.extend(self.number.to_be_bytes());
         bytes.extend(self.previous);
@@ -60,7 +60,7 @@ impl Record<'_> {
     }
 
     /// None for what is no record.
-    pub(super) fn decode(bytes: &[u8]) -> Option<Record<'_>> {
+    pub(crate) fn decode(bytes: &[u8]) -> Option<Record<'_>> {
         let (number, rest) = bytes.split_first_chunk()?;
         let (previous, rest) = rest.split_first_chunk()?;
         let (at_ms, rest) = rest.split_first_chunk()?;
@@ -78,13 +78,13 @@ impl Record<'_> {
 }
 
 /// The hash of a record's bytes.
-pub(super) fn hash(record: &[u8]) -> Hash {
+pub(crate) fn hash(record: &[u8]) -> Hash {
     let digest = Digest::of(Algorithm::Sha256, record);
     digest.as_bytes().try_into().expect("a SHA-256 has 32 bytes")
 }
 
 /// An entry of these records.
-pub(super) fn entry<'a>(records: impl IntoIterator<Item = &'a [u8]>) -> Bytes {
+pub(crate) fn entry<'a>(records: impl IntoIterator<Item = &'a [u8]>) -> Bytes {
     let mut bytes = MAGIC.to_vec();
     for record in records {
         let length = u32::try_from(record.len()).expect("a commit is cut long before it has 4 GiB");
@@ -95,7 +95,7 @@ pub(super) fn entry<'a>(records: impl IntoIterator<Item = &'a [u8]>) -> Bytes {
 }
 
 /// The records of an entry; none for what is no entry.
-pub(super) fn records(entry: &[u8]) -> Option<Vec<&[u8]>> {
+pub(crate) fn records(entry: &[u8]) -> Option<Vec<&[u8]>> {
     let mut rest = entry.strip_prefix(MAGIC)?;
     let mut records = Vec::new();
     while !rest.is_empty() {

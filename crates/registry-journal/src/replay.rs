@@ -1,11 +1,9 @@
 //! Brings a database from where it is to the end of its journal.
 
-use std::collections::HashMap;
-
+use registry_database::{Owners, sqlite::statement::exists};
 use rusqlite::{Connection, TransactionBehavior};
 
 use super::{
-    super::statement::exists,
     change,
     error::{JournalError, Result},
     history::{Commit, Entry, History},
@@ -13,13 +11,12 @@ use super::{
     names,
     record::Kind,
     store::Remote,
-    table::{self, Table},
+    table::Tables,
 };
-use crate::OWNERS;
 
 /// Where a replay has ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Replayed {
+pub(crate) enum Replayed {
     /// At the end of the journal, which is commit `stored`. The database may keep commits after it.
     ToTheEnd { applied: i64, stored: i64 },
     /// Before this commit, which only a snapshot leads past.
@@ -34,15 +31,17 @@ pub(super) enum Replayed {
 /// # Errors
 /// [`JournalError::Diverged`], if the database's last commit is another one in the journal, and
 /// [`JournalError::Ahead`], if the journal ends before it and the database does not keep what follows.
-pub(super) fn replay(
+pub(crate) fn replay(
     database: &mut Connection,
+    owners: &Owners,
     state: State,
     history: &History,
     remote: &Remote,
     last: i64,
 ) -> Result<Replayed> {
     let Some(place) = history.place_of(state.number) else { return Ok(Replayed::TooOld) };
-    let mut replay = Replay { tables: tables(database)?, state, applied: 0 };
+    let tables = Tables::read(database, owners).map_err(JournalError::database("read the schema"))?;
+    let mut replay = Replay { tables, owners, state, applied: 0 };
     let mut stored = 0;
     for (place, first) in history.entries.iter().enumerate().skip(place) {
         if *first > last {
@@ -84,18 +83,14 @@ fn check_common(database: &Connection, state: &State, commit: &Commit<'_>, is_en
     if follows { Ok(()) } else { Err(JournalError::Diverged { number }) }
 }
 
-fn tables(database: &Connection) -> Result<HashMap<String, Table>> {
-    let tables = table::journalled(database).map_err(JournalError::database("read the schema"))?;
-    Ok(tables.into_iter().map(|table| (table.name.clone(), table)).collect())
-}
-
-struct Replay {
-    tables: HashMap<String, Table>,
+struct Replay<'a> {
+    tables: Tables,
+    owners: &'a Owners,
     state: State,
     applied: i64,
 }
 
-impl Replay {
+impl Replay<'_> {
     /// One transaction for each entry.
     fn apply(&mut self, database: &mut Connection, first: i64, commits: &[Commit<'_>]) -> Result<()> {
         if commits.is_empty() {
@@ -107,7 +102,7 @@ impl Replay {
         // What one statement did to several rows is done to one after the other here.
         transaction.pragma_update(None, "defer_foreign_keys", true).map_err(failed)?;
         if self.applied == 0 {
-            forget_volatile(&transaction)?;
+            forget_volatile(&transaction, self.owners)?;
         }
         for commit in commits {
             let Commit { record, hash } = commit;
@@ -131,12 +126,11 @@ impl Replay {
     }
 }
 
-/// The sessions of a database that others went on without: what they know is not so any more. One of them may have
-/// become a blob, whose bytes it would overwrite or delete. An older schema, which is brought up to date after this, has fewer
-/// such tables.
-fn forget_volatile(database: &Connection) -> Result<()> {
-    let failed = JournalError::database("forget unfinished uploads");
-    for table in OWNERS.volatile() {
+/// What is volatile in a database that others went on without is not so any more: an unfinished upload may have become
+/// content, which it would overwrite. An older schema, which is brought up to date after this, has fewer such tables.
+fn forget_volatile(database: &Connection, owners: &Owners) -> Result<()> {
+    let failed = JournalError::database("empty the volatile tables");
+    for table in owners.volatile() {
         let sql = "SELECT 1 FROM main.sqlite_schema WHERE type = 'table' AND name = $1";
         if exists(database, sql, [table]).map_err(failed)? {
             database.execute(&format!("DELETE FROM {table}"), []).map_err(failed)?;
@@ -147,8 +141,10 @@ fn forget_volatile(database: &Connection) -> Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use registry_database::SQLITE;
+
+    use super::*;
+    use crate::tests::OWNERS;
 
     #[test]
     fn a_database_of_an_older_schema_forgets_what_it_has() {
@@ -158,10 +154,9 @@ mod tests {
             for migration in &migrations[..count] {
                 database.execute_batch(&SQLITE.render(migration.sql)).unwrap();
             }
-            let seen = "INSERT INTO unknown_objects (location, first_seen, last_seen) VALUES ('a', 1, 1)";
-            database.execute(seen, []).unwrap();
-            forget_volatile(&database).unwrap();
-            let left = "SELECT COUNT(*) FROM unknown_objects";
+            database.execute("INSERT INTO sessions (id, state) VALUES ('a', 1)", []).unwrap();
+            forget_volatile(&database, &OWNERS).unwrap();
+            let left = "SELECT COUNT(*) FROM sessions";
             assert_eq!(database.query_row(left, [], |row| row.get::<_, i64>(0)).unwrap(), 0);
         }
     }

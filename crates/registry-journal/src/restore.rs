@@ -19,7 +19,7 @@ use super::{
 /// database that is there and has commits which were never stored is put aside, beside its place.
 ///
 /// A crash leaves the old database or the new one.
-pub(super) fn restore(path: &Path, history: &History, remote: &Remote, keep_old: bool) -> Result<i64> {
+pub(crate) fn restore(path: &Path, history: &History, remote: &Remote, keep_old: bool) -> Result<i64> {
     let copy = Temporary::beside(path, ".restoring")?;
     for name in history.snapshots.iter().rev() {
         match fetch(name, history, remote, copy.path()) {
@@ -40,7 +40,7 @@ pub(super) fn restore(path: &Path, history: &History, remote: &Remote, keep_old:
 
 /// Writes a snapshot to `to` and checks it: that it is of this journal, that its bytes are what was stored, and that they
 /// are a database.
-pub(super) fn fetch(
+pub(crate) fn fetch(
     name: &SnapshotName,
     history: &History,
     remote: &Remote,

@@ -10,6 +10,7 @@ use std::{
 };
 
 use bytes::Bytes;
+use registry_database::Owners;
 use registry_digest::{Algorithm, Digest, Hasher};
 use rusqlite::{Connection, OpenFlags};
 
@@ -20,7 +21,6 @@ use super::{
     record::Hash,
     store::Remote,
 };
-use crate::OWNERS;
 
 /// The size of all parts but the last.
 const PART_BYTES: usize = 8 * 1024 * 1024;
@@ -30,27 +30,27 @@ const CHECK: &str = "PRAGMA integrity_check(1)";
 
 /// What a snapshot says of itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Description {
-    pub(super) number: i64,
-    pub(super) hash: Hash,
-    pub(super) at_ms: i64,
-    pub(super) size_bytes: u64,
+pub(crate) struct Description {
+    pub(crate) number: i64,
+    pub(crate) hash: Hash,
+    pub(crate) at_ms: i64,
+    pub(crate) size_bytes: u64,
     digest: Digest,
 }
 
 /// A snapshot that was just made.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Made {
-    pub(super) number: i64,
-    pub(super) at_ms: i64,
-    pub(super) size_bytes: u64,
+pub(crate) struct Made {
+    pub(crate) number: i64,
+    pub(crate) at_ms: i64,
+    pub(crate) size_bytes: u64,
 }
 
 /// Makes a snapshot of the database at `path` and stores it. Nothing is left of an attempt that fails but parts that
-/// nobody looks at, and that go with the next snapshot.
-pub(super) fn make(path: &Path, remote: &Remote, at_ms: i64) -> Result<Made> {
+/// nothing looks at, and that go with the next snapshot.
+pub(crate) fn make(path: &Path, owners: &Owners, remote: &Remote, at_ms: i64) -> Result<Made> {
     let copy = Temporary::beside(path, ".snapshot")?;
-    let state = copy_database(path, copy.path())?;
+    let state = copy_database(path, owners, copy.path())?;
     let (size_bytes, digest) = digest_of(copy.path())?;
     let description = Description { number: state.number, hash: state.hash, at_ms, size_bytes, digest };
     let name = SnapshotName::new(state.number, &digest.hex());
@@ -66,8 +66,8 @@ pub(super) fn make(path: &Path, remote: &Remote, at_ms: i64) -> Result<Made> {
     Ok(Made { number: state.number, at_ms, size_bytes })
 }
 
-/// Copies the database as it is now, without what is nobody's business elsewhere.
-fn copy_database(path: &Path, copy: &Path) -> Result<State> {
+/// Copies the database as it is now, without what is volatile or about this copy alone.
+fn copy_database(path: &Path, owners: &Owners, copy: &Path) -> Result<State> {
     let failed = JournalError::database("copy the database");
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let database = Connection::open_with_flags(path, flags).map_err(failed)?;
@@ -76,7 +76,7 @@ fn copy_database(path: &Path, copy: &Path) -> Result<State> {
     drop(database);
     let database = Connection::open_with_flags(copy, flags).map_err(failed)?;
     database.pragma_update(None, "journal_mode", "off").map_err(failed)?;
-    for table in OWNERS.volatile() {
+    for table in owners.volatile() {
         database.execute(&format!("DELETE FROM {table}"), []).map_err(failed)?;
     }
     database.execute("DELETE FROM journal_entries", []).map_err(failed)?;
@@ -84,7 +84,7 @@ fn copy_database(path: &Path, copy: &Path) -> Result<State> {
 }
 
 /// That a file is a database with a journal, and whole.
-pub(super) fn check(database: &Connection, name: &str) -> Result<State> {
+pub(crate) fn check(database: &Connection, name: &str) -> Result<State> {
     let failed = JournalError::database("check a copy of the database");
     let said: String = database.query_row(CHECK, [], |row| row.get(0)).map_err(failed)?;
     if said != "ok" {
@@ -125,7 +125,7 @@ fn store_parts(path: &Path, name: &SnapshotName, remote: &Remote) -> Result<()> 
 }
 
 /// Reads a snapshot's bytes and checks that they are what the description says.
-pub(super) fn fetch(
+pub(crate) fn fetch(
     description: &Description,
     name: &SnapshotName,
     remote: &Remote,
@@ -145,7 +145,7 @@ pub(super) fn fetch(
 }
 
 impl Description {
-    pub(super) fn read(name: &SnapshotName, remote: &Remote) -> Result<Description> {
+    pub(crate) fn read(name: &SnapshotName, remote: &Remote) -> Result<Description> {
         let bytes = remote.read_known(&name.description())?;
         Description::decode(&bytes)
             .filter(|description| description.number == name.number)
@@ -177,16 +177,16 @@ impl Description {
 }
 
 /// A file that goes when it is dropped, with those that SQLite puts beside it.
-pub(super) struct Temporary(PathBuf);
+pub(crate) struct Temporary(PathBuf);
 
 impl Temporary {
-    pub(super) fn beside(path: &Path, suffix: &str) -> Result<Temporary> {
+    pub(crate) fn beside(path: &Path, suffix: &str) -> Result<Temporary> {
         let temporary = Temporary(with_suffix(path, suffix));
         temporary.remove().map_err(JournalError::file("remove what an earlier attempt left"))?;
         Ok(temporary)
     }
 
-    pub(super) fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         &self.0
     }
 
@@ -203,7 +203,7 @@ impl Drop for Temporary {
 }
 
 /// Removes a database's files, as far as they are there.
-pub(super) fn remove_database(path: &Path) -> std::io::Result<()> {
+pub(crate) fn remove_database(path: &Path) -> std::io::Result<()> {
     for suffix in ["", "-wal", "-shm", "-journal"] {
         match fs::remove_file(with_suffix(path, suffix)) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
@@ -213,7 +213,7 @@ pub(super) fn remove_database(path: &Path) -> std::io::Result<()> {
     Ok(())
 }
 
-pub(super) fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
+pub(crate) fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(suffix);
     name.into()

@@ -1,9 +1,11 @@
-//! Where a journal is kept, and calling that from threads that may wait.
+//! The store as the journal's threads call it: each call waits for its answer, has a time limit, and is repeated where
+//! nothing goes on without it.
 
-use std::{error::Error as StdError, fmt, future::Future, sync::Arc, time::Duration};
+use std::{error::Error as StdError, future::Future, sync::Arc, time::Duration};
 
-use async_trait::async_trait;
 use bytes::Bytes;
+use registry_storage::{Creation, ObjectInfo, SmallObjects, StorageError};
+use registry_types::Location;
 use tokio::{
     runtime::Handle,
     sync::watch,
@@ -26,69 +28,28 @@ const LIST_MAX: usize = 1_000;
 /// The most objects of a journal: far more than there can be between two snapshots.
 const OBJECTS_MAX: usize = 10_000_000;
 
-/// What a [`JournalStore`] fails with.
-pub type JournalStoreError = Box<dyn StdError + Send + Sync>;
-
-/// Whether an object was made.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum JournalCreation {
-    /// It was not there, and now it is.
-    Created,
-    /// There is one of that name already; nothing was changed.
-    Exists,
-}
-
-/// Small objects with names, which is all that a journal needs of an object store.
-///
-/// Names are such as `journal/00000000000000000042`: folders of letters and hyphens, then letters, digits and hyphens.
-/// An object has at most 64 MiB. What a call that succeeded made or removed is durable and seen by every later call
-/// of anybody.
-#[async_trait]
-pub trait JournalStore: fmt::Debug + Send + Sync + 'static {
-    /// Makes an object, unless there is one of that name: of several attempts at once one succeeds. After an error
-    /// nobody knows, and the attempt is repeated.
-    async fn create(
-        &self,
-        name: &str,
-        bytes: Bytes,
-    ) -> std::result::Result<JournalCreation, JournalStoreError>;
-
-    /// An object's bytes; none if it is not there.
-    async fn read(&self, name: &str) -> std::result::Result<Option<Bytes>, JournalStoreError>;
-
-    /// Names and sizes in bytes of the objects below a folder (`journal`), in the order of their bytes, strictly after
-    /// `after`, at most `limit`. Fewer mean that there are no more.
-    async fn list(
-        &self,
-        folder: &str,
-        after: Option<&str>,
-        limit: usize,
-    ) -> std::result::Result<Vec<(String, u64)>, JournalStoreError>;
-
-    /// Removes an object, which may be gone already.
-    async fn remove(&self, name: &str) -> std::result::Result<(), JournalStoreError>;
-}
-
-/// A store as threads of the journal call it: each call waits, until the journal is closed.
+/// A store whose calls block until they are answered or the journal is closed. Names are such as
+/// `journal/00000000000000000042`, and stand below [`Location::PREFIX`].
 #[derive(Clone, Debug)]
-pub(super) struct Remote {
-    store: Arc<dyn JournalStore>,
+pub(crate) struct Remote {
+    objects: Arc<dyn SmallObjects>,
     runtime: Handle,
     stopped: watch::Receiver<bool>,
 }
 
 impl Remote {
-    pub(super) fn new(
-        store: Arc<dyn JournalStore>,
+    pub(crate) fn new(
+        objects: Arc<dyn SmallObjects>,
         runtime: Handle,
         stopped: watch::Receiver<bool>,
     ) -> Remote {
-        Remote { store, runtime, stopped }
+        Remote { objects, runtime, stopped }
     }
 
     /// One attempt; `tick` is called every second while it lasts.
-    pub(super) fn create(&self, name: &str, bytes: Bytes, tick: impl Fn()) -> Result<JournalCreation> {
-        let mut call = self.store.create(name, bytes);
+    pub(crate) fn create(&self, name: &str, bytes: Bytes, tick: impl Fn()) -> Result<Creation> {
+        let name = location(name);
+        let mut call = self.objects.create(&name, bytes);
         let ticking = async {
             loop {
                 tokio::select! {
@@ -101,46 +62,50 @@ impl Remote {
     }
 
     /// As [`create`](Self::create), and again if it fails. An object that exists may then be ours.
-    pub(super) fn insist_on_creating(&self, name: &str, bytes: &Bytes) -> Result<JournalCreation> {
+    pub(crate) fn insist_on_creating(&self, name: &str, bytes: &Bytes) -> Result<Creation> {
         self.insist(|| self.create(name, bytes.clone(), || {}))
     }
 
-    pub(super) fn read(&self, name: &str) -> Result<Option<Bytes>> {
-        self.insist(|| self.call("read an object", self.store.read(name)))
+    pub(crate) fn read(&self, name: &str) -> Result<Option<Bytes>> {
+        let location = location(name);
+        self.insist(|| self.call("read an object", self.objects.read(&location)))
     }
 
     /// An object that must be there.
-    pub(super) fn read_known(&self, name: &str) -> Result<Bytes> {
+    pub(crate) fn read_known(&self, name: &str) -> Result<Bytes> {
         self.read(name)?.ok_or_else(|| JournalError::Gone { name: name.to_owned() })
     }
 
     /// One attempt.
-    pub(super) fn is_there_more(&self, folder: &str, after: &str) -> Result<Option<String>> {
-        let found = self.call("list objects", self.store.list(folder, Some(after), 1))?;
-        Ok(found.into_iter().next().map(|(name, _)| name))
+    pub(crate) fn is_there_more(&self, folder: &str, after: &str) -> Result<Option<String>> {
+        let (folder, after) = (location(folder), location(after));
+        let found = self.call("list objects", self.objects.list_small(&folder, Some(&after), 1))?;
+        Ok(found.first().map(|object| name_of(&object.location)))
     }
 
-    pub(super) fn list(&self, folder: &str) -> Result<Vec<(String, u64)>> {
-        let mut all: Vec<(String, u64)> = Vec::new();
+    pub(crate) fn list(&self, folder: &str) -> Result<Vec<(String, u64)>> {
+        let folder = location(folder);
+        let mut all: Vec<ObjectInfo> = Vec::new();
         while all.len() < OBJECTS_MAX {
-            let after = all.last().map(|(name, _)| name.clone());
-            let page = self
-                .insist(|| self.call("list objects", self.store.list(folder, after.as_deref(), LIST_MAX)))?;
+            let after = all.last().map(|object| object.location.clone());
+            let list = || self.objects.list_small(&folder, after.as_ref(), LIST_MAX);
+            let page = self.insist(|| self.call("list objects", list()))?;
             let is_last = page.len() < LIST_MAX;
             all.extend(page);
             if is_last {
                 break;
             }
         }
-        Ok(all)
+        Ok(all.iter().map(|object| (name_of(&object.location), object.size_bytes)).collect())
     }
 
-    pub(super) fn remove(&self, name: &str) -> Result<()> {
-        self.insist(|| self.call("remove an object", self.store.remove(name)))
+    pub(crate) fn remove(&self, name: &str) -> Result<()> {
+        let location = location(name);
+        self.insist(|| self.call("remove an object", self.objects.remove(&location)))
     }
 
     /// Waits, unless the journal is closed meanwhile.
-    pub(super) fn pause(&self, duration: Duration) -> Result<()> {
+    pub(crate) fn pause(&self, duration: Duration) -> Result<()> {
         let mut stopped = self.stopped.clone();
         match self.runtime.block_on(async { timeout(duration, stopped.wait_for(|stopped| *stopped)).await }) {
             Err(_) => Ok(()),
@@ -149,7 +114,7 @@ impl Remote {
     }
 
     /// Waits for something, at most so long; none if it did not come.
-    pub(super) fn wait<T>(&self, duration: Duration, event: impl Future<Output = T>) -> Result<Option<T>> {
+    pub(crate) fn wait<T>(&self, duration: Duration, event: impl Future<Output = T>) -> Result<Option<T>> {
         let mut stopped = self.stopped.clone();
         self.runtime.block_on(async {
             tokio::select! {
@@ -181,12 +146,21 @@ impl Remote {
     fn call<T>(
         &self,
         operation: &'static str,
-        call: impl Future<Output = std::result::Result<T, JournalStoreError>>,
+        call: impl Future<Output = std::result::Result<T, StorageError>>,
     ) -> Result<T> {
-        let failed = |source| JournalError::Store { operation, source };
+        let failed = |source: Box<dyn StdError + Send + Sync>| JournalError::Store { operation, source };
         match self.wait(CALL_TIMEOUT, call)? {
-            Some(answer) => answer.map_err(failed),
+            Some(answer) => answer.map_err(|error| failed(error.into())),
             None => Err(failed(format!("no answer within {} s", CALL_TIMEOUT.as_secs()).into())),
         }
     }
+}
+
+fn location(name: &str) -> Location {
+    let location = format!("{}{name}", Location::PREFIX).parse();
+    location.expect("the names of a journal are words and numbers")
+}
+
+fn name_of(location: &Location) -> String {
+    location.as_str()[Location::PREFIX.len()..].to_owned()
 }

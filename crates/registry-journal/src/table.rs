@@ -1,52 +1,75 @@
 //! Which tables are journalled, and what columns they have: read from the database, so that a migration that adds one
 //! need not think of the journal.
 
+use std::collections::HashMap;
+
+use registry_database::{Owners, sqlite::statement::all};
 use rusqlite::Connection;
 
-use super::super::statement::all;
-use crate::OWNERS;
-
 /// What this module keeps about the journal itself.
-const OWN_TABLES: &[&str] = &["journal_state", "journal_entries"];
+pub(crate) const OWN_TABLES: &[&str] = &["journal_state", "journal_entries"];
 
 /// The most columns of a table: what one number can have bits for.
-pub(super) const COLUMNS_MAX: usize = 63;
+pub(crate) const COLUMNS_MAX: usize = 63;
 
 /// A table whose rows are journalled.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Table {
-    pub(super) name: String,
-    pub(super) columns: Vec<Column>,
+pub(crate) struct Table {
+    pub(crate) name: String,
+    pub(crate) columns: Vec<Column>,
 }
 
 /// A column of a table.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Column {
-    pub(super) name: String,
-    pub(super) is_key: bool,
+pub(crate) struct Column {
+    pub(crate) name: String,
+    pub(crate) is_key: bool,
 }
 
 impl Table {
     /// The columns of the primary key, as bits.
-    pub(super) fn keys(&self) -> u64 {
+    pub(crate) fn keys(&self) -> u64 {
         let bit = |(index, column): (usize, &Column)| u64::from(column.is_key) << index;
         self.columns.iter().enumerate().map(bit).sum()
     }
 
     /// All columns, as bits.
-    pub(super) fn all(&self) -> u64 {
+    pub(crate) fn all(&self) -> u64 {
         (1 << self.columns.len()) - 1
     }
 }
 
+/// The tables that changes are made to, by their names.
+pub(crate) struct Tables {
+    by_name: HashMap<String, Table>,
+    owners: Owners,
+}
+
+impl Tables {
+    pub(crate) fn read(connection: &Connection, owners: &Owners) -> rusqlite::Result<Tables> {
+        let tables = journalled(connection, owners)?;
+        let by_name = tables.into_iter().map(|table| (table.name.clone(), table)).collect();
+        Ok(Tables { by_name, owners: *owners })
+    }
+
+    pub(crate) fn get(&self, name: &str) -> Option<&Table> {
+        self.by_name.get(name)
+    }
+
+    /// Whether a table is volatile.
+    pub(crate) fn is_left_out(&self, name: &str) -> bool {
+        self.owners.volatile().any(|table| table == name)
+    }
+}
+
 /// The journalled tables, in the order of their names.
-pub(super) fn journalled(connection: &Connection) -> rusqlite::Result<Vec<Table>> {
+pub(crate) fn journalled(connection: &Connection, owners: &Owners) -> rusqlite::Result<Vec<Table>> {
     let sql =
         "SELECT name FROM main.sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\'
         ORDER BY name";
     let names: Vec<String> = all(connection, sql, [], |row| row.get(0))?;
     let is_left_out =
-        |name: &String| OWNERS.volatile().chain(OWN_TABLES.iter().copied()).any(|table| table == name);
+        |name: &String| owners.volatile().chain(OWN_TABLES.iter().copied()).any(|table| table == name);
     let table = |name: String| {
         let columns = columns(connection, &name)?;
         Ok(Table { name, columns })

@@ -1,12 +1,14 @@
 //! Stores the kept commits, one entry at a time: while one is on its way, all commits that are made meanwhile gather for
 //! the next. So a commit waits for at most two calls of the store, however many there are at once; and no entry is ever
-//! stored behind a gap, where it would be in the way of whoever fills that.
+//! stored behind a gap, where it would be in the way of the process that fills it.
 
 use std::{
     sync::Arc,
     time::{Duration, Instant},
 };
 
+use registry_database::{Clock, SystemClock, clock::millis};
+use registry_storage::Creation;
 use rusqlite::Connection;
 
 use super::{
@@ -15,17 +17,16 @@ use super::{
     names,
     progress::Shared,
     record,
-    store::{JournalCreation, Remote},
+    store::Remote,
 };
-use crate::{Clock, SystemClock, clock::millis};
 
 /// The size of an entry, unless one commit alone has more.
-pub(super) const ENTRY_BYTES_MAX: usize = 8 * 1024 * 1024;
+pub(crate) const ENTRY_BYTES_MAX: usize = 8 * 1024 * 1024;
 
 /// How often an idle process looks whether another one writes.
 const LOOK_EVERY: Duration = Duration::from_secs(30);
 
-/// How long a process may believe that nobody else has written since it saw so. Far below the least age at which
+/// How long a process may believe that no other has written since it saw so. Far below the least age at which
 /// entries are removed: if one that was removed could be written once more, a process that slept would not notice that
 /// others went on without it.
 const TRUST_MAX: Duration = Duration::from_secs(600);
@@ -35,12 +36,12 @@ const PAUSE_MIN: Duration = Duration::from_millis(100);
 const PAUSE_MAX: Duration = Duration::from_secs(5);
 
 /// Stores kept commits.
-pub(super) struct Uploader {
+pub(crate) struct Uploader {
     remote: Remote,
     /// Reads what is kept.
     database: Connection,
     shared: Arc<Shared>,
-    /// When it was last seen that nobody else has written.
+    /// When it was last seen that no other process has written.
     trusted: Trust,
 }
 
@@ -62,12 +63,12 @@ impl Trust {
 
 impl Uploader {
     /// To be made when it was just seen that the journal ends where `shared` says that it is stored.
-    pub(super) fn new(remote: Remote, database: Connection, shared: Arc<Shared>) -> Uploader {
+    pub(crate) fn new(remote: Remote, database: Connection, shared: Arc<Shared>) -> Uploader {
         Uploader { remote, database, shared, trusted: Trust::now() }
     }
 
     /// Stores until the journal is closed or lost.
-    pub(super) fn run(&mut self) {
+    pub(crate) fn run(&mut self) {
         let mut pause = PAUSE_MIN;
         loop {
             let outcome = match self.wait_for_work() {
@@ -104,7 +105,7 @@ impl Uploader {
     }
 
     /// Stores the next entry.
-    pub(super) fn store_next(&mut self) -> Result<()> {
+    pub(crate) fn store_next(&mut self) -> Result<()> {
         let begun = Instant::now();
         let stored = self.shared.now().stored;
         let kept = self.read(|database| ledger::kept(database, stored, ENTRY_BYTES_MAX))?;
@@ -119,13 +120,13 @@ impl Uploader {
         let trusted = Trust::now();
         let created = self.remote.create(&name, entry, || self.shared.give_up_on_patience())?;
         let through = match created {
-            JournalCreation::Created => {
+            Creation::Created => {
                 if self.trusted.is_over() {
                     self.check_nothing_after(&name, first.number)?;
                 }
                 through
             }
-            JournalCreation::Exists => self.recognise(&name, &kept)?,
+            Creation::Exists => self.recognise(&name, &kept)?,
         };
         self.trusted = trusted;
         let size_bytes =
@@ -135,7 +136,7 @@ impl Uploader {
     }
 
     /// The entry that is there under our name: ours, if an answer was lost, or if another process on this database was
-    /// faster; then up to where it goes. Otherwise another registry writes to this journal.
+    /// faster; then up to where it goes. Otherwise the process of another database writes to this journal.
     fn recognise(&self, name: &str, kept: &[Kept]) -> Result<i64> {
         let entry = self.remote.read_known(name)?;
         let records = record::records(&entry).ok_or_else(|| JournalError::damaged(name, "it is no entry"))?;
@@ -162,7 +163,7 @@ impl Uploader {
         }
     }
 
-    /// If somebody has written meanwhile, it can only be another process on this database.
+    /// An entry that came meanwhile can only be of another process on this database.
     fn look_for_others(&mut self) -> Result<()> {
         let trusted = Trust::now();
         let stored = self.shared.now().stored;

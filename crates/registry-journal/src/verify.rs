@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use registry_database::Owners;
 use registry_digest::{Algorithm, Digest, Hasher};
 use rusqlite::{Connection, OpenFlags};
 
@@ -15,7 +16,7 @@ use super::{
     restore::fetch,
     snapshot::{Temporary, check},
     store::Remote,
-    table::{self, Table},
+    table::{self, Table, Tables},
 };
 
 /// What was found about a journal.
@@ -40,9 +41,10 @@ pub struct JournalReport {
 }
 
 /// A check of a journal.
-pub(super) struct Verify {
-    pub(super) path: PathBuf,
-    pub(super) remote: Remote,
+pub(crate) struct Verify {
+    pub(crate) path: PathBuf,
+    pub(crate) owners: Owners,
+    pub(crate) remote: Remote,
 }
 
 /// The database's content as of a moment.
@@ -53,7 +55,7 @@ struct Local {
 }
 
 impl Verify {
-    pub(super) fn run(&self) -> Result<JournalReport> {
+    pub(crate) fn run(&self) -> Result<JournalReport> {
         let mut report = JournalReport::default();
         if let Some(folder) = self.path.parent() {
             std::fs::create_dir_all(folder).map_err(JournalError::file("make a folder for copies"))?;
@@ -71,7 +73,7 @@ impl Verify {
         match self.replay_all(&history, rebase, last, &mut report)? {
             Some((replayed, mut database)) => {
                 if let Some(local) = &local {
-                    compare_local(local, &mut database, &mut report)?;
+                    self.compare_local(local, &mut database, &mut report)?;
                 }
                 drop(replayed);
             }
@@ -169,7 +171,7 @@ impl Verify {
                 Some((_, so_far)) => {
                     self.advance(so_far, history, name.number, report)?;
                     let what = format!("the snapshot of commit {} and the entries", name.number);
-                    compare(&what, so_far, &mut database, report)?;
+                    self.compare(&what, so_far, &mut database, report)?;
                 }
             }
         }
@@ -187,7 +189,7 @@ impl Verify {
         report: &mut JournalReport,
     ) -> Result<()> {
         let Some(state) = ledger::state(database).map_err(failed())? else { return Ok(()) };
-        match replay(database, state, history, &self.remote, last) {
+        match replay(database, &self.owners, state, history, &self.remote, last) {
             Ok(Replayed::ToTheEnd { applied, .. }) => report.replayed_to = state.number + applied,
             Ok(other) => report.problems.push(format!("commit {} leads nowhere: {other:?}", state.number)),
             Err(error @ JournalError::Store { .. }) => return Err(error),
@@ -195,47 +197,57 @@ impl Verify {
         }
         Ok(())
     }
-}
 
-/// The database against what the journal leads to, with the commits that are kept and not stored.
-fn compare_local(local: &Local, replayed: &mut Connection, report: &mut JournalReport) -> Result<()> {
-    let Some(mut state) = ledger::state(replayed).map_err(failed())? else { return Ok(()) };
-    let tables = table::journalled(replayed).map_err(failed())?;
-    let tables = tables.into_iter().map(|table| (table.name.clone(), table)).collect();
-    let replayed_to = state.number;
-    for kept in local.kept.iter().filter(|kept| kept.number > replayed_to) {
-        let follows = Record::decode(&kept.record).filter(|record| record.previous == state.hash);
-        let Some(record) = follows else {
-            report
-                .problems
-                .push(format!("commit {} of the database is another than in the journal", kept.number));
-            return Ok(());
-        };
-        change::apply(replayed, &tables, record.number, record.changes)?;
-        state = State { number: record.number, hash: super::record::hash(&kept.record), ..state };
-    }
-    if (state.number, state.hash) != (local.state.number, local.state.hash) {
-        let (database, journal) = (local.state.number, state.number);
-        report
-            .problems
-            .push(format!("the database is at commit {database}, the journal leads to another {journal}"));
-        return Ok(());
-    }
-    compare("database and journal", replayed, &mut open(local.copy.path())?, report)
-}
-
-fn compare(what: &str, one: &Connection, other: &mut Connection, report: &mut JournalReport) -> Result<()> {
-    let tables = table::journalled(one).map_err(failed())?;
-    if tables != table::journalled(other).map_err(failed())? {
-        report.problems.push(format!("{what} have different tables"));
-        return Ok(());
-    }
-    for table in &tables {
-        if content(one, table).map_err(failed())? != content(other, table).map_err(failed())? {
-            report.problems.push(format!("{what} differ in {}", table.name));
+    /// The database against what the journal leads to, with the commits that are kept and not stored.
+    fn compare_local(
+        &self,
+        local: &Local,
+        replayed: &mut Connection,
+        report: &mut JournalReport,
+    ) -> Result<()> {
+        let Some(mut state) = ledger::state(replayed).map_err(failed())? else { return Ok(()) };
+        let tables = Tables::read(replayed, &self.owners).map_err(failed())?;
+        let replayed_to = state.number;
+        for kept in local.kept.iter().filter(|kept| kept.number > replayed_to) {
+            let follows = Record::decode(&kept.record).filter(|record| record.previous == state.hash);
+            let Some(record) = follows else {
+                report
+                    .problems
+                    .push(format!("commit {} of the database is another than in the journal", kept.number));
+                return Ok(());
+            };
+            change::apply(replayed, &tables, record.number, record.changes)?;
+            state = State { number: record.number, hash: super::record::hash(&kept.record), ..state };
         }
+        if (state.number, state.hash) != (local.state.number, local.state.hash) {
+            let (database, journal) = (local.state.number, state.number);
+            report.problems.push(format!(
+                "the database is at commit {database}, the journal leads to another {journal}"
+            ));
+            return Ok(());
+        }
+        self.compare("database and journal", replayed, &mut open(local.copy.path())?, report)
     }
-    Ok(())
+
+    fn compare(
+        &self,
+        what: &str,
+        one: &Connection,
+        other: &mut Connection,
+        report: &mut JournalReport,
+    ) -> Result<()> {
+        let tables = table::journalled(one, &self.owners).map_err(failed())?;
+        if tables != table::journalled(other, &self.owners).map_err(failed())? {
+            report.problems.push(format!("{what} have different tables"));
+            return Ok(());
+        }
+        for table in &tables {
+            if content(one, table).map_err(failed())? != content(other, table).map_err(failed())? {
+                report.problems.push(format!("{what} differ in {}", table.name));
+            }
+        }
+        Ok(())
+    }
 }
 
 /// Stands for all rows of a table, in the order of its key.
@@ -257,7 +269,7 @@ fn content(database: &Connection, table: &Table) -> rusqlite::Result<Digest> {
     Ok(hasher.finish())
 }
 
-pub(super) fn open(path: &Path) -> Result<Connection> {
+pub(crate) fn open(path: &Path) -> Result<Connection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     Connection::open_with_flags(path, flags).map_err(failed())
 }

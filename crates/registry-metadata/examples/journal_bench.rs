@@ -8,7 +8,6 @@
 #![allow(clippy::unwrap_used, clippy::print_stdout)]
 
 use std::{
-    collections::BTreeMap,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -18,53 +17,43 @@ use std::{
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use parking_lot::Mutex;
 use registry_digest::{Algorithm, Digest};
+use registry_journal::JournalOptions;
 use registry_metadata::{
-    FinishUpload, JournalCreation, JournalOptions, JournalStore, JournalStoreError, NewUpload, Options,
-    SqliteStore, SystemClock, traits::*,
+    FinishUpload, JournalPlace, NewUpload, Options, SqliteStore, SystemClock, traits::*,
 };
+use registry_storage::{Creation, MemoryStore, ObjectInfo, SmallObjects, StorageError};
 use registry_types::{Location, RepositoryName, UploadId};
 
 /// Objects in memory, each of which takes its time.
 #[derive(Debug)]
 struct Slow {
-    objects: Mutex<BTreeMap<String, Bytes>>,
+    store: MemoryStore,
     takes: Duration,
 }
 
 #[async_trait]
-impl JournalStore for Slow {
-    async fn create(&self, name: &str, bytes: Bytes) -> Result<JournalCreation, JournalStoreError> {
+impl SmallObjects for Slow {
+    async fn create(&self, name: &Location, bytes: Bytes) -> Result<Creation, StorageError> {
         tokio::time::sleep(self.takes).await;
-        let mut objects = self.objects.lock();
-        if objects.contains_key(name) {
-            return Ok(JournalCreation::Exists);
-        }
-        objects.insert(name.to_owned(), bytes);
-        Ok(JournalCreation::Created)
+        self.store.create(name, bytes).await
     }
 
-    async fn read(&self, name: &str) -> Result<Option<Bytes>, JournalStoreError> {
-        Ok(self.objects.lock().get(name).cloned())
+    async fn read(&self, name: &Location) -> Result<Option<Bytes>, StorageError> {
+        self.store.read(name).await
     }
 
-    async fn list(
+    async fn list_small(
         &self,
-        folder: &str,
-        after: Option<&str>,
+        folder: &Location,
+        after: Option<&Location>,
         limit: usize,
-    ) -> Result<Vec<(String, u64)>, JournalStoreError> {
-        let objects = self.objects.lock();
-        let is_wanted =
-            |name: &str| name.starts_with(&format!("{folder}/")) && after.is_none_or(|after| name > after);
-        let found = objects.iter().filter(|(name, _)| is_wanted(name));
-        Ok(found.take(limit).map(|(name, bytes)| (name.clone(), bytes.len() as u64)).collect())
+    ) -> Result<Vec<ObjectInfo>, StorageError> {
+        self.store.list_small(folder, after, limit).await
     }
 
-    async fn remove(&self, name: &str) -> Result<(), JournalStoreError> {
-        self.objects.lock().remove(name);
-        Ok(())
+    async fn remove(&self, name: &Location) -> Result<(), StorageError> {
+        SmallObjects::remove(&self.store, name).await
     }
 }
 
@@ -77,10 +66,10 @@ async fn main() {
     println!("{:28}{:>6}{:>10}{:>12}{:>10}", "", "tasks", "per s", "mean ms", "entries");
     let (clock, options) = (Arc::new(SystemClock), Options::default());
     let plain = SqliteStore::open(folder.path().join("plain"), options.clone(), clock.clone()).unwrap();
-    let journal = Arc::new(Slow { objects: Mutex::default(), takes });
+    let objects = Arc::new(Slow { store: MemoryStore::new(), takes });
+    let place = JournalPlace { options: JournalOptions::default(), objects, store_id: None };
     let path = folder.path().join("journalled");
-    let journalled =
-        SqliteStore::open_journalled(path, options, clock, JournalOptions::default(), journal).await.unwrap();
+    let journalled = SqliteStore::open_journalled(path, options, clock, place).await.unwrap();
     for (name, store) in [("without", Arc::new(plain)), ("with a journal", Arc::new(journalled))] {
         for tasks in [1, 16, 64, 256] {
             line(name, &store, tasks, seconds).await;

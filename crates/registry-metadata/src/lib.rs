@@ -87,8 +87,7 @@
 //! | `error`, `opening` | [`MetadataError`], [`OpenError`] |
 //! | `schema` | the tables, which promise each of them keeps, migrations; all [`OWNERS`] |
 //! | `sql` | every statement, written once for SQLite and PostgreSQL |
-//! | `sqlite` | [`SqliteStore`]: work and reads of content, claims, and one module for each noun |
-//! | `sqlite/journal` | every commit in a [`JournalStore`] as well, from which the database can be made again |
+//! | `sqlite` | [`SqliteStore`]: work and reads of content, claims, and one module for each noun; with a [journal](registry_journal), if one is asked for |
 //! | `postgres` (feature) | `PostgresStore`: transactions of content, claims that nodes share, and one module for each noun |
 //! | `transfer` (feature `postgres`) | from SQLite to PostgreSQL, compared row by row |
 //! | `contract` (feature) | what every implementation must do, as tests to run over it |
@@ -118,12 +117,6 @@ mod store;
 #[cfg(feature = "postgres")]
 pub mod transfer;
 
-/// Private decoders, for fuzz targets.
-#[cfg(fuzzing)]
-pub mod fuzzing {
-    pub use crate::sqlite::fuzzing::journal_entry;
-}
-
 pub use audit::{ManifestPosition, StoredObject, UnknownObject};
 pub use collecting::{
     Candidate, CandidateKind, CollectRules, Collected, EXPIRES_AFTER, Kept, Preview, QueuePosition, Verdict,
@@ -147,10 +140,7 @@ pub use registry_database::{PoolOptions, PostgresOptions};
 pub use restoring::{DeletedRepository, EndedWindows, Restored, TagChange, Trashed};
 pub use retention::{Hold, Image, ImagePage, ImagePosition, PULLS_APART, Pull};
 pub use schema::{OWNERS, SCHEMA};
-pub use sqlite::{
-    JournalCreation, JournalError, JournalOptions, JournalReport, JournalRole, JournalStatus, JournalStore,
-    JournalStoreError, SqliteStore, drop_journal, survey_journal, verify_journal,
-};
+pub use sqlite::{JournalPlace, SqliteStore};
 pub use store::{
     Audit, Collecting, Content, Identity, MANIFESTS_BYTES_MAX, MetadataStore, Quotas, REFERRERS_BYTES_MAX,
     REFERRING_MAX, TAG_HISTORY_MAX, Trash, UPLOADS_MAX, Uploads,

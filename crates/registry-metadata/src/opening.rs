@@ -1,8 +1,7 @@
 use std::path::PathBuf;
 
+use registry_journal::JournalError;
 use thiserror::Error;
-
-use crate::JournalError;
 
 /// Why a registry's database can not be opened.
 #[derive(Debug, Error)]
@@ -23,4 +22,25 @@ pub enum OpenError {
     /// Database and journal can not be made one.
     #[error("the database can not be used with its journal")]
     Journal(#[from] JournalError),
+    /// There is no journal yet, and none begins for a database and a store that do not belong together.
+    #[error(
+        "the store is {}, the database belongs to {}, and there is no journal to make the right database from",
+        store.as_deref().unwrap_or("new"),
+        database.as_deref().unwrap_or("no store")
+    )]
+    NotTogether {
+        /// The identity of the store.
+        store: Option<String>,
+        /// The one that the database belongs to.
+        database: Option<String>,
+    },
+}
+
+impl From<registry_journal::OpenError> for OpenError {
+    fn from(error: registry_journal::OpenError) -> OpenError {
+        match error {
+            registry_journal::OpenError::Database(error) => OpenError::Database(error),
+            registry_journal::OpenError::Journal(error) => OpenError::Journal(error),
+        }
+    }
 }

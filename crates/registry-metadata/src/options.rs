@@ -1,10 +1,11 @@
 use std::time::Duration;
 
+use registry_database::Owners;
 use registry_types::{Pattern, Tag};
 
-use crate::{Quota, clock::millis, repository_set::former_name};
+use crate::{OWNERS, Quota, clock::millis, repository_set::former_name};
 
-/// How long things that nobody uses are kept.
+/// How long what is not used is kept, what is held to limits, and what the database has beside content.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Options {
     /// How long a client that was told that a blob or manifest exists has to push something that uses it. 24 hours.
@@ -18,6 +19,8 @@ pub struct Options {
     /// What groups of repositories may hold. No prefix twice; of quotas that overlap each holds. Whoever works on one
     /// database must be told of the same prefixes. None.
     pub quotas: Vec<Quota>,
+    /// Whose tables the database has. [`OWNERS`].
+    pub owners: Owners,
 }
 
 /// Tags that are never moved or deleted once they are set: those that one pattern of each list means.
@@ -46,6 +49,7 @@ impl Default for Options {
             read_grace: HOUR,
             immutable_tags: Vec::new(),
             quotas: Vec::new(),
+            owners: OWNERS,
         }
     }
 }

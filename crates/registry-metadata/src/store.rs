@@ -58,7 +58,8 @@ pub trait Identity: fmt::Debug + Send + Sync + 'static {
     /// [`StoreMismatch`](crate::MetadataError::StoreMismatch) if it is bound to another one.
     async fn bind_store(&self, id: &str) -> Result<()>;
 
-    /// Whether no object is known.
+    /// Whether no owner has any [content](registry_database::Schema::content) in the database: it may be bound to another store,
+    /// and nothing is lost with it.
     async fn is_empty(&self) -> Result<bool>;
 
     /// Cheap; fails if the database can not serve.

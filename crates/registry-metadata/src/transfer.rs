@@ -3,12 +3,12 @@
 use std::{path::Path, sync::Arc};
 
 pub use registry_database::transfer::{Moved, TransferError};
-use registry_database::{Cause, PostgresOptions, SystemClock, transfer as database};
+use registry_database::{Cause, Owners, PostgresOptions, SystemClock, transfer as database};
 
-use crate::{Options, SqliteStore, schema::OWNERS};
+use crate::{Options, SqliteStore};
 
-/// Moves everything that a SQLite registry knows into an empty PostgreSQL database, and compares it row by row. The
-/// SQLite file stays as it is. `progress` is told of each table when it is copied and when it was compared.
+/// Moves everything that a SQLite registry knows into an empty PostgreSQL database, and compares it row by row. Both
+/// have the tables of `owners`. The SQLite file stays as it is. `progress` is told of each table when it is copied and when it was compared.
 ///
 /// **Cancellation**: nothing was moved.
 ///
@@ -17,17 +17,18 @@ use crate::{Options, SqliteStore, schema::OWNERS};
 pub async fn transfer(
     sqlite: &Path,
     postgres: &PostgresOptions,
+    owners: Owners,
     progress: impl FnMut(&str, &Moved),
 ) -> Result<Vec<Moved>, TransferError> {
-    refuse_journalled(sqlite)?;
-    database::transfer(sqlite, postgres, &OWNERS, progress).await
+    refuse_journalled(sqlite, owners)?;
+    database::transfer(sqlite, postgres, &owners, progress).await
 }
 
 /// What a journal does not know would be moved: it is to be given up first.
-fn refuse_journalled(path: &Path) -> Result<(), TransferError> {
+fn refuse_journalled(path: &Path, owners: Owners) -> Result<(), TransferError> {
     if !path.is_file() {
         return Ok(());
     }
-    let opened = SqliteStore::open(path, Options::default(), Arc::new(SystemClock));
+    let opened = SqliteStore::open(path, Options { owners, ..Options::default() }, Arc::new(SystemClock));
     opened.map(drop).map_err(|error| TransferError::Source(Cause::from(error)))
 }

@@ -144,7 +144,7 @@ async fn of_two_nodes_started_by_mistake_one_stops_and_nothing_acknowledged_is_l
     let is_over = |servers: &mut Vec<Server>| servers.iter_mut().position(|server| !server.is_running());
     let stopped = eventually("one of them stops", async || is_over(&mut servers)).await;
     let log = servers[stopped].log().to_the_end().await;
-    assert!(log.contains("another registry has stored commit"), "{log}");
+    assert!(log.contains("another process has stored commit"), "{log}");
     let going_on = 1 - stopped;
     assert!(servers[going_on].is_running(), "both have stopped");
     eprintln!("node {stopped} stopped; {} images were acknowledged", pushed.count());

@@ -1,6 +1,7 @@
 //! PostgreSQL: a pool of connections to a server that several processes share.
 
 pub mod connection;
+mod content;
 mod fault;
 mod guard;
 mod migrate;
@@ -20,6 +21,7 @@ mod trust_tests;
 pub(crate) use self::fault::{explain, is_about_rows, remedy};
 pub use self::{
     connection::{Connection, Parameters},
+    content::has_content,
     migrate::migrate,
     options::{PoolOptions, PostgresOptions},
     pipeline::Answers,

@@ -2,6 +2,7 @@
 
 mod checkpoint;
 pub mod connection;
+mod content;
 mod fault;
 mod hook;
 mod migrate;
@@ -25,6 +26,7 @@ use parking_lot::Mutex;
 
 pub(crate) use self::fault::{explain, is_about_rows, is_unreadable};
 pub use self::{
+    content::has_content,
     hook::{Answer, CommitHook, HookError},
     migrate::{migrate, refuse_foreign},
     opening::Opening,

@@ -1,7 +1,6 @@
 //! Death at every step: at the n-th change to the store, before it or after it, whatever it is a change of.
 
-use super::{Bench, close, dump, push, resolve};
-use crate::traits::*;
+use super::{Bench, close, dump, push, text_of};
 
 /// More than a run makes.
 const CHANGES_MAX: u64 = 60;
@@ -23,31 +22,31 @@ async fn die_and_look(change: u64, after: bool) {
     let mut acknowledged = Vec::new();
     close(bench.open("first").await).await;
     bench.copy("first", "old");
-    bench.journal.die_at(change, after);
+    bench.objects.die_at(change, after);
     let store = tokio::select! {
         store = bench.open("first") => store,
-        () = bench.journal.death() => return,
+        () = bench.objects.death() => return,
     };
     for number in 0..12 {
         bench.clock.advance(std::time::Duration::from_secs(1));
         let name = format!("t{number}");
         tokio::select! {
             pushed = push(&store, &name) => acknowledged.push((name, pushed.unwrap())),
-            () = bench.journal.death() => break,
+            () = bench.objects.death() => break,
         }
     }
     bench.copy("first", "crashed");
     close(store).await;
-    let survivor = bench.journal.survivor();
+    let survivor = bench.objects.survivor();
     // The empty one first: nothing may hang on what the dead one kept.
     let mut dumps = Vec::new();
     for name in ["empty", "old", "crashed"] {
         let store =
             bench.open_on(name, &survivor).await.unwrap_or_else(|error| panic!("{what}, {name}: {error:?}"));
-        for (tag, digest) in &acknowledged {
-            assert_eq!(resolve(&store, tag).await, Some(*digest), "{what}, {name}, {tag}");
+        for (page, text) in &acknowledged {
+            assert_eq!(text_of(&store, page).as_ref(), Some(text), "{what}, {name}, {page}");
         }
-        store.check().await.unwrap();
+        store.database.writer().check("look").unwrap();
         dumps.push(dump(&store));
         close(store).await;
     }

@@ -1,43 +1,76 @@
-//! The journal: what a database that is lost, old, or not alone comes to.
+//! What a database that is lost, old, or not alone comes to.
 
 mod crashing;
-mod memory;
+mod objects;
 mod rebuilding;
 mod refusing;
 mod waiting;
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
-use bytes::Bytes;
-use registry_digest::{Algorithm, Digest};
-use registry_types::{Location, Manifest, RepositoryName, UploadId};
+use registry_database::{
+    Durability, Error, Fault, Migration, Owners, SCHEMA, Schema,
+    clock::ManualClock,
+    sqlite::statement::{all, one},
+};
+use rusqlite::{Connection, types::ValueRef};
 use tempfile::TempDir;
 
-use self::memory::MemoryJournal;
-use super::backend::{START_MS, rows};
-use crate::{
-    FinishUpload, JournalOptions, MetadataError, NewUpload, OpenError, Options, Purpose, PutManifest, Quota,
-    SqliteStore, clock::ManualClock, schema::OWNERS, traits::*,
+use self::objects::TroubledObjects;
+use crate::{JournalOptions, Journalled, OpenError};
+
+/// Some day in 2026.
+const START_MS: i64 = 1_790_000_000_000;
+
+/// Pages with a tag, of which each needs its bytes.
+const PAGES: Schema = Schema {
+    owner: "pages",
+    migrations: &[
+        Migration {
+            number: 1,
+            oldest_binary: 1,
+            sql: "CREATE TABLE store (one INTEGER PRIMARY KEY, format BIGINT NOT NULL,
+                    oldest_binary BIGINT NOT NULL, created_at BIGINT NOT NULL);
+                CREATE TABLE texts (digest {text} NOT NULL PRIMARY KEY, size BIGINT NOT NULL, bytes {bytes}){clustered};
+                CREATE TABLE pages (name {text} NOT NULL PRIMARY KEY, text {text} NOT NULL REFERENCES texts (digest),
+                    updated_at BIGINT NOT NULL);
+                CREATE TABLE sessions (id {text} NOT NULL PRIMARY KEY, state BIGINT NOT NULL){clustered};",
+        },
+        Migration { number: 2, oldest_binary: 1, sql: "ALTER TABLE pages ADD COLUMN weight REAL;" },
+    ],
+    volatile: &["sessions"],
+    content: &["texts", "pages"],
 };
+
+/// People, who may be there before any page is.
+const PEOPLE: Schema = Schema {
+    owner: "people",
+    migrations: &[Migration {
+        number: 3,
+        oldest_binary: 1,
+        sql: "CREATE TABLE people (id {id}, name {text} NOT NULL UNIQUE);",
+    }],
+    volatile: &[],
+    content: &["people"],
+};
+
+pub(crate) const OWNERS: Owners = Owners::new(&[&PAGES, &PEOPLE, &SCHEMA]);
 
 /// A folder with databases, a journal, and a clock for all.
 struct Bench {
     folder: TempDir,
-    journal: MemoryJournal,
+    objects: TroubledObjects,
     clock: ManualClock,
     options: JournalOptions,
-    /// Of which repositories there is a quota.
-    quota: String,
 }
 
 impl Bench {
     fn new() -> Bench {
         Bench {
             folder: tempfile::tempdir().unwrap(),
-            journal: MemoryJournal::new(),
+            objects: TroubledObjects::new(),
             clock: ManualClock::at_ms(START_MS),
             options: JournalOptions { retention: Duration::ZERO, ..JournalOptions::default() },
-            quota: "b/".to_owned(),
         }
     }
 
@@ -51,18 +84,16 @@ impl Bench {
         self.folder.path().join(name)
     }
 
-    async fn try_open(&self, name: &str) -> Result<SqliteStore, OpenError> {
-        self.open_on(name, &self.journal).await
+    async fn try_open(&self, name: &str) -> Result<Journalled, OpenError> {
+        self.open_on(name, &self.objects).await
     }
 
-    async fn open_on(&self, name: &str, journal: &MemoryJournal) -> Result<SqliteStore, OpenError> {
-        let quotas = vec![Quota { prefix: self.quota.clone(), ..Quota::default() }];
-        let (options, clock) = (Options { quotas, ..Options::default() }, Arc::new(self.clock.clone()));
-        let (path, journal) = (self.path(name), Arc::new(journal.clone()));
-        SqliteStore::open_journalled(path, options, clock, self.options.clone(), journal).await
+    async fn open_on(&self, name: &str, objects: &TroubledObjects) -> Result<Journalled, OpenError> {
+        let (clock, objects) = (Arc::new(self.clock.clone()), Arc::new(objects.clone()));
+        crate::open(self.path(name), OWNERS, clock, self.options.clone(), objects).await
     }
 
-    async fn open(&self, name: &str) -> SqliteStore {
+    async fn open(&self, name: &str) -> Journalled {
         self.try_open(name).await.unwrap()
     }
 
@@ -77,83 +108,77 @@ impl Bench {
     }
 
     fn entries(&self) -> usize {
-        self.journal.names("journal").len()
+        self.objects.names("journal").len()
     }
 }
 
 /// Dropping waits for threads.
-async fn close(store: SqliteStore) {
+async fn close(store: Journalled) {
     tokio::task::spawn_blocking(move || drop(store)).await.unwrap();
 }
 
-fn repository() -> RepositoryName {
-    "team/app".parse().unwrap()
+/// Changes rows in one transaction.
+async fn write(store: &Journalled, durability: Durability, sql: String) -> Result<(), Error> {
+    let work = move |connection: &Connection| -> Result<(), Fault> { Ok(connection.execute_batch(&sql)?) };
+    store.database.writer().run("write", durability, (), work).await
 }
 
-/// Pushes a blob of these bytes.
-async fn push_blob(store: &SqliteStore, content: &str) -> Result<Digest, MetadataError> {
-    let digest = Digest::of(Algorithm::Sha256, content.as_bytes());
-    let id = UploadId::from_random(digest.as_bytes()[..16].try_into().unwrap());
-    let (repository, location) = (repository(), Location::of_upload(&id));
-    let new = NewUpload { id, repository: repository.clone(), location, algorithm: Algorithm::Sha256 };
-    store.start_upload(&new).await?;
-    let epoch = store.claim_upload(&repository, &id).await?.epoch;
-    let size_bytes = content.len() as u64;
-    let finish = FinishUpload { repository, id, epoch, digest, size_bytes, replaces: None };
-    let finished = store.finish_upload(&finish).await;
-    store.release_upload(&id, epoch);
-    finished.map(|()| digest)
+async fn push_text(store: &Journalled, text: &str) -> Result<String, Error> {
+    let size = text.len();
+    let sql = format!("INSERT OR IGNORE INTO texts VALUES ('{text}', {size}, CAST('{text}' AS BLOB))");
+    write(store, Durability::Full, sql).await.map(|()| text.to_owned())
 }
 
-/// Pushes an image of one blob, under a tag of this name.
-async fn push(store: &SqliteStore, name: &str) -> Result<Digest, MetadataError> {
-    let blob = push_blob(store, name).await?;
-    tag(store, name, blob).await
+/// Pushes a page of a new text.
+async fn push(store: &Journalled, name: &str) -> Result<String, Error> {
+    let text = push_text(store, name).await?;
+    name_text(store, name, &text).await
 }
 
-/// Pushes an image of a blob that is there.
-async fn tag(store: &SqliteStore, name: &str, blob: Digest) -> Result<Digest, MetadataError> {
-    let descriptor = |kind: &str| {
-        format!(
-            r#"{{"mediaType":"application/vnd.oci.image.{kind}","digest":"{blob}","size":{}}}"#,
-            name.len()
-        )
+/// Pushes a page of a text that is there.
+async fn name_text(store: &Journalled, name: &str, text: &str) -> Result<String, Error> {
+    let sql = format!(
+        "INSERT INTO pages (name, text, updated_at) VALUES ('{name}', '{text}', now_ms())
+            ON CONFLICT (name) DO UPDATE SET text = excluded.text, updated_at = excluded.updated_at"
+    );
+    write(store, Durability::Full, sql).await.map(|()| text.to_owned())
+}
+
+fn text_of(store: &Journalled, name: &str) -> Option<String> {
+    let read = |connection: &Connection| -> Result<Option<String>, Fault> {
+        Ok(one(connection, "SELECT text FROM pages WHERE name = $1", [name], |row| row.get(0))?)
     };
-    let manifest = Manifest::parse(
-        None,
-        Bytes::from(format!(
-            r#"{{"schemaVersion":2,"mediaType":"application/vnd.oci.image.manifest.v1+json","config":{},"layers":[{}]}}"#,
-            descriptor("config.v1+json"),
-            descriptor("layer.v1.tar"),
-        )),
-    )
-    .unwrap();
-    let digest = manifest.digest(Algorithm::Sha256);
-    let put = PutManifest {
-        repository: &repository(),
-        digest,
-        manifest: &manifest,
-        tags: &[name.parse().unwrap()],
-        required: &[blob],
-        required_children: &[],
-        actor: Some("anna"),
-    };
-    store.put_manifest(&put).await.map(|()| digest)
+    store.database.readers().read("read a page", read).unwrap()
 }
 
-async fn resolve(store: &SqliteStore, tag: &str) -> Option<Digest> {
-    let found = store.manifest(&repository(), &tag.parse().unwrap(), Purpose::Read).await.unwrap();
-    found.map(|manifest| manifest.digest)
+/// Rows as text.
+fn rows(store: &Journalled, sql: &str) -> Vec<String> {
+    let read = |connection: &Connection| -> Result<Vec<String>, Fault> {
+        let width = connection.prepare(sql)?.column_count();
+        let row = |row: &rusqlite::Row<'_>| {
+            let columns = (0..width).map(|column| Ok(text(row.get_ref(column)?)));
+            Ok(columns.collect::<rusqlite::Result<Vec<_>>>()?.join("|"))
+        };
+        Ok(all(connection, sql, [], row)?)
+    };
+    store.database.readers().read("look", read).unwrap()
+}
+
+fn text(value: ValueRef<'_>) -> String {
+    match value {
+        ValueRef::Null => String::new(),
+        ValueRef::Integer(number) => number.to_string(),
+        ValueRef::Real(number) => number.to_string(),
+        ValueRef::Text(bytes) | ValueRef::Blob(bytes) => String::from_utf8_lossy(bytes).into_owned(),
+    }
 }
 
 /// Everything that a database has but for what is volatile and the journal's own.
-fn dump(store: &SqliteStore) -> Vec<String> {
+fn dump(store: &Journalled) -> Vec<String> {
     let tables = "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite%'
-        AND name NOT LIKE 'journal%' ORDER BY name";
+        AND name NOT LIKE 'journal%' AND name <> 'sessions' ORDER BY name";
     let mut dump = Vec::new();
-    for table in
-        rows(store, tables).iter().filter(|table| !OWNERS.volatile().any(|volatile| volatile == *table))
-    {
+    for table in rows(store, tables) {
         let mut all = rows(store, &format!("SELECT * FROM {table}"));
         all.sort();
         dump.extend(all.into_iter().map(|row| format!("{table}: {row}")));

@@ -1,52 +1,63 @@
 //! From an empty database, from an old one, and from one that was not journalled.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
-use super::{Bench, close, dump, push, push_blob, resolve, rows};
-use crate::{
-    JournalRole, NewUpload, Options, SqliteStore, sqlite::tests::model::Model, traits::*, verify_journal,
-};
+use registry_database::{Durability, Sqlite};
+
+use super::{Bench, OWNERS, START_MS, close, dump, push, push_text, rows, text_of, write};
+use crate::{JournalReport, JournalRole, verify_journal};
 
 const SEEDS: u64 = 8;
-const STEPS: usize = 150;
+const STEPS: usize = 100;
 
-async fn verified(bench: &Bench, name: &str) -> crate::JournalReport {
-    let report = verify_journal(&bench.path(name), std::sync::Arc::new(bench.journal.clone())).await.unwrap();
+async fn verified(bench: &Bench, name: &str) -> JournalReport {
+    let objects = Arc::new(bench.objects.clone());
+    let report = verify_journal(&bench.path(name), OWNERS, objects).await.unwrap();
     assert_eq!(report.problems, Vec::<String>::new(), "{report:?}");
     report
 }
 
-/// Whatever clients, clock and collector do, the journal leads to the same rows.
+/// Statements that change rows in every way: one or many at once, whole or in part, numbers, texts, bytes and nulls.
+fn some_statement(random: &mut fastrand::Rng) -> String {
+    let (one, other) = (random.u8(..20), random.u8(..20));
+    match random.u8(..9) {
+        0 | 1 => format!("INSERT OR REPLACE INTO people (name) VALUES ('p{one}')"),
+        2 | 3 => format!("INSERT OR IGNORE INTO texts VALUES ('t{one}', {other}, x'00ff{one:02x}')"),
+        4 => format!(
+            "INSERT OR IGNORE INTO pages SELECT 'n{other}', digest, {other}, {one} / 7.0 FROM texts WHERE digest = 't{one}'"
+        ),
+        5 => format!("UPDATE texts SET bytes = NULL, size = size + 1 WHERE size > {one}"),
+        6 => format!(
+            "UPDATE pages SET weight = NULL, text = (SELECT MIN(digest) FROM texts) WHERE name < 'n{one}'"
+        ),
+        7 => format!("DELETE FROM pages WHERE updated_at = {one}"),
+        _ => format!("DELETE FROM texts WHERE digest > 't{one}' AND digest NOT IN (SELECT text FROM pages)"),
+    }
+}
+
+/// Whatever is done, the journal leads to the same rows.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_database_that_is_lost_is_made_again_row_by_row() {
     for seed in 0..SEEDS {
+        let mut random = fastrand::Rng::with_seed(seed);
         // With many snapshots, with few, and with none but the first.
         let bench = Bench::new().snapshots([5, 40, 10_000][seed as usize % 3]);
-        let options = Options { undelete_window: Duration::ZERO, ..Options::default() };
         let store = bench.open("first").await;
-        store.begin_quotas().await.unwrap();
-        let mut model = Model::on(seed, store, bench.clock.clone(), options);
-        let mut copied = Vec::new();
-        for round in 0..3 {
-            model.steps(STEPS / 3).await;
-            let copy = format!("copy{round}");
-            bench.copy("first", &copy);
-            copied.push(copy);
+        for step in 0..STEPS {
+            if step == STEPS / 2 {
+                bench.copy("first", "copy");
+            }
+            write(&store, Durability::Full, some_statement(&mut random)).await.unwrap();
         }
-        let store = model.into_store();
-        store.journal_settled().await.unwrap();
+        store.journal.settled().await.unwrap();
         let expected = dump(&store);
-        assert!(expected.len() > 20, "seed {seed}: too little has happened");
+        assert!(expected.len() > 10, "seed {seed}: too little has happened");
         close(store).await;
         verified(&bench, "first").await;
-        let again = bench.open("second").await;
-        assert_eq!(dump(&again), expected, "seed {seed}");
-        assert_eq!(again.verify().await.unwrap(), [""; 0], "seed {seed}");
-        close(again).await;
-        for copy in copied {
-            let old = bench.open(&copy).await;
-            assert_eq!(dump(&old), expected, "seed {seed}, {copy}");
-            close(old).await;
+        for name in ["second", "copy"] {
+            let again = bench.open(name).await;
+            assert_eq!(dump(&again), expected, "seed {seed}, {name}");
+            close(again).await;
         }
     }
 }
@@ -55,52 +66,49 @@ async fn a_database_that_is_lost_is_made_again_row_by_row() {
 async fn a_database_that_was_made_again_goes_on() {
     let bench = Bench::new();
     let store = bench.open("first").await;
-    store.bind_store("the-store").await.unwrap();
+    write(&store, Durability::Full, "INSERT INTO people (name) VALUES ('anna')".to_owned()).await.unwrap();
     push(&store, "one").await.unwrap();
-    let numbers = rows(&store, "SELECT id FROM repositories");
+    let people = rows(&store, "SELECT * FROM people");
+    let made = rows(&store, "SELECT created_at FROM store");
+    assert_eq!(made, [START_MS.to_string()]);
     close(store).await;
+    bench.clock.advance(Duration::from_secs(60));
     let store = bench.open("second").await;
-    assert_eq!(store.store_id().await.unwrap().as_deref(), Some("the-store"));
-    assert_eq!(rows(&store, "SELECT id FROM repositories"), numbers);
+    assert_eq!(rows(&store, "SELECT created_at FROM store"), made);
+    assert_eq!(rows(&store, "SELECT * FROM people"), people);
     push(&store, "two").await.unwrap();
     close(store).await;
     let store = bench.open("third").await;
-    assert!(resolve(&store, "one").await.is_some() && resolve(&store, "two").await.is_some());
+    assert!(text_of(&store, "one").is_some() && text_of(&store, "two").is_some());
     verified(&bench, "third").await;
 }
 
-/// Sessions of an old database may have become blobs since, which they would overwrite.
+/// What sessions of an old database were about may have become content since.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_old_database_forgets_its_sessions_and_a_current_one_does_not() {
+async fn an_old_database_forgets_what_is_volatile_and_a_current_one_does_not() {
     let bench = Bench::new();
     let store = bench.open("first").await;
-    push_blob(&store, "x").await.unwrap();
-    let id = registry_types::UploadId::from_random([9; 16]);
-    let new = NewUpload {
-        id,
-        repository: super::repository(),
-        location: registry_types::Location::of_upload(&id),
-        algorithm: registry_digest::Algorithm::Sha256,
-    };
-    store.start_upload(&new).await.unwrap();
+    push_text(&store, "x").await.unwrap();
+    write(&store, Durability::Process, "INSERT INTO sessions VALUES ('a', 1)".to_owned()).await.unwrap();
     bench.copy("first", "old");
     close(store).await;
     let store = bench.open("first").await;
-    assert!(store.upload(&super::repository(), &id).await.unwrap().is_some());
+    assert_eq!(rows(&store, "SELECT * FROM sessions"), ["a|1"]);
     push(&store, "later").await.unwrap();
     close(store).await;
     let old = bench.open("old").await;
-    assert!(old.upload(&super::repository(), &id).await.unwrap().is_none());
-    assert!(resolve(&old, "later").await.is_some());
+    assert_eq!(rows(&old, "SELECT * FROM sessions"), [""; 0]);
+    assert!(text_of(&old, "later").is_some());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_journal_can_begin_with_a_database_that_has_content() {
     let bench = Bench::new();
-    let plain =
-        SqliteStore::open(bench.path("first"), Options::default(), std::sync::Arc::new(bench.clock.clone()));
-    let plain = plain.unwrap();
-    push(&plain, "before").await.unwrap();
+    let plain = Sqlite::open(bench.path("first"), &OWNERS, Arc::new(bench.clock.clone())).unwrap();
+    let before = |connection: &rusqlite::Connection| {
+        Ok(connection.execute("INSERT INTO texts VALUES ('before', 6, NULL)", [])?)
+    };
+    plain.writer().run("write", Durability::Full, (), before).await.unwrap();
     drop(plain);
     let store = bench.open("first").await;
     push(&store, "after").await.unwrap();
@@ -120,15 +128,15 @@ async fn old_entries_and_snapshots_go_and_a_database_from_before_them_is_replace
         push(&store, &format!("t{number}")).await.unwrap();
     }
     let pruned = async {
-        while bench.journal.names("journal").first().unwrap().ends_with("01") {
+        while bench.objects.names("journal").first().unwrap().ends_with("01") {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     };
     tokio::time::timeout(Duration::from_secs(20), pruned).await.unwrap();
-    store.journal_settled().await.unwrap();
+    store.journal.settled().await.unwrap();
     let expected = dump(&store);
     close(store).await;
-    assert!(bench.journal.names("snapshots").len() <= 2, "{:?}", bench.journal.names("snapshots"));
+    assert!(bench.objects.names("snapshots").len() <= 2, "{:?}", bench.objects.names("snapshots"));
     let old = bench.open("old").await;
     assert_eq!(dump(&old), expected);
     close(old).await;
@@ -145,7 +153,7 @@ async fn a_snapshot_that_is_damaged_is_passed_over() {
         push(&store, &format!("t{number}")).await.unwrap();
     }
     let made = async {
-        while bench.journal.names("snapshots").len() < 2 {
+        while bench.objects.names("snapshots").len() < 2 {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     };
@@ -153,11 +161,11 @@ async fn a_snapshot_that_is_damaged_is_passed_over() {
     let expected = dump(&store);
     close(store).await;
     // Of the newest that is whole: the stop may have left parts of one that was being made, which nobody looks at.
-    let newest = bench.journal.names("snapshots").pop().unwrap();
-    bench.journal.damage(&format!("{}/00000000", newest.replacen("snapshots", "snapshot-parts", 1)));
+    let newest = bench.objects.names("snapshots").pop().unwrap();
+    bench.objects.damage(&format!("{}/00000000", newest.replacen("snapshots", "snapshot-parts", 1)));
     assert_eq!(dump(&bench.open("second").await), expected);
-    let journal = std::sync::Arc::new(bench.journal.clone());
-    let report = verify_journal(&bench.path("first"), journal).await.unwrap();
+    let objects = Arc::new(bench.objects.clone());
+    let report = verify_journal(&bench.path("first"), OWNERS, objects).await.unwrap();
     assert!(report.problems.iter().any(|problem| problem.contains("not what was stored")), "{report:?}");
 }
 
@@ -170,7 +178,7 @@ async fn a_change_of_the_schema_is_carried_by_a_snapshot() {
     bench.copy("first", "old");
     close(store).await;
     let newer =
-        "UPDATE store SET format = 99; ALTER TABLE tags ADD COLUMN note TEXT; UPDATE tags SET note = 'new'";
+        "UPDATE store SET format = 99; ALTER TABLE pages ADD COLUMN note TEXT; UPDATE pages SET note = 'new'";
     rusqlite::Connection::open(bench.path("first")).unwrap().execute_batch(newer).unwrap();
     let store = bench.open("first").await;
     push(&store, "two").await.unwrap();
@@ -206,45 +214,4 @@ async fn another_process_on_the_same_database_writes_to_the_same_journal() {
     bench.options.role = JournalRole::Serving;
     assert_eq!(dump(&bench.open("second").await), expected);
     verified(&bench, "first").await;
-}
-
-/// However much there is to be counted at once, it has to fit nowhere; and what is lost is counted again.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_is_counted_for_quotas_is_not_journalled_and_counted_again() {
-    let mut bench = Bench::new();
-    bench.quota = "team/".to_owned();
-    let store = bench.open("first").await;
-    let before = rows(&store, "SELECT number FROM journal_state");
-    push(&store, "one").await.unwrap();
-    let pushed = rows(&store, "SELECT number FROM journal_state");
-    assert_ne!(pushed, before);
-    store.begin_quotas().await.unwrap();
-    assert_eq!(
-        rows(&store, "SELECT number FROM journal_state"),
-        pushed,
-        "counting is no commit of the journal"
-    );
-    bench.copy("first", "old");
-    push(&store, "two").await.unwrap();
-    let usage = store.quota_usage().await.unwrap();
-    assert_eq!(usage[0].usage.unwrap().tags, 2);
-    // What a session has saved is lost with the session.
-    let id = registry_types::UploadId::from_random([9; 16]);
-    let (repository, location) = (super::repository(), registry_types::Location::of_upload(&id));
-    let new = NewUpload { id, repository, location, algorithm: registry_digest::Algorithm::Sha256 };
-    store.start_upload(&new).await.unwrap();
-    let claim = store.claim_upload(&new.repository, &id).await.unwrap();
-    store.save_upload(&id, claim.epoch, 100, b"state").await.unwrap();
-    store.release_upload(&id, claim.epoch);
-    assert_eq!(store.quota_usage().await.unwrap()[0].usage.unwrap().held, usage[0].usage.unwrap().held + 100);
-    push(&store, "one").await.unwrap();
-    close(store).await;
-    for name in ["empty", "old"] {
-        let again = bench.open(name).await;
-        assert_eq!(again.quota_usage().await.unwrap()[0].usage, None, "{name}: others went on");
-        again.begin_quotas().await.unwrap();
-        assert_eq!(again.quota_usage().await.unwrap(), usage, "{name}");
-        assert_eq!(again.verify().await.unwrap(), [""; 0], "{name}");
-        close(again).await;
-    }
 }

@@ -2,8 +2,10 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::{Bench, close, dump, push, resolve};
-use crate::{JournalError, MetadataError, OpenError, Options, SqliteStore, verify_journal};
+use registry_database::{Durability, Error, Sqlite};
+
+use super::{Bench, OWNERS, TroubledObjects, close, dump, push, rows, text_of, write};
+use crate::{JournalError, OpenError, is_journalled, verify_journal};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn of_two_writers_one_goes_on_and_one_stops_before_it_answers() {
@@ -13,13 +15,12 @@ async fn of_two_writers_one_goes_on_and_one_stops_before_it_answers() {
     let second = bench.open("second").await;
     push(&first, "two").await.unwrap();
     let refused = push(&second, "three").await.unwrap_err();
-    assert!(matches!(refused, MetadataError::Unavailable { .. }), "{refused:?}");
-    let lost = tokio::time::timeout(Duration::from_secs(5), second.journal_lost()).await.unwrap();
+    assert!(matches!(refused, Error::Unavailable { .. }), "{refused:?}");
+    let lost = tokio::time::timeout(Duration::from_secs(5), second.journal.lost()).await.unwrap();
     assert!(matches!(*lost, JournalError::Fenced { .. }), "{lost:?}");
-    assert!(matches!(push(&second, "four").await, Err(MetadataError::Unavailable { .. })));
+    assert!(matches!(push(&second, "four").await, Err(Error::Unavailable { .. })));
     push(&first, "five").await.unwrap();
-    assert!(crate::Identity::check(&second).await.is_err());
-    crate::Identity::check(&first).await.unwrap();
+    assert!(second.journal.status().fault.is_some() && first.journal.status().fault.is_none());
     close(second).await;
     // What it kept is another history now.
     let refused = bench.try_open("second").await.unwrap_err();
@@ -28,7 +29,7 @@ async fn of_two_writers_one_goes_on_and_one_stops_before_it_answers() {
     close(first).await;
     let third = bench.open("third").await;
     assert_eq!(dump(&third), expected);
-    assert!(resolve(&third, "three").await.is_none() && resolve(&third, "five").await.is_some());
+    assert!(text_of(&third, "three").is_none() && text_of(&third, "five").is_some());
 }
 
 /// Both at once, many times: whoever loses has not answered.
@@ -50,7 +51,7 @@ async fn what_two_writers_have_acknowledged_is_there() {
         assert!(!acknowledged.is_empty(), "round {round}");
         let third = bench.open("third").await;
         for name in acknowledged {
-            assert!(resolve(&third, &name).await.is_some(), "round {round}: {name}");
+            assert!(text_of(&third, &name).is_some(), "round {round}: {name}");
         }
         close(third).await;
     }
@@ -63,7 +64,7 @@ async fn histories_that_went_different_ways_are_not_joined() {
     push(&store, "one").await.unwrap();
     close(store).await;
     bench.copy("first", "other");
-    let elsewhere = bench.journal.fork();
+    let elsewhere = bench.objects.fork();
     let other = bench.open_on("other", &elsewhere).await.unwrap();
     push(&other, "two").await.unwrap();
     push(&other, "three").await.unwrap();
@@ -71,8 +72,8 @@ async fn histories_that_went_different_ways_are_not_joined() {
     let store = bench.open("first").await;
     push(&store, "four").await.unwrap();
     close(store).await;
-    for journal in [&bench.journal, &elsewhere] {
-        let name = if std::ptr::eq(journal, &bench.journal) { "other" } else { "first" };
+    for journal in [&bench.objects, &elsewhere] {
+        let name = if std::ptr::eq(journal, &bench.objects) { "other" } else { "first" };
         let refused = bench.open_on(name, journal).await.unwrap_err();
         // The longer one can not tell more than that the journal ends too early.
         let is_refused =
@@ -89,13 +90,13 @@ async fn a_store_that_lost_what_was_stored_is_refused() {
         push(&store, name).await.unwrap();
     }
     close(store).await;
-    let names = bench.journal.names("journal");
+    let names = bench.objects.names("journal");
     for name in &names[names.len() - 3..] {
-        bench.journal.lose(name);
+        bench.objects.lose(name);
     }
     let refused = bench.try_open("first").await.unwrap_err();
     assert!(matches!(refused, OpenError::Journal(JournalError::Ahead { .. })), "{refused:?}");
-    let empty = super::MemoryJournal::new();
+    let empty = TroubledObjects::new();
     let refused = bench.open_on("first", &empty).await.unwrap_err();
     assert!(matches!(refused, OpenError::Journal(JournalError::Ahead { stored: 0, .. })), "{refused:?}");
 }
@@ -108,24 +109,46 @@ async fn a_gap_in_the_journal_is_refused() {
         push(&store, name).await.unwrap();
     }
     close(store).await;
-    let names = bench.journal.names("journal");
-    bench.journal.lose(&names[names.len() / 2]);
+    let names = bench.objects.names("journal");
+    bench.objects.lose(&names[names.len() / 2]);
     let refused = bench.try_open("second").await.unwrap_err();
     assert!(matches!(refused, OpenError::Journal(JournalError::Damaged { .. })), "{refused:?}");
 }
 
+/// A database without a journal in which one statement was done.
+async fn unjournalled(bench: &Bench, name: &str, sql: &'static str) {
+    let plain = Sqlite::open(bench.path(name), &OWNERS, Arc::new(bench.clock.clone())).unwrap();
+    let work = move |connection: &rusqlite::Connection| Ok(connection.execute(sql, [])?);
+    plain.writer().run("write", Durability::Full, (), work).await.unwrap();
+}
+
+/// Whatever owner's content it is: people who have no page yet are not thrown away either.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_database_that_the_journal_does_not_know_is_refused_and_so_is_one_without_its_journal() {
+async fn a_database_with_content_that_the_journal_does_not_know_is_refused() {
     let bench = Bench::new();
-    let clock = Arc::new(bench.clock.clone());
     close(bench.open("first").await).await;
-    let plain = SqliteStore::open(bench.path("plain"), Options::default(), clock.clone()).unwrap();
-    push(&plain, "one").await.unwrap();
-    drop(plain);
-    let refused = bench.try_open("plain").await.unwrap_err();
-    assert!(matches!(refused, OpenError::Journal(JournalError::Foreign)), "{refused:?}");
-    let refused = SqliteStore::open(bench.path("first"), Options::default(), clock).unwrap_err();
-    assert!(matches!(refused, OpenError::Journalled { .. }), "{refused:?}");
+    for (name, sql) in [
+        ("texts", "INSERT INTO texts VALUES ('a', 1, NULL)"),
+        ("people", "INSERT INTO people (name) VALUES ('anna')"),
+    ] {
+        unjournalled(&bench, name, sql).await;
+        let refused = bench.try_open(name).await.unwrap_err();
+        assert!(matches!(refused, OpenError::Journal(JournalError::Foreign)), "{name}: {refused:?}");
+    }
+    unjournalled(&bench, "sessions", "INSERT INTO sessions VALUES ('a', 1)").await;
+    assert_eq!(rows(&bench.open("sessions").await, "SELECT * FROM sessions"), [""; 0]);
+}
+
+/// What a caller asks before it opens a database without its journal.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_database_says_that_it_has_a_journal() {
+    let bench = Bench::new();
+    close(bench.open("first").await).await;
+    unjournalled(&bench, "plain", "INSERT INTO texts VALUES ('a', 1, NULL)").await;
+    for (name, expected) in [("first", true), ("plain", false)] {
+        let database = rusqlite::Connection::open(bench.path(name)).unwrap();
+        assert_eq!(is_journalled(&database).unwrap(), expected, "{name}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -134,32 +157,27 @@ async fn verifying_finds_what_was_changed_behind_the_journal() {
     let store = bench.open("first").await;
     push(&store, "one").await.unwrap();
     let path = bench.path("first");
-    let verify = || verify_journal(&path, Arc::new(bench.journal.clone()));
+    let verify = || verify_journal(&path, OWNERS, Arc::new(bench.objects.clone()));
     let report = verify().await.unwrap();
     assert_eq!((report.problems.len(), report.database), (0, Some(report.last)), "{report:?}");
     close(store).await;
     let database = rusqlite::Connection::open(bench.path("first")).unwrap();
-    database.execute_batch("UPDATE tags SET updated_at = 1").unwrap();
+    database.execute_batch("UPDATE pages SET updated_at = 1").unwrap();
     drop(database);
     let report = verify().await.unwrap();
-    assert_eq!(report.problems, ["database and journal differ in tags"]);
-    let last = bench.journal.names("journal").pop().unwrap();
-    bench.journal.damage(&last);
+    assert_eq!(report.problems, ["database and journal differ in pages"]);
+    let last = bench.objects.names("journal").pop().unwrap();
+    bench.objects.damage(&last);
     let report = verify().await.unwrap();
     assert!(!report.problems.is_empty());
 }
 
-/// The database was lost before there was a journal: a new one must not take the store over.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_journal_does_not_begin_for_a_store_of_another_database() {
-    let mut bench = Bench::new();
-    bench.options.store_id = Some("of-another".to_owned());
-    let refused = bench.try_open("first").await.unwrap_err();
-    assert!(matches!(refused, OpenError::Journal(JournalError::NotTogether { .. })), "{refused:?}");
-    assert_eq!(bench.entries(), 0);
-    let clock = Arc::new(bench.clock.clone());
-    let plain = SqliteStore::open(bench.path("right"), Options::default(), clock).unwrap();
-    crate::Identity::bind_store(&plain, "of-another").await.unwrap();
-    drop(plain);
-    bench.open("right").await;
+async fn a_key_that_changes_is_refused() {
+    let bench = Bench::new();
+    let store = bench.open("first").await;
+    push(&store, "one").await.unwrap();
+    let renamed = write(&store, Durability::Full, "UPDATE pages SET name = 'two'".to_owned()).await;
+    assert!(renamed.is_err());
+    assert!(text_of(&store, "one").is_some());
 }

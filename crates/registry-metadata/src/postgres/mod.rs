@@ -89,7 +89,7 @@ use self::{
     fault::{Fault, Remedy},
     transaction::Work,
 };
-use crate::{OpenError, Options, Result, schema::OWNERS};
+use crate::{OpenError, Options, Result};
 
 /// What stops a piece of work, as the modules of content name it.
 mod fault {
@@ -145,7 +145,7 @@ impl PostgresStore {
             tracing::warn!("{warning}");
         }
         let pool = Pool::new(postgres)?;
-        migrate(&pool, &OWNERS).await?;
+        migrate(&pool, &options.owners).await?;
         let claims = Claims::default();
         let keeper = tokio::spawn(claims::keep(claims.clone(), pool.clone())).abort_handle();
         let (options, place) = (Arc::new(options), postgres.place());

@@ -36,11 +36,6 @@ impl Work for BindStore {
     }
 }
 
-pub(super) async fn has_objects(connection: &Connection) -> Result<bool, Fault> {
-    let row = connection.one(sql::HAS_OBJECTS, &[]).await?;
-    row.map_or(Ok(false), |row| column(&row, 0))
-}
-
 pub(super) async fn id(connection: &Connection, name: &RepositoryName) -> Result<Option<i64>, Fault> {
     let row = connection.one(sql::ID, &[&name.as_str()]).await?;
     row.map(|row| column(&row, 0)).transpose()

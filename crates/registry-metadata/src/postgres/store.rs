@@ -5,7 +5,7 @@ mod background;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use registry_database::Operation;
+use registry_database::{Operation, postgres::has_content};
 use registry_digest::Digest;
 use registry_types::{Descriptor, Location, Reference, RepositoryName, RepositorySet, Tag, UploadId};
 use tokio::{time::Instant, time::sleep};
@@ -40,7 +40,8 @@ impl Identity for PostgresStore {
     }
 
     async fn is_empty(&self) -> Result<bool> {
-        read!(self, "look for objects", |c| repositories::has_objects(&c)).map(|has_objects| !has_objects)
+        read!(self, "look for content", |c| has_content(&c, &self.options.owners))
+            .map(|has_content| !has_content)
     }
 
     async fn check(&self) -> Result<()> {

@@ -74,7 +74,8 @@ pub const SCHEMA: Schema = Schema {
     content: &["repositories", "objects"],
 };
 
-/// All owners whose tables a registry's database has.
+/// The owners of a database that has content and nothing more. A program with further owners gives its own list in
+/// [`Options`](crate::Options::owners).
 pub const OWNERS: Owners = Owners::new(&[&SCHEMA, &registry_database::SCHEMA]);
 
 #[cfg(test)]

@@ -6,8 +6,6 @@ statements! {
     /// Only the first one to bind hits a row.
     BIND_STORE = "UPDATE store SET id = $1 WHERE one = 1 AND id IS NULL";
 
-    HAS_OBJECTS = "SELECT EXISTS (SELECT 1 FROM objects WHERE id > 0)";
-
     ID = "SELECT id FROM repositories WHERE name = $1";
 
     /// Two requests may create a repository at once: the second one finds the row of the first.

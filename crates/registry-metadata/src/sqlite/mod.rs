@@ -7,8 +7,7 @@ mod collect;
 mod deleted;
 mod empty;
 mod expiry;
-#[path = "../../../registry-journal/src/lib.rs"]
-mod journal;
+mod journalled;
 mod manifests;
 mod put;
 mod quota;
@@ -28,17 +27,13 @@ use std::{fmt, path::Path, sync::Arc};
 
 use registry_database::{
     Sqlite,
-    sqlite::{CommitHook, Opening, place, statement},
+    sqlite::{Opening, statement},
 };
+use registry_journal::{Journal, is_journalled};
 
-#[cfg(fuzzing)]
-pub(crate) use self::journal::fuzzing;
-pub use self::journal::{
-    JournalCreation, JournalError, JournalOptions, JournalReport, JournalRole, JournalStatus, JournalStore,
-    JournalStoreError, drop_journal, survey_journal, verify_journal,
-};
-use self::{claims::Claims, journal::Journal, readers::Readers, writer::Writer};
-use crate::{Clock, OpenError, Options, schema::OWNERS};
+pub use self::journalled::JournalPlace;
+use self::{claims::Claims, readers::Readers, writer::Writer};
+use crate::{Clock, OpenError, Options};
 
 /// What stops a piece of work, as the modules of content name it.
 mod fault {
@@ -92,55 +87,13 @@ impl SqliteStore {
         path: &Path,
         options: Options,
     ) -> Result<SqliteStore, OpenError> {
-        let is_journalled = journal::is_journalled(opening.writer())
+        let is_journalled = is_journalled(opening.writer())
             .map_err(registry_database::OpenError::database("open the database"))?;
         if is_journalled {
             return Err(OpenError::Journalled { path: path.to_owned() });
         }
-        opening.migrate(&OWNERS)?;
+        opening.migrate(&options.owners)?;
         Ok(Self::over(opening.finish(None)?, options))
-    }
-
-    /// Opens a database every commit of which is also stored in `journal`, so that it survives the loss of this disk: a
-    /// database that is not there or is behind is brought up to date first. What is answered is in the journal; see
-    /// [`JournalOptions`]. As for any other database, only one process may serve from it, and of those who write to one
-    /// journal from databases of their own only one goes on: see [`journal_lost`](Self::journal_lost).
-    ///
-    /// Needs a Tokio runtime, which must outlive the store. If the future is dropped, opening goes on to its end.
-    ///
-    /// # Errors
-    /// See [`OpenError`]. [`OpenError::Journal`] says that database and journal can not be made one; then neither was
-    /// changed but for what was stored or added before that was found out.
-    pub async fn open_journalled(
-        path: impl AsRef<Path>,
-        options: Options,
-        clock: Arc<dyn Clock>,
-        journal_options: JournalOptions,
-        journal: Arc<dyn JournalStore>,
-    ) -> Result<SqliteStore, OpenError> {
-        let (path, runtime) = (path.as_ref().to_owned(), tokio::runtime::Handle::current());
-        let open = move || {
-            place::prepare(&path)?;
-            let serving = match journal_options.role {
-                JournalRole::Serving => Some(place::lock(&path)?),
-                JournalRole::Beside => None,
-            };
-            let journal = journal::Opening::begin(&path, clock.clone(), journal_options, journal, runtime)?;
-            let mut opening = Opening::begin(&path, clock)?;
-            opening.migrate(&OWNERS)?;
-            let (journal, hook) = journal.finish(opening.writer())?;
-            let hook: Box<dyn CommitHook> = Box::new(hook);
-            let database = opening.finish(Some(hook))?;
-            database.serve_with(serving);
-            Ok(SqliteStore { journal: Some(journal), ..Self::over(database, options) })
-        };
-        match tokio::task::spawn_blocking(open).await {
-            Ok(opened) => opened,
-            Err(error) => Err(OpenError::Database(registry_database::OpenError::System {
-                operation: "open the database on a thread of its own",
-                source: std::io::Error::other(error),
-            })),
-        }
     }
 
     /// A new database in memory, which is gone when the store is dropped. Reads and writes wait for each other.
@@ -148,7 +101,7 @@ impl SqliteStore {
     /// # Errors
     /// See [`OpenError`].
     pub fn open_in_memory(options: Options, clock: Arc<dyn Clock>) -> Result<SqliteStore, OpenError> {
-        Ok(Self::over(Sqlite::open_in_memory(&OWNERS, clock)?, options))
+        Ok(Self::over(Sqlite::open_in_memory(&options.owners, clock)?, options))
     }
 
     fn over(database: Sqlite, options: Options) -> SqliteStore {
@@ -170,51 +123,6 @@ impl SqliteStore {
     /// [`Served`](registry_database::OpenError::Served) if another process does.
     pub fn lock_for_serving(&self) -> Result<(), OpenError> {
         Ok(self.database.lock_for_serving()?)
-    }
-
-    /// How the journal is doing; none without one.
-    pub fn journal_status(&self) -> Option<JournalStatus> {
-        self.journal.as_ref().map(Journal::status)
-    }
-
-    /// Completes when the journal is lost, with the reason: another registry writes to it, or it is damaged. Nothing is
-    /// acknowledged any more, and what is read here may be out of date: stop serving. Never completes without a journal.
-    pub async fn journal_lost(&self) -> Arc<JournalError> {
-        match &self.journal {
-            Some(journal) => journal.lost().await,
-            None => std::future::pending().await,
-        }
-    }
-
-    /// Completes when everything that is committed is stored, if there is a journal.
-    ///
-    /// # Errors
-    /// [`Unavailable`](crate::MetadataError::Unavailable), if that does not happen in time.
-    pub async fn journal_settled(&self) -> crate::Result<()> {
-        self.settled("store the journal").await
-    }
-
-    /// Ends the journal before the store is dropped: what is not stored then is kept in the database, and nothing more is
-    /// acknowledged. Without a journal nothing happens.
-    pub fn end_journal(&self) {
-        if let Some(journal) = &self.journal {
-            journal.end();
-        }
-    }
-
-    /// Fails if the journal has ended.
-    fn check_journal(&self, operation: &'static str) -> crate::Result<()> {
-        match self.journal_status().and_then(|status| status.fault) {
-            Some(fault) => Err(journal::unavailable(operation, fault)),
-            None => Ok(()),
-        }
-    }
-
-    async fn settled(&self, operation: &'static str) -> crate::Result<()> {
-        match &self.journal {
-            Some(journal) => journal.settled(operation).await,
-            None => Ok(()),
-        }
     }
 }
 

@@ -5,6 +5,7 @@ mod background;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use registry_database::sqlite::has_content;
 use registry_digest::Digest;
 use registry_types::{Descriptor, Location, Reference, RepositoryName, RepositorySet, Tag, UploadId};
 use rusqlite::{Connection, params};
@@ -49,10 +50,8 @@ impl Identity for SqliteStore {
     }
 
     async fn is_empty(&self) -> Result<bool> {
-        let has_objects = |connection: &Connection| {
-            one(connection, sql::repositories::HAS_OBJECTS, [], |row| row.get::<_, bool>(0))
-        };
-        Ok(self.readers.read("look for objects", has_objects)? == Some(false))
+        let look = |connection: &Connection| has_content(connection, &self.options.owners);
+        self.readers.read("look for content", look).map(|has_content| !has_content)
     }
 
     async fn check(&self) -> Result<()> {

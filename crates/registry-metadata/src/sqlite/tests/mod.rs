@@ -2,7 +2,6 @@
 
 mod backend;
 mod contract;
-#[path = "../../../../registry-journal/src/tests/mod.rs"]
 mod journal;
 mod model;
 mod opening;

@@ -7,7 +7,6 @@ use crate::{Options, SqliteStore, SystemClock, sql};
 
 /// Statements that look at more than an index leads to, and why they may.
 const SCANS: &[(&str, &str)] = &[
-    ("HAS_OBJECTS", "stops at the first row, and is asked once at start"),
     ("DELETED", "an index of what was deleted and nothing else"),
     ("PREFIXES", "a row for each quota"),
     ("COUNT_PREFIX", "counts all there is, once for a new quota"),

@@ -1,4 +1,4 @@
-//! A journal's store in memory, and everything that can happen to one.
+//! Small objects in memory, and everything that can happen to a store of them.
 
 use std::{
     collections::BTreeMap,
@@ -6,20 +6,21 @@ use std::{
         Arc,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
+    time::UNIX_EPOCH,
 };
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use parking_lot::Mutex;
+use registry_storage::{Creation, ObjectInfo, SmallObjects, StorageError};
+use registry_types::Location;
 use tokio::sync::watch;
 
-use crate::{JournalCreation, JournalStore, JournalStoreError};
-
-type Objects = BTreeMap<String, Bytes>;
+type Objects = BTreeMap<Location, Bytes>;
 
 /// Clones are views of the same objects with the same troubles.
 #[derive(Clone, Debug)]
-pub(super) struct MemoryJournal {
+pub(super) struct TroubledObjects {
     objects: Arc<Mutex<Objects>>,
     troubles: Arc<Troubles>,
 }
@@ -39,12 +40,12 @@ struct Troubles {
     dead: watch::Sender<bool>,
 }
 
-impl MemoryJournal {
-    pub(super) fn new() -> MemoryJournal {
-        MemoryJournal::of(Objects::new())
+impl TroubledObjects {
+    pub(super) fn new() -> TroubledObjects {
+        TroubledObjects::of(Objects::new())
     }
 
-    fn of(objects: Objects) -> MemoryJournal {
+    fn of(objects: Objects) -> TroubledObjects {
         let troubles = Troubles {
             is_down: AtomicBool::new(false),
             lost_answers: AtomicU64::new(0),
@@ -53,34 +54,37 @@ impl MemoryJournal {
             death: Mutex::new(None),
             dead: watch::Sender::new(false),
         };
-        MemoryJournal { objects: Arc::new(Mutex::new(objects)), troubles: Arc::new(troubles) }
+        TroubledObjects { objects: Arc::new(Mutex::new(objects)), troubles: Arc::new(troubles) }
     }
 
     /// Another store that has the same now.
-    pub(super) fn fork(&self) -> MemoryJournal {
-        MemoryJournal::of(self.objects.lock().clone())
+    pub(super) fn fork(&self) -> TroubledObjects {
+        TroubledObjects::of(self.objects.lock().clone())
     }
 
     /// The same objects for somebody who has none of the troubles.
-    pub(super) fn survivor(&self) -> MemoryJournal {
-        MemoryJournal { objects: self.objects.clone(), ..MemoryJournal::new() }
+    pub(super) fn survivor(&self) -> TroubledObjects {
+        TroubledObjects { objects: self.objects.clone(), ..TroubledObjects::new() }
     }
 
     pub(super) fn names(&self, folder: &str) -> Vec<String> {
-        let prefix = format!("{folder}/");
-        self.objects.lock().keys().filter(|name| name.starts_with(&prefix)).cloned().collect()
+        let prefix = format!("{}{folder}/", Location::PREFIX);
+        let objects = self.objects.lock();
+        let names = objects.keys().map(Location::as_str).filter(|name| name.starts_with(&prefix));
+        names.map(|name| name[Location::PREFIX.len()..].to_owned()).collect()
     }
 
     pub(super) fn lose(&self, name: &str) {
-        assert!(self.objects.lock().remove(name).is_some(), "{name}");
+        assert!(self.objects.lock().remove(&location(name)).is_some(), "{name}");
     }
 
     /// Changes the last byte of an object.
     pub(super) fn damage(&self, name: &str) {
         let mut objects = self.objects.lock();
-        let mut bytes = objects[name].to_vec();
-        *bytes.last_mut().unwrap() ^= 1;
-        objects.insert(name.to_owned(), bytes.into());
+        let bytes = objects.get_mut(&location(name)).unwrap();
+        let mut damaged = bytes.to_vec();
+        *damaged.last_mut().unwrap() ^= 1;
+        *bytes = damaged.into();
     }
 
     pub(super) fn set_down(&self, is_down: bool) {
@@ -106,15 +110,15 @@ impl MemoryJournal {
         dead.wait_for(|dead| *dead).await.unwrap();
     }
 
-    fn check(&self) -> Result<(), JournalStoreError> {
+    fn check(&self) -> Result<(), StorageError> {
         match self.troubles.is_down.load(Ordering::SeqCst) {
-            true => Err("the store is down".into()),
+            true => Err(failure("the store is down")),
             false => Ok(()),
         }
     }
 
     /// Makes a change, unless it comes after death.
-    async fn change<T>(&self, change: impl FnOnce(&mut Objects) -> T) -> Result<T, JournalStoreError> {
+    async fn change<T>(&self, change: impl FnOnce(&mut Objects) -> T) -> Result<T, StorageError> {
         self.check()?;
         let number = self.troubles.changes.fetch_add(1, Ordering::SeqCst);
         let death = *self.troubles.death.lock();
@@ -132,47 +136,58 @@ impl MemoryJournal {
 }
 
 #[async_trait]
-impl JournalStore for MemoryJournal {
-    async fn create(&self, name: &str, bytes: Bytes) -> Result<JournalCreation, JournalStoreError> {
+impl SmallObjects for TroubledObjects {
+    async fn create(&self, name: &Location, bytes: Bytes) -> Result<Creation, StorageError> {
         let mut held = self.troubles.held.subscribe();
         let _ = held.wait_for(|held| !held).await;
         let create = |objects: &mut Objects| match objects.contains_key(name) {
-            true => JournalCreation::Exists,
+            true => Creation::Exists,
             false => {
-                objects.insert(name.to_owned(), bytes);
-                JournalCreation::Created
+                objects.insert(name.clone(), bytes);
+                Creation::Created
             }
         };
         let created = self.change(create).await?;
         let lost = &self.troubles.lost_answers;
         match lost.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |count| count.checked_sub(1)) {
-            Ok(_) => Err("the answer was lost".into()),
+            Ok(_) => Err(failure("the answer was lost")),
             Err(_) => Ok(created),
         }
     }
 
-    async fn read(&self, name: &str) -> Result<Option<Bytes>, JournalStoreError> {
+    async fn read(&self, name: &Location) -> Result<Option<Bytes>, StorageError> {
         self.check()?;
         Ok(self.objects.lock().get(name).cloned())
     }
 
-    async fn list(
+    async fn list_small(
         &self,
-        folder: &str,
-        after: Option<&str>,
+        folder: &Location,
+        after: Option<&Location>,
         limit: usize,
-    ) -> Result<Vec<(String, u64)>, JournalStoreError> {
+    ) -> Result<Vec<ObjectInfo>, StorageError> {
         self.check()?;
         let prefix = format!("{folder}/");
         let objects = self.objects.lock();
-        let found = objects
-            .iter()
-            .filter(|(name, _)| name.starts_with(&prefix) && after.is_none_or(|after| name.as_str() > after))
-            .map(|(name, bytes)| (name.clone(), bytes.len() as u64));
+        let is_wanted =
+            |name: &Location| name.as_str().starts_with(&prefix) && after.is_none_or(|after| name > after);
+        let found = objects.iter().filter(|(name, _)| is_wanted(name)).map(|(name, bytes)| ObjectInfo {
+            location: name.clone(),
+            size_bytes: bytes.len() as u64,
+            modified: UNIX_EPOCH,
+        });
         Ok(found.take(limit).collect())
     }
 
-    async fn remove(&self, name: &str) -> Result<(), JournalStoreError> {
+    async fn remove(&self, name: &Location) -> Result<(), StorageError> {
         self.change(|objects| drop(objects.remove(name))).await
     }
+}
+
+fn location(name: &str) -> Location {
+    format!("{}{name}", Location::PREFIX).parse().unwrap()
+}
+
+fn failure(reason: &str) -> StorageError {
+    StorageError::Unavailable { operation: "change an object", source: reason.into() }
 }

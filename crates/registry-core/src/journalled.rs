@@ -2,15 +2,10 @@
 
 use std::{path::Path, sync::Arc, time::Duration};
 
-use async_trait::async_trait;
-use bytes::Bytes;
 use registry_api::{App, JournalFigures};
-use registry_metadata::{
-    JournalCreation, JournalError, JournalOptions, JournalRole, JournalStatus, JournalStore,
-    JournalStoreError, Options, SqliteStore, SystemClock,
-};
-use registry_storage::{BlobStore, Creation, SmallObjects};
-use registry_types::Location;
+use registry_journal::{JournalError, JournalOptions, JournalRole, JournalStatus, SmallObjects};
+use registry_metadata::{JournalPlace, Options, SqliteStore, SystemClock};
+use registry_storage::BlobStore;
 use tokio::time::{sleep, timeout};
 
 use crate::OpenError;
@@ -20,44 +15,6 @@ const SHOW_EVERY: Duration = Duration::from_secs(2);
 
 /// How long the end of a registry waits for what is not stored yet. Nobody waits for an answer about it by then.
 const SETTLE_MAX: Duration = Duration::from_secs(5);
-
-/// A journal among a store's small objects.
-#[derive(Debug)]
-pub struct JournalObjects(pub Arc<dyn SmallObjects>);
-
-#[async_trait]
-impl JournalStore for JournalObjects {
-    async fn create(&self, name: &str, bytes: Bytes) -> Result<JournalCreation, JournalStoreError> {
-        Ok(match self.0.create(&location(name)?, bytes).await? {
-            Creation::Created => JournalCreation::Created,
-            Creation::Exists => JournalCreation::Exists,
-        })
-    }
-
-    async fn read(&self, name: &str) -> Result<Option<Bytes>, JournalStoreError> {
-        Ok(self.0.read(&location(name)?).await?)
-    }
-
-    async fn list(
-        &self,
-        folder: &str,
-        after: Option<&str>,
-        limit: usize,
-    ) -> Result<Vec<(String, u64)>, JournalStoreError> {
-        let after = after.map(location).transpose()?;
-        let objects = self.0.list_small(&location(folder)?, after.as_ref(), limit).await?;
-        let name = |location: &Location| location.as_str()[Location::PREFIX.len()..].to_owned();
-        Ok(objects.iter().map(|object| (name(&object.location), object.size_bytes)).collect())
-    }
-
-    async fn remove(&self, name: &str) -> Result<(), JournalStoreError> {
-        Ok(self.0.remove(&location(name)?).await?)
-    }
-}
-
-fn location(name: &str) -> Result<Location, JournalStoreError> {
-    Ok(format!("{}{name}", Location::PREFIX).parse()?)
-}
 
 /// The journal that was asked for, and where it is to be.
 pub(crate) type JournalIn = (JournalOptions, Arc<dyn SmallObjects>);
@@ -97,9 +54,8 @@ async fn open_as(
         None => SqliteStore::open(path, options, clock)?,
         Some((journal, objects)) => {
             let store_id = store.read_identity().await?.map(|identity| identity.id().to_owned());
-            let journal = JournalOptions { store_id, role, ..journal };
-            let objects = Arc::new(JournalObjects(objects));
-            SqliteStore::open_journalled(path, options, clock, journal, objects).await?
+            let place = JournalPlace { options: JournalOptions { role, ..journal }, objects, store_id };
+            SqliteStore::open_journalled(path, options, clock, place).await?
         }
     }))
 }
@@ -109,7 +65,7 @@ async fn open_as(
 pub struct Journal(pub(crate) Arc<SqliteStore>);
 
 impl Journal {
-    /// Completes when the journal is lost: another registry writes to this store. Whatever serves has to stop.
+    /// Completes when the journal is lost: another process writes to it. Whatever serves has to stop.
     pub async fn lost(&self) -> Arc<JournalError> {
         self.0.journal_lost().await
     }

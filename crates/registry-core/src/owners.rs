@@ -1,0 +1,20 @@
+use registry_database::{Owners, SCHEMA};
+
+/// Whose tables a registry's database has. Every program of ours opens a database with this list.
+pub const OWNERS: Owners = Owners::new(&[&registry_metadata::SCHEMA, &SCHEMA]);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_list_has_no_gap_and_never_asks_for_the_future() {
+        assert_eq!(OWNERS.problems(), Vec::<String>::new());
+    }
+
+    /// No table refers to what a journal leaves out, changes at work, or is none that a journal can follow.
+    #[test]
+    fn a_journal_can_carry_every_owner() {
+        assert_eq!(registry_journal::problems(&OWNERS), Vec::<String>::new());
+    }
+}
