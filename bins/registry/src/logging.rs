@@ -6,7 +6,10 @@ use std::{
     sync::atomic::{AtomicBool, Ordering},
 };
 
-use registry_core::config::{Log, LogFormatter, LogLevel};
+use registry_core::{
+    config::{Log, LogFormatter, LogLevel},
+    server::chain,
+};
 use serde_json::{Map, Value};
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 use tracing::{
@@ -103,12 +106,43 @@ const END_OF_PAIR: char = '\u{1e}';
 struct Pairs;
 
 impl<'writer> FormatFields<'writer> for Pairs {
-    fn format_fields<R: RecordFields>(&self, mut writer: Writer<'writer>, fields: R) -> fmt::Result {
-        let mut said = Said::default();
-        fields.record(&mut said);
-        said.fields
-            .iter()
-            .try_for_each(|(name, value)| write!(writer, "{name}{END_OF_NAME}{value}{END_OF_PAIR}"))
+    fn format_fields<R: RecordFields>(&self, writer: Writer<'writer>, fields: R) -> fmt::Result {
+        let mut pairs = WrittenPairs { writer, written: Ok(()) };
+        fields.record(&mut pairs);
+        pairs.written
+    }
+}
+
+/// Writes pairs where they are kept, without a copy: each request has such a span, and almost none of them writes a line.
+struct WrittenPairs<'writer> {
+    writer: Writer<'writer>,
+    written: fmt::Result,
+}
+
+impl WrittenPairs<'_> {
+    fn pair(&mut self, field: &Field, write_value: impl FnOnce(&mut Writer<'_>) -> fmt::Result) {
+        let write = || {
+            self.writer.write_str(field.name())?;
+            self.writer.write_char(END_OF_NAME)?;
+            write_value(&mut self.writer)?;
+            self.writer.write_char(END_OF_PAIR)
+        };
+        let written = write();
+        self.written = self.written.and(written);
+    }
+}
+
+impl Visit for WrittenPairs<'_> {
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        self.pair(field, |writer| write!(writer, "{value:?}"));
+    }
+
+    fn record_str(&mut self, field: &Field, value: &str) {
+        self.pair(field, |writer| writer.write_str(value));
+    }
+
+    fn record_error(&mut self, field: &Field, error: &(dyn std::error::Error + 'static)) {
+        self.pair(field, |writer| writer.write_str(&chain(error)));
     }
 }
 
@@ -170,14 +204,7 @@ impl Visit for Said {
 
     /// With its causes: the log is where they are needed.
     fn record_error(&mut self, field: &Field, error: &(dyn std::error::Error + 'static)) {
-        let mut text = error.to_string();
-        let mut source = error.source();
-        while let Some(cause) = source {
-            text.push_str(": ");
-            text.push_str(&cause.to_string());
-            source = cause.source();
-        }
-        self.fields.push((field.name().to_owned(), text));
+        self.fields.push((field.name().to_owned(), chain(error)));
     }
 }
 

@@ -13,7 +13,12 @@ use tokio::{
 };
 
 use crate::{
-    error::ApiError, links::Links, metrics::Metrics, pulls::Pulls, settings::Settings, shared::Manifests,
+    error::ApiError,
+    links::{Links, Target},
+    metrics::Metrics,
+    pulls::Pulls,
+    settings::Settings,
+    shared::Manifests,
 };
 
 /// The parts of a registry, wired together. Everything that a node remembers for longer than a request is behind
@@ -85,7 +90,8 @@ pub(crate) struct Call<'a> {
     /// All that the caller may do to the repository that the request is about.
     pub(crate) allowed: ActionSet,
     pub(crate) headers: &'a http::HeaderMap,
-    pub(crate) links: Links,
+    /// Where the client found the registry.
+    pub(crate) target: Target<'a>,
     pub(crate) is_head: bool,
     /// What the connection may use of the node's budget.
     pub(crate) share: &'a Share,
@@ -94,6 +100,11 @@ pub(crate) struct Call<'a> {
 }
 
 impl Call<'_> {
+    /// What the URLs of the answer begin with. It is found out by the answers that have URLs: most have none.
+    pub(crate) fn links(&self) -> Links {
+        Links::new(&self.app.settings, &self.target)
+    }
+
     /// Whether the caller may push to the repository that the request is about. Only then may a look make a promise, which is a
     /// write: it keeps what was looked at for a lease, so that a push can rely on it.
     pub(crate) fn may_push(&self) -> bool {

@@ -1,5 +1,6 @@
 //! Small things that several answers share.
 
+use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use registry_digest::Digest;
 use registry_server::{Body, Reservation, Share};
@@ -58,7 +59,7 @@ pub(crate) fn page_memory(
 pub(crate) fn bytes_response(
     status: StatusCode,
     content_type: &str,
-    bytes: impl Into<bytes::Bytes>,
+    bytes: impl Into<Bytes>,
 ) -> Response<Body> {
     let bytes = bytes.into();
     let length_bytes = bytes.len();
@@ -78,7 +79,12 @@ pub(crate) fn set(headers: &mut HeaderMap, name: HeaderName, value: impl AsRef<s
 
 /// `Docker-Content-Digest`, and the digest as entity tag: content that is addressed by it never changes.
 pub(crate) fn set_digest(headers: &mut HeaderMap, digest: &Digest) {
-    let text = digest.to_string();
-    set(headers, header::ETAG, format!("\"{text}\""));
-    set(headers, DOCKER_CONTENT_DIGEST, text);
+    let tag = Bytes::from(format!("\"{digest}\""));
+    let text = tag.slice(1..tag.len() - 1);
+    for (name, value) in [(header::ETAG, tag), (DOCKER_CONTENT_DIGEST, text)] {
+        headers.insert(
+            name,
+            HeaderValue::from_maybe_shared(value).expect("a digest's characters may stand in a header"),
+        );
+    }
 }

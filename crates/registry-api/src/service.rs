@@ -126,7 +126,7 @@ impl Api {
             caller,
             allowed,
             headers: &parts.headers,
-            links: self.links(parts, context),
+            target: target(parts, context),
             is_head: parts.method == Method::HEAD,
             client: context.client,
             share: &context.share,
@@ -221,16 +221,17 @@ fn target<'a>(parts: &'a Parts, context: &Context) -> Target<'a> {
     }
 }
 
-/// Every endpoint on one page. What the caller may do has been decided.
+/// Every endpoint on one page. What the caller may do has been decided. What takes bytes is in a box of its own, so that the
+/// future of a pull, of which there are many more, has no room for it.
 async fn dispatch(call: &Call<'_>, route: &Route, body: ServerBody) -> Result<Response<Body>, ApiError> {
     match route {
-        Route::Alive => Ok(alive(call.links.name())),
+        Route::Alive => Ok(alive(call.links().name())),
         Route::Version => Ok(bytes_response(StatusCode::OK, "application/json", "{}")),
         Route::Catalog { page } => catalog::list(call, page).await,
         Route::Tags { repository, page } => tags::list(call, repository, page).await,
         Route::GetManifest { repository, reference } => manifest::get(call, repository, reference).await,
         Route::PutManifest { repository, reference, tags } => {
-            manifest::put(call, repository, reference, tags, body).await
+            Box::pin(manifest::put(call, repository, reference, tags, body)).await
         }
         Route::DeleteManifest { repository, reference } => {
             deletion(call)?;
@@ -241,11 +242,13 @@ async fn dispatch(call: &Call<'_>, route: &Route, body: ServerBody) -> Result<Re
             deletion(call)?;
             blob::delete(call, repository, *digest).await
         }
-        Route::StartUpload { repository, start } => upload::start(call, repository, start, body).await,
+        Route::StartUpload { repository, start } => {
+            Box::pin(upload::start(call, repository, start, body)).await
+        }
         Route::UploadStatus { repository, id } => upload::status(call, repository, *id).await,
-        Route::AppendUpload { repository, id } => upload::append(call, repository, *id, body).await,
+        Route::AppendUpload { repository, id } => Box::pin(upload::append(call, repository, *id, body)).await,
         Route::FinishUpload { repository, id, digest } => {
-            upload::finish(call, repository, *id, *digest, body).await
+            Box::pin(upload::finish(call, repository, *id, *digest, body)).await
         }
         Route::CancelUpload { repository, id } => upload::cancel(call, repository, *id).await,
         Route::Referrers { repository, subject, artifact_type, last } => {

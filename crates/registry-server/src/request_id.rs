@@ -50,6 +50,11 @@ impl RequestId {
         self.0 = copied(&self.0);
     }
 
+    /// As it stands in logs.
+    pub(crate) fn as_str(&self) -> &str {
+        self.0.to_str().unwrap_or_default()
+    }
+
     /// For the answer.
     pub(crate) fn header(&self) -> HeaderValue {
         self.0.clone()
@@ -63,7 +68,7 @@ pub(crate) fn copied(value: &HeaderValue) -> HeaderValue {
 
 impl fmt::Display for RequestId {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(self.0.to_str().unwrap_or_default())
+        formatter.write_str(self.as_str())
     }
 }
 

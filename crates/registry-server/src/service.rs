@@ -137,11 +137,11 @@ impl Service {
         let (parts, body) = request.into_parts();
         let (body, unread) = ServerBody::of(body);
         let context = Context::new(*peer, client, self.share_of(client), server.metrics.clone());
-        let span = tracing::info_span!("request", request.id = %entry.request_id);
+        let span = tracing::info_span!("request", request.id = entry.request_id.as_str());
         let (version, method) = (parts.version, parts.method.clone());
         let waits_to_send = parts.headers.contains_key(header::EXPECT);
 
-        let answer = self.answer(Request::from_parts(parts, body), &context).instrument(span);
+        let answer = self.answer(Request::from_parts(parts, body), &context, &entry).instrument(span);
         let Reply { mut response, user, .. } = answer.await;
         unread.settle(version, waits_to_send, response.headers_mut()).await;
         if method == Method::HEAD {
@@ -157,7 +157,7 @@ impl Service {
     }
 
     /// The endpoint's answer, or its words for what the server refuses.
-    async fn answer(&self, request: Request<ServerBody>, context: &Context) -> Reply {
+    async fn answer(&self, request: Request<ServerBody>, context: &Context, entry: &Entry) -> Reply {
         let endpoint = self.server.site.find(request.uri().path());
         let (parts, body) = request.into_parts();
         // The memory of the head counts for as long as it is kept: while a login or a body is waited for.
@@ -166,10 +166,9 @@ impl Service {
             Ok(head) => head,
             Err(refused) => return endpoint.refuse(&parts, refused).into(),
         };
-        let (method, uri) = (parts.method.clone(), parts.uri.clone());
         let reply = endpoint.respond(Request::from_parts(parts, body), context).await;
         if let Some(cause) = &reply.cause {
-            tracing::error!(http.route = context.route(), "{method} {} failed: {cause}", uri.path());
+            tracing::error!(http.route = context.route(), "{} failed: {cause}", entry.request_line());
         }
         reply
     }

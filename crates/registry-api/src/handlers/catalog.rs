@@ -34,7 +34,7 @@ pub(crate) async fn list(call: &Call<'_>, page: &Page) -> Result<Response<Body>,
     names.truncate(limit);
     let mut response = held_json_response(memory, "application/json", &Catalog { repositories: &names })?;
     if let (true, Some(last)) = (has_more, names.last()) {
-        let path = call.links.path("_catalog");
+        let path = call.links().path("_catalog");
         page::link_to_next(
             response.headers_mut(),
             &path,

@@ -128,7 +128,8 @@ async fn find(
     if !accept.is_for_images_only() {
         return Ok(stored);
     }
-    match default_image(call, &stored, bytes_of(call, repository, &stored).await?).await? {
+    // Rare, so it is in a box of its own.
+    match Box::pin(default_image(call, &stored, bytes_of(call, repository, &stored).await?)).await? {
         Some(image) if accept.names(&image.media_type) => {
             lookup(call.app, repository, &Reference::Digest(image.digest), purpose, INLINE_BYTES).await
         }
@@ -166,7 +167,7 @@ async fn bytes_of(
         let unknown = ApiError::ManifestUnknown { repository: Some(repository.clone()), reference };
         Ok((loaded.bytes.ok_or(unknown)?, memory))
     };
-    call.app.manifests.get(&found.digest, call.share, load).await
+    Box::pin(call.app.manifests.get(&found.digest, call.share, load)).await
 }
 
 /// What the Go registry serves to clients from before manifest lists: the image for linux on amd64.
@@ -329,7 +330,7 @@ fn pushed(
 ) -> Response<Body> {
     let mut response = empty_response(StatusCode::CREATED);
     let headers = response.headers_mut();
-    set(headers, header::LOCATION, call.links.url(format_args!("{repository}/manifests/{digest}")));
+    set(headers, header::LOCATION, call.links().url(format_args!("{repository}/manifests/{digest}")));
     set(headers, DOCKER_CONTENT_DIGEST, digest.to_string());
     if let Some(subject) = manifest.subject() {
         set(headers, OCI_SUBJECT, subject.digest.to_string());

@@ -54,7 +54,7 @@ pub(crate) async fn list(
         response.headers_mut().insert(OCI_FILTERS_APPLIED, HeaderValue::from_static("artifactType"));
     }
     if let (true, Some(last)) = (page.has_more, page.descriptors.last()) {
-        let path = call.links.path(format_args!("{repository}/referrers/{subject}"));
+        let path = call.links().path(format_args!("{repository}/referrers/{subject}"));
         let last = last.digest.to_string();
         let filter = artifact_type.map(|kind| ("artifactType", kind));
         let parameters: Vec<_> = filter.into_iter().chain([("last", last.as_str())]).collect();

@@ -45,7 +45,7 @@ pub(crate) async fn list(
     let mut response =
         held_json_response(memory, "application/json", &TagList { name: repository, tags: &tags })?;
     if let (true, Some(last)) = (has_more, tags.last()) {
-        let path = call.links.path(format_args!("{repository}/tags/list"));
+        let path = call.links().path(format_args!("{repository}/tags/list"));
         page::link_to_next(
             response.headers_mut(),
             &path,

@@ -38,7 +38,7 @@ pub(crate) async fn start(
         StartUpload::Session { algorithm } => open_session(call, repository, *algorithm).await,
         StartUpload::Mount { digest, from } => {
             if mount(call, repository, digest, from.as_ref()).await? {
-                return Ok(created(&call.links, repository, digest));
+                return Ok(created(&call.links(), repository, digest));
             }
             open_session(call, repository, digest.algorithm()).await
         }
@@ -56,7 +56,7 @@ pub(crate) async fn status(
     id: UploadId,
 ) -> Result<Response<Body>, ApiError> {
     let status = call.app.metadata.upload(repository, &id).await?.ok_or(ApiError::UploadUnknown { id })?;
-    Ok(session_response(StatusCode::NO_CONTENT, &call.links, repository, &id, status.offset))
+    Ok(session_response(StatusCode::NO_CONTENT, &call.links(), repository, &id, status.offset))
 }
 
 /// `PATCH`.
@@ -67,7 +67,7 @@ pub(crate) async fn append(
     body: ServerBody,
 ) -> Result<Response<Body>, ApiError> {
     let (chunk, file) = (Chunk::of(call.headers)?, call.share.file()?);
-    let (app, links, repository) = (call.app.clone(), call.links.clone(), repository.clone());
+    let (app, links, repository) = (call.app.clone(), call.links(), repository.clone());
     detached(call.app, async move {
         let _file = file;
         let session = Session::claim(app, &repository, id, None).await?;
@@ -87,7 +87,7 @@ pub(crate) async fn finish(
     body: ServerBody,
 ) -> Result<Response<Body>, ApiError> {
     let (chunk, file) = (Chunk::of(call.headers)?, call.share.file()?);
-    let (app, links, repository) = (call.app.clone(), call.links.clone(), repository.clone());
+    let (app, links, repository) = (call.app.clone(), call.links(), repository.clone());
     detached(call.app, async move {
         let _file = file;
         let session = Session::claim(app, &repository, id, Some(&digest)).await?;
@@ -169,7 +169,7 @@ async fn open_session(
     algorithm: Algorithm,
 ) -> Result<Response<Body>, ApiError> {
     let id = new_session(call.app, repository, algorithm).await?;
-    let mut response = session_response(StatusCode::ACCEPTED, &call.links, repository, &id, 0);
+    let mut response = session_response(StatusCode::ACCEPTED, &call.links(), repository, &id, 0);
     let chunk_bytes_min = call.app.settings.chunk_bytes_min;
     if chunk_bytes_min > 0 {
         response.headers_mut().insert(OCI_CHUNK_MIN_LENGTH, chunk_bytes_min.into());

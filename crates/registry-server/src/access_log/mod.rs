@@ -95,6 +95,11 @@ impl Entry {
         }
     }
 
+    /// What was asked for, without its query.
+    pub(crate) fn request_line(&self) -> String {
+        format!("{} {}", self.method, self.uri.path())
+    }
+
     pub(crate) fn method_label(&self) -> &'static str {
         method_label(&self.method)
     }
