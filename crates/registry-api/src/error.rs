@@ -1,14 +1,17 @@
 //! The one place where what went wrong becomes what the wire says: nothing else names both a status and an error code.
+//!
+//! What the server, the route or the metadata say is wrapped as it is; what of it the wire says is beside this file.
 
-use http::{HeaderMap, HeaderValue, StatusCode, header};
+mod metadata;
+mod route;
+
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use registry_auth::{Access, AuthenticationError};
 use registry_digest::Digest;
-use registry_metadata::{ByteSize, MetadataError, QuotaExceeded};
+use registry_metadata::{ByteSize, MetadataError};
 use registry_server::{Body, Refused, chain};
 use registry_storage::StorageError;
-use registry_types::{
-    ErrorBody, ErrorCode, ErrorEntry, ManifestError, MediaType, Reference, RepositoryName, Tag, UploadId,
-};
+use registry_types::{ErrorBody, ErrorCode, ErrorEntry, ManifestError, MediaType, Reference, RepositoryName};
 use serde_json::{Value, json};
 
 use crate::{
@@ -20,15 +23,24 @@ use crate::{
 /// When to come again after a 503: what fails for a moment is often over by then.
 const RETRY_AFTER_SECS: HeaderValue = HeaderValue::from_static("1");
 
-/// How many missing references are named one by one.
-const MISSING_MAX: usize = 100;
+/// What a full disk is told as, whichever of store and database met it.
+const NO_SPACE: &str = "the registry has no space left; nothing of this request was kept";
+
+/// What several errors are on the wire.
+type Wire = (StatusCode, ErrorCode);
+/// Clients show the message of this one, and do not try again as they would after 413 or 507.
+const TOO_MUCH: Wire = (StatusCode::FORBIDDEN, ErrorCode::Denied);
+/// 507 tells an operator at once what a 500 would hide.
+const FULL: Wire = (StatusCode::INSUFFICIENT_STORAGE, ErrorCode::Unavailable);
+const AWAY: Wire = (StatusCode::SERVICE_UNAVAILABLE, ErrorCode::Unavailable);
+const FAILED: Wire = (StatusCode::INTERNAL_SERVER_ERROR, ErrorCode::Unknown);
 
 /// What may go wrong with a request.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ApiError {
     #[error("{}", refusal(_0))]
     Refused(#[from] Refused),
-    #[error("{}", route_message(_0))]
+    #[error("{}", route::message(_0))]
     Route(#[from] RouteError),
     #[error("{}", words(ErrorCode::Unauthorized))]
     Unauthenticated { challenge: Option<HeaderValue>, access: Option<Access> },
@@ -54,20 +66,10 @@ pub(crate) enum ApiError {
     DeleteDisabled,
     #[error("{} The registry is read-only for maintenance", words(ErrorCode::Unsupported))]
     ReadOnly,
-    #[error("{}", words(ErrorCode::NameUnknown))]
-    RepositoryUnknown { name: RepositoryName },
-    #[error("{}: {digest} is not in this repository", words(ErrorCode::BlobUnknown))]
-    BlobUnknown { digest: Digest },
+    #[error("{}", metadata::message(_0))]
+    Metadata(#[from] MetadataError),
     #[error("{}: `{reference}` is not in this repository", words(ErrorCode::ManifestUnknown))]
-    ManifestUnknown { repository: Option<RepositoryName>, reference: Reference },
-    #[error("{}: there is no upload {id} in this repository", words(ErrorCode::BlobUploadUnknown))]
-    UploadUnknown { id: UploadId },
-    #[error(
-        "the repository has {limit} unfinished uploads; finish or cancel some, or wait until they are given up"
-    )]
-    TooManyUploads { limit: usize },
-    #[error("another request is writing to upload {id}")]
-    UploadBusy { id: UploadId },
+    ManifestUnknown { repository: RepositoryName, reference: Reference },
     #[error(
         "the upload has {expected_offset} bytes, so the next chunk must begin there, not at {got_offset}"
     )]
@@ -94,14 +96,6 @@ pub(crate) enum ApiError {
     BlobTooLarge { limit_bytes: u64 },
     #[error("layer URL `{url}` is not allowed here; `validation.manifests.urls` says which are")]
     LayerUrl { url: String },
-    #[error("the manifest refers to what this repository lacks")]
-    MissingReferences { digests: Vec<Digest> },
-    #[error("{digest} is referred to by {}", list(by))]
-    Referenced { digest: Digest, by: Vec<Digest> },
-    #[error("tag `{tag}` is immutable: it leads to {digest} for good")]
-    TagImmutable { tag: Tag, digest: Digest },
-    #[error(transparent)]
-    QuotaExceeded(#[from] QuotaExceeded),
     #[error(
         "{}: the object has {size_bytes} bytes, and none of the ranges lies within it",
         words(ErrorCode::RangeInvalid)
@@ -109,7 +103,7 @@ pub(crate) enum ApiError {
     RangeNotSatisfiable { size_bytes: u64 },
     #[error("the resource is not as the request's conditions want it")]
     PreconditionFailed,
-    #[error("the registry has no space left; nothing of this request was kept")]
+    #[error("{NO_SPACE}")]
     NoSpace,
     #[error("{}: {operation} is not available right now", words(ErrorCode::Unavailable))]
     Unavailable {
@@ -130,7 +124,9 @@ impl ApiError {
     pub(crate) fn into_response(self) -> Response<Body> {
         let (status, code) = self.status_and_code();
         let errors = match &self {
-            ApiError::MissingReferences { digests } => missing_references(digests),
+            ApiError::Metadata(MetadataError::MissingReferences { digests }) => {
+                metadata::missing_references(digests)
+            }
             error => {
                 let message = error.to_string();
                 let detail = error.detail(&message);
@@ -143,27 +139,23 @@ impl ApiError {
     }
 
     /// Spec: distribution-spec main, "Error Codes"; it fixes the codes and a few of the statuses. Where we chose, the arm says why.
-    fn status_and_code(&self) -> (StatusCode, ErrorCode) {
+    fn status_and_code(&self) -> Wire {
         use ApiError::*;
         use ErrorCode as Code;
         use StatusCode as Status;
         match self {
             Refused(refused) => (refused.status(), refusal_code(refused)),
-            Route(error) => route_status_and_code(error),
+            Route(error) => route::status_and_code(error),
             Unauthenticated { .. }
             | WrongCredentials { .. }
             | InvalidToken { .. }
             | InsufficientScope { .. } => (Status::UNAUTHORIZED, Code::Unauthorized),
             MalformedCredentials { .. } => (Status::BAD_REQUEST, Code::Unauthorized),
-            LoginsSlowed { .. } | TooManyUploads { .. } => (Status::TOO_MANY_REQUESTS, Code::TooManyRequests),
+            LoginsSlowed { .. } => (Status::TOO_MANY_REQUESTS, Code::TooManyRequests),
             Denied => (Status::FORBIDDEN, Code::Denied),
             DeleteDisabled | ReadOnly => (Status::METHOD_NOT_ALLOWED, Code::Unsupported),
-            RepositoryUnknown { .. } => (Status::NOT_FOUND, Code::NameUnknown),
-            BlobUnknown { .. } => (Status::NOT_FOUND, Code::BlobUnknown),
+            Metadata(error) => metadata::status_and_code(error),
             ManifestUnknown { .. } => (Status::NOT_FOUND, Code::ManifestUnknown),
-            UploadUnknown { .. } => (Status::NOT_FOUND, Code::BlobUploadUnknown),
-            // The other request may still succeed; the client should look at the session before it goes on.
-            UploadBusy { .. } => (Status::CONFLICT, Code::BlobUploadInvalid),
             ChunkOutOfOrder { .. } => (Status::RANGE_NOT_SATISFIABLE, Code::BlobUploadInvalid),
             ContentRange(_) => (Status::BAD_REQUEST, Code::BlobUploadInvalid),
             LengthMismatch { .. } => (Status::BAD_REQUEST, Code::SizeInvalid),
@@ -172,74 +164,99 @@ impl ApiError {
                 (Status::BAD_REQUEST, Code::ManifestInvalid)
             }
             ManifestTooLarge { .. } => (Status::PAYLOAD_TOO_LARGE, Code::ManifestInvalid),
-            MissingReferences { .. } => (Status::BAD_REQUEST, Code::ManifestBlobUnknown),
-            // 409: right request, wrong moment. 405 would say that it can never be deleted. Clients show the message.
-            Referenced { .. } | TagImmutable { .. } => (Status::CONFLICT, Code::Denied),
-            // Clients show the message of this one, and do not try again as they would after 413 or 507.
-            BlobTooLarge { .. } | QuotaExceeded(_) => (Status::FORBIDDEN, Code::Denied),
+            BlobTooLarge { .. } => TOO_MUCH,
             RangeNotSatisfiable { .. } => (Status::RANGE_NOT_SATISFIABLE, Code::RangeInvalid),
             PreconditionFailed => (Status::PRECONDITION_FAILED, Code::Denied),
-            // 507 tells an operator at once what a 500 would hide.
-            NoSpace => (Status::INSUFFICIENT_STORAGE, Code::Unavailable),
-            Unavailable { .. } => (Status::SERVICE_UNAVAILABLE, Code::Unavailable),
-            Internal { .. } => (Status::INTERNAL_SERVER_ERROR, Code::Unknown),
+            NoSpace => FULL,
+            Unavailable { .. } => AWAY,
+            Internal { .. } => FAILED,
         }
     }
 
     /// What a program can make use of, where there is such a thing.
     fn detail(&self, message: &str) -> Option<Value> {
-        Some(match self {
+        match self {
+            ApiError::Metadata(error) => metadata::detail(error),
             ApiError::Unauthenticated { access, .. }
             | ApiError::WrongCredentials { access, .. }
             | ApiError::InvalidToken { access, .. }
-            | ApiError::InsufficientScope { access, .. } => needed(access.as_ref()),
-            ApiError::RepositoryUnknown { name } => json!({ "name": name }),
-            ApiError::BlobUnknown { digest } => json!(digest),
-            ApiError::ManifestUnknown { reference: Reference::Tag(tag), .. } => json!({ "Tag": tag }),
-            ApiError::ManifestUnknown { repository, reference: Reference::Digest(digest) } => {
-                json!({ "Name": repository, "Revision": digest })
+            | ApiError::InsufficientScope { access, .. } => Some(needed(access.as_ref())),
+            ApiError::ManifestUnknown { repository, reference } => {
+                Some(metadata::manifest_unknown(Some(repository), reference))
             }
-            ApiError::TooManyUploads { limit } => json!({ "limit": limit }),
             ApiError::DigestMismatch { expected, actual } => {
-                json!({ "Digest": expected, "Reason": message, "expected": expected, "actual": actual })
+                Some(json!({ "Digest": expected, "Reason": message, "expected": expected, "actual": actual }))
             }
-            ApiError::Referenced { by, .. } => json!({ "referenced_by": by }),
-            ApiError::TagImmutable { tag, digest } => json!({ "tag": tag, "digest": digest }),
-            ApiError::BlobTooLarge { limit_bytes } => json!({ "limit": limit_bytes }),
-            ApiError::QuotaExceeded(QuotaExceeded { prefix, kind, limit, usage, requested }) => json!({
-                "prefix": prefix, "kind": kind.as_str(), "limit": limit, "usage": usage, "requested": requested,
-            }),
-            _ => return None,
-        })
+            ApiError::BlobTooLarge { limit_bytes } => Some(json!({ "limit": limit_bytes })),
+            ApiError::Refused(_)
+            | ApiError::Route(_)
+            | ApiError::MalformedCredentials { .. }
+            | ApiError::LoginsSlowed { .. }
+            | ApiError::Denied
+            | ApiError::DeleteDisabled
+            | ApiError::ReadOnly
+            | ApiError::ChunkOutOfOrder { .. }
+            | ApiError::ContentRange(_)
+            | ApiError::LengthMismatch { .. }
+            | ApiError::Manifest(_)
+            | ApiError::ManifestContentType { .. }
+            | ApiError::ManifestTooLarge { .. }
+            | ApiError::LayerUrl { .. }
+            | ApiError::RangeNotSatisfiable { .. }
+            | ApiError::PreconditionFailed
+            | ApiError::NoSpace
+            | ApiError::Unavailable { .. }
+            | ApiError::Internal { .. } => None,
+        }
     }
 
     /// Headers that belong to the error.
     fn headers(self) -> HeaderMap {
-        let mut headers = HeaderMap::new();
         match self {
-            ApiError::Refused(refused) => return refused.headers(),
-            ApiError::ChunkOutOfOrder { headers, .. } => return *headers,
-            ApiError::Unauthenticated { challenge: Some(challenge), .. }
-            | ApiError::WrongCredentials { challenge: Some(challenge), .. }
-            | ApiError::InvalidToken { challenge: Some(challenge), .. }
-            | ApiError::InsufficientScope { challenge: Some(challenge), .. } => {
-                headers.insert(header::WWW_AUTHENTICATE, challenge);
+            ApiError::Refused(refused) => refused.headers(),
+            ApiError::ChunkOutOfOrder { headers, .. } => *headers,
+            ApiError::Unauthenticated { challenge, .. }
+            | ApiError::WrongCredentials { challenge, .. }
+            | ApiError::InvalidToken { challenge, .. }
+            | ApiError::InsufficientScope { challenge, .. } => {
+                challenge.map(|challenge| (header::WWW_AUTHENTICATE, challenge)).into_iter().collect()
             }
             ApiError::LoginsSlowed { retry_after_secs } => {
-                set(&mut headers, header::RETRY_AFTER, retry_after_secs.to_string());
+                one(header::RETRY_AFTER, retry_after_secs.to_string())
             }
             ApiError::RangeNotSatisfiable { size_bytes } => {
-                set(&mut headers, header::CONTENT_RANGE, format!("bytes */{size_bytes}"));
+                one(header::CONTENT_RANGE, format!("bytes */{size_bytes}"))
             }
-            ApiError::Unavailable { .. } => _ = headers.insert(header::RETRY_AFTER, RETRY_AFTER_SECS),
-            ApiError::Route(RouteError::Method { allow }) => {
-                headers.insert(header::ALLOW, HeaderValue::from_static(allow));
+            ApiError::Unavailable { .. } | ApiError::Metadata(MetadataError::Unavailable { .. }) => {
+                HeaderMap::from_iter([(header::RETRY_AFTER, RETRY_AFTER_SECS)])
             }
-            ApiError::Route(RouteError::Moved { path }) => set(&mut headers, header::LOCATION, path),
-            _ => {}
+            ApiError::Route(error) => route::headers(error),
+            ApiError::Metadata(_)
+            | ApiError::MalformedCredentials { .. }
+            | ApiError::Denied
+            | ApiError::DeleteDisabled
+            | ApiError::ReadOnly
+            | ApiError::ManifestUnknown { .. }
+            | ApiError::ContentRange(_)
+            | ApiError::LengthMismatch { .. }
+            | ApiError::DigestMismatch { .. }
+            | ApiError::Manifest(_)
+            | ApiError::ManifestContentType { .. }
+            | ApiError::ManifestTooLarge { .. }
+            | ApiError::BlobTooLarge { .. }
+            | ApiError::LayerUrl { .. }
+            | ApiError::PreconditionFailed
+            | ApiError::NoSpace
+            | ApiError::Internal { .. } => HeaderMap::new(),
         }
-        headers
     }
+}
+
+/// One header, of a text of ours.
+fn one(name: HeaderName, value: impl AsRef<str>) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    set(&mut headers, name, value);
+    headers
 }
 
 /// What the client is told of a refusal of the server's.
@@ -281,64 +298,6 @@ fn needed(access: Option<&Access>) -> Value {
     }
 }
 
-/// The words that clients look for, before what was wrong with the request's path or query.
-fn route_message(error: &RouteError) -> String {
-    let code = match error {
-        RouteError::Method { .. } => return format!("{} {error}", words(ErrorCode::Unsupported)),
-        RouteError::Name(_) | RouteError::Escaped => ErrorCode::NameInvalid,
-        RouteError::Digest(_) | RouteError::DigestMissing => ErrorCode::DigestInvalid,
-        RouteError::PageSize { .. } => ErrorCode::PaginationNumberInvalid,
-        RouteError::Upload { .. } => ErrorCode::BlobUploadUnknown,
-        RouteError::Unknown { .. }
-        | RouteError::Moved { .. }
-        | RouteError::Tag(_)
-        | RouteError::TooManyTags => return error.to_string(),
-    };
-    format!("{}: {error}", words(code))
-}
-
-fn route_status_and_code(error: &RouteError) -> (StatusCode, ErrorCode) {
-    use ErrorCode as Code;
-    use StatusCode as Status;
-    match error {
-        RouteError::Unknown { .. } => (Status::NOT_FOUND, Code::Unsupported),
-        RouteError::Method { .. } => (Status::METHOD_NOT_ALLOWED, Code::Unsupported),
-        RouteError::Moved { .. } => (Status::MOVED_PERMANENTLY, Code::Unsupported),
-        RouteError::Name(_) | RouteError::Escaped => (Status::BAD_REQUEST, Code::NameInvalid),
-        RouteError::Digest(_) | RouteError::DigestMissing => (Status::BAD_REQUEST, Code::DigestInvalid),
-        RouteError::Tag(_) => (Status::BAD_REQUEST, Code::TagInvalid),
-        // The spec names this status for it.
-        RouteError::TooManyTags => (Status::URI_TOO_LONG, Code::TagInvalid),
-        RouteError::PageSize { .. } => (Status::BAD_REQUEST, Code::PaginationNumberInvalid),
-        // Ids are opaque to clients: one that can not be ours is as unknown as any other.
-        RouteError::Upload { .. } => (Status::NOT_FOUND, Code::BlobUploadUnknown),
-    }
-}
-
-/// One error for each missing digest, as the Go registry has it, so that clients which show them show all; up to as many as
-/// anybody reads.
-fn missing_references(digests: &[Digest]) -> Vec<ErrorEntry> {
-    let entry = |digest: &Digest| ErrorEntry {
-        code: ErrorCode::ManifestBlobUnknown,
-        message: format!(
-            "{}: the manifest refers to {digest}, which this repository lacks",
-            words(ErrorCode::BlobUnknown)
-        ),
-        detail: Some(json!(digest)),
-    };
-    let mut entries: Vec<ErrorEntry> = digests.iter().take(MISSING_MAX).map(entry).collect();
-    if let Some(more) = digests.len().checked_sub(MISSING_MAX).filter(|more| *more > 0) {
-        let message = format!("{more} more digests that the manifest refers to are not in this repository");
-        entries.push(ErrorEntry { code: ErrorCode::ManifestBlobUnknown, message, detail: None });
-    }
-    entries
-}
-
-fn list(digests: &[Digest]) -> String {
-    let texts: Vec<String> = digests.iter().map(Digest::to_string).collect();
-    texts.join(", ")
-}
-
 impl From<StorageError> for ApiError {
     fn from(error: StorageError) -> Self {
         match error {
@@ -373,43 +332,6 @@ impl From<StorageError> for ApiError {
     }
 }
 
-impl From<MetadataError> for ApiError {
-    fn from(error: MetadataError) -> Self {
-        match error {
-            MetadataError::RepositoryUnknown { name } => ApiError::RepositoryUnknown { name },
-            MetadataError::BlobUnknown { digest } => ApiError::BlobUnknown { digest },
-            MetadataError::ManifestUnknown { digest } => {
-                ApiError::ManifestUnknown { repository: None, reference: Reference::Digest(digest) }
-            }
-            MetadataError::TagUnknown { tag } => {
-                ApiError::ManifestUnknown { repository: None, reference: Reference::Tag(tag) }
-            }
-            MetadataError::UploadUnknown { id } => ApiError::UploadUnknown { id },
-            MetadataError::TooManyUploads { limit } => ApiError::TooManyUploads { limit },
-            MetadataError::UploadBusy { id } | MetadataError::UploadStale { id } => {
-                ApiError::UploadBusy { id }
-            }
-            MetadataError::MissingReferences { digests } => ApiError::MissingReferences { digests },
-            MetadataError::BlobReferenced { digest, by }
-            | MetadataError::ManifestReferenced { digest, by } => ApiError::Referenced { digest, by },
-            MetadataError::TagImmutable { tag, digest } => ApiError::TagImmutable { tag, digest },
-            MetadataError::QuotaExceeded(exceeded) => ApiError::QuotaExceeded(exceeded),
-            MetadataError::NoSpace { .. } => ApiError::NoSpace,
-            error @ MetadataError::Unavailable { .. } => {
-                ApiError::Unavailable { operation: "the database", source: error.into() }
-            }
-            // No endpoint asks for what the first three are answers to.
-            error @ (MetadataError::ManifestRefused { .. }
-            | MetadataError::RepositoryExists { .. }
-            | MetadataError::TagTaken { .. }
-            | MetadataError::StoreMismatch { .. }
-            | MetadataError::Backend { .. }) => {
-                ApiError::Internal { operation: "the database", source: error.into() }
-            }
-        }
-    }
-}
-
 impl ApiError {
     /// What an authenticator's refusal means, with the challenge that fits the request.
     pub(crate) fn authentication(
@@ -439,6 +361,7 @@ impl ApiError {
     pub(crate) fn for_the_log(&self) -> Option<String> {
         match self {
             ApiError::Internal { .. } | ApiError::Unavailable { .. } | ApiError::NoSpace => Some(chain(self)),
+            ApiError::Metadata(error) if metadata::is_ours(error) => Some(chain(self)),
             _ => None,
         }
     }

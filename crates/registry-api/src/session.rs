@@ -128,7 +128,7 @@ impl Session {
         }
         match &self.room {
             Some(room) if size_bytes > room.size_bytes_max => {
-                Err(room.exceeded(self.saved_offset, size_bytes).into())
+                Err(MetadataError::from(room.exceeded(self.saved_offset, size_bytes)).into())
             }
             _ => Ok(()),
         }
@@ -136,7 +136,7 @@ impl Session {
 
     /// A refused upload must not fill the disk, and what would be sent again would be refused again.
     async fn end_if_refused(self, error: ApiError) -> ApiError {
-        if let ApiError::QuotaExceeded(_) | ApiError::BlobTooLarge { .. } = error {
+        if let ApiError::Metadata(MetadataError::QuotaExceeded(_)) | ApiError::BlobTooLarge { .. } = error {
             let Session { claim, repository, upload, .. } = self;
             drop(upload);
             give_up(claim, &repository).await;
@@ -192,7 +192,7 @@ fn failure(id: UploadId, error: StorageError) -> ApiError {
         | StorageError::UploadSuperseded { .. }
         | StorageError::UploadStateInvalid(_) => {
             tracing::warn!(upload.id = %id, "upload {id} can not go on: {error}");
-            ApiError::UploadUnknown { id }
+            MetadataError::UploadUnknown { id }.into()
         }
         other => other.into(),
     }

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use futures_util::{StreamExt, TryFutureExt, TryStreamExt, stream::BoxStream};
 use http::{HeaderValue, StatusCode, header};
 use registry_digest::Digest;
-use registry_metadata::{Blob, Purpose};
+use registry_metadata::{Blob, MetadataError, Purpose};
 use registry_storage::StorageError;
 use registry_types::{Location, RepositoryName};
 
@@ -45,7 +45,7 @@ pub(crate) async fn get(
     let promises = call.is_head && call.may_push();
     let purpose = if promises { Purpose::Promise } else { Purpose::Read };
     let blob = call.app.metadata.blob(repository, &digest, purpose).await?;
-    let blob = blob.ok_or(ApiError::BlobUnknown { digest })?;
+    let blob = blob.ok_or(MetadataError::BlobUnknown { digest })?;
 
     let mut response = match conditional::evaluate(call.headers, &digest) {
         Condition::NotModified => empty_response(StatusCode::NOT_MODIFIED),
@@ -80,7 +80,7 @@ async fn head(app: &App, blob: &Blob, digest: Digest, promises: bool) -> Result<
         false => app.store.is_missing(&blob.location, blob.size_bytes).await?,
     };
     if is_lost {
-        return Err(ApiError::BlobUnknown { digest });
+        return Err(MetadataError::BlobUnknown { digest }.into());
     }
     Ok(partial::head(CONTENT_TYPE, blob.size_bytes))
 }
@@ -133,7 +133,7 @@ async fn body(call: &Call<'_>, blob: &Blob, digest: Digest) -> Result<Response<B
         }
         Err(error @ (StorageError::Missing { .. } | StorageError::Truncated { .. })) => {
             call.app.hide(&blob.location, &error).await?;
-            Err(ApiError::BlobUnknown { digest })
+            Err(MetadataError::BlobUnknown { digest }.into())
         }
         Err(error) => Err(error.into()),
     }

@@ -146,7 +146,7 @@ async fn lookup(
 ) -> Result<FoundManifest, ApiError> {
     let stored = app.metadata.manifest_within(repository, reference, purpose, bytes_max).await?;
     let unknown =
-        || ApiError::ManifestUnknown { repository: Some(repository.clone()), reference: reference.clone() };
+        || ApiError::ManifestUnknown { repository: repository.clone(), reference: reference.clone() };
     stored.ok_or_else(unknown)
 }
 
@@ -164,7 +164,7 @@ async fn bytes_of(
         let memory = call.share.memory(size)?;
         let reference = Reference::Digest(found.digest);
         let loaded = lookup(call.app, repository, &reference, Purpose::Read, size).await?;
-        let unknown = ApiError::ManifestUnknown { repository: Some(repository.clone()), reference };
+        let unknown = ApiError::ManifestUnknown { repository: repository.clone(), reference };
         Ok((loaded.bytes.ok_or(unknown)?, memory))
     };
     Box::pin(call.app.manifests.get(&found.digest, call.share, load)).await

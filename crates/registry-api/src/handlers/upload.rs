@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use http::{HeaderMap, StatusCode, header};
 use registry_digest::{Algorithm, Digest};
-use registry_metadata::{NewUpload, Purpose};
+use registry_metadata::{MetadataError, NewUpload, Purpose};
 use registry_types::{Location, RepositoryName, RepositorySet, UploadId};
 use tracing::Instrument;
 
@@ -55,7 +55,8 @@ pub(crate) async fn status(
     repository: &RepositoryName,
     id: UploadId,
 ) -> Result<Response<Body>, ApiError> {
-    let status = call.app.metadata.upload(repository, &id).await?.ok_or(ApiError::UploadUnknown { id })?;
+    let status =
+        call.app.metadata.upload(repository, &id).await?.ok_or(MetadataError::UploadUnknown { id })?;
     Ok(session_response(StatusCode::NO_CONTENT, &call.links(), repository, &id, status.offset))
 }
 
