@@ -264,6 +264,7 @@ fn refusal(refused: &Refused) -> String {
     match refused {
         Refused::Unhealthy => format!("{}: {refused}", words(ErrorCode::Unavailable)),
         Refused::Host
+        | Refused::NoEndpoint { .. }
         | Refused::HostUnknown { .. }
         | Refused::ForeignPage { .. }
         | Refused::TransferEncoding
@@ -278,7 +279,7 @@ fn refusal_code(refused: &Refused) -> ErrorCode {
     match refused {
         Refused::Unhealthy | Refused::Busy { .. } => ErrorCode::Unavailable,
         Refused::HostUnknown { .. } | Refused::ForeignPage { .. } => ErrorCode::Denied,
-        Refused::Host | Refused::TransferEncoding => ErrorCode::Unsupported,
+        Refused::Host | Refused::NoEndpoint { .. } | Refused::TransferEncoding => ErrorCode::Unsupported,
         Refused::BodyBroken { .. } => ErrorCode::SizeInvalid,
         Refused::BodyIdle { .. } | Refused::BodySlow { .. } => ErrorCode::BlobUploadInvalid,
     }

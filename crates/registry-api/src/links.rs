@@ -17,6 +17,8 @@ pub(crate) struct Links {
 
 /// What a request asks and whom, as far as it matters for the URLs of its answer.
 pub(crate) struct Target<'a> {
+    /// What stood before the path and was taken off.
+    pub(crate) prefix: &'a str,
     pub(crate) headers: &'a HeaderMap,
     /// The host of the request's target, if it names one.
     pub(crate) authority: Option<&'a Authority>,
@@ -29,11 +31,10 @@ pub(crate) struct Target<'a> {
 impl Links {
     /// From, in this order: the configured external URL, relative URLs if configured, what a proxy says, the request itself.
     pub(crate) fn new(settings: &Settings, from: &Target<'_>) -> Links {
-        let prefix = settings.prefix.trim_end_matches('/');
         if let Some(external) = &settings.host {
-            return Links::below(external.trim_end_matches('/'), prefix);
+            return Links::below(external.trim_end_matches('/'), from.prefix);
         }
-        let path = prefix.to_owned();
+        let path = from.prefix.to_owned();
         if settings.relative_urls {
             return Links { base: path.clone(), path };
         }
@@ -114,7 +115,8 @@ mod tests {
                 (name.parse::<HeaderName>().unwrap(), HeaderValue::from_str(value).unwrap())
             });
             let (headers, peer) = (headers.collect(), "127.0.0.1".parse().ok());
-            Links::origin(&settings, &Target { headers: &headers, authority: None, peer, tls: false })
+            let target = Target { prefix: "", headers: &headers, authority: None, peer, tls: false };
+            Links::origin(&settings, &target)
         };
         let host = ("host", "registry.example:5000");
         assert_eq!(origin(None, &[host]).unwrap(), "https://registry.example:5000");
@@ -136,7 +138,11 @@ mod tests {
             (name.parse::<HeaderName>().unwrap(), HeaderValue::from_str(value).unwrap())
         });
         let headers = headers.collect();
-        Links::new(settings, &Target { headers: &headers, authority: None, peer: peer.parse().ok(), tls })
+        let prefix = settings.prefix.trim_end_matches('/');
+        Links::new(
+            settings,
+            &Target { prefix, headers: &headers, authority: None, peer: peer.parse().ok(), tls },
+        )
     }
 
     #[test]
@@ -198,7 +204,8 @@ mod tests {
             [("user:pass@evil.example", ""), ("registry.example", "http://registry.example")]
         {
             let (authority, headers) = (target.parse().unwrap(), HeaderMap::new());
-            let from = Target { headers: &headers, authority: Some(&authority), peer: None, tls: false };
+            let from =
+                Target { prefix: "", headers: &headers, authority: Some(&authority), peer: None, tls: false };
             assert_eq!(Links::new(&Settings::default(), &from).base, expected);
         }
     }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use futures_util::future::BoxFuture;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, header, request::Parts};
 use registry_auth::{Access, ActionSet, Caller, Decision, Presented, Who, Why, decide};
+use registry_metadata::MetadataError;
 use registry_server::{Body, Context, Endpoint, Refused, Reply, ServerBody};
 
 use crate::{
@@ -31,7 +32,7 @@ impl Endpoint for Api {
     fn respond<'a>(&'a self, request: Request<ServerBody>, context: &'a Context) -> BoxFuture<'a, Reply> {
         Box::pin(async move {
             let (parts, body) = request.into_parts();
-            let route = self.parse(&parts.method, &parts.uri);
+            let route = Route::parse(&parts.method, &parts.uri).map_err(ApiError::from);
             if let Ok(route) = &route {
                 context.set_route(route.info().label);
             }
@@ -60,22 +61,6 @@ impl Api {
     /// Answers from these parts.
     pub fn new(app: Arc<App>) -> Api {
         Api { app }
-    }
-
-    /// The route of a request below the configured prefix.
-    fn parse(&self, method: &Method, uri: &http::Uri) -> Result<Route, ApiError> {
-        let prefix = self.app.settings.prefix.trim_end_matches('/');
-        if prefix.is_empty() || uri.path() == "/" {
-            return Ok(Route::parse(method, uri)?);
-        }
-        if uri.path().strip_prefix(prefix) == Some("/v2") {
-            return Err(RouteError::Moved { path: "/v2/".to_owned() }.into());
-        }
-        let unknown = || RouteError::Unknown { path: uri.path().chars().take(128).collect() };
-        let below = uri.path_and_query().and_then(|path| path.as_str().strip_prefix(prefix));
-        let below = below.filter(|path| path.starts_with('/')).ok_or_else(unknown)?;
-        let below = below.parse().map_err(|_| unknown())?;
-        Ok(Route::parse(method, &below)?)
     }
 
     async fn answer(
@@ -178,7 +163,7 @@ impl Api {
         }
         match access {
             Access::Repository { name, .. } if !visible => {
-                Err(ApiError::RepositoryUnknown { name: name.clone() })
+                Err(MetadataError::RepositoryUnknown { name: name.clone() }.into())
             }
             _ => Err(ApiError::Denied),
         }
@@ -212,8 +197,9 @@ impl Api {
 }
 
 /// Where the client found the registry.
-fn target<'a>(parts: &'a Parts, context: &Context) -> Target<'a> {
+fn target<'a>(parts: &'a Parts, context: &'a Context) -> Target<'a> {
     Target {
+        prefix: context.prefix(),
         headers: &parts.headers,
         authority: parts.uri.authority(),
         peer: context.peer.address,

@@ -21,7 +21,8 @@ pub struct Settings {
     pub unknown_hosts: UnknownHosts,
     /// The proxies whose word counts for a client's address.
     pub trusted_proxies: Vec<Network>,
-    /// What the path of every endpoint but `/` begins with, both slashes included; `/` for nothing.
+    /// What the path of every endpoint but `/` begins with, both slashes included; `/` for nothing. The [`Site`](registry_server::Site)
+    /// takes it off.
     pub prefix: String,
     /// `Location` headers hold a path alone.
     pub relative_urls: bool,

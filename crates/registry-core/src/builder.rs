@@ -169,7 +169,8 @@ impl Builder {
         self
     }
 
-    /// Lets an endpoint of your own answer what is at a prefix of the path, or below it, instead of the registry's API.
+    /// Lets an endpoint of your own answer what is at a prefix of the path, or below it, instead of the registry's API. The prefix
+    /// of all paths ([`Settings::prefix`]) is taken off before.
     pub fn mount(mut self, prefix: &str, endpoint: Arc<dyn Endpoint>) -> Self {
         self.mounted.push((prefix.to_owned(), endpoint));
         self
@@ -250,7 +251,7 @@ impl Builder {
             pulls: Pulls::default(),
             manifests: Manifests::default(),
         });
-        let mut site = Site::of(Arc::new(Api::new(app.clone())));
+        let mut site = Site::of(Arc::new(Api::new(app.clone()))).behind(&app.settings.prefix);
         for (prefix, endpoint) in self.mounted {
             site = site.mount(&prefix, endpoint);
         }

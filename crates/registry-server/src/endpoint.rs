@@ -3,7 +3,7 @@
 use std::{fmt, net::IpAddr, sync::Arc};
 
 use futures_util::future::BoxFuture;
-use http::{Request, Response, request::Parts};
+use http::{Request, Response, Uri, request::Parts, uri::PathAndQuery};
 use parking_lot::Mutex;
 
 use crate::{
@@ -57,6 +57,8 @@ pub struct Context {
     pub client: Option<IpAddr>,
     /// What the answer may use of the node's budget.
     pub share: Share,
+    /// What the site took off the path.
+    prefix: Option<Arc<str>>,
     metrics: Arc<Metrics>,
     in_flight: Mutex<Option<InFlight>>,
 }
@@ -64,7 +66,18 @@ pub struct Context {
 impl Context {
     /// For a request of `client` that came from `peer`.
     pub(crate) fn new(peer: Peer, client: Option<IpAddr>, share: Share, metrics: Arc<Metrics>) -> Context {
-        Context { peer, client, share, metrics, in_flight: Mutex::default() }
+        Context { peer, client, share, prefix: None, metrics, in_flight: Mutex::default() }
+    }
+
+    /// Of a site that is below this prefix.
+    pub(crate) fn below(self, prefix: Option<Arc<str>>) -> Context {
+        Context { prefix, ..self }
+    }
+
+    /// What stood before the path of the request, such as `/registry`, and was taken off; empty for nothing. Paths in an answer
+    /// begin with it.
+    pub fn prefix(&self) -> &str {
+        self.prefix.as_deref().unwrap_or_default()
     }
 
     /// For a request that comes from no connection, as in a test: its answer may use a connection's share of `budget`.
@@ -92,18 +105,23 @@ impl Context {
 /// Under which name requests are counted that no endpoint gave one.
 const NO_ROUTE: &str = "none";
 
+/// How much of a path is shown that no endpoint has.
+const PATH_SHOWN_CHARS_MAX: usize = 128;
+
 /// Which endpoint answers below which path.
 #[derive(Clone, Debug)]
 pub struct Site {
     /// The longest prefixes first.
     below: Vec<(String, Arc<dyn Endpoint>)>,
     rest: Arc<dyn Endpoint>,
+    /// What stands before the paths of all endpoints.
+    prefix: Option<Arc<str>>,
 }
 
 impl Site {
     /// A site of one endpoint.
     pub fn of(endpoint: Arc<dyn Endpoint>) -> Site {
-        Site { below: Vec::new(), rest: endpoint }
+        Site { below: Vec::new(), rest: endpoint, prefix: None }
     }
 
     /// Lets an endpoint answer what is at `prefix` or below it, such as `/api/v1`. Of several that fit, the one with the longest
@@ -114,7 +132,38 @@ impl Site {
         self
     }
 
-    /// The endpoint of a path.
+    /// Serves the site below a prefix of the path, such as `/registry`: it is taken off before an endpoint is looked for and gets
+    /// the request. `/` alone is asked for by those who look whether the server is there, and is served as it is.
+    pub fn behind(mut self, prefix: &str) -> Site {
+        let prefix = prefix.trim_end_matches('/');
+        self.prefix = (!prefix.is_empty()).then(|| prefix.into());
+        self
+    }
+
+    /// What stands before the paths of all endpoints.
+    pub(crate) fn prefix(&self) -> Option<Arc<str>> {
+        self.prefix.clone()
+    }
+
+    /// Takes the prefix off what was asked for.
+    ///
+    /// # Errors
+    /// [`Refused::NoEndpoint`], for what does not begin with it.
+    pub(crate) fn take_prefix_off(&self, uri: &mut Uri) -> Result<(), Refused> {
+        let Some(prefix) = self.prefix.as_deref().filter(|_| uri.path() != "/") else { return Ok(()) };
+        let below = uri.path_and_query().and_then(|path| path.as_str().strip_prefix(prefix));
+        let below =
+            below.filter(|path| path.starts_with('/')).and_then(|path| PathAndQuery::try_from(path).ok());
+        let unknown =
+            || Refused::NoEndpoint { path: uri.path().chars().take(PATH_SHOWN_CHARS_MAX).collect() };
+        let below = below.ok_or_else(unknown)?;
+        let mut parts = uri.clone().into_parts();
+        parts.path_and_query = Some(below);
+        *uri = Uri::from_parts(parts).map_err(|_| unknown())?;
+        Ok(())
+    }
+
+    /// The endpoint of a path, from which the prefix was taken off.
     pub fn find(&self, path: &str) -> &dyn Endpoint {
         let is_below = |prefix: &str| {
             path.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
@@ -144,6 +193,28 @@ mod tests {
         fn refuse(&self, _: &Parts, refused: Refused) -> Response<Body> {
             refused.into_response()
         }
+    }
+
+    #[test]
+    fn the_prefix_is_taken_off_and_what_lacks_it_has_no_endpoint() {
+        let site = Site::of(Arc::new(Named("rest"))).behind("/registry/");
+        for (asked, below) in [
+            ("/", Some("/")),
+            ("/registry/", Some("/")),
+            ("/registry/v2/a?n=1&last=%2F", Some("/v2/a?n=1&last=%2F")),
+            ("http://registry.example/registry/v2/", Some("http://registry.example/v2/")),
+            ("/registry", None),
+            ("/registryv2/", None),
+            ("/v2/", None),
+            ("*", None),
+        ] {
+            let mut uri: Uri = asked.parse().unwrap();
+            let taken = site.take_prefix_off(&mut uri);
+            assert_eq!(taken.ok().map(|()| uri), below.map(|below| below.parse().unwrap()), "{asked}");
+        }
+        let mut uri: Uri = "/v2/".parse().unwrap();
+        assert!(Site::of(Arc::new(Named("rest"))).behind("/").take_prefix_off(&mut uri).is_ok());
+        assert_eq!(uri, "/v2/");
     }
 
     #[test]

@@ -16,6 +16,12 @@ pub enum Refused {
     /// `Host` is absent, empty, or there more than once.
     #[error("a request names its host exactly once, and not by an empty name")]
     Host,
+    /// What is asked for lies outside of what is served.
+    #[error("no endpoint has the path `{path}`")]
+    NoEndpoint {
+        /// The path as sent, cut to a readable length.
+        path: String,
+    },
     /// The host is not one of this server's.
     #[error(
         "`{host}` is not known to be a host of this registry: add the name to `http.hosts` in its configuration, or set \
@@ -72,6 +78,7 @@ impl Refused {
             Refused::Unhealthy | Refused::Busy { .. } => StatusCode::SERVICE_UNAVAILABLE,
             // Spec: RFC 9110, section 15.5.20: this server has nothing to say for that host.
             Refused::HostUnknown { .. } => StatusCode::MISDIRECTED_REQUEST,
+            Refused::NoEndpoint { .. } => StatusCode::NOT_FOUND,
             Refused::ForeignPage { .. } => StatusCode::FORBIDDEN,
             Refused::Host | Refused::TransferEncoding | Refused::BodyBroken { .. } => StatusCode::BAD_REQUEST,
             Refused::BodyIdle { .. } | Refused::BodySlow { .. } => StatusCode::REQUEST_TIMEOUT,
@@ -87,6 +94,7 @@ impl Refused {
                 Some((header::CONNECTION, HeaderValue::from_static("close")))
             }
             Refused::Host
+            | Refused::NoEndpoint { .. }
             | Refused::HostUnknown { .. }
             | Refused::ForeignPage { .. }
             | Refused::BodyBroken { .. } => None,

@@ -137,6 +137,7 @@ impl Service {
         let (parts, body) = request.into_parts();
         let (body, unread) = ServerBody::of(body);
         let context = Context::new(*peer, client, self.share_of(client), server.metrics.clone());
+        let context = context.below(server.site.prefix());
         let span = tracing::info_span!("request", request.id = entry.request_id.as_str());
         let (version, method) = (parts.version, parts.method.clone());
         let waits_to_send = parts.headers.contains_key(header::EXPECT);
@@ -158,10 +159,13 @@ impl Service {
 
     /// The endpoint's answer, or its words for what the server refuses.
     async fn answer(&self, request: Request<ServerBody>, context: &Context, entry: &Entry) -> Reply {
-        let endpoint = self.server.site.find(request.uri().path());
-        let (parts, body) = request.into_parts();
+        let (mut parts, body) = request.into_parts();
+        let site = &self.server.site;
+        let is_served = site.take_prefix_off(&mut parts.uri);
+        let endpoint = site.find(parts.uri.path());
         // The memory of the head counts for as long as it is kept: while a login or a body is waited for.
-        let admitted = self.server.refusal(&parts).and_then(|()| head_memory(&context.share, &parts.headers));
+        let admitted = self.server.refusal(&parts).and(is_served);
+        let admitted = admitted.and_then(|()| head_memory(&context.share, &parts.headers));
         let _head = match admitted {
             Ok(head) => head,
             Err(refused) => return endpoint.refuse(&parts, refused).into(),
