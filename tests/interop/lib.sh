@@ -9,19 +9,22 @@
 #   $work      a fresh folder, gone at the end
 #   $plain     host:port of a registry over plain HTTP, after `serve_plain`
 #   $tls       host:port of a registry over TLS that wants $user and $password, after `serve_tls`; $ca is its authority's file
+#   $tokened   host:port of a registry over TLS that wants tokens, after `serve_tokens`; $reader may pull, with the same password
 #
 # REGISTRY_BIN names the program under test, REGISTRY_CONFIG a configuration file for it (none by default; a stand-in may need
-# one). KEEP=1 keeps $work and says where it is.
+# one). INTEROP_SERVERS names what the tests' package builds for these scripts. KEEP=1 keeps $work and says where it is.
 
 set -euo pipefail
 
 here="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
 repo="$(cd "$here/../.." && pwd)"
 REGISTRY_BIN="${REGISTRY_BIN:-${CARGO_TARGET_DIR:-$repo/target}/release/registry}"
+INTEROP_SERVERS="${INTEROP_SERVERS:-${CARGO_TARGET_DIR:-$repo/target}/debug/interop-servers}"
 tools="$("$repo/tests/setup" where)"
 PATH="$tools:$PATH:/usr/sbin:/sbin"
 
 user=interop
+reader=reader
 password='correct horse: battery/staple'
 tls_host=registry.test
 tls_address=2001:db8::7
@@ -162,6 +165,17 @@ refused_for_quota() {
     grep -qF "the quota of \`$prefix\` is" <<< "$said" || die "does not tell why it failed: $*"
 }
 
+# refused_for_scope COMMAND...: must fail, and tell that it is not allowed: in the registry's words, or in the client's own.
+refused_for_scope() {
+    local said
+    echo "+ (to be refused) $*" >> "$log"
+    if said="$(timeout -k 5 "$command_secs_max" "$@" 2>&1)"; then
+        die "succeeded, but must not: $*"
+    fi
+    printf '%s\n' "$said" >> "$log"
+    grep -qE 'the token does not allow this|insufficient_scope|requested access to the resource is denied' <<< "$said" || die "does not tell why it failed: $*"
+}
+
 digest_of() { printf 'sha256:%s' "$(sha256sum < "$1" | cut -d' ' -f1)"; }
 
 # --- servers -----------------------------------------------------------------------------------------------------------------
@@ -211,6 +225,68 @@ serve_tls() {
         REGISTRY_AUTH=htpasswd 'REGISTRY_AUTH_HTPASSWD_REALM=interop' "REGISTRY_AUTH_HTPASSWD_PATH=$work/pki/htpasswd" "$@"
     # shellcheck disable=SC2034 # for the scripts
     tls="$tls_host:$port"
+}
+
+# serve_tokens NAME [EXPIRES_IN ENDS_IN]: a server of tokens and a registry that takes them; after `make_credentials`. $user may do
+# everything, $reader may pull, and everybody may pull below public/. Tokens are good for five minutes; or the server says that they
+# are for EXPIRES_IN seconds, and they end after ENDS_IN. The registry forgives a minute, so it takes them for a minute more.
+serve_tokens() {
+    local name=$1 expires_in=${2:-300} ends_in=${3:-300} folder="$work/pki" realm
+    [ -x "$INTEROP_SERVERS" ] || die "no program at $INTEROP_SERVERS; 'cargo build -p registry-tests --bins' makes it"
+    jq -n --arg listen "[$tls_address]:0" --arg folder "$folder" --arg jwks "$folder/$name.jwks" --arg user "$user" --arg reader "$reader" --arg password "$password" \
+        --arg service "$tls_host" --argjson expires_in "$expires_in" --argjson ends_in "$ends_in" \
+        'def repositories(name; actions): {type: "repository", name: name, actions: actions};
+        {$listen, certificate: "\($folder)/server.crt", key: "\($folder)/server.key", $jwks, issuer: "interop", $service, $expires_in, $ends_in, users: {
+            "": {may: [repositories("public/*"; ["pull"])]},
+            ($reader): {$password, may: [repositories("*"; ["pull"])]},
+            ($user): {$password, may: [repositories("*"; ["pull", "push", "delete"]), {type: "registry", name: "catalog", actions: ["*"]}]}}}' \
+        > "$work/$name.json"
+    helper "$name" tokens "$work/$name.json"
+    tokens_log="$work/$name.log"
+    realm="https://$tls_host:$port/token"
+    serve "registry-$name" "\"[$tls_address]:0\"" \
+        "REGISTRY_HTTP_TLS_CERTIFICATE=$folder/server.crt" "REGISTRY_HTTP_TLS_KEY=$folder/server.key" REGISTRY_AUTH=token \
+        "REGISTRY_AUTH_TOKEN_REALM=$realm" "REGISTRY_AUTH_TOKEN_SERVICE=$tls_host" REGISTRY_AUTH_TOKEN_ISSUER=interop \
+        "REGISTRY_AUTH_TOKEN_JWKS=$folder/$name.jwks" "REGISTRY_HTTP_HTTP2_DISABLED=${http2_disabled:-false}"
+    # shellcheck disable=SC2034 # for the scripts
+    tokened="$tls_host:$port"
+}
+
+# serve_short_tokens BYTES: the same, but its tokens are refused after three seconds, as those of a server whose clock is behind;
+# clients are told that they are good for a minute. The registry takes so many BYTES a second from each connection, and each request
+# that sends something has one of its own.
+serve_short_tokens() {
+    http2_disabled=true serve_tokens short-tokens 60 -57
+    serve_slowly "$1"
+}
+
+# serve_slowly BYTES: $tokened takes so many bytes a second from each connection.
+serve_slowly() {
+    helper slow slow "[$tls_address]:0" "$tokened" "$1"
+    tokened="$tls_host:$port"
+}
+
+# helper NAME ARGUMENT...: starts one of the tests' own servers, sets $port.
+helper() {
+    local name=$1
+    shift
+    "$INTEROP_SERVERS" "$@" > "$work/$name.log" 2>&1 &
+    pid=$!
+    wait_for "$name" listens_or_ended "$name"
+    kill -0 "$pid" 2> /dev/null || die "the server of $name ended at its start"
+    port="$(sed -nE 's/^listening on .*:([0-9]+)$/\1/p' "$work/$name.log")"
+}
+
+# asked FILTER: how many of the requests for tokens are such, as jq has it.
+asked() { sed 1d "$tokens_log" | jq -c "select($1)" | wc -l; }
+
+# has_asked WHAT FILTER: one at least.
+has_asked() { [ "$(asked "$2")" -gt 0 ] || die "$1: not among what was asked of the server of tokens"; }
+
+# renewed: a token was refused because it had ended, and the client got another.
+renewed() {
+    grep -q 'a token was refused: ExpiredSignature' "$work/registry-short-tokens.log" || die "no token has ended"
+    [ "$(asked 'any(.allowed[]?.actions[]; . == "push")')" -gt 1 ] || die "there was one token only"
 }
 
 # Programs written in Go that have no flag for an authority take it from here.

@@ -28,6 +28,7 @@
 //! | `pushed`, `soak` | [`Pushed`]: images to compare with later; [`SoakWorker`]: a client that does everything at random |
 //! | `earlier` | [`Earlier`]: what a program of an earlier version left |
 //! | [`tokens`] | keys, certificates and signed tokens, good and bad |
+//! | `token_server` | [`TokenServer`]: gives tokens to clients that ask for them |
 //! | `wait` | waiting for a condition instead of sleeping |
 //!
 //! Helpers that stand for an assertion panic with what they saw; whatever a test may want to see fail returns a
@@ -51,6 +52,7 @@ mod raw;
 mod request;
 mod server;
 mod soak;
+mod token_server;
 pub mod tokens;
 mod transfer;
 mod wait;
@@ -70,6 +72,7 @@ pub use raw::{RawConnection, RawResponse};
 pub use request::{Download, Request, Response};
 pub use server::{Server, ServerOptions};
 pub use soak::{SoakWorker, Soaked, nothing_but_what_is_reachable_is_left};
+pub use token_server::{Right, TokenServer, TokenServerOptions, User, Users};
 pub use transfer::UploadSession;
 pub use wait::{DEADLINE, eventually, within};
 

@@ -79,3 +79,34 @@ equal "digest of a copy between registries" "$(output crane digest "$tls/crane/f
 run crane auth logout "$tls"
 refused crane digest "$tls/crane/app:v1"
 ok "login, push, validate and copy over TLS"
+
+serve_tokens tokens
+refused crane push --index "$work/layout" "$tokened/crane/app:v1"
+# It keeps what it is given, and finds out later.
+run crane auth login "$tokened" -u "$user" -p wrong
+refused crane push --index "$work/layout" "$tokened/crane/app:v1"
+run crane auth login "$tokened" -u "$user" -p "$password"
+run crane push --index "$work/layout" "$tokened/crane/app:v1"
+run crane copy "$tokened/crane/app:v1" "$tokened/public/app:v1"
+has_asked "both repositories of a copy" '([.allowed[]?.name] | unique) == ["crane/app", "public/app"]'
+equal "digest of a copy" "$(output crane digest "$tokened/public/app:v1")" "$pushed"
+equal "catalog" "$(output crane catalog "$tokened" | tr '\n' ' ')" "crane/app public/app "
+run crane tag "$tokened/crane/app:v1" gone
+run crane delete "$tokened/crane/app:gone"
+equal "tags" "$(output crane ls "$tokened/crane/app")" v1
+run crane auth logout "$tokened"
+run crane validate --remote "$tokened/public/app:v1"
+refused crane digest "$tokened/crane/app:v1"
+run crane auth login "$tokened" -u "$reader" -p "$password"
+run crane validate --remote "$tokened/crane/app:v1"
+refused_for_scope crane push --index "$work/layout" "$tokened/crane/never:v1"
+refused_for_scope crane copy "$tokened/crane/app:v1" "$tokened/crane/never:v1"
+refused_for_scope crane catalog "$tokened"
+ok "login, push, copy, delete and catalog by tokens, without a login what is public, and a reader is told why it cannot push"
+
+# All layers at once, since crane cannot send the bytes of one again that is refused before they are taken.
+serve_short_tokens 80000
+run crane auth login "$tokened" -u "$user" -p "$password"
+run crane push "$work/image.tar" "$tokened/crane/app:v1"
+renewed
+ok "push that outlives its token"

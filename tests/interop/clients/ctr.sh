@@ -102,12 +102,12 @@ ok "pull as a mirror of another registry"
 forget_everything
 import "$tls/ctr/app:v1"
 refused ctr images push --user "$user:$password" "$tls/ctr/app:v1"
-mkdir -p "$work/hosts.d/$tls"
-cat > "$work/hosts.d/$tls/hosts.toml" << TOML
-server = "https://$tls"
-[host."https://$tls"]
-ca = "$ca"
-TOML
+# trust HOST: its certificate is taken.
+trust() {
+    mkdir -p "$work/hosts.d/$1"
+    printf 'server = "https://%s"\n[host."https://%s"]\nca = "%s"\n' "$1" "$1" "$ca" > "$work/hosts.d/$1/hosts.toml"
+}
+trust "$tls"
 refused ctr images push --hosts-dir "$work/hosts.d" "$tls/ctr/app:v1"
 refused ctr images push --hosts-dir "$work/hosts.d" --user "$user:wrong" "$tls/ctr/app:v1"
 run ctr images push --hosts-dir "$work/hosts.d" --user "$user:$password" "$tls/ctr/app:v1"
@@ -115,6 +115,34 @@ forget_everything
 run ctr images pull --hosts-dir "$work/hosts.d" --user "$user:$password" --all-platforms "$tls/ctr/app:v1"
 has_all_of "$work/layout"
 ok "push and pull over TLS with a login, the authority from a hosts folder"
+
+serve_tokens tokens
+trust "$tokened"
+images() { run ctr images "$1" --hosts-dir "$work/hosts.d" "${@:2}"; }
+run ctr images tag "$tls/ctr/app:v1" "$tokened/ctr/app:v1"
+run ctr images tag "$tls/ctr/app:v1" "$tokened/public/app:v1"
+run ctr images tag "$tls/ctr/app:v1" "$tokened/ctr/never:v1"
+refused ctr images push --hosts-dir "$work/hosts.d" "$tokened/ctr/app:v1"
+refused ctr images push --hosts-dir "$work/hosts.d" --user "$user:wrong" "$tokened/ctr/app:v1"
+images push --user "$user:$password" "$tokened/ctr/app:v1"
+images push --user "$user:$password" "$tokened/public/app:v1"
+refused_for_scope ctr images push --hosts-dir "$work/hosts.d" --user "$reader:$password" "$tokened/ctr/never:v1"
+forget_everything
+images pull --all-platforms "$tokened/public/app:v1"
+has_all_of "$work/layout"
+forget_everything
+refused ctr images pull --hosts-dir "$work/hosts.d" "$tokened/ctr/app:v1"
+images pull --user "$reader:$password" --all-platforms "$tokened/ctr/app:v1"
+has_all_of "$work/layout"
+ok "push and pull by tokens, without a login what is public, and a reader is told why it cannot push"
+
+image="$tokened/ctr/app:v1"
+serve_short_tokens 80000
+trust "$tokened"
+run ctr images tag "$image" "$tokened/ctr/app:v1"
+images push --user "$user:$password" "$tokened/ctr/app:v1"
+renewed
+ok "push that outlives its token"
 
 run kill "$daemon"
 wait "$daemon" 2>> "$log" || true

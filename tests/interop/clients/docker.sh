@@ -27,6 +27,12 @@ in_image() { output docker run --rm --network none "$1" cat "$2"; }
 # push IMAGE: prints the digest that the daemon reports.
 push() { output docker push "$1" | tee -a "$log" | sed -nE 's/.*digest: (sha256:[0-9a-f]{64}).*/\1/p'; }
 
+# trust HOST: the daemon takes its certificate.
+trust() {
+    mkdir -p "/etc/docker/certs.d/$1"
+    cp "$ca" "/etc/docker/certs.d/$1/ca.crt"
+}
+
 id_of() { output docker image inspect -f '{{.Id}}' "$1"; }
 
 # Two layers: an imported file system and one built on it.
@@ -114,8 +120,7 @@ ok "push and pull of all tags"
 
 run docker tag "$plain/docker/all:one" "$tls/docker/app:v1"
 refused docker login -u "$user" --password-stdin "$tls" <<< "$password"
-mkdir -p "/etc/docker/certs.d/$tls"
-cp "$ca" "/etc/docker/certs.d/$tls/ca.crt"
+trust "$tls"
 refused docker push "$tls/docker/app:v1"
 refused docker login -u "$user" --password-stdin "$tls" <<< wrong
 run docker login -u "$user" --password-stdin "$tls" <<< "$password"
@@ -129,6 +134,39 @@ equal "file pulled over TLS" "$(in_image "$tls/docker/app:v1" /etc/greeting)" "h
 run docker logout "$tls"
 refused docker pull "$tls/docker/app:v1"
 ok "login, push and pull over TLS, the authority from certs.d"
+
+serve_tokens tokens
+trust "$tokened"
+for name in docker/app docker/mounted public/app; do run docker tag "$tls/docker/app:v1" "$tokened/$name:v1"; done
+refused docker push "$tokened/docker/app:v1"
+refused docker login -u "$user" --password-stdin "$tokened" <<< wrong
+run docker login -u "$user" --password-stdin "$tokened" <<< "$password"
+equal "digest after a push" "$(push "$tokened/docker/app:v1")" "$pushed"
+contains "second push" "$(output docker push "$tokened/docker/mounted:v1" | sed 's/^[0-9a-f]*: //' | sort -u)" "Mounted from docker/app"
+has_asked "both repositories of a mount" '([.allowed[]?.name] | unique) == ["docker/app", "docker/mounted"]'
+run docker push "$tokened/public/app:v1"
+run docker logout "$tokened"
+forget_everything
+run docker pull "$tokened/public/app:v1"
+refused docker pull "$tokened/docker/app:v1"
+run docker login -u "$reader" --password-stdin "$tokened" <<< "$password"
+run docker pull "$tokened/docker/app:v1"
+equal "image pulled by a token" "$(id_of "$tokened/docker/app:v1")" "$id"
+run docker tag "$tokened/docker/app:v1" "$tokened/docker/never:v1"
+refused_for_scope docker push "$tokened/docker/never:v1"
+ok "login, push, mount and pull by tokens, without a login what is public, and a reader is told why it cannot push"
+
+# The older daemon goes by the clock alone, which takes a minute: expiry.sh.
+if [ "$client" = docker29 ]; then
+    pulled="$tokened/docker/app:v1"
+    serve_short_tokens 800000
+    trust "$tokened"
+    run docker tag "$pulled" "$tokened/docker/app:v1"
+    run docker login -u "$user" --password-stdin "$tokened" <<< "$password"
+    equal "digest after a push" "$(push "$tokened/docker/app:v1")" "$pushed"
+    renewed
+    ok "push that outlives its token"
+fi
 
 run kill "$daemon"
 wait "$daemon" 2>> "$log" || true

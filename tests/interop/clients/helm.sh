@@ -72,3 +72,22 @@ run cmp "$chart" "$work/pulled-tls/greeter-1.2.3+build.7.tgz"
 run helm registry logout "$tls"
 refused helm pull --ca-file "$ca" -d "$work/never" "oci://$tls/helm/charts/greeter" --version 1.2.3+build.7
 ok "login, push and pull over TLS"
+
+serve_tokens tokens
+mkdir "$work"/{pulled-public,pulled-tokens}
+charts="oci://$tokened/helm/charts"
+login() { run helm registry login --ca-file "$ca" -u "$1" --password-stdin "$tokened" <<< "$password"; }
+refused helm push --ca-file "$ca" "$chart" "$charts"
+refused helm registry login --ca-file "$ca" -u "$user" -p wrong "$tokened"
+login "$user"
+run helm push --ca-file "$ca" "$chart" "$charts"
+run helm push --ca-file "$ca" "$chart" "oci://$tokened/public"
+run helm registry logout "$tokened"
+run helm pull --ca-file "$ca" -d "$work/pulled-public" "oci://$tokened/public/greeter" --version 1.2.3+build.7
+run cmp "$chart" "$work/pulled-public/greeter-1.2.3+build.7.tgz"
+refused helm pull --ca-file "$ca" -d "$work/never" "$charts/greeter" --version 1.2.3+build.7
+login "$reader"
+run helm pull --ca-file "$ca" -d "$work/pulled-tokens" "$charts/greeter" --version 1.2.3+build.7
+run cmp "$chart" "$work/pulled-tokens/greeter-1.2.3+build.7.tgz"
+refused_for_scope helm push --ca-file "$ca" "$work/packages/greeter-1.3.0.tgz" "$charts"
+ok "login, push and pull by tokens, without a login what is public, and a reader is told why it cannot push"

@@ -85,3 +85,28 @@ same_tree "files after a pull over TLS" "$work/pulled-tls" "$work/files"
 run oras logout "$tls"
 refused oras pull --ca-file "$ca" -o "$work/never" "$tls/oras/thing:v1"
 ok "login, push, attach and pull over TLS"
+
+serve_tokens tokens
+login() { run oras login --ca-file "$ca" -u "$1" --password-stdin "$tokened" <<< "$password"; }
+refused oras push --ca-file "$ca" "$tokened/oras/thing:v1" first.txt
+refused oras login --ca-file "$ca" -u "$user" -p wrong "$tokened"
+login "$user"
+run oras push --ca-file "$ca" "$tokened/oras/thing:v1" first.txt:text/plain second.bin folder
+run oras attach --ca-file "$ca" --artifact-type application/vnd.example.bom "$tokened/oras/thing:v1" first.txt
+run oras copy --from-ca-file "$ca" --to-ca-file "$ca" --recursive "$tokened/oras/thing:v1" "$tokened/public/thing:v1"
+has_asked "both repositories of a mount" '([.allowed[]?.name] | unique) == ["oras/thing", "public/thing"]'
+run oras logout "$tokened"
+run oras pull --ca-file "$ca" -o "$work/pulled-public" "$tokened/public/thing:v1"
+same_tree "files pulled without a login" "$work/pulled-public" "$work/files"
+refused oras pull --ca-file "$ca" -o "$work/never" "$tokened/oras/thing:v1"
+login "$reader"
+run oras pull --ca-file "$ca" -o "$work/pulled-tokens" "$tokened/oras/thing:v1"
+same_tree "files pulled by a token" "$work/pulled-tokens" "$work/files"
+refused_for_scope oras push --ca-file "$ca" "$tokened/oras/never:v1" first.txt
+ok "login, push, attach, mount and pull by tokens, without a login what is public, and a reader is told why it cannot push"
+
+serve_short_tokens 800000
+login "$user"
+run oras push --ca-file "$ca" "$tokened/oras/thing:v1" first.txt:text/plain second.bin
+renewed
+ok "push that outlives its token"

@@ -98,3 +98,25 @@ equal "file pulled over TLS" "$(in_image "$tls/podman/app:v1" /etc/second)" seco
 pod logout "$tls"
 refused "${podman[@]}" pull --cert-dir "$work/certs" "$tls/podman/app:v1"
 ok "login, push and pull over TLS"
+
+serve_tokens tokens
+image="$tls/podman/app:v1"
+login() { pod login --cert-dir "$work/certs" -u "$1" --password-stdin "$tokened" <<< "$password"; }
+pull() { pod pull --cert-dir "$work/certs" "$tokened/$1"; }
+push() { pod push --cert-dir "$work/certs" "$image" "$tokened/$1"; }
+refused "${podman[@]}" push --cert-dir "$work/certs" "$image" "$tokened/podman/app:v1"
+refused "${podman[@]}" login --cert-dir "$work/certs" -u "$user" -p wrong "$tokened"
+login "$user"
+push podman/app:v1
+push podman/mounted:v1
+has_asked "both repositories of a mount" '([.allowed[]?.name] | unique) == ["podman/app", "podman/mounted"]'
+push public/app:v1
+pod logout "$tokened"
+forget_everything
+pull public/app:v1
+refused "${podman[@]}" pull --cert-dir "$work/certs" "$tokened/podman/app:v1"
+login "$reader"
+pull podman/app:v1
+equal "image pulled by a token" "$(id_of "$tokened/podman/app:v1")" "$id"
+refused_for_scope "${podman[@]}" push --cert-dir "$work/certs" "$tokened/podman/app:v1" "$tokened/podman/never:v1"
+ok "login, push, mount and pull by tokens, without a login what is public, and a reader is told why it cannot push"

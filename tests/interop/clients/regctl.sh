@@ -96,3 +96,26 @@ output regctl blob get "$tls/regctl/blobs" "$big" | run cmp "$work/big" -
 run regctl registry logout "$tls"
 refused regctl manifest head "$tls/regctl/app:v1"
 ok "login, copy with referrers and blobs over TLS"
+
+serve_tokens tokens
+trust() { run regctl registry set --skip-check --cacert "$(cat "$ca")" "$tokened"; }
+login() { run regctl registry login "$tokened" -u "$1" --pass-stdin <<< "$password"; }
+trust
+refused regctl image copy "ocidir://$work/layout:v1" "$tokened/regctl/app:v1"
+refused regctl registry login "$tokened" -u "$user" -p wrong
+login "$user"
+run regctl image copy "ocidir://$work/layout:v1" "$tokened/regctl/app:v1"
+run regctl image copy "$tokened/regctl/app:v1" "$tokened/public/app:v1"
+has_asked "both repositories of a mount" '([.allowed[]?.name] | unique) == ["public/app", "regctl/app"]'
+contains "repositories" "$(output regctl repo ls "$tokened")" regctl/app
+run regctl tag delete "$tokened/regctl/app:v1"
+run regctl image copy "ocidir://$work/layout:v1" "$tokened/regctl/app:v1"
+run regctl registry logout "$tokened"
+equal "digest without a login" "$(output regctl manifest head "$tokened/public/app:v1")" "$index"
+refused regctl manifest head "$tokened/regctl/app:v1"
+login "$reader"
+run regctl image copy "$tokened/regctl/app:v1" "ocidir://$work/back-tokens:v1"
+same_tree "layout pulled by a token" "$work/back-tokens/blobs" "$work/layout/blobs"
+refused regctl image copy "ocidir://$work/layout:v1" "$tokened/regctl/never:v1"
+refused regctl repo ls "$tokened"
+ok "login, push, mount, delete and pull by tokens, without a login what is public"

@@ -78,3 +78,27 @@ same_tree "layout after a pull over TLS" "$work/back-tls/blobs" "$work/layout/bl
 run skopeo logout "$tls"
 refused skopeo inspect --cert-dir "$work/certs" "docker://$tls/skopeo/app:v1"
 ok "login, push and pull over TLS"
+
+serve_tokens tokens
+copy_to=(skopeo copy --all --preserve-digests --dest-cert-dir "$work/certs" "oci:$work/layout:v1")
+login() { run skopeo login --cert-dir "$work/certs" -u "$1" --password-stdin "$tokened" <<< "$password"; }
+refused "${copy_to[@]}" "docker://$tokened/skopeo/app:v1"
+refused skopeo login --cert-dir "$work/certs" -u "$user" -p wrong "$tokened"
+login "$user"
+run "${copy_to[@]}" "docker://$tokened/skopeo/app:v1"
+sk copy --all --preserve-digests --src-cert-dir "$work/certs" --dest-cert-dir "$work/certs" \
+    "docker://$tokened/skopeo/app:v1" "docker://$tokened/skopeo/copied:v1"
+run "${copy_to[@]}" "docker://$tokened/public/app:v1"
+has_asked "both repositories of a mount" '([.allowed[]?.name] | unique) == ["skopeo/app", "skopeo/copied"]'
+sk delete --cert-dir "$work/certs" "docker://$tokened/skopeo/copied:v1"
+has_asked "everything, to delete" 'any(.asked[]?.actions[]; . == "*")'
+run skopeo logout "$tokened"
+sk copy --all --preserve-digests --src-cert-dir "$work/certs" "docker://$tokened/public/app:v1" "oci:$work/back-public:v1"
+same_tree "layout pulled without a login" "$work/back-public/blobs" "$work/layout/blobs"
+refused skopeo inspect --cert-dir "$work/certs" "docker://$tokened/skopeo/app:v1"
+login "$reader"
+sk copy --all --preserve-digests --src-cert-dir "$work/certs" "docker://$tokened/skopeo/app:v1" "oci:$work/back-tokens:v1"
+same_tree "layout pulled by a token" "$work/back-tokens/blobs" "$work/layout/blobs"
+refused_for_scope "${copy_to[@]}" "docker://$tokened/skopeo/never:v1"
+refused skopeo delete --cert-dir "$work/certs" "docker://$tokened/skopeo/app:v1"
+ok "login, push, mount, pull and delete by tokens, without a login what is public, and a reader is told why it cannot push"
