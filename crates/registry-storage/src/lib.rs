@@ -53,14 +53,14 @@ mod error;
 mod filesystem;
 mod identity;
 mod memory;
-#[cfg(feature = "object")]
+#[cfg(any(feature = "azure", feature = "gcs", feature = "s3"))]
 mod object;
 mod small;
 mod state;
 mod store;
 
 /// Private decoders, for fuzz targets.
-#[cfg(all(fuzzing, feature = "object"))]
+#[cfg(all(fuzzing, any(feature = "azure", feature = "gcs", feature = "s3")))]
 pub mod fuzzing {
     pub use crate::object::fuzzing::progress;
 }
@@ -76,7 +76,7 @@ pub use object::AzureOptions;
 pub use object::GcsOptions;
 #[cfg(feature = "s3")]
 pub use object::S3Options;
-#[cfg(feature = "object")]
+#[cfg(any(feature = "azure", feature = "gcs", feature = "s3"))]
 pub use object::{ObjectBlobStore, ObjectOptions, Requests};
 pub use registry_types::{AzureCredentials, Durability, GcsCredentials, S3Credentials, S3Encryption, Secret};
 pub use small::{Creation, SMALL_OBJECT_BYTES_MAX, SmallObjects};

@@ -64,6 +64,7 @@ impl Backend {
         Backend { client, prefix: prefix.into(), attributes: Attributes::new(), signer }
     }
 
+    #[cfg(feature = "s3")]
     pub(super) fn with_attributes(self, attributes: Attributes) -> Backend {
         Backend { attributes, ..self }
     }

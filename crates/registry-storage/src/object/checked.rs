@@ -4,7 +4,9 @@
 use std::panic::AssertUnwindSafe;
 
 use futures_util::FutureExt;
-use http::{HeaderValue, Uri};
+#[cfg(feature = "s3")]
+use http::HeaderValue;
+use http::Uri;
 use reqwest::Url;
 
 use super::ObjectBlobStore;
@@ -27,6 +29,7 @@ fn is_dots(name: &str) -> bool {
 }
 
 /// A text for a header. It may be secret, so that it is not repeated.
+#[cfg(feature = "s3")]
 pub(super) fn header(what: &str, text: &str) -> Result<(), StorageError> {
     match HeaderValue::from_str(text) {
         Ok(_) if !text.is_empty() => Ok(()),
@@ -51,6 +54,7 @@ pub(super) fn endpoint(what: &str, text: &str) -> Result<(), StorageError> {
 }
 
 /// Whether the host of a URL is a number, in front of which no name can stand.
+#[cfg(feature = "s3")]
 pub(super) fn is_address(endpoint: &str) -> bool {
     let host = Url::parse(endpoint).ok().and_then(|url| url.host_str().map(str::to_owned));
     host.is_some_and(|host| host.starts_with('[') || host.parse::<std::net::Ipv4Addr>().is_ok())
