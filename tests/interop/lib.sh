@@ -285,7 +285,7 @@ has_asked() { [ "$(asked "$2")" -gt 0 ] || die "$1: not among what was asked of 
 
 # renewed: a token was refused because it had ended, and the client got another.
 renewed() {
-    grep -q 'a token was refused: ExpiredSignature' "$work/registry-short-tokens.log" || die "no token has ended"
+    grep -q 'a token was refused: it has ended' "$work/registry-short-tokens.log" || die "no token has ended"
     [ "$(asked 'any(.allowed[]?.actions[]; . == "push")')" -gt 1 ] || die "there was one token only"
 }
 

@@ -6,6 +6,10 @@ use base64::{
     Engine,
     engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD},
 };
+use p521::{
+    ecdsa::{Signature, SigningKey as P521Key, signature::Signer},
+    pkcs8::{DecodePrivateKey, EncodePublicKey},
+};
 pub use rcgen::ExtendedKeyUsagePurpose as ExtendedKeyUsage;
 use rcgen::{
     BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, KeyUsagePurpose, PublicKeyData,
@@ -15,15 +19,22 @@ use ring::{
     rand::SystemRandom,
     rsa::PublicKeyComponents,
     signature::{
-        ECDSA_P256_SHA256_FIXED_SIGNING, ECDSA_P384_SHA384_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair,
-        RSA_PKCS1_SHA256, RSA_PKCS1_SHA384, RSA_PKCS1_SHA512, RSA_PSS_SHA256, RSA_PSS_SHA384, RSA_PSS_SHA512,
-        RsaKeyPair,
+        ECDSA_P256_SHA256_FIXED_SIGNING, ECDSA_P384_SHA384_FIXED_SIGNING, EcdsaKeyPair,
+        EcdsaSigningAlgorithm, Ed25519KeyPair, RSA_PKCS1_SHA256, RSA_PKCS1_SHA384, RSA_PKCS1_SHA512,
+        RSA_PSS_SHA256, RSA_PSS_SHA384, RSA_PSS_SHA512, RsaKeyPair,
     },
 };
+use rustls_pki_types::{CertificateDer, pem::PemObject};
 use serde_json::{Value, json};
 
 /// A key of RSA that is no secret: ring makes none.
 const RSA_KEY: &str = include_str!("tokens/rsa.pem");
+
+/// A key of P-521, and certificates with it: rcgen makes none over ring.
+const P521_KEY: &str = include_str!("tokens/p521.pem");
+const P521_OWN: &str = include_str!("tokens/p521-own.pem");
+const P521_ROOT: &str = include_str!("tokens/p521-root.pem");
+const P521_LEAVES: &str = include_str!("tokens/p521-leaves.pem");
 
 /// What kind of key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,6 +45,8 @@ pub enum KeyKind {
     P256,
     /// ECDSA over P-384.
     P384,
+    /// ECDSA over P-521, always the same.
+    P521,
     /// Ed25519.
     Ed25519,
 }
@@ -42,7 +55,13 @@ pub enum KeyKind {
 #[derive(Debug)]
 pub struct SigningKey {
     kind: KeyKind,
-    pair: KeyPair,
+    pair: Pair,
+}
+
+#[derive(Debug)]
+enum Pair {
+    Rcgen(KeyPair),
+    P521(P521Key),
 }
 
 impl SigningKey {
@@ -53,8 +72,19 @@ impl SigningKey {
             KeyKind::P256 => KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256),
             KeyKind::P384 => KeyPair::generate_for(&rcgen::PKCS_ECDSA_P384_SHA384),
             KeyKind::Ed25519 => KeyPair::generate_for(&rcgen::PKCS_ED25519),
+            KeyKind::P521 => {
+                let key = P521Key::from_pkcs8_pem(P521_KEY).expect("it is a key of P-521");
+                return SigningKey { kind, pair: Pair::P521(key) };
+            }
         };
-        SigningKey { kind, pair: pair.expect("ring makes such keys") }
+        SigningKey { kind, pair: Pair::Rcgen(pair.expect("ring makes such keys")) }
+    }
+
+    fn rcgen(&self) -> &KeyPair {
+        match &self.pair {
+            Pair::Rcgen(pair) => pair,
+            Pair::P521(_) => panic!("rcgen has no keys of P-521"),
+        }
     }
 
     /// The algorithm that fits the key best.
@@ -63,13 +93,20 @@ impl SigningKey {
             KeyKind::Rsa => "RS256",
             KeyKind::P256 => "ES256",
             KeyKind::P384 => "ES384",
+            KeyKind::P521 => "ES512",
             KeyKind::Ed25519 => "EdDSA",
         }
     }
 
     /// The encoded public key.
     pub fn public_der(&self) -> Vec<u8> {
-        self.pair.subject_public_key_info()
+        match &self.pair {
+            Pair::Rcgen(pair) => pair.subject_public_key_info(),
+            Pair::P521(key) => {
+                let encoded = key.verifying_key().to_public_key_der();
+                encoded.expect("the key can be encoded").into_vec()
+            }
+        }
     }
 
     /// The key as a JSON web key, with an id.
@@ -81,51 +118,58 @@ impl SigningKey {
 
     /// The members that make the key.
     pub fn members(&self) -> Value {
-        let raw = self.pair.public_key_raw();
+        let raw = match &self.pair {
+            Pair::Rcgen(pair) => pair.public_key_raw().to_vec(),
+            Pair::P521(key) => key.verifying_key().to_sec1_point(false).as_bytes().to_vec(),
+        };
+        let ec = |curve: &str, bytes: usize| {
+            let (x, y) = raw[1..].split_at(bytes);
+            json!({"kty": "EC", "crv": curve, "x": encode(x), "y": encode(y)})
+        };
         match self.kind {
             KeyKind::Rsa => {
                 let pair = self.rsa();
                 let public = PublicKeyComponents::<Vec<u8>>::from(pair.public());
                 json!({"kty": "RSA", "n": encode(&public.n), "e": encode(&public.e)})
             }
-            KeyKind::P256 => {
-                json!({"kty": "EC", "crv": "P-256", "x": encode(&raw[1..33]), "y": encode(&raw[33..])})
-            }
-            KeyKind::P384 => {
-                json!({"kty": "EC", "crv": "P-384", "x": encode(&raw[1..49]), "y": encode(&raw[49..])})
-            }
-            KeyKind::Ed25519 => json!({"kty": "OKP", "crv": "Ed25519", "x": encode(raw)}),
+            KeyKind::P256 => ec("P-256", 32),
+            KeyKind::P384 => ec("P-384", 48),
+            KeyKind::P521 => ec("P-521", 66),
+            KeyKind::Ed25519 => json!({"kty": "OKP", "crv": "Ed25519", "x": encode(&raw)}),
         }
     }
 
     fn rsa(&self) -> RsaKeyPair {
-        RsaKeyPair::from_pkcs8(self.pair.serialized_der()).expect("it is a key of RSA")
+        RsaKeyPair::from_pkcs8(self.rcgen().serialized_der()).expect("it is a key of RSA")
     }
 
     /// Signs a text by an algorithm that fits the key.
     fn sign(&self, algorithm: &str, text: &[u8]) -> Vec<u8> {
-        let random = SystemRandom::new();
-        let der = self.pair.serialized_der();
         match self.kind {
             KeyKind::Rsa => {
                 let (pair, padding) = (self.rsa(), rsa_padding(algorithm));
                 let mut signature = vec![0; pair.public().modulus_len()];
-                pair.sign(padding, &random, text, &mut signature).expect("ring signs");
+                pair.sign(padding, &SystemRandom::new(), text, &mut signature).expect("ring signs");
                 signature
             }
             KeyKind::Ed25519 => {
-                let pair = Ed25519KeyPair::from_pkcs8(der).expect("it is a key of Ed25519");
-                pair.sign(text).as_ref().to_vec()
+                let pair = Ed25519KeyPair::from_pkcs8(self.rcgen().serialized_der());
+                pair.expect("it is a key of Ed25519").sign(text).as_ref().to_vec()
             }
-            KeyKind::P256 | KeyKind::P384 => {
-                let algorithm = match self.kind {
-                    KeyKind::P256 => &ECDSA_P256_SHA256_FIXED_SIGNING,
-                    _ => &ECDSA_P384_SHA384_FIXED_SIGNING,
-                };
-                let pair = EcdsaKeyPair::from_pkcs8(algorithm, der, &random).expect("it is a key of ECDSA");
-                pair.sign(&random, text).expect("ring signs").as_ref().to_vec()
+            KeyKind::P256 => self.ecdsa(&ECDSA_P256_SHA256_FIXED_SIGNING, text),
+            KeyKind::P384 => self.ecdsa(&ECDSA_P384_SHA384_FIXED_SIGNING, text),
+            KeyKind::P521 => {
+                let Pair::P521(key) = &self.pair else { panic!("it is a key of P-521") };
+                let signature: Signature = key.sign(text);
+                signature.to_bytes().to_vec()
             }
         }
+    }
+
+    fn ecdsa(&self, algorithm: &'static EcdsaSigningAlgorithm, text: &[u8]) -> Vec<u8> {
+        let (random, der) = (SystemRandom::new(), self.rcgen().serialized_der());
+        let pair = EcdsaKeyPair::from_pkcs8(algorithm, der, &random).expect("it is a key of ECDSA");
+        pair.sign(&random, text).expect("ring signs").as_ref().to_vec()
     }
 
     /// A token with this head and these claims. `alg` in the head says how it is signed, if the key can do that.
@@ -233,23 +277,40 @@ pub struct Certified {
     pub key: SigningKey,
     /// The certificate.
     pub der: Vec<u8>,
-    params: CertificateParams,
+    /// Of none that was read from a file.
+    params: Option<CertificateParams>,
 }
 
 impl Certified {
+    /// The key of P-521 with the certificate that it signed itself.
+    pub fn of_p521() -> Certified {
+        certified(P521_OWN).remove(0)
+    }
+
+    /// The key of P-521 with certificates that an authority of P-521 signed by SHA-256, SHA-384 and SHA-512.
+    pub fn of_p521_by_root() -> Vec<Certified> {
+        certified(P521_LEAVES)
+    }
+
+    /// That authority, in PEM.
+    pub fn p521_root() -> &'static str {
+        P521_ROOT
+    }
+
     /// A certificate that is signed by its own key.
     pub fn by_itself(kind: KeyKind, options: &CertificateOptions) -> Certified {
         let (key, params) = (SigningKey::new(kind), options.params());
-        let certificate = params.self_signed(&key.pair).expect("a certificate can be made");
-        Certified { der: certificate.der().to_vec(), key, params }
+        let certificate = params.self_signed(key.rcgen()).expect("a certificate can be made");
+        Certified { der: certificate.der().to_vec(), key, params: Some(params) }
     }
 
     /// A certificate that this one signs.
     pub fn issue(&self, kind: KeyKind, options: &CertificateOptions) -> Certified {
         let (key, params) = (SigningKey::new(kind), options.params());
-        let issuer = Issuer::from_params(&self.params, &self.key.pair);
-        let certificate = params.signed_by(&key.pair, &issuer).expect("a certificate can be made");
-        Certified { der: certificate.der().to_vec(), key, params }
+        let ours = self.params.as_ref().expect("the certificate was made here");
+        let issuer = Issuer::from_params(ours, self.key.rcgen());
+        let certificate = params.signed_by(key.rcgen(), &issuer).expect("a certificate can be made");
+        Certified { der: certificate.der().to_vec(), key, params: Some(params) }
     }
 
     /// In base64, as it stands in the head of a token.
@@ -264,6 +325,17 @@ impl Certified {
             (0..lines.len()).step_by(64).map(|at| &lines[at..lines.len().min(at + 64)]).collect();
         format!("-----BEGIN CERTIFICATE-----\n{}\n-----END CERTIFICATE-----\n", lines.join("\n"))
     }
+}
+
+/// The key of P-521 with each certificate of a text.
+fn certified(pem: &str) -> Vec<Certified> {
+    let certificates = CertificateDer::pem_slice_iter(pem.as_bytes());
+    let certified = certificates.map(|certificate| Certified {
+        key: SigningKey::new(KeyKind::P521),
+        der: certificate.expect("the PEM text is well-formed").to_vec(),
+        params: None,
+    });
+    certified.collect()
 }
 
 /// Seconds since 1970.

@@ -19,15 +19,17 @@ pub enum SigningAlgorithm {
     ES256,
     /// ECDSA over P-384 with SHA-384.
     ES384,
+    /// ECDSA over P-521 with SHA-512.
+    ES512,
     /// Ed25519.
     EdDSA,
 }
 
 impl SigningAlgorithm {
     /// All of them.
-    pub const ALL: [SigningAlgorithm; 9] = {
+    pub const ALL: [SigningAlgorithm; 10] = {
         use SigningAlgorithm::*;
-        [RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384, EdDSA]
+        [RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384, ES512, EdDSA]
     };
 
     /// Its name in the head of a token. Spec: RFC 7518, section 3.1; RFC 8037.
@@ -41,6 +43,7 @@ impl SigningAlgorithm {
             SigningAlgorithm::PS512 => "PS512",
             SigningAlgorithm::ES256 => "ES256",
             SigningAlgorithm::ES384 => "ES384",
+            SigningAlgorithm::ES512 => "ES512",
             SigningAlgorithm::EdDSA => "EdDSA",
         }
     }

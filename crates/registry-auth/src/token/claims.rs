@@ -3,26 +3,27 @@
 use std::collections::HashMap;
 
 use registry_types::RepositoryName;
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 
 use crate::access::{Action, ActionSet};
 use crate::caller::{Caller, Grant, Scopes, UserName, Who};
 
+use super::error::Refusal;
+
 /// The claims that the Go registry reads, and as it reads them: what is absent or `null` is empty, and a time is a whole number.
-/// Issuer, audience and times are judged by `jsonwebtoken`.
 #[derive(Deserialize)]
 pub(super) struct Claims {
     #[serde(default)]
     sub: Option<String>,
-    #[expect(dead_code, reason = "only its form is looked at: it is one text")]
     iss: String,
+    aud: Audience,
     /// Seconds since 1970.
     pub(super) exp: i64,
-    #[serde(default)]
-    #[expect(dead_code, reason = "only its form is looked at: what is no whole number is refused")]
+    /// The like. `null` is no number.
+    #[serde(default, deserialize_with = "some")]
     nbf: Option<i64>,
     #[serde(default)]
-    #[expect(dead_code, reason = "only its form is looked at, as for `nbf`")]
+    #[expect(dead_code, reason = "only its form is looked at: what is no whole number is refused")]
     iat: Option<i64>,
     #[serde(default)]
     #[expect(dead_code, reason = "only its form is looked at: it is a text")]
@@ -42,7 +43,49 @@ struct ResourceActions {
     actions: Option<Vec<Option<String>>>,
 }
 
+/// Whom a token is for.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Audience {
+    One(String),
+    Many(Vec<String>),
+}
+
+impl Audience {
+    fn has(&self, service: &str) -> bool {
+        match self {
+            Audience::One(one) => one == service,
+            Audience::Many(many) => many.iter().any(|one| one == service),
+        }
+    }
+}
+
 impl Claims {
+    /// Reads the claims of a token whose signature is good, and refuses those of another issuer, for another service, or of
+    /// another time: `now` and the leeway are in seconds.
+    pub(super) fn judged(
+        bytes: &[u8],
+        issuer: &str,
+        service: &str,
+        now: i64,
+        leeway: i64,
+    ) -> Result<Claims, Refusal> {
+        let claims: Claims = serde_json::from_slice(bytes).map_err(Refusal::Claims)?;
+        if claims.iss != issuer {
+            return Err(Refusal::Issuer);
+        }
+        if !claims.aud.has(service) {
+            return Err(Refusal::Audience);
+        }
+        if claims.exp < now.saturating_sub(leeway) {
+            return Err(Refusal::Ended);
+        }
+        if claims.nbf.is_some_and(|begin| begin > now.saturating_add(leeway)) {
+            return Err(Refusal::NotBegun);
+        }
+        Ok(claims)
+    }
+
     /// The caller. Without a subject it is anonymous, and may use what the token says all the same.
     pub(super) fn caller(self) -> Result<Caller, crate::ParseUserNameError> {
         let who = match self.sub.as_deref() {
@@ -52,6 +95,11 @@ impl Claims {
         let scopes = scopes(self.access.unwrap_or_default().into_iter().flatten());
         Ok(Caller { who, grant: Grant::Scopes(scopes.into()) })
     }
+}
+
+/// What is there and is not `null`.
+fn some<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<i64>, D::Error> {
+    i64::deserialize(deserializer).map(Some)
 }
 
 /// Types and names are compared letter by letter: `repository(plugin)` is another type.

@@ -1,99 +1,57 @@
-//! The signatures of tokens, checked by ring.
+//! The signatures of tokens: checked by ring, and over P-521 by the crate of that name, since ring does not know that curve.
 
-use jsonwebtoken::crypto::{CryptoProvider, JwtSigner, JwtVerifier, KeyUtils};
-use jsonwebtoken::errors::{ErrorKind, Result};
-use jsonwebtoken::signature::{self, Verifier};
-use jsonwebtoken::{Algorithm, DecodingKey, DecodingKeyKind, EncodingKey};
-use ring::signature::{self as ring_signature, RsaParameters, RsaPublicKeyComponents, UnparsedPublicKey};
+use registry_types::SigningAlgorithm;
+use ring::signature::{
+    ECDSA_P256_SHA256_FIXED, ECDSA_P384_SHA384_FIXED, ED25519, RSA_PKCS1_2048_8192_SHA256,
+    RSA_PKCS1_2048_8192_SHA384, RSA_PKCS1_2048_8192_SHA512, RSA_PSS_2048_8192_SHA256,
+    RSA_PSS_2048_8192_SHA384, RSA_PSS_2048_8192_SHA512, RsaParameters, RsaPublicKeyComponents,
+    UnparsedPublicKey, VerificationAlgorithm,
+};
 
-/// Has `jsonwebtoken` check signatures by ring, unless the process has chosen something else for it.
-pub(super) fn install() {
-    static PROVIDER: CryptoProvider = CryptoProvider {
-        signer_factory: no_signer,
-        verifier_factory: verifier,
-        key_utils: KeyUtils::new_unimplemented(),
-    };
-    // Whatever is installed already checks signatures as well.
-    let _ = PROVIDER.install_default();
+use super::p521;
+
+/// A public key by which signatures can be checked. Its kind says by which algorithms.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Key {
+    /// The modulus and the exponent, big end first. Keys have 2,048 to 8,192 bits.
+    Rsa {
+        n: Vec<u8>,
+        e: Vec<u8>,
+    },
+    /// An uncompressed point of P-256, and so on.
+    P256(Vec<u8>),
+    P384(Vec<u8>),
+    P521(Vec<u8>),
+    Ed25519(Vec<u8>),
 }
 
-/// The registry only checks tokens.
-fn no_signer(_: &Algorithm, _: &EncodingKey) -> Result<Box<dyn JwtSigner>> {
-    Err(ErrorKind::UnsupportedAlgorithm.into())
-}
-
-fn verifier(algorithm: &Algorithm, key: &DecodingKey) -> Result<Box<dyn JwtVerifier>> {
-    if key.family() != algorithm.family() {
-        return Err(ErrorKind::InvalidAlgorithm.into());
-    }
-    Ok(Box::new(RingVerifier { algorithm: *algorithm, key: key.clone() }))
-}
-
-struct RingVerifier {
-    algorithm: Algorithm,
-    key: DecodingKey,
-}
-
-impl JwtVerifier for RingVerifier {
-    fn algorithm(&self) -> Algorithm {
-        self.algorithm
-    }
-}
-
-impl Verifier<Vec<u8>> for RingVerifier {
-    fn verify(&self, message: &[u8], signature: &Vec<u8>) -> std::result::Result<(), signature::Error> {
-        let verified = match self.algorithm {
-            Algorithm::ES256 => self.by_point(&ring_signature::ECDSA_P256_SHA256_FIXED, message, signature),
-            Algorithm::ES384 => self.by_point(&ring_signature::ECDSA_P384_SHA384_FIXED, message, signature),
-            Algorithm::EdDSA => self.by_point(&ring_signature::ED25519, message, signature),
-            other => match rsa(other) {
-                Some(parameters) => self.by_rsa(parameters, message, signature),
-                None => Err(ring::error::Unspecified),
-            },
+impl Key {
+    /// Whether the signature of a message by this algorithm is the key's. An algorithm of another kind of key signs nothing.
+    pub(super) fn has_signed(&self, algorithm: SigningAlgorithm, message: &[u8], signature: &[u8]) -> bool {
+        let by_ring = |algorithm: &'static dyn VerificationAlgorithm, point: &[u8]| {
+            UnparsedPublicKey::new(algorithm, point).verify(message, signature).is_ok()
         };
-        verified.map_err(|_| signature::Error::new())
-    }
-}
-
-impl RingVerifier {
-    fn by_point(
-        &self,
-        algorithm: &'static dyn ring_signature::VerificationAlgorithm,
-        message: &[u8],
-        signature: &[u8],
-    ) -> std::result::Result<(), ring::error::Unspecified> {
-        let DecodingKeyKind::SecretOrDer(point) = self.key.kind() else {
-            return Err(ring::error::Unspecified);
-        };
-        UnparsedPublicKey::new(algorithm, point).verify(message, signature)
-    }
-
-    fn by_rsa(
-        &self,
-        parameters: &'static RsaParameters,
-        message: &[u8],
-        signature: &[u8],
-    ) -> std::result::Result<(), ring::error::Unspecified> {
-        match self.key.kind() {
-            DecodingKeyKind::SecretOrDer(der) => {
-                UnparsedPublicKey::new(parameters, der).verify(message, signature)
-            }
-            DecodingKeyKind::RsaModulusExponent { n, e } => {
-                RsaPublicKeyComponents { n, e }.verify(parameters, message, signature)
-            }
+        match (self, algorithm) {
+            (Key::P256(point), SigningAlgorithm::ES256) => by_ring(&ECDSA_P256_SHA256_FIXED, point),
+            (Key::P384(point), SigningAlgorithm::ES384) => by_ring(&ECDSA_P384_SHA384_FIXED, point),
+            (Key::P521(point), SigningAlgorithm::ES512) => p521::has_signed(point, message, signature),
+            (Key::Ed25519(point), SigningAlgorithm::EdDSA) => by_ring(&ED25519, point),
+            (Key::Rsa { n, e }, algorithm) => rsa(algorithm).is_some_and(|parameters| {
+                RsaPublicKeyComponents { n, e }.verify(parameters, message, signature).is_ok()
+            }),
+            _ => false,
         }
     }
 }
 
-/// Keys have 2,048 to 8,192 bits.
-fn rsa(algorithm: Algorithm) -> Option<&'static RsaParameters> {
+fn rsa(algorithm: SigningAlgorithm) -> Option<&'static RsaParameters> {
     Some(match algorithm {
-        Algorithm::RS256 => &ring_signature::RSA_PKCS1_2048_8192_SHA256,
-        Algorithm::RS384 => &ring_signature::RSA_PKCS1_2048_8192_SHA384,
-        Algorithm::RS512 => &ring_signature::RSA_PKCS1_2048_8192_SHA512,
-        Algorithm::PS256 => &ring_signature::RSA_PSS_2048_8192_SHA256,
-        Algorithm::PS384 => &ring_signature::RSA_PSS_2048_8192_SHA384,
-        Algorithm::PS512 => &ring_signature::RSA_PSS_2048_8192_SHA512,
+        SigningAlgorithm::RS256 => &RSA_PKCS1_2048_8192_SHA256,
+        SigningAlgorithm::RS384 => &RSA_PKCS1_2048_8192_SHA384,
+        SigningAlgorithm::RS512 => &RSA_PKCS1_2048_8192_SHA512,
+        SigningAlgorithm::PS256 => &RSA_PSS_2048_8192_SHA256,
+        SigningAlgorithm::PS384 => &RSA_PSS_2048_8192_SHA384,
+        SigningAlgorithm::PS512 => &RSA_PSS_2048_8192_SHA512,
         _ => return None,
     })
 }

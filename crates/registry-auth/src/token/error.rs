@@ -62,9 +62,23 @@ pub(super) enum Refusal {
     #[error("it is longer than {} bytes", crate::CREDENTIALS_BYTES_MAX)]
     TooLong,
     #[error("{0}")]
-    Token(#[from] jsonwebtoken::errors::Error),
+    Form(&'static str),
+    #[error("its head is malformed: {0}")]
+    Head(#[source] serde_json::Error),
+    #[error("its claims are malformed: {0}")]
+    Claims(#[source] serde_json::Error),
     #[error("its algorithm {0:?} is none of auth.token.signingalgorithms")]
-    Algorithm(jsonwebtoken::Algorithm),
+    Algorithm(String),
+    #[error("its signature is not that of the key that it names")]
+    Signature,
+    #[error("it is of another issuer")]
+    Issuer,
+    #[error("it is for another service")]
+    Audience,
+    #[error("it has ended")]
+    Ended,
+    #[error("it has not begun")]
+    NotBegun,
     #[error("it names no key")]
     NoKey,
     #[error("it names a key that is not trusted")]

@@ -3,15 +3,19 @@
 //! | Module | What |
 //! |---|---|
 //! | `trusted` | the keys that an operator trusts, and which of them a token names |
-//! | `keys` | public keys and their ids |
-//! | `crypto` | signatures |
+//! | `jws` | the form of a token |
+//! | `keys`, `jwk` | public keys and their ids |
+//! | `crypto`, `p521` | signatures |
 //! | `claims` | what a token says |
 //! | `refusals` | what the log says of tokens that are refused |
 
 mod claims;
 mod crypto;
 mod error;
+mod jwk;
+mod jws;
 mod keys;
+mod p521;
 mod refusals;
 mod trusted;
 
@@ -22,7 +26,6 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use async_trait::async_trait;
 use http::HeaderValue;
-use jsonwebtoken::{Algorithm, Validation, decode, decode_header};
 use parking_lot::{Mutex, RwLock};
 use registry_types::SigningAlgorithm;
 
@@ -37,11 +40,12 @@ use crate::logins::{Key, Memory, Secret};
 use crate::presented::Presented;
 use claims::Claims;
 use error::Refusal;
+use jws::Jws;
 use refusals::Refusals;
 use trusted::Trusted;
 
 /// How far the clock of the token's server may be from ours, in seconds: that of the Go registry.
-const LEEWAY_SECS: u64 = 60;
+const LEEWAY_SECS: i64 = 60;
 
 /// How many verified tokens are remembered, of at most how many bytes, and for how long.
 const REMEMBERED_MAX: usize = 4096;
@@ -94,7 +98,6 @@ impl Tokens {
     /// # Errors
     /// A file cannot be read, or there is no key in them; realm or service cannot be sent to clients.
     pub fn open(options: TokenOptions) -> Result<Tokens, TokenError> {
-        crypto::install();
         for text in [&options.realm, &options.service] {
             HeaderValue::from_str(text).map_err(|_| TokenError::Header { text: text.clone() })?;
         }
@@ -153,19 +156,17 @@ impl Tokens {
     }
 
     fn verify(&self, token: &str, trusted: &Trusted) -> Result<Claims, Refusal> {
-        let header = decode_header(token)?;
-        let is_allowed = |algorithm: &SigningAlgorithm| algorithm_of(*algorithm) == header.alg;
-        if !self.options.algorithms.iter().any(is_allowed) {
-            return Err(Refusal::Algorithm(header.alg));
+        let jws = Jws::parse(token)?;
+        let algorithm = self.algorithm(&jws.head.alg)?;
+        if !trusted.key(&jws.head)?.has_signed(algorithm, jws.signed, &jws.signature) {
+            return Err(Refusal::Signature);
         }
-        let key = trusted.key(&header)?;
-        let mut validation = Validation::new(header.alg);
-        validation.leeway = LEEWAY_SECS;
-        validation.validate_nbf = true;
-        validation.set_required_spec_claims(&["exp", "iss", "aud"]);
-        validation.set_issuer(&[&self.options.issuer]);
-        validation.set_audience(&[&self.options.service]);
-        Ok(decode::<Claims>(token, &key, &validation)?.claims)
+        Claims::judged(&jws.claims, &self.options.issuer, &self.options.service, now_secs(), LEEWAY_SECS)
+    }
+
+    fn algorithm(&self, name: &str) -> Result<SigningAlgorithm, Refusal> {
+        let known = SigningAlgorithm::named(name).filter(|known| self.options.algorithms.contains(known));
+        known.ok_or_else(|| Refusal::Algorithm(name.to_owned()))
     }
 
     /// The URL at which clients ask for a token.
@@ -186,23 +187,15 @@ fn with_cause(error: &TokenError) -> String {
     format!("{error}{}", cause.unwrap_or_default())
 }
 
-fn algorithm_of(algorithm: SigningAlgorithm) -> Algorithm {
-    match algorithm {
-        SigningAlgorithm::RS256 => Algorithm::RS256,
-        SigningAlgorithm::RS384 => Algorithm::RS384,
-        SigningAlgorithm::RS512 => Algorithm::RS512,
-        SigningAlgorithm::PS256 => Algorithm::PS256,
-        SigningAlgorithm::PS384 => Algorithm::PS384,
-        SigningAlgorithm::PS512 => Algorithm::PS512,
-        SigningAlgorithm::ES256 => Algorithm::ES256,
-        SigningAlgorithm::ES384 => Algorithm::ES384,
-        SigningAlgorithm::EdDSA => Algorithm::EdDSA,
-    }
+/// Whether a token has ended that ends at this second.
+fn is_over(expires: i64) -> bool {
+    now_secs().saturating_sub(LEEWAY_SECS) > expires
 }
 
-fn is_over(expires: i64) -> bool {
+/// Seconds since 1970.
+fn now_secs() -> i64 {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
-    i64::try_from(now.saturating_sub(LEEWAY_SECS)).unwrap_or(i64::MAX) > expires
+    i64::try_from(now).unwrap_or(i64::MAX)
 }
 
 #[async_trait]

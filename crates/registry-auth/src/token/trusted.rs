@@ -5,8 +5,6 @@ use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use der::{Decode, Encode};
-use jsonwebtoken::jwk::{Jwk, JwkSet};
-use jsonwebtoken::{DecodingKey, Header};
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, TrustAnchor, UnixTime};
 use spki::SubjectPublicKeyInfoRef;
@@ -16,8 +14,12 @@ use webpki::{EndEntityCert, ExtendedKeyUsageValidator, KeyPurposeIdIter};
 use x509_cert::Certificate;
 use x509_cert::ext::pkix::BasicConstraints;
 
+use super::crypto::Key;
 use super::error::{Refusal, TokenError};
-use super::keys::PublicKey;
+use super::jwk::{Jwk, JwkSet};
+use super::jws::Head;
+use super::keys::{KINDS, PublicKey};
+use super::p521;
 
 /// The largest bundle, and the largest set of keys.
 pub const TRUST_BYTES_MAX: usize = 1 << 20;
@@ -28,7 +30,7 @@ const CHAIN_MAX: usize = 10;
 /// What tokens are checked by.
 #[derive(Debug, Default)]
 pub(super) struct Trusted {
-    keys: HashMap<String, DecodingKey>,
+    keys: HashMap<String, Key>,
     roots: Vec<CertificateDer<'static>>,
     anchors: Vec<TrustAnchor<'static>>,
 }
@@ -65,8 +67,7 @@ impl Trusted {
         match key_of(parsed) {
             Some(key) => self.add(key),
             None => tracing::warn!(
-                "the key of the certificate {} is none that signs tokens here: RSA, P-256, P-384 and Ed25519 do; it is \
-                 trusted as an authority",
+                "the key of the certificate {} is none that signs tokens here: {KINDS} do; it is trusted as an authority",
                 parsed.tbs_certificate().subject()
             ),
         }
@@ -84,13 +85,13 @@ impl Trusted {
         let bytes = read(path)?;
         let set: JwkSet = serde_json::from_slice(&bytes)
             .map_err(|source| TokenError::Jwks { path: path.to_owned(), source })?;
-        for jwk in &set.keys {
-            match PublicKey::of_jwk(jwk) {
+        for jwk in set.keys.iter().map(Jwk::of_value) {
+            match PublicKey::of_jwk(&jwk) {
                 Some(key) => self.add(key),
                 None => tracing::warn!(
-                    "a key of {} is left out: it is none of RSA, P-256, P-384 or Ed25519 (its id: {:?})",
+                    "a key of {} is left out: {KINDS} sign tokens here (its id: {:?})",
                     path.display(),
-                    jwk.common.key_id.as_deref().unwrap_or_default()
+                    jwk.kid.as_deref().unwrap_or_default()
                 ),
             }
         }
@@ -103,31 +104,31 @@ impl Trusted {
 
     /// The key that a token's head names, if it is trusted: by a chain of certificates, by a key that is sent along, or by
     /// its id, in this order.
-    pub(super) fn key(&self, header: &Header) -> Result<DecodingKey, Refusal> {
-        if let Some(chain) = header.x5c.as_ref().filter(|chain| !chain.is_empty()) {
+    pub(super) fn key(&self, head: &Head) -> Result<Key, Refusal> {
+        if let Some(chain) = head.x5c.as_ref().filter(|chain| !chain.is_empty()) {
             return self.of_chain(chain);
         }
-        if let Some(jwk) = &header.jwk {
+        if let Some(jwk) = &head.jwk {
             return self.of_jwk(jwk);
         }
-        let id = header.kid.as_ref().filter(|id| !id.is_empty()).ok_or(Refusal::NoKey)?;
+        let id = head.kid.as_ref().filter(|id| !id.is_empty()).ok_or(Refusal::NoKey)?;
         self.by_id(id)
     }
 
     /// A key that a token brings counts only if it is known here, or by its certificates: its own numbers are not looked at.
-    fn of_jwk(&self, jwk: &Jwk) -> Result<DecodingKey, Refusal> {
-        match jwk.common.x509_chain.as_ref().filter(|chain| !chain.is_empty()) {
+    fn of_jwk(&self, jwk: &Jwk) -> Result<Key, Refusal> {
+        match jwk.x5c.as_ref().filter(|chain| !chain.is_empty()) {
             Some(chain) => self.of_chain(chain),
-            None => self.by_id(jwk.common.key_id.as_deref().unwrap_or_default()),
+            None => self.by_id(jwk.kid.as_deref().unwrap_or_default()),
         }
     }
 
-    fn by_id(&self, id: &str) -> Result<DecodingKey, Refusal> {
+    fn by_id(&self, id: &str) -> Result<Key, Refusal> {
         self.keys.get(id).cloned().ok_or(Refusal::UnknownKey)
     }
 
     /// The key of the first certificate, which the others lead to a root of the bundle.
-    fn of_chain(&self, chain: &[String]) -> Result<DecodingKey, Refusal> {
+    fn of_chain(&self, chain: &[String]) -> Result<Key, Refusal> {
         if chain.len() > CHAIN_MAX {
             return Err(Refusal::Chain("it has too many certificates".to_owned()));
         }
@@ -150,8 +151,10 @@ impl Trusted {
         intermediates: &[CertificateDer<'_>],
     ) -> Result<(), rustls_webpki::Error> {
         let leaf = EndEntityCert::try_from(leaf)?;
-        let (algorithms, now) = (rustls_webpki::ALL_VERIFICATION_ALGS, UnixTime::now());
-        let path = leaf.verify_for_usage(algorithms, &self.anchors, intermediates, now, AnyUsage, None, None);
+        let algorithms = [rustls_webpki::ALL_VERIFICATION_ALGS, p521::CERTIFICATES].concat();
+        let now = UnixTime::now();
+        let path =
+            leaf.verify_for_usage(&algorithms, &self.anchors, intermediates, now, AnyUsage, None, None);
         path.map(drop)
     }
 }

@@ -135,7 +135,7 @@ const WRONG: &[(&str, &str)] = &[
     (
         "auth: {token: {realm: r, service: s, issuer: i, jwks: j, signingalgorithms: [ES256, ES257]}}",
         "auth.token.signingalgorithms[1]: there is no algorithm \"ES257\"; expected RS256, RS384, RS512, PS256, PS384, PS512, \
-         ES256, ES384, EdDSA (was ES256 meant?)",
+         ES256, ES384, ES512, EdDSA (was ES256 meant?)",
     ),
     (
         "auth: {token: {realm: r, service: s, issuer: i, jwks: j, autoredirect: true, autoredirectpath: x}}",

@@ -1,6 +1,9 @@
 //! Which keys and algorithms count.
 
-use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use base64::{
+    Engine,
+    engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD},
+};
 use registry_testing::tokens::{CertificateOptions, Certified, ExtendedKeyUsage, KeyKind, SigningKey};
 use serde_json::{Value, json};
 
@@ -36,6 +39,7 @@ pub(super) fn chains(table: &mut Table<'_>) {
         let texts: Vec<String> = chain.iter().map(|certificate| certificate.text()).collect();
         json!({"alg": key.algorithm(), "x5c": texts})
     };
+    let mut forged = Vec::new();
     let mut chain = |name: &str, chain: &[&Certified], fate| {
         let key = &chain[0].key;
         table.head(name, key, x5c(key, chain), fate);
@@ -44,10 +48,18 @@ pub(super) fn chains(table: &mut Table<'_>) {
     chain("an authority of the bundle that signs itself", &[&keys.own_authority], Fate::Accepted);
     chain("a certificate of the bundle, RSA", &[&keys.own_rsa], Fate::Accepted);
     chain("a certificate of the bundle, P-384", &[&keys.own_p384], Fate::Accepted);
+    chain("a certificate of the bundle, P-521", &[&keys.own_p521], Fate::Accepted);
     chain("a certificate of the bundle, Ed25519", &[&keys.own_ed25519], Fate::Accepted);
     for (name, kind) in [("P-256", P256), ("P-384", P384), ("Ed25519", Ed25519), ("RSA", Rsa)] {
         let leaf = keys.root.issue(kind, &named("leaf"));
         chain(&format!("a chain, {name}"), &[&leaf], Fate::Accepted);
+    }
+    for (leaf, hash) in Certified::of_p521_by_root().iter().zip(["SHA-256", "SHA-384", "SHA-512"]) {
+        chain(&format!("a chain whose root is of P-521, by {hash}"), &[leaf], Fate::Accepted);
+        let mut broken = leaf.der.clone();
+        *broken.last_mut().expect("a certificate is not empty") ^= 1;
+        let head = json!({"alg": "ES512", "x5c": [STANDARD.encode(broken)]});
+        forged.push((format!("a chain whose root of P-521 did not sign it by {hash}"), head));
     }
     let leaf = keys.root.issue(P256, &named("leaf"));
     chain("a chain with its root", &[&leaf, &keys.root], Fate::Accepted);
@@ -78,6 +90,9 @@ pub(super) fn chains(table: &mut Table<'_>) {
     for (name, valid_secs) in [("has ended", -7200..-3600), ("has not begun", 3600..7200)] {
         let leaf = keys.root.issue(P256, &CertificateOptions { valid_secs, ..named("leaf") });
         chain(&format!("a certificate that {name}"), &[&leaf], Fate::Invalid);
+    }
+    for (name, head) in forged {
+        table.head(name, &keys.own_p521.key, head, Fate::Invalid);
     }
     let in_key = |chain: &[&Certified]| {
         let texts: Vec<String> = chain.iter().map(|certificate| certificate.text()).collect();
@@ -125,7 +140,7 @@ pub(super) fn ids(table: &mut Table<'_>) {
     let thumbprint = |key: &SigningKey| json!({"alg": key.algorithm(), "kid": key.thumbprint()});
     let libtrust = |key: &SigningKey| json!({"alg": key.algorithm(), "kid": key.libtrust_id()});
     table.head("the thumbprint of RSA", &keys.own_rsa.key, thumbprint(&keys.own_rsa.key), Fate::Accepted);
-    for own in [&keys.own, &keys.own_p384] {
+    for own in [&keys.own, &keys.own_p384, &keys.own_p521] {
         table
             .head(
                 format!("the thumbprint of {}", own.key.algorithm()),
@@ -143,7 +158,7 @@ pub(super) fn ids(table: &mut Table<'_>) {
             Fate::Accepted,
         )
         .differs("its version 3.0 has no thumbprint of Ed25519");
-    for own in [&keys.own, &keys.own_rsa] {
+    for own in [&keys.own, &keys.own_rsa, &keys.own_p521] {
         table
             .head(
                 format!("libtrust's id of {}", own.key.algorithm()),
@@ -225,6 +240,10 @@ pub(super) fn algorithms(table: &mut Table<'_>) {
         ("RSA by a key of P-256", 0, "RS256"),
         ("P-256 by a key of RSA", 3, "ES256"),
         ("P-384 by a key of P-256", 0, "ES384"),
+        ("P-521 by a key of P-256", 0, "ES512"),
+        ("P-256 by a key of P-521", 4, "ES256"),
+        ("P-384 by a key of P-521", 4, "ES384"),
+        ("RSA by a key of P-521", 4, "RS512"),
         ("Ed25519 by a key of P-256", 0, "EdDSA"),
         ("PSS that is PKCS #1", 3, "PS256"),
     ] {
@@ -237,6 +256,22 @@ pub(super) fn algorithms(table: &mut Table<'_>) {
             token.push_str(&signature);
         }
         table.token(name, token, Fate::Invalid);
+    }
+    let good = keys.known[4].token(&json!({"alg": "ES512", "kid": "key-4"}), &claims());
+    let (signed, signature) = good.rsplit_once('.').expect("it has parts");
+    let signature = URL_SAFE_NO_PAD.decode(signature).expect("it is encoded");
+    let (r, s) = signature.split_at(signature.len() / 2);
+    for (name, signature) in [
+        ("of zeros", vec![0; 132]),
+        ("of the largest numbers", vec![0xff; 132]),
+        ("whose first number is zero", [&vec![0; 66], s].concat()),
+        ("whose numbers are exchanged", [s, r].concat()),
+        ("that is too short", signature[1..].to_vec()),
+        ("that is too long", [&[0], &signature[..]].concat()),
+        ("that is empty", Vec::new()),
+    ] {
+        let token = format!("{signed}.{}", URL_SAFE_NO_PAD.encode(signature));
+        table.token(format!("a signature of P-521 {name}"), token, Fate::Invalid);
     }
     for (name, head) in [
         ("something critical", json!({"alg": "ES256", "kid": "key-0", "crit": ["exp"], "exp": 1})),

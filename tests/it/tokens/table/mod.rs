@@ -67,14 +67,15 @@ pub(crate) struct Keys {
     own_authority: Certified,
     own_rsa: Certified,
     own_p384: Certified,
+    own_p521: Certified,
     own_ed25519: Certified,
     ended: Certified,
     stranger: Certified,
-    known: [SigningKey; 4],
+    known: [SigningKey; 5],
     secret: Vec<u8>,
 }
 
-const KINDS: [KeyKind; 4] = [KeyKind::P256, KeyKind::P384, KeyKind::Ed25519, KeyKind::Rsa];
+const KINDS: [KeyKind; 5] = [KeyKind::P256, KeyKind::P384, KeyKind::Ed25519, KeyKind::Rsa, KeyKind::P521];
 
 fn authority(name: &str) -> CertificateOptions {
     CertificateOptions { is_authority: true, ..CertificateOptions::new(name) }
@@ -90,6 +91,7 @@ impl Keys {
             own_authority: Certified::by_itself(KeyKind::P256, &authority("own authority")),
             own_rsa: own(KeyKind::Rsa, "own of RSA"),
             own_p384: own(KeyKind::P384, "own of P-384"),
+            own_p521: Certified::of_p521(),
             own_ed25519: own(KeyKind::Ed25519, "own of Ed25519"),
             ended: Certified::by_itself(KeyKind::P256, &ended),
             stranger: Certified::by_itself(KeyKind::P256, &authority("stranger")),
@@ -111,10 +113,11 @@ impl Keys {
             &self.own_authority,
             &self.own_rsa,
             &self.own_p384,
+            &self.own_p521,
             &self.own_ed25519,
             &self.ended,
         ];
-        trusted.map(Certified::pem).concat()
+        trusted.map(Certified::pem).concat() + Certified::p521_root()
     }
 
     /// The set of keys: `key-0` and so on, in the order of [`KINDS`], and a secret.
