@@ -36,6 +36,7 @@ mod published;
 mod push_pull;
 mod quotas;
 mod ranges;
+mod rates;
 mod raw_socket;
 mod referrers;
 mod retention;

@@ -209,7 +209,7 @@ async fn every_request_is_a_line_of_the_access_log() {
 }
 
 /// A client for the debug server, whose address is in the log.
-async fn debug_client(server: &Server) -> Client {
+pub(crate) async fn debug_client(server: &Server) -> Client {
     let address = server.log().wait_for_value("the debug server's address", |log| {
         let (_, after) = log.split_once("health and metrics at http://")?;
         after.split(['"', '\n']).next().map(str::to_owned)

@@ -411,7 +411,7 @@ async fn a_refused_push_is_told_before_it_is_sent() {
 }
 
 /// A server on the loopback with a password file; `more` goes below `auth`.
-async fn with_passwords(users: &[(&str, &str)], more: &str) -> (Server, PathBuf) {
+pub(crate) async fn with_passwords(users: &[(&str, &str)], more: &str) -> (Server, PathBuf) {
     let options = ServerOptions::new();
     let passwords = options.folder().join("passwords");
     let lines: Vec<String> = users.iter().map(|(user, password)| password_line(user, password)).collect();

@@ -272,12 +272,14 @@ fn refusal(refused: &Refused) -> String {
         | Refused::BodyIdle { .. }
         | Refused::BodySlow { .. }
         | Refused::Busy { .. } => refused.to_string(),
+        Refused::TooMany { .. } => format!("{}: {refused}", words(ErrorCode::TooManyRequests)),
     }
 }
 
 fn refusal_code(refused: &Refused) -> ErrorCode {
     match refused {
         Refused::Unhealthy | Refused::Busy { .. } => ErrorCode::Unavailable,
+        Refused::TooMany { .. } => ErrorCode::TooManyRequests,
         Refused::HostUnknown { .. } | Refused::ForeignPage { .. } => ErrorCode::Denied,
         Refused::Host | Refused::NoEndpoint { .. } | Refused::TransferEncoding => ErrorCode::Unsupported,
         Refused::BodyBroken { .. } => ErrorCode::SizeInvalid,

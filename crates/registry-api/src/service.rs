@@ -74,14 +74,19 @@ impl Api {
         match route {
             // Before any authentication: a browser's preflight can not have any.
             Err(ApiError::Route(RouteError::Method { allow })) if parts.method == Method::OPTIONS => {
+                context.admit(None)?;
                 Ok(options(allow))
             }
+            // Balancers ask whether the node is there as often as they like.
             Ok(Route::Alive) => Ok(alive(self.links(parts, context).name())),
             Ok(route) => self.handle(parts, context, &route, body, user).await,
             Err(ApiError::Route(RouteError::Moved { path })) => {
                 Err(RouteError::Moved { path: self.links(parts, context).moved(&path) }.into())
             }
-            Err(error) => Err(error),
+            Err(error) => {
+                context.admit(None)?;
+                Err(error)
+            }
         }
     }
 
@@ -95,10 +100,17 @@ impl Api {
     ) -> Result<Response<Body>, ApiError> {
         let app = &self.app;
         let access = route.required_access();
-        let caller = self.authenticate(parts, context, access.as_ref()).await?;
+        let caller = match self.authenticate(parts, context, access.as_ref()).await {
+            Ok(caller) => caller,
+            Err(error) => {
+                context.admit(None)?;
+                return Err(error);
+            }
+        };
         if caller.is_authenticated() {
             *user = Some(caller.to_string());
         }
+        context.admit(user.as_deref())?;
         let allowed = match &access {
             Some(access) => self.authorise(parts, context, &caller, access).await?,
             None => ActionSet::NONE,

@@ -4,7 +4,7 @@ use std::{net::IpAddr, time::Duration};
 
 use http::{HeaderMap, HeaderValue, header};
 use registry_server::{Hosts, MEMORY_BYTES, UnknownHosts};
-use registry_types::{MANIFEST_BYTES_MAX, Network, Platform};
+use registry_types::{MANIFEST_BYTES_MAX, Network, Platform, RateLimits};
 
 /// How the API behaves. The defaults are those of a registry that nobody configured.
 #[derive(Clone, Debug)]
@@ -21,6 +21,8 @@ pub struct Settings {
     pub unknown_hosts: UnknownHosts,
     /// The proxies whose word counts for a client's address.
     pub trusted_proxies: Vec<Network>,
+    /// How many requests a client may send.
+    pub rate_limits: RateLimits,
     /// What the path of every endpoint but `/` begins with, both slashes included; `/` for nothing. The [`Site`](registry_server::Site)
     /// takes it off.
     pub prefix: String,
@@ -61,6 +63,7 @@ impl Default for Settings {
             hosts: Vec::new(),
             unknown_hosts: UnknownHosts::default(),
             trusted_proxies: Vec::new(),
+            rate_limits: RateLimits::default(),
             prefix: "/".to_owned(),
             relative_urls: false,
             headers: HeaderMap::new(),

@@ -1,7 +1,8 @@
+use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use registry_types::{MANIFEST_BYTES_MAX, Network, Secret};
+use registry_types::{MANIFEST_BYTES_MAX, Network, RateLimit, RateLimits, Secret};
 
 use crate::address::TcpAddress;
 use crate::field::{Field, quoted};
@@ -42,6 +43,8 @@ pub struct Http {
     pub hosts: Vec<String>,
     /// The proxies whose forwarded headers count for limits, audit and redirects. Key `trustedproxies`.
     pub trusted_proxies: Vec<Network>,
+    /// How many requests a client may send; as many as it likes by default. Key `ratelimits`.
+    pub rate_limits: RateLimits,
 }
 
 /// What is listened on.
@@ -108,6 +111,7 @@ impl Http {
             limits: Limits::read(&http.get("limits")),
             hosts: hosts(&http.get("hosts")),
             trusted_proxies: networks(&http.get("trustedproxies")),
+            rate_limits: rate_limits(&http.get("ratelimits")),
             listen,
             host,
         }
@@ -231,6 +235,27 @@ fn metrics_path(field: &Field<'_>) -> String {
         fits.then(|| text.to_owned())
     };
     field.parse("a path that begins with a slash", parse).unwrap_or_else(|| "/metrics".to_owned())
+}
+
+fn rate_limits(limits: &Field<'_>) -> RateLimits {
+    RateLimits { address: rate_limit(&limits.get("address")), user: rate_limit(&limits.get("user")) }
+}
+
+/// Without `burst`, as many at once as in the whole time.
+fn rate_limit(limit: &Field<'_>) -> Option<RateLimit> {
+    const REQUESTS_MAX: u64 = 1_000_000;
+    if !limit.is_set() {
+        return None;
+    }
+    let requests = limit.get("requests");
+    requests.required("how many requests a client may send in the time `per`")?;
+    let count = |field: &Field<'_>, default| {
+        let count = field.integer(default, 1..=REQUESTS_MAX);
+        u32::try_from(count).ok().and_then(NonZeroU32::new)
+    };
+    let requests = count(&requests, 1)?;
+    let per = limit.get("per").duration(Duration::from_secs(1), Duration::from_secs(1));
+    Some(RateLimit { requests, per, burst: count(&limit.get("burst"), u64::from(requests.get()))? })
 }
 
 impl Limits {

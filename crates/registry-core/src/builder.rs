@@ -239,7 +239,8 @@ impl Builder {
             Some(_) => Arc::new(Authenticated { anonymous: AnonymousAccess::None }),
             None => Arc::new(AllowAll),
         });
-        let trusted_proxies = self.settings.trusted_proxies.clone();
+        let (trusted_proxies, rate_limits) =
+            (self.settings.trusted_proxies.clone(), self.settings.rate_limits);
         let app = Arc::new(App {
             store: Arc::new(MeteredStore::new(opened.store, metrics.clone(), opened.driver)),
             metadata: Arc::new(MeteredMetadata::new(opened.metadata, metrics.clone(), opened.database)),
@@ -261,6 +262,7 @@ impl Builder {
         server.metrics = counted;
         server.access_log = access_log;
         server.trusted_proxies = trusted_proxies;
+        server.limit_rates(rate_limits);
         let background =
             Background { tasks: self.tasks, purge, collecting: self.collecting, retaining: self.retaining };
         let served = Served { app, server: Arc::new(server) };

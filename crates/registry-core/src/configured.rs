@@ -301,6 +301,7 @@ fn settings(config: &Config) -> Settings {
         hosts: hosts(http),
         unknown_hosts: unknown_hosts(config),
         trusted_proxies: http.trusted_proxies.clone(),
+        rate_limits: http.rate_limits,
         prefix: http.prefix.clone(),
         relative_urls: http.relative_urls,
         headers: headers(&http.headers),

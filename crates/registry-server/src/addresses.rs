@@ -224,6 +224,14 @@ impl Sharing {
     }
 }
 
+/// The address by which a client is told from others: of IPv6 the first of its /64 network.
+pub(crate) fn client_prefix(address: IpAddr) -> IpAddr {
+    let address = address.to_canonical();
+    let levels: &[_] = if address.is_ipv4() { &IPV4_LEVELS } else { &IPV6_LEVELS };
+    let (bits, _) = levels.last().unwrap_or(&(128, 1));
+    prefix(address, *bits).0
+}
+
 fn prefix(address: IpAddr, bits: u32) -> Key {
     let first = match address {
         IpAddr::V4(address) => {

@@ -9,6 +9,7 @@ use parking_lot::Mutex;
 use crate::{
     Body, Budget, Refused, ServerBody, Share,
     metrics::{InFlight, Metrics},
+    rates::Rates,
 };
 
 /// Answers the requests below a path.
@@ -59,6 +60,7 @@ pub struct Context {
     pub share: Share,
     /// What the site took off the path.
     prefix: Option<Arc<str>>,
+    rates: Option<Arc<Rates>>,
     metrics: Arc<Metrics>,
     in_flight: Mutex<Option<InFlight>>,
 }
@@ -66,7 +68,12 @@ pub struct Context {
 impl Context {
     /// For a request of `client` that came from `peer`.
     pub(crate) fn new(peer: Peer, client: Option<IpAddr>, share: Share, metrics: Arc<Metrics>) -> Context {
-        Context { peer, client, share, prefix: None, metrics, in_flight: Mutex::default() }
+        Context { peer, client, share, prefix: None, rates: None, metrics, in_flight: Mutex::default() }
+    }
+
+    /// Counts the request of its client by these limits.
+    pub(crate) fn limited(self, rates: Option<Arc<Rates>>) -> Context {
+        Context { rates, ..self }
     }
 
     /// Of a site that is below this prefix.
@@ -83,6 +90,15 @@ impl Context {
     /// For a request that comes from no connection, as in a test: its answer may use a connection's share of `budget`.
     pub fn without_connection(peer: Peer, budget: &Budget) -> Context {
         Context::new(peer, peer.address, budget.client(), Arc::new(Metrics::new()))
+    }
+
+    /// Counts the request for its user, or for its client's address if no user is known: without credentials, or with wrong ones.
+    /// An endpoint calls it once for each request, when it knows whose it is and before it does what the request asks for.
+    ///
+    /// # Errors
+    /// [`Refused::TooMany`], if the operator limits how many a client may send and those are used up.
+    pub fn admit(&self, user: Option<&str>) -> Result<(), Refused> {
+        self.rates.as_ref().map_or(Ok(()), |rates| rates.take(self.client, user))
     }
 
     /// Names the kind of request under which it is counted. There must be few of them: a name is a label of metrics.

@@ -40,6 +40,7 @@
 //! | `endpoint` | what answers: [`Endpoint`], [`Site`], [`Context`], [`Reply`] |
 //! | `body`, `file_body`, `receive` | bodies of answers and of requests |
 //! | `budget`, `pool`, `addresses`, `turns`, `descriptors`, `refusals`, `release` | what peers can make a node hold at once |
+//! | `rates` | how many requests a client may send |
 //! | `forwarded`, `hosts` | what proxies say of a request; which hosts are ours, and which web pages may change something |
 //! | `refused` | what is refused before an endpoint is asked, or while its body arrives |
 //! | `metrics`, `holdings`, `process`, `access_log`, `observed`, `request_id` | what operators see of requests |
@@ -67,6 +68,7 @@ mod metrics;
 mod observed;
 mod pool;
 mod process;
+mod rates;
 mod receive;
 mod refusals;
 mod refused;

@@ -35,10 +35,14 @@ pub(crate) enum Refusal {
     Descriptors,
     /// The turns in which large manifests are parsed.
     Parsing,
+    /// The requests that an address may send.
+    AddressRate,
+    /// The requests that a user may send.
+    UserRate,
 }
 
 impl Refusal {
-    const ALL: [Refusal; 9] = [
+    const ALL: [Refusal; 11] = [
         Refusal::Memory,
         Refusal::ConnectionMemory,
         Refusal::AddressMemory,
@@ -48,6 +52,8 @@ impl Refusal {
         Refusal::AddressConnections,
         Refusal::Descriptors,
         Refusal::Parsing,
+        Refusal::AddressRate,
+        Refusal::UserRate,
     ];
 
     /// The value of the label `reason`.
@@ -62,6 +68,8 @@ impl Refusal {
             Refusal::AddressConnections => "address_connections",
             Refusal::Descriptors => "descriptors",
             Refusal::Parsing => "parsing",
+            Refusal::AddressRate => "address_rate",
+            Refusal::UserRate => "user_rate",
         }
     }
 
@@ -97,6 +105,10 @@ impl Refusal {
             Refusal::Descriptors => {
                 "connections: the process has no file descriptor left (the limit of open files, RLIMIT_NOFILE)"
             }
+            Refusal::AddressRate => {
+                "requests of addresses that sent as many as one may (`http.ratelimits.address`, `http.trustedproxies`)"
+            }
+            Refusal::UserRate => "requests of users that sent as many as one may (`http.ratelimits.user`)",
             Refusal::Parsing => "requests whose large documents waited 10 seconds for others to be parsed",
         }
     }

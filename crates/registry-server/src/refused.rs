@@ -1,5 +1,7 @@
 //! What the server refuses before an endpoint is asked, or while the body of its request arrives.
 
+use std::time::Duration;
+
 use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 
 use crate::Body;
@@ -63,6 +65,16 @@ pub enum Refused {
         /// In how many seconds.
         secs: u64,
     },
+    /// The client sent as many requests as it may.
+    #[error("more than {requests} requests in {per:?}; come again in {retry_after_secs} s")]
+    TooMany {
+        /// How many it may send.
+        requests: u32,
+        /// In which time.
+        per: Duration,
+        /// In how many seconds it may send the next one.
+        retry_after_secs: u64,
+    },
     /// Something that peers share is used up.
     #[error("the registry has no {resource} left right now")]
     Busy {
@@ -76,6 +88,7 @@ impl Refused {
     pub fn status(&self) -> StatusCode {
         match self {
             Refused::Unhealthy | Refused::Busy { .. } => StatusCode::SERVICE_UNAVAILABLE,
+            Refused::TooMany { .. } => StatusCode::TOO_MANY_REQUESTS,
             // Spec: RFC 9110, section 15.5.20: this server has nothing to say for that host.
             Refused::HostUnknown { .. } => StatusCode::MISDIRECTED_REQUEST,
             Refused::NoEndpoint { .. } => StatusCode::NOT_FOUND,
@@ -89,6 +102,9 @@ impl Refused {
     pub fn headers(&self) -> HeaderMap {
         let header = match self {
             Refused::Unhealthy | Refused::Busy { .. } => Some((header::RETRY_AFTER, RETRY_AFTER_SECS)),
+            Refused::TooMany { retry_after_secs, .. } => {
+                Some((header::RETRY_AFTER, (*retry_after_secs).into()))
+            }
             // Where the body ends is not known, or will not be waited for.
             Refused::TransferEncoding | Refused::BodyIdle { .. } | Refused::BodySlow { .. } => {
                 Some((header::CONNECTION, HeaderValue::from_static("close")))

@@ -4,7 +4,7 @@ use std::{net::IpAddr, sync::Arc, time::Instant};
 
 use http::{HeaderMap, HeaderValue, Method, Request, Response, header, request::Parts};
 use hyper::body::Incoming;
-use registry_types::Network;
+use registry_types::{Network, RateLimits};
 use tracing::Instrument;
 
 use crate::{
@@ -16,6 +16,7 @@ use crate::{
     connection::Warned,
     forwarded,
     observed::Observed,
+    rates::Rates,
     request_id::{RequestIds, X_REQUEST_ID},
 };
 
@@ -36,6 +37,8 @@ pub struct Server {
     pub access_log: AccessLog,
     /// The proxies whose word counts for a client's address.
     pub trusted_proxies: Vec<Network>,
+    /// How many requests a client may send.
+    pub(crate) rates: Option<Arc<Rates>>,
     /// The ids of requests that bring none.
     pub(crate) request_ids: RequestIds,
     /// When the log last said that a client's certificate was refused.
@@ -55,9 +58,15 @@ impl Server {
             health: Arc::default(),
             access_log: AccessLog::off(),
             trusted_proxies: Vec::new(),
+            rates: None,
             request_ids: RequestIds::default(),
             warned: Warned::default(),
         }
+    }
+
+    /// Limits how many requests a client may send. Endpoints ask by [`Context::admit`].
+    pub fn limit_rates(&mut self, limits: RateLimits) {
+        self.rates = Rates::new(limits, self.budget.refusals().clone()).map(Arc::new);
     }
 
     /// What an address holds of the budget, if it has a share.
@@ -137,7 +146,7 @@ impl Service {
         let (parts, body) = request.into_parts();
         let (body, unread) = ServerBody::of(body);
         let context = Context::new(*peer, client, self.share_of(client), server.metrics.clone());
-        let context = context.below(server.site.prefix());
+        let context = context.below(server.site.prefix()).limited(server.rates.clone());
         let span = tracing::info_span!("request", request.id = entry.request_id.as_str());
         let (version, method) = (parts.version, parts.method.clone());
         let waits_to_send = parts.headers.contains_key(header::EXPECT);

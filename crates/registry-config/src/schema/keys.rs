@@ -227,7 +227,10 @@ const HTTP: &[Key] = &[
     key("limits", Section(LIMITS)),
     key("hosts", Scalars),
     key("trustedproxies", Scalars),
+    key("ratelimits", Section(&[key("address", Section(RATE_LIMIT)), key("user", Section(RATE_LIMIT))])),
 ];
+
+const RATE_LIMIT: &[Key] = &[scalar("requests"), scalar("per"), scalar("burst")];
 
 const TLS: &[Key] = &[
     scalar("certificate"),
