@@ -24,12 +24,14 @@
 //! | [`clock`] | whose time it is |
 //! | `fault`, `error` | what stops a piece of work; what its caller is told; why a database can not be opened |
 //! | `operation`, `durability` | what is to be done, how durable, how long |
+//! | `session`, `statement`, `param`, `row`, `answers` | logic that is written once for both engines |
 //! | [`sqlite`] (feature `sqlite`) | the thread that writes, readers, the log, opening |
 //! | [`postgres`] (feature `postgres`) | options, TLS, the pool, connections, transactions |
 //! | [`transfer`] (both features) | from SQLite to PostgreSQL, compared row by row |
 
 #![forbid(unsafe_code)]
 
+mod answers;
 pub mod clock;
 mod dialect;
 mod durability;
@@ -48,6 +50,7 @@ mod statement;
 #[cfg(all(feature = "sqlite", feature = "postgres"))]
 pub mod transfer;
 
+pub use answers::Answers;
 pub use clock::{Clock, SystemClock};
 pub use dialect::{Dialect, POSTGRES, SQLITE};
 pub use durability::Durability;

@@ -3,7 +3,7 @@
 #[cfg(feature = "postgres")]
 use std::pin::Pin;
 
-use crate::{Fault, FromRow, Param, Statement};
+use crate::{Fault, FromRow, Limits, Param, Statement};
 
 /// One transaction, or one connection that reads, on either database.
 ///
@@ -55,6 +55,19 @@ pub trait Session {
     /// # Errors
     /// See [`Fault`].
     async fn lock(&self, postgres: &'static str, params: &[Param<'_>]) -> Result<(), Fault>;
+
+    /// Prepares all of these statements of PostgreSQL that are not prepared yet, in one round trip: before several of them are
+    /// sent together. On SQLite a statement is prepared when it is used.
+    ///
+    /// # Errors
+    /// See [`Fault`].
+    async fn ready(&self, postgres: &[&'static str]) -> Result<(), Fault>;
+
+    /// The limits of the rest of the transaction. Nothing on SQLite, where an operation has none.
+    ///
+    /// # Errors
+    /// See [`Fault`].
+    async fn extend(&self, limits: Limits) -> Result<(), Fault>;
 }
 
 /// A piece of logic that other crates hand to a transaction of either engine. [`step!`](crate::step) makes a [`AnyStep`] of

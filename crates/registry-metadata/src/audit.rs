@@ -2,6 +2,7 @@
 
 use std::{fmt, str::FromStr, time::Duration};
 
+use registry_database::Statement;
 use registry_digest::Digest;
 use registry_types::{Location, MediaType, RepositoryName, Tag};
 
@@ -49,9 +50,9 @@ pub(crate) const VERIFY_PAGE: i64 = 1000;
 pub(crate) struct Texts {
     /// The table.
     pub(crate) table: &'static str,
-    /// Lists rows after a number and a text, which its first two columns are.
-    pub(crate) sql: &'static str,
-    /// What is wrong with the text in each column after those.
+    /// Lists rows after a number and a text, which its first two columns are, with one or two texts.
+    pub(crate) sql: Statement,
+    /// What is wrong with each of those texts.
     pub(crate) columns: &'static [fn(&str) -> Option<String>],
 }
 
@@ -75,8 +76,8 @@ fn unreadable<T: FromStr<Err: fmt::Display>>(text: &str) -> Option<String> {
 
 impl Texts {
     /// What is wrong with a row, if something is.
-    pub(crate) fn say(&self, key: &str, texts: &[String]) -> Option<String> {
-        let why = texts.iter().zip(self.columns).find_map(|(text, unreadable)| unreadable(text))?;
+    pub(crate) fn say<'a>(&self, key: &str, texts: impl Iterator<Item = &'a str>) -> Option<String> {
+        let why = texts.zip(self.columns).find_map(|(text, unreadable)| unreadable(text))?;
         Some(format!("the row `{key}` of {} can not be read: {why}", self.table))
     }
 }

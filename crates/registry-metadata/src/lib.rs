@@ -100,6 +100,7 @@ mod collecting;
 pub mod contract;
 mod error;
 mod expiry;
+mod logic;
 mod opening;
 mod options;
 #[cfg(feature = "postgres")]

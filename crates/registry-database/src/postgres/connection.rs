@@ -214,7 +214,7 @@ impl Connection {
     }
 
     /// How long answers are waited for from now on. The server is told by [`begin`](Self::begin).
-    pub(crate) fn limit(&self, limits: Limits) {
+    pub fn limit(&self, limits: Limits) {
         *self.limits.lock() = limits;
     }
 

@@ -6,7 +6,6 @@ mod fault;
 mod guard;
 mod migrate;
 mod options;
-mod pipeline;
 mod pool;
 pub mod row;
 mod session;
@@ -24,7 +23,6 @@ pub use self::{
     content::has_content,
     migrate::migrate,
     options::{PoolOptions, PostgresOptions},
-    pipeline::Answers,
     pool::{Pool, Pooled},
     transaction::{Work, transact, try_transact},
 };

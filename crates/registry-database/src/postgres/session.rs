@@ -5,7 +5,7 @@ use std::task::Poll;
 use futures_util::TryStreamExt;
 
 use super::Connection;
-use crate::{Fault, FromRow, Param, Row, Session, Statement};
+use crate::{Fault, FromRow, Limits, Param, Row, Session, Statement};
 
 /// How many statements of [`Session::execute_many`] are under way at once.
 const PIPELINED_MAX: usize = 256;
@@ -44,6 +44,14 @@ impl Session for Connection {
 
     async fn lock(&self, postgres: &'static str, params: &[Param<'_>]) -> Result<(), Fault> {
         self.rows(postgres, params).await.map(drop)
+    }
+
+    async fn ready(&self, postgres: &[&'static str]) -> Result<(), Fault> {
+        Connection::ready(self, postgres).await
+    }
+
+    async fn extend(&self, limits: Limits) -> Result<(), Fault> {
+        Connection::extend(self, limits).await
     }
 }
 

@@ -8,7 +8,7 @@ use std::{
 use rusqlite::{Connection, params_from_iter};
 
 use super::statement;
-use crate::{Fault, FromRow, Param, Row, Statement};
+use crate::{Fault, FromRow, Limits, Param, Row, Statement};
 
 /// A connection that one piece of work has for itself. Its futures are ready when they are polled first.
 #[derive(Debug)]
@@ -67,6 +67,14 @@ impl crate::Session for Session<'_> {
     }
 
     async fn lock(&self, _postgres: &'static str, _params: &[Param<'_>]) -> Result<(), Fault> {
+        Ok(())
+    }
+
+    async fn ready(&self, _postgres: &[&'static str]) -> Result<(), Fault> {
+        Ok(())
+    }
+
+    async fn extend(&self, _limits: Limits) -> Result<(), Fault> {
         Ok(())
     }
 }

@@ -17,6 +17,7 @@ use super::{
 };
 use crate::{
     Blob, MetadataError, REFERRING_MAX,
+    logic::pipeline,
     sql::{blobs as sql, reclaim as reclaim_sql},
 };
 
@@ -31,7 +32,7 @@ pub(super) async fn read(
     repository: &RepositoryName,
     digest: &Digest,
 ) -> Result<Option<Blob>, Fault> {
-    let row = connection.one(sql::READ, &[&repository.as_str(), &digest.to_string()]).await?;
+    let row = connection.one(sql::READ.postgres, &[&repository.as_str(), &digest.to_string()]).await?;
     row.map(|row| blob(&row)).transpose()
 }
 
@@ -41,12 +42,14 @@ pub(super) async fn promise(
     digest: &Digest,
     lease_ms: i64,
 ) -> Result<Option<Promised>, Fault> {
-    let row = connection.one(sql::PROMISE, &[&lease_ms, &repository.as_str(), &digest.to_string()]).await?;
+    let row = connection
+        .one(sql::PROMISE.postgres, &[&lease_ms, &repository.as_str(), &digest.to_string()])
+        .await?;
     row.map(|row| Ok(Promised { blob: blob(&row)?, is_safe: column::<i32>(&row, 2)? == 1 })).transpose()
 }
 
 pub(super) async fn object(connection: &Connection, digest: &Digest) -> Result<Option<Blob>, Fault> {
-    let row = connection.one(sql::OBJECT, &[&digest.to_string()]).await?;
+    let row = connection.one(sql::OBJECT.postgres, &[&digest.to_string()]).await?;
     row.map(|row| blob(&row)).transpose()
 }
 
@@ -55,7 +58,7 @@ pub(super) async fn repositories_with(
     digest: &Digest,
     limit: usize,
 ) -> Result<Vec<RepositoryName>, Fault> {
-    let rows = connection.all(sql::REPOSITORIES, &[&digest.to_string(), &signed(limit)]).await?;
+    let rows = connection.all(sql::REPOSITORIES.postgres, &[&digest.to_string(), &signed(limit)]).await?;
     readable(&rows, |row| parsed(row, 0))
 }
 
@@ -67,7 +70,7 @@ impl Work for MarkBad {
     type Output = ();
 
     async fn run(&self, tx: &Tx<'_>) -> Result<(), Fault> {
-        tx.execute(sql::MARK_BAD, &[&self.0.as_str()]).await.map(drop)
+        tx.execute(sql::MARK_BAD.postgres, &[&self.0.as_str()]).await.map(drop)
     }
 }
 
@@ -85,11 +88,11 @@ impl Work for Renew {
         let unknown = || MetadataError::BlobUnknown { digest: self.digest };
         let id = repositories::id(tx, &self.repository).await?.ok_or_else(unknown)?;
         let (text, grant_ms) = (self.digest.to_string(), tx.options.grant_ms());
-        tx.ready(&[reclaim_sql::ENQUEUE, sql::GRANT, sql::READ]).await?;
+        tx.ready(&[reclaim_sql::ENQUEUE.postgres, sql::GRANT.postgres, sql::READ.postgres]).await?;
         let parameters: [&(dyn tokio_postgres::types::ToSql + Sync); 3] = [&grant_ms, &id, &text];
         let ((), granted, blob) = pipeline!(
             enqueue(tx, Garbage::Blob(id), &self.digest, grant_ms, "lease"),
-            async { tx.execute(sql::GRANT, &parameters).await },
+            async { tx.execute(sql::GRANT.postgres, &parameters).await },
             read(tx, &self.repository, &self.digest),
         )?;
         // Hits no row if the blob went; nothing may be promised then.
@@ -121,7 +124,8 @@ pub(super) async fn dereferenced(tx: &Tx<'_>, repository: i64, digests: &[Digest
 }
 
 /// The statements of [`link`], for [`Connection::ready`].
-pub(super) const LINK: [&str; 3] = [reclaim_sql::ENQUEUE, sql::LINK, sql::LINK_WAITING];
+pub(super) const LINK: [&str; 3] =
+    [reclaim_sql::ENQUEUE.postgres, sql::LINK.postgres, sql::LINK_WAITING.postgres];
 
 /// Puts a blob whose digest is known into a repository, with a lease, and gives it to the manifests that wait for it.
 /// First the queue: there it meets whoever is about to wait for it.
@@ -141,10 +145,10 @@ pub(super) async fn link(tx: &Tx<'_>, repository: i64, digest: &Digest) -> Resul
                     .one(own::LINK_COUNTED, row)
                     .await?
                     .map_or(Ok(false), |row| Ok(column::<i32>(&row, 0)? == 1)),
-                false => tx.execute(sql::LINK, row).await.map(|_| false),
+                false => tx.execute(sql::LINK.postgres, row).await.map(|_| false),
             }
         },
-        async { tx.execute(sql::LINK_WAITING, &[&repository, &text]).await },
+        async { tx.execute(sql::LINK_WAITING.postgres, &[&repository, &text]).await },
     )?;
     if is_new {
         tx.quota.hold(repository, digest);
@@ -189,9 +193,9 @@ impl Work for Delete {
         let (digest, text) = (self.digest, self.digest.to_string());
         let unknown = || MetadataError::BlobUnknown { digest };
         let id = repositories::id(tx, &self.repository).await?.ok_or_else(unknown)?;
-        tx.ready(&[own::LOCK_BLOB, sql::REFERRING]).await?;
+        tx.ready(&[own::LOCK_BLOB, sql::REFERRING.postgres]).await?;
         let (is_linked, by) = pipeline!(async { tx.exists(own::LOCK_BLOB, &[&id, &text]).await }, async {
-            tx.all(sql::REFERRING, &[&id, &text, &signed(REFERRING_MAX)]).await
+            tx.all(sql::REFERRING.postgres, &[&id, &text, &signed(REFERRING_MAX)]).await
         },)?;
         if !is_linked {
             return Err(unknown().into());
@@ -200,7 +204,7 @@ impl Work for Delete {
             return Err(MetadataError::BlobReferenced { digest, by: all_parsed(&by)? }.into());
         }
         quota::stay(tx, &[id]).await?;
-        tx.execute(sql::UNLINK, &[&id, &text]).await?;
+        tx.execute(sql::UNLINK.postgres, &[&id, &text]).await?;
         tx.quota.let_go(id, &digest);
         enqueue(tx, Garbage::Digest, &digest, 0, "deleted").await
     }

@@ -73,7 +73,7 @@ pub(super) async fn work_off(
     let mut done = purge(pool, options, limit).await?;
     done.extend(work_off_deleted(pool, options, limit - done.len()).await?);
     done.extend(empty::remove_due(pool, options, limit - done.len()).await?);
-    let due = pool.connection().await?.all(sql::DUE, &[&signed(limit - done.len())]).await?;
+    let due = pool.connection().await?.all(sql::DUE.postgres, &[&signed(limit - done.len())]).await?;
     for row in due {
         let entry = entry(&row)?;
         match try_transact(pool, options, (), Look { entry: entry.clone(), rules }).await {
@@ -146,7 +146,7 @@ impl Work for Postpone {
 
     async fn run(&self, tx: &Tx<'_>) -> Result<Collected, Fault> {
         let Entry { kind, repository, digest, .. } = &self.entry;
-        tx.execute(sql::POSTPONE_BY, &[&FAILED_AGAIN_MS, kind, repository, digest]).await?;
+        tx.execute(sql::POSTPONE_BY.postgres, &[&FAILED_AGAIN_MS, kind, repository, digest]).await?;
         let verdict = Verdict::Kept(Kept::Failed { reason: self.reason.clone() });
         Ok(Collected { candidate: candidate(tx, self.entry.clone()).await?, verdict })
     }
@@ -177,24 +177,24 @@ impl Work for Look {
         let digest: Digest = entry.digest.parse().map_err(|error| Fault::Unreadable(Box::new(error)))?;
         let verdict = match decide(tx, tx.options, &entry, self.rules, Looking::Locked).await? {
             Decision::Leave(kept) => {
-                tx.execute(sql::DEQUEUE, key).await?;
+                tx.execute(sql::DEQUEUE.postgres, key).await?;
                 Verdict::Kept(kept)
             }
             Decision::LookAgain { at_ms } => {
                 let row: super::connection::Parameters<'_> =
                     &[&at_ms, &entry.kind, &entry.repository, &entry.digest];
-                tx.execute(sql::POSTPONE_UNTIL, row).await?;
+                tx.execute(sql::POSTPONE_UNTIL.postgres, row).await?;
                 Verdict::Kept(Kept::Leased { until_ms: at_ms })
             }
             Decision::Hold { kept, at_ms } => {
                 let row: super::connection::Parameters<'_> =
                     &[&at_ms, &entry.kind, &entry.repository, &entry.digest];
-                tx.execute(sql::POSTPONE_UNTIL, row).await?;
+                tx.execute(sql::POSTPONE_UNTIL.postgres, row).await?;
                 Verdict::Kept(kept)
             }
             Decision::Take => {
                 // The entry goes first, so that whatever is found out now may set it down again.
-                tx.execute(sql::DEQUEUE, key).await?;
+                tx.execute(sql::DEQUEUE.postgres, key).await?;
                 take(tx, &entry, &digest).await?
             }
         };
@@ -218,11 +218,11 @@ async fn decide(
 }
 
 async fn decide_blob(connection: &Connection, entry: &Entry, looking: Looking) -> Result<Decision, Fault> {
-    let lease_of = if looking == Looking::Locked { own::LOCK_BLOB_LEASE } else { sql::BLOB_LEASE };
+    let lease_of = if looking == Looking::Locked { own::LOCK_BLOB_LEASE } else { sql::BLOB_LEASE.postgres };
     let Some(lease_until) = lease(connection, lease_of, entry).await? else {
         return Ok(Decision::Leave(Kept::Gone));
     };
-    if connection.exists(sql::BLOB_REFERENCED, &[&entry.repository, &entry.digest]).await? {
+    if connection.exists(sql::BLOB_REFERENCED.postgres, &[&entry.repository, &entry.digest]).await? {
         // Who removes the last reference grants a lease and sets it down again.
         return Ok(Decision::Leave(Kept::Referenced));
     }
@@ -235,11 +235,13 @@ async fn decide_manifest(
     rules: CollectRules,
     looking: Looking,
 ) -> Result<Decision, Fault> {
-    let lease_of = if looking == Looking::Locked { own::LOCK_MANIFEST_LEASE } else { sql::MANIFEST_LEASE };
+    let lease_of =
+        if looking == Looking::Locked { own::LOCK_MANIFEST_LEASE } else { sql::MANIFEST_LEASE.postgres };
     let Some(lease_until) = lease(connection, lease_of, entry).await? else {
         return Ok(Decision::Leave(Kept::Gone));
     };
-    let referenced = connection.one(manifest_sql::REFERENCED, &[&entry.repository, &entry.digest]).await?;
+    let referenced =
+        connection.one(manifest_sql::REFERENCED.postgres, &[&entry.repository, &entry.digest]).await?;
     if referenced.map(|row| column::<i32>(&row, 0)).transpose()? != Some(0) {
         return Ok(Decision::Leave(Kept::Referenced));
     }
@@ -266,14 +268,15 @@ async fn decide_expiry(connection: &Connection, options: &Options, entry: &Entry
 }
 
 async fn decide_digest(connection: &Connection, entry: &Entry, looking: Looking) -> Result<Decision, Fault> {
-    let object = if looking == Looking::Locked { own::LOCK_DIGEST_OBJECT } else { sql::DIGEST_OBJECT };
+    let object =
+        if looking == Looking::Locked { own::LOCK_DIGEST_OBJECT } else { sql::DIGEST_OBJECT.postgres };
     if !connection.exists(object, &[&entry.digest]).await? {
         return Ok(Decision::Leave(Kept::Gone));
     }
-    if connection.exists(sql::DIGEST_LINKED, &[&entry.digest]).await? {
+    if connection.exists(sql::DIGEST_LINKED.postgres, &[&entry.digest]).await? {
         return Ok(Decision::Leave(Kept::Referenced));
     }
-    if connection.exists(sql::DIGEST_TRASHED, &[&entry.digest]).await? {
+    if connection.exists(sql::DIGEST_TRASHED.postgres, &[&entry.digest]).await? {
         return Ok(Decision::Leave(Kept::Trash));
     }
     Ok(Decision::Take)
@@ -294,7 +297,7 @@ async fn take(tx: &Tx<'_>, entry: &Entry, digest: &Digest) -> Result<Verdict, Fa
     let mut bytes = 0;
     match QueueKind::of(&entry.kind) {
         QueueKind::Blob => {
-            if tx.execute(sql::UNLINK, &[&entry.repository, &entry.digest]).await? > 0 {
+            if tx.execute(sql::UNLINK.postgres, &[&entry.repository, &entry.digest]).await? > 0 {
                 tx.quota.let_go(entry.repository, digest);
             }
             enqueue(tx, Garbage::Digest, digest, 0, "unlinked").await?;
@@ -308,9 +311,9 @@ async fn take(tx: &Tx<'_>, entry: &Entry, digest: &Digest) -> Result<Verdict, Fa
 
 /// Removes a digest, and the object with its last one. How many bytes that gives up.
 async fn remove_digest(tx: &Tx<'_>, entry: &Entry) -> Result<u64, Fault> {
-    let Some(object) = tx.one(sql::REMOVE_DIGEST, &[&entry.digest]).await? else { return Ok(0) };
+    let Some(object) = tx.one(sql::REMOVE_DIGEST.postgres, &[&entry.digest]).await? else { return Ok(0) };
     let object: i64 = column(&object, 0)?;
-    let Some(removed) = tx.one(sql::REMOVE_OBJECT, &[&object]).await? else { return Ok(0) };
+    let Some(removed) = tx.one(sql::REMOVE_OBJECT.postgres, &[&object]).await? else { return Ok(0) };
     let location: Location = parsed(&removed, 0)?;
     give_up(tx, &location, tx.options.read_grace_ms(), "collected").await?;
     unsigned(&removed, 1)
@@ -330,7 +333,7 @@ impl Work for Purge {
         for row in tx.all(own::TAKE_TRASHED_TAGS, &[&signed(self.limit)]).await? {
             let (repository, name, digest): (i64, String, String) =
                 (column(&row, 0)?, column(&row, 1)?, column(&row, 2)?);
-            tx.execute(sql::PURGE_TAG, &[&repository, &name, &digest]).await?;
+            tx.execute(sql::PURGE_TAG.postgres, &[&repository, &name, &digest]).await?;
             done.push(purged(tx, CandidateKind::TrashedTag, repository, digest).await?);
         }
         let mut blobs: Vec<Digest> = Vec::new();
@@ -356,11 +359,11 @@ struct Trashed {
 
 async fn due_trash(connection: &Connection, limit: usize) -> Result<Vec<Trashed>, Fault> {
     let mut due = Vec::new();
-    for row in connection.all(sql::TRASHED_TAGS, &[&signed(limit)]).await? {
+    for row in connection.all(sql::TRASHED_TAGS.postgres, &[&signed(limit)]).await? {
         let (repository, tag, digest) = (column(&row, 0)?, Some(column(&row, 1)?), column(&row, 2)?);
         due.push(Trashed { repository, tag, digest });
     }
-    for row in connection.all(sql::TRASHED_MANIFESTS, &[&signed(limit - due.len())]).await? {
+    for row in connection.all(sql::TRASHED_MANIFESTS.postgres, &[&signed(limit - due.len())]).await? {
         due.push(Trashed { repository: column(&row, 0)?, tag: None, digest: column(&row, 1)? });
     }
     Ok(due)
@@ -396,7 +399,7 @@ impl Work for PurgeOne {
             return Ok(None);
         }
         match tag {
-            Some(tag) => drop(tx.execute(sql::PURGE_TAG, &[repository, tag, digest]).await?),
+            Some(tag) => drop(tx.execute(sql::PURGE_TAG.postgres, &[repository, tag, digest]).await?),
             None => {
                 quota::stay(tx, &[*repository]).await?;
                 let blobs = manifests::purge(tx, *repository, digest).await?;
@@ -423,8 +426,12 @@ impl Work for PostponePurge {
             return Ok(None);
         }
         match tag {
-            Some(tag) => tx.execute(sql::POSTPONE_TAG, &[&FAILED_AGAIN_MS, repository, tag, digest]).await?,
-            None => tx.execute(sql::POSTPONE_MANIFEST, &[&FAILED_AGAIN_MS, repository, digest]).await?,
+            Some(tag) => {
+                tx.execute(sql::POSTPONE_TAG.postgres, &[&FAILED_AGAIN_MS, repository, tag, digest]).await?
+            }
+            None => {
+                tx.execute(sql::POSTPONE_MANIFEST.postgres, &[&FAILED_AGAIN_MS, repository, digest]).await?
+            }
         };
         let verdict = Verdict::Kept(Kept::Failed { reason: self.reason.clone() });
         Ok(Some(Collected { verdict, ..self.trashed.collected(tx).await? }))
@@ -454,7 +461,8 @@ pub(super) async fn preview(
     }
     let (kind, repository, digest) =
         after.map_or(("", 0, ""), |after| (after.kind.as_str(), after.repository, after.digest.as_str()));
-    let rows = connection.all(sql::QUEUE_AFTER, &[&kind, &repository, &digest, &signed(limit)]).await?;
+    let rows =
+        connection.all(sql::QUEUE_AFTER.postgres, &[&kind, &repository, &digest, &signed(limit)]).await?;
     let entries: Vec<Entry> = rows.iter().map(entry).collect::<Result<_, _>>()?;
     let next = entries.last().filter(|_| entries.len() == limit).map(|last| QueuePosition {
         kind: last.kind.clone(),
@@ -510,7 +518,7 @@ async fn bytes_of(connection: &Connection, entry: &Entry) -> Result<u64, Fault> 
     if QueueKind::of(&entry.kind) != QueueKind::Digest {
         return Ok(0);
     }
-    let object = connection.one(sql::DIGEST_OBJECT, &[&entry.digest]).await?;
+    let object = connection.one(sql::DIGEST_OBJECT.postgres, &[&entry.digest]).await?;
     object.map_or(Ok(0), |row| unsigned(&row, 1))
 }
 
@@ -543,7 +551,7 @@ async fn manifests_after(
     limit: usize,
 ) -> Result<Vec<Manifest>, Fault> {
     let (repository, digest) = after.map_or((0, ""), |after| (after.repository, after.digest.as_str()));
-    let rows = connection.all(sql::MANIFESTS_AFTER, &[&repository, &digest, &signed(limit)]).await?;
+    let rows = connection.all(sql::MANIFESTS_AFTER.postgres, &[&repository, &digest, &signed(limit)]).await?;
     rows.iter().map(|row| Ok((column(row, 0)?, column(row, 1)?, column(row, 2)?))).collect()
 }
 
@@ -565,7 +573,7 @@ async fn candidate(connection: &Connection, entry: Entry) -> Result<Candidate, F
 }
 
 async fn name_of(connection: &Connection, repository: i64) -> Result<Option<RepositoryName>, Fault> {
-    let name = connection.one(sql::REPOSITORY_NAME, &[&repository]).await?;
+    let name = connection.one(sql::REPOSITORY_NAME.postgres, &[&repository]).await?;
     let name: Option<String> = name.map(|row| column(&row, 0)).transpose()?;
     // A repository that was renamed aside has a name that is none.
     Ok(name.and_then(|name| name.parse().ok()))

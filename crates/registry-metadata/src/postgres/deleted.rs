@@ -39,7 +39,7 @@ impl Work for SetAside {
         let id = repositories::id(tx, &self.0).await?.ok_or_else(unknown)?;
         quota::repository_deleted(tx, id).await?;
         let (name, window_ms) = (name_aside(id, &self.0), tx.options.undelete_window_ms());
-        tx.execute(sql::SET_ASIDE, &[&name, &window_ms, &id]).await?;
+        tx.execute(sql::SET_ASIDE.postgres, &[&name, &window_ms, &id]).await?;
         // Now nothing is on its way into it any more.
         tags::refuse_if_any_is_immutable(tx, id).await
     }
@@ -47,7 +47,7 @@ impl Work for SetAside {
 
 pub(super) async fn deleted(connection: &Connection) -> Result<Vec<DeletedRepository>, Fault> {
     let mut repositories = Vec::new();
-    for row in connection.all(sql::DELETED, &[]).await? {
+    for row in connection.all(sql::DELETED.postgres, &[]).await? {
         let (name, purge_at_ms): (String, i64) = (column(&row, 1)?, column(&row, 2)?);
         if let Some(name) = former_name(&name).and_then(|name| name.parse().ok()) {
             repositories.push(DeletedRepository { name, purge_at_ms });
@@ -69,14 +69,14 @@ impl Work for BringBack {
             return Err(MetadataError::RepositoryExists { name: name.clone() }.into());
         }
         let mut last = None;
-        for row in tx.all(sql::DELETED, &[]).await? {
+        for row in tx.all(sql::DELETED.postgres, &[]).await? {
             let aside: String = column(&row, 1)?;
             if former_name(&aside) == Some(name.as_str()) {
                 last = Some(column::<i64>(&row, 0)?);
             }
         }
         let id = last.ok_or_else(|| MetadataError::RepositoryUnknown { name: name.clone() })?;
-        match tx.execute(sql::BRING_BACK, &[&name.as_str(), &id]).await? {
+        match tx.execute(sql::BRING_BACK.postgres, &[&name.as_str(), &id]).await? {
             0 => Err(Fault::Again),
             _ => quota::repository_restored(tx, id).await,
         }
@@ -85,7 +85,7 @@ impl Work for BringBack {
 
 /// The numbers of some repositories whose time is over.
 pub(super) async fn due(connection: &Connection) -> Result<Vec<i64>, Fault> {
-    connection.all(sql::DUE, &[&DUE_MAX]).await?.iter().map(|row| column(row, 0)).collect()
+    connection.all(sql::DUE.postgres, &[&DUE_MAX]).await?.iter().map(|row| column(row, 0)).collect()
 }
 
 /// Removes up to `limit` rows of a repository whose time is over, and the repository with the last of them. Nothing if
@@ -118,7 +118,7 @@ impl Work for WorkOff {
         if history(tx, id, limit).await? {
             return Ok(vec![gone(CandidateKind::History, name)]);
         }
-        tx.execute(sql::DELETE_REPOSITORY, &[&id]).await?;
+        tx.execute(sql::DELETE_REPOSITORY.postgres, &[&id]).await?;
         Ok(vec![gone(CandidateKind::Repository, name)])
     }
 }
@@ -137,7 +137,7 @@ impl Work for Postpone {
     async fn run(&self, tx: &Tx<'_>) -> Result<Option<Collected>, Fault> {
         let Some(due) = tx.one(own::LOCK_DUE_REPOSITORY, &[&self.id]).await? else { return Ok(None) };
         let name: String = column(&due, 0)?;
-        tx.execute(sql::POSTPONE, &[&self.by_ms, &self.id]).await?;
+        tx.execute(sql::POSTPONE.postgres, &[&self.by_ms, &self.id]).await?;
         let verdict = Verdict::Kept(Kept::Failed { reason: self.reason.clone() });
         let name = former_name(&name).unwrap_or(&name).to_owned();
         Ok(Some(Collected { verdict, ..gone(CandidateKind::Repository, name) }))
@@ -171,20 +171,20 @@ impl Work for EndWindows {
         let limit = signed(self.limit);
         let Some(repository) = &self.repository else {
             return Ok(EndedWindows {
-                tags: tx.execute(sql::END_TAGS, &[&limit]).await?,
-                manifests: tx.execute(sql::END_MANIFESTS, &[&limit]).await?,
-                repositories: tx.execute(sql::END_REPOSITORIES, &[&limit]).await?,
+                tags: tx.execute(sql::END_TAGS.postgres, &[&limit]).await?,
+                manifests: tx.execute(sql::END_MANIFESTS.postgres, &[&limit]).await?,
+                repositories: tx.execute(sql::END_REPOSITORIES.postgres, &[&limit]).await?,
             });
         };
         let mut ended = EndedWindows::default();
         if let Some(id) = repositories::id(tx, repository).await? {
-            ended.tags = tx.execute(sql::END_TAGS_OF, &[&id, &limit]).await?;
-            ended.manifests = tx.execute(sql::END_MANIFESTS_OF, &[&id, &limit]).await?;
+            ended.tags = tx.execute(sql::END_TAGS_OF.postgres, &[&id, &limit]).await?;
+            ended.manifests = tx.execute(sql::END_MANIFESTS_OF.postgres, &[&id, &limit]).await?;
         }
-        for row in tx.all(sql::DELETED, &[]).await? {
+        for row in tx.all(sql::DELETED.postgres, &[]).await? {
             if former_name(column(&row, 1)?) == Some(repository.as_str()) {
                 let id: i64 = column(&row, 0)?;
-                ended.repositories += tx.execute(sql::END_REPOSITORY, &[&id]).await?;
+                ended.repositories += tx.execute(sql::END_REPOSITORY.postgres, &[&id]).await?;
             }
         }
         Ok(ended)
@@ -197,31 +197,31 @@ async fn texts(tx: &Tx<'_>, sql: &'static str, id: i64, limit: usize) -> Result<
 
 /// In any order: whoever lists a manifest goes as well.
 async fn manifests(tx: &Tx<'_>, id: i64, limit: usize) -> Result<Vec<Collected>, Fault> {
-    let digests = texts(tx, sql::SOME_MANIFESTS, id, limit).await?;
+    let digests = texts(tx, sql::SOME_MANIFESTS.postgres, id, limit).await?;
     for digest in &digests {
         let row: super::connection::Parameters<'_> = &[&id, digest];
-        tx.execute(sql::DELETE_TAGS, row).await?;
-        tx.execute(sql::UNLINK_CHILD, row).await?;
-        tx.all(manifest_sql::DELETE_BLOBS, row).await?;
-        tx.all(manifest_sql::DELETE_CHILDREN, row).await?;
-        tx.execute(manifest_sql::DELETE, row).await?;
-        tx.execute(retention_sql::FORGET_PULLS, row).await?;
+        tx.execute(sql::DELETE_TAGS.postgres, row).await?;
+        tx.execute(sql::UNLINK_CHILD.postgres, row).await?;
+        tx.all(manifest_sql::DELETE_BLOBS.postgres, row).await?;
+        tx.all(manifest_sql::DELETE_CHILDREN.postgres, row).await?;
+        tx.execute(manifest_sql::DELETE.postgres, row).await?;
+        tx.execute(retention_sql::FORGET_PULLS.postgres, row).await?;
         dequeue(tx, Garbage::Label(id), digest).await?;
     }
     Ok(digests.into_iter().map(|digest| gone(CandidateKind::Manifest, digest)).collect())
 }
 
 async fn blobs(tx: &Tx<'_>, id: i64, limit: usize) -> Result<Vec<Collected>, Fault> {
-    let digests: Vec<Digest> = all_parsed(&tx.all(sql::SOME_BLOBS, &[&id, &signed(limit)]).await?)?;
+    let digests: Vec<Digest> = all_parsed(&tx.all(sql::SOME_BLOBS.postgres, &[&id, &signed(limit)]).await?)?;
     for digest in &digests {
-        tx.execute(blob_sql::UNLINK, &[&id, &digest.to_string()]).await?;
+        tx.execute(blob_sql::UNLINK.postgres, &[&id, &digest.to_string()]).await?;
     }
     enqueue_digests(tx, &digests, "repository deleted").await?;
     Ok(digests.into_iter().map(|digest| gone(CandidateKind::Blob, digest.to_string())).collect())
 }
 
 async fn running_uploads(tx: &Tx<'_>, id: i64, limit: usize) -> Result<Vec<Collected>, Fault> {
-    let ids = texts(tx, sql::SOME_UPLOADS, id, limit).await?;
+    let ids = texts(tx, sql::SOME_UPLOADS.postgres, id, limit).await?;
     if !ids.is_empty() {
         tx.execute(own::CANCEL_OF_REPOSITORY, &[&ids, &"repository deleted"]).await?;
     }
@@ -230,13 +230,13 @@ async fn running_uploads(tx: &Tx<'_>, id: i64, limit: usize) -> Result<Vec<Colle
 
 async fn trash(tx: &Tx<'_>, id: i64, limit: usize) -> Result<Vec<Collected>, Fault> {
     let mut done = Vec::new();
-    for row in tx.all(sql::SOME_TRASHED_TAGS, &[&id, &signed(limit)]).await? {
+    for row in tx.all(sql::SOME_TRASHED_TAGS.postgres, &[&id, &signed(limit)]).await? {
         let (name, digest): (String, String) = (column(&row, 0)?, column(&row, 1)?);
-        tx.execute(collecting_sql::PURGE_TAG, &[&id, &name, &digest]).await?;
+        tx.execute(collecting_sql::PURGE_TAG.postgres, &[&id, &name, &digest]).await?;
         done.push(gone(CandidateKind::TrashedTag, digest));
     }
     let mut blobs: Vec<Digest> = Vec::new();
-    for digest in texts(tx, sql::SOME_TRASHED_MANIFESTS, id, limit - done.len()).await? {
+    for digest in texts(tx, sql::SOME_TRASHED_MANIFESTS.postgres, id, limit - done.len()).await? {
         blobs.extend(manifests::purge(tx, id, &digest).await?);
         done.push(gone(CandidateKind::TrashedManifest, digest.clone()));
     }
@@ -248,6 +248,7 @@ async fn trash(tx: &Tx<'_>, id: i64, limit: usize) -> Result<Vec<Collected>, Fau
 pub(super) async fn history(tx: &Tx<'_>, id: i64, limit: usize) -> Result<bool, Fault> {
     let limit = signed(limit);
     let some: super::connection::Parameters<'_> = &[&id, &limit];
-    let rows = tx.execute(sql::DELETE_HISTORY, some).await? + tx.execute(sql::DELETE_USAGE, some).await?;
+    let rows = tx.execute(sql::DELETE_HISTORY.postgres, some).await?
+        + tx.execute(sql::DELETE_USAGE.postgres, some).await?;
     Ok(rows > 0)
 }

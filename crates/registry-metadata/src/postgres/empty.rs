@@ -29,7 +29,7 @@ pub(super) async fn remove_due(
     if limit == 0 {
         return Ok(done);
     }
-    let due = pool.connection().await?.all(sql::MAYBE_EMPTY, &[&MAYBE_EMPTY_MAX]).await?;
+    let due = pool.connection().await?.all(sql::MAYBE_EMPTY.postgres, &[&MAYBE_EMPTY_MAX]).await?;
     for row in due {
         if done.len() >= limit {
             break;
@@ -65,16 +65,16 @@ impl Work for Remove {
     async fn run(&self, tx: &Tx<'_>) -> Result<Vec<Collected>, Fault> {
         let (id, lease_ms) = (self.id, tx.options.lease_ms());
         let Some(locked) = tx.one(own::LOCK_MAYBE_EMPTY, &[&id]).await? else { return Ok(Vec::new()) };
-        if !tx.exists(sql::HAS_CONTENT, &[&id]).await? {
+        if !tx.exists(sql::HAS_CONTENT.postgres, &[&id]).await? {
             let name = column(&locked, 0)?;
             if deleted::history(tx, id, self.limit).await? {
                 return Ok(vec![deleted::empty(CandidateKind::History, name)]);
             }
-            if tx.execute(sql::REMOVE_EMPTY, &[&id, &lease_ms]).await? > 0 {
+            if tx.execute(sql::REMOVE_EMPTY.postgres, &[&id, &lease_ms]).await? > 0 {
                 return Ok(vec![deleted::empty(CandidateKind::Repository, name)]);
             }
         }
-        tx.execute(sql::LOOK_AGAIN, &[&lease_ms, &id]).await?;
+        tx.execute(sql::LOOK_AGAIN.postgres, &[&lease_ms, &id]).await?;
         Ok(Vec::new())
     }
 }
@@ -91,7 +91,7 @@ impl Work for Postpone {
     type Output = Collected;
 
     async fn run(&self, tx: &Tx<'_>) -> Result<Collected, Fault> {
-        tx.execute(sql::LOOK_AGAIN, &[&FAILED_AGAIN_MS, &self.id]).await?;
+        tx.execute(sql::LOOK_AGAIN.postgres, &[&FAILED_AGAIN_MS, &self.id]).await?;
         let verdict = Verdict::Kept(Kept::Failed { reason: self.reason.clone() });
         Ok(Collected { verdict, ..deleted::empty(CandidateKind::Repository, &self.name) })
     }

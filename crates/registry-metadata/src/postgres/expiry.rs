@@ -31,7 +31,7 @@ pub(super) async fn unread(
 ) -> Result<Vec<(RepositoryName, Digest)>, Fault> {
     let mut after = (0_i64, String::new());
     loop {
-        let rows = connection.all(sql::UNREAD_LABELS, &[&after.0, &after.1, &signed(limit)]).await?;
+        let rows = connection.all(sql::UNREAD_LABELS.postgres, &[&after.0, &after.1, &signed(limit)]).await?;
         let unread = readable(&rows, |row: &Row| Ok((parsed(row, 2)?, parsed(row, 1)?)))?;
         match rows.last() {
             Some(last) if unread.is_empty() => after = (column(last, 0)?, column(last, 1)?),
@@ -54,7 +54,7 @@ impl Work for Postpone {
     async fn run(&self, tx: &Tx<'_>) -> Result<(), Fault> {
         let Some(id) = repositories::id(tx, &self.repository).await? else { return Ok(()) };
         let row: Parameters<'_> = &[&millis(self.by), &"label", &id, &self.digest.to_string()];
-        tx.execute(sql::POSTPONE_BY, row).await.map(drop)
+        tx.execute(sql::POSTPONE_BY.postgres, row).await.map(drop)
     }
 }
 
@@ -79,7 +79,7 @@ impl Work for Set {
         // Whoever sets a tag to it at this moment either is waited for here, and the tag is seen; or waits, and sees the
         // label.
         tx.exists(own::LOCK_MANIFEST, &[&id, &text]).await?;
-        tx.execute(sql::SET_EXPIRY, &[&after_ms(after), &id, &text]).await?;
+        tx.execute(sql::SET_EXPIRY.postgres, &[&after_ms(after), &id, &text]).await?;
         let expiring = look(tx, tx.options, id, &text).await?;
         match (expiring.due.is_empty(), expiring.again) {
             (true, None) => Ok(()),
@@ -93,7 +93,7 @@ impl Work for Set {
 
 /// A tag was set: has somebody look when it expires, if it does.
 pub(super) async fn begin(tx: &Tx<'_>, repository: i64, digest: &Digest) -> Result<(), Fault> {
-    let row = tx.one(sql::EXPIRES_AFTER, &[&repository, &digest.to_string()]).await?;
+    let row = tx.one(sql::EXPIRES_AFTER.postgres, &[&repository, &digest.to_string()]).await?;
     match row.map(|row| column::<Option<i64>>(&row, 0)).transpose()?.flatten() {
         Some(after_ms) => {
             enqueue_earlier(tx, Garbage::Expiry(repository), digest, bounded_ms(after_ms), "label").await
@@ -114,7 +114,7 @@ pub(super) async fn look(
     let (mut expiring, mut after) = (Expiring::default(), (i64::MIN, String::new()));
     loop {
         let page: Parameters<'_> = &[&repository, &digest, &after.0, &after.1, &PAGE];
-        let rows = connection.all(sql::EXPIRING, page).await?;
+        let rows = connection.all(sql::EXPIRING.postgres, page).await?;
         for row in &rows {
             let tag = ExpiringTag {
                 tag: parsed::<Tag>(row, 0)?,

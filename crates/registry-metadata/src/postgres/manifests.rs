@@ -21,6 +21,7 @@ use super::{
 };
 use crate::{
     FoundManifest, MetadataError, REFERRERS_BYTES_MAX, REFERRING_MAX, StoredManifest,
+    logic::pipeline,
     sql::{
         collecting as collecting_sql, manifests as sql, reclaim as reclaim_sql, retention as retention_sql,
     },
@@ -38,9 +39,11 @@ pub(super) async fn read(
     reference: &Reference,
 ) -> Result<Option<StoredManifest>, Fault> {
     let row = match reference {
-        Reference::Tag(tag) => connection.one(sql::BY_TAG, &[&repository.as_str(), &tag.as_str()]).await?,
+        Reference::Tag(tag) => {
+            connection.one(sql::BY_TAG.postgres, &[&repository.as_str(), &tag.as_str()]).await?
+        }
         Reference::Digest(digest) => {
-            connection.one(sql::BY_DIGEST, &[&repository.as_str(), &digest.to_string()]).await?
+            connection.one(sql::BY_DIGEST.postgres, &[&repository.as_str(), &digest.to_string()]).await?
         }
     };
     row.map(|row| manifest(&row)).transpose()
@@ -54,8 +57,8 @@ pub(super) async fn read_within(
     bytes_max: usize,
 ) -> Result<Option<FoundManifest>, Fault> {
     let (statement, name) = match reference {
-        Reference::Tag(tag) => (sql::BY_TAG_WITHIN, tag.to_string()),
-        Reference::Digest(digest) => (sql::BY_DIGEST_WITHIN, digest.to_string()),
+        Reference::Tag(tag) => (sql::BY_TAG_WITHIN.postgres, tag.to_string()),
+        Reference::Digest(digest) => (sql::BY_DIGEST_WITHIN.postgres, digest.to_string()),
     };
     let row = connection.one(statement, &[&signed(bytes_max), &repository.as_str(), &name]).await?;
     let found = |row: Row| -> Result<FoundManifest, Fault> {
@@ -76,7 +79,7 @@ pub(super) async fn promise(
     lease_ms: i64,
 ) -> Result<Option<Promised>, Fault> {
     let wanted: Parameters<'_> = &[&lease_ms, &repository.as_str(), &digest.to_string()];
-    let row = connection.one(sql::PROMISE_BY_DIGEST, wanted).await?;
+    let row = connection.one(sql::PROMISE_BY_DIGEST.postgres, wanted).await?;
     row.map(|row| Ok(Promised { manifest: manifest(&row)?, is_safe: column::<i32>(&row, 3)? == 1 }))
         .transpose()
 }
@@ -104,7 +107,7 @@ impl Work for Renew {
 }
 
 /// The statements of [`grant`], for [`Connection::ready`].
-pub(super) const GRANT: [&str; 2] = [reclaim_sql::ENQUEUE, sql::GRANT];
+pub(super) const GRANT: [&str; 2] = [reclaim_sql::ENQUEUE.postgres, sql::GRANT.postgres];
 
 /// Keeps a manifest for a lease, and has the collector look at it after that. Whether it is there.
 pub(super) async fn grant(
@@ -117,7 +120,7 @@ pub(super) async fn grant(
     tx.ready(&GRANT).await?;
     let ((), granted) =
         pipeline!(enqueue(tx, Garbage::Manifest(repository), digest, grant_ms, reason), async {
-            tx.execute(sql::GRANT, &[&grant_ms, &repository, &text]).await
+            tx.execute(sql::GRANT.postgres, &[&grant_ms, &repository, &text]).await
         },)?;
     Ok(granted > 0)
 }
@@ -159,10 +162,10 @@ pub(super) async fn referrers(
     let (name, subject, limit) = (repository.as_str(), subject.to_string(), signed(limit));
     let after = after.map(Digest::to_string).unwrap_or_default();
     match artifact_type {
-        None => descriptors(connection, sql::REFERRERS, &[&name, &subject, &after, &limit]).await,
+        None => descriptors(connection, sql::REFERRERS.postgres, &[&name, &subject, &after, &limit]).await,
         Some(artifact_type) => {
             let page: Parameters<'_> = &[&name, &subject, &artifact_type, &after, &limit];
-            descriptors(connection, sql::REFERRERS_OF_TYPE, page).await
+            descriptors(connection, sql::REFERRERS_OF_TYPE.postgres, page).await
         }
     }
 }
@@ -215,14 +218,20 @@ pub(super) async fn remove(
     trash(tx, id, digest, actor).await?;
     let of_manifest: Parameters<'_> = &[&id, &text];
     let tags = tags::remove_all(tx, id, digest, actor).await?;
-    tx.ready(&[sql::DELETE_BLOBS, sql::DELETE_CHILDREN, sql::DELETE, sql::ALL_REFERRERS]).await?;
+    tx.ready(&[
+        sql::DELETE_BLOBS.postgres,
+        sql::DELETE_CHILDREN.postgres,
+        sql::DELETE.postgres,
+        sql::ALL_REFERRERS.postgres,
+    ])
+    .await?;
     let (blobs, children, _, referrers) = pipeline!(
-        async { tx.all(sql::DELETE_BLOBS, of_manifest).await },
-        async { tx.all(sql::DELETE_CHILDREN, of_manifest).await },
-        async { tx.execute(sql::DELETE, of_manifest).await },
-        async { tx.all(sql::ALL_REFERRERS, of_manifest).await },
+        async { tx.all(sql::DELETE_BLOBS.postgres, of_manifest).await },
+        async { tx.all(sql::DELETE_CHILDREN.postgres, of_manifest).await },
+        async { tx.execute(sql::DELETE.postgres, of_manifest).await },
+        async { tx.all(sql::ALL_REFERRERS.postgres, of_manifest).await },
     )?;
-    tx.execute(retention_sql::FORGET_PULLS, of_manifest).await?;
+    tx.execute(retention_sql::FORGET_PULLS.postgres, of_manifest).await?;
     tx.quota.remove(id, digest);
     for blob in &blobs {
         if column::<Option<&str>>(blob, 1)?.is_some() {
@@ -244,9 +253,9 @@ impl Delete {
         let unknown = || MetadataError::ManifestUnknown { digest };
         let row = tx.one(own::LOCK_REPOSITORY, &[&self.repository.as_str()]).await?.ok_or_else(unknown)?;
         let id: i64 = column(&row, 0)?;
-        tx.ready(&[own::LOCK_MANIFEST, sql::REFERRING]).await?;
+        tx.ready(&[own::LOCK_MANIFEST, sql::REFERRING.postgres]).await?;
         let (is_here, by) = pipeline!(async { tx.exists(own::LOCK_MANIFEST, &[&id, &text]).await }, async {
-            tx.all(sql::REFERRING, &[&id, &text, &signed(REFERRING_MAX)]).await
+            tx.all(sql::REFERRING.postgres, &[&id, &text, &signed(REFERRING_MAX)]).await
         },)?;
         if !is_here {
             return Err(unknown().into());
@@ -270,7 +279,7 @@ async fn trash(tx: &Tx<'_>, repository: i64, digest: &Digest, actor: Option<&str
     {
         tx.quota.hold_manifest(repository, digest, column(&row, 0)?);
     }
-    for blob in all_parsed::<Digest>(&tx.all(sql::TRASH_BLOBS, &[&repository, &text]).await?)? {
+    for blob in all_parsed::<Digest>(&tx.all(sql::TRASH_BLOBS.postgres, &[&repository, &text]).await?)? {
         tx.quota.hold(repository, &blob);
     }
     Ok(())
@@ -279,8 +288,8 @@ async fn trash(tx: &Tx<'_>, repository: i64, digest: &Digest, actor: Option<&str
 /// Removes a manifest from the trash, and says whose bytes were kept with it.
 pub(super) async fn purge(tx: &Tx<'_>, repository: i64, digest: &str) -> Result<Vec<Digest>, Fault> {
     let row: Parameters<'_> = &[&repository, &digest];
-    let blobs: Vec<Digest> = all_parsed(&tx.all(collecting_sql::PURGE_BLOBS, row).await?)?;
-    if tx.execute(collecting_sql::PURGE_MANIFEST, row).await? > 0 {
+    let blobs: Vec<Digest> = all_parsed(&tx.all(collecting_sql::PURGE_BLOBS.postgres, row).await?)?;
+    if tx.execute(collecting_sql::PURGE_MANIFEST.postgres, row).await? > 0 {
         let digest = digest.parse().map_err(|error| Fault::Unreadable(Box::new(error)))?;
         tx.quota.let_go(repository, &digest);
     }

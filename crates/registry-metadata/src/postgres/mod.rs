@@ -7,9 +7,10 @@ macro_rules! ask {
         let mut again: u32 = $again;
         loop {
             let answer = match $self.pool.connection().await {
-                Ok($connection) => {
+                Ok(pooled) => {
+                    let $connection: &registry_database::postgres::Connection = &pooled;
                     let answer = $work.await;
-                    $self.note(&$connection, &answer);
+                    $self.note($connection, &answer);
                     answer
                 }
                 Err(fault) => Err(fault),
@@ -45,15 +46,33 @@ macro_rules! write_of_process {
     };
 }
 
-/// Sends statements one after the other without waiting for answers in between; gives the answers, or the first failure:
-/// after it the transaction is over, and whatever else fails says only that.
-macro_rules! pipeline {
-    ($($statement:expr),+ $(,)?) => {
-        registry_database::postgres::Answers::all(tokio::join!(biased; $($statement),+))
-    };
+/// Does something in a transaction. Named values are what the logic is given, by reference.
+macro_rules! transact {
+    ($self:ident, $operation:expr, $durability:ident, [$($name:ident = $value:expr),*], |$tx:ident| $logic:expr) => {{
+        let operation = registry_database::Operation {
+            durability: registry_database::Durability::$durability,
+            ..$operation.into()
+        };
+        let logic = $crate::postgres::transaction::Logic::new(($($value,)*), |$tx, arguments| {
+            let ($($name,)*) = arguments;
+            Box::pin($logic)
+        });
+        $self.transact(operation, logic).await
+    }};
 }
 
-mod audit;
+/// The same, with one statement that needs no transaction around it.
+macro_rules! write_alone {
+    ($self:ident, $operation:expr, Full, [$($name:ident = $value:expr),*], |$session:ident| $logic:expr) => {{
+        $(let $name = &$value;)*
+        write!($self, $operation, |$session| $logic)
+    }};
+    ($self:ident, $operation:expr, Process, [$($name:ident = $value:expr),*], |$session:ident| $logic:expr) => {{
+        $(let $name = &$value;)*
+        write_of_process!($self, $operation, |$session| $logic)
+    }};
+}
+
 mod blobs;
 mod claims;
 mod collect;
@@ -67,7 +86,6 @@ mod reclaim;
 mod repositories;
 mod restore;
 mod retention;
-mod sql;
 mod store;
 mod tags;
 #[cfg(test)]
@@ -75,12 +93,13 @@ mod tags;
 mod tests;
 mod transaction;
 mod uploads;
+mod verify;
 
 use std::{fmt, sync::Arc};
 
 use registry_database::{
-    Operation, Pool, Pooled, PostgresOptions,
-    postgres::{connection, migrate, row},
+    Operation, Pool, PostgresOptions,
+    postgres::{Connection, connection, migrate, row},
 };
 use tokio::task::AbortHandle;
 
@@ -89,7 +108,7 @@ use self::{
     fault::{Fault, Remedy},
     transaction::Work,
 };
-use crate::{OpenError, Options, Result};
+use crate::{OpenError, Options, Result, sql::postgres as sql};
 
 /// What stops a piece of work, as the modules of content name it.
 mod fault {
@@ -166,7 +185,7 @@ impl PostgresStore {
     }
 
     /// Gives up what is gone, so that the next attempt is with a new connection.
-    fn note<T>(&self, connection: &Pooled, answer: &std::result::Result<T, Fault>) {
+    fn note<T>(&self, connection: &Connection, answer: &std::result::Result<T, Fault>) {
         if let Err(fault) = answer
             && fault.remedy() == Remedy::Reconnect
         {

@@ -20,6 +20,7 @@ use super::{
 };
 use crate::{
     MetadataError,
+    logic::pipeline,
     push::{Link, Put},
     sql::manifests as sql,
 };
@@ -32,7 +33,7 @@ const AWAITED: &str = "awaited";
 
 /// What is sent for references, for [`Connection::ready`](super::connection::Connection::ready).
 const REFER: [&str; 6] =
-    [own::INSERT_BLOBS, own::INSERT_CHILDREN, own::LIST, own::MEET, sql::LINK_WAITING, own::PART];
+    [own::INSERT_BLOBS, own::INSERT_CHILDREN, own::LIST, own::MEET, sql::LINK_WAITING.postgres, own::PART];
 
 /// What is there before anything is written.
 struct Found {
@@ -144,7 +145,7 @@ impl Put {
         if found.children.contains(&self.digest) {
             return self.refer(tx, repository, found).await;
         }
-        let insert = if self.has_labels { own::INSERT_LABELLED } else { sql::INSERT };
+        let insert = if self.has_labels { own::INSERT_LABELLED } else { sql::INSERT.postgres };
         tx.ready(&[insert]).await?;
         tx.ready(&REFER).await?;
         let (inserted, ..) = pipeline!(
@@ -184,7 +185,7 @@ impl Put {
         let (garbage, digest) = (Garbage::Manifest(repository), [self.digest.to_string()]);
         pipeline!(
             meet(tx, garbage, &digest, ARRIVING),
-            async { tx.execute(sql::LINK_WAITING, &[&repository, &digest[0]]).await },
+            async { tx.execute(sql::LINK_WAITING.postgres, &[&repository, &digest[0]]).await },
             part(tx, garbage, &digest, ARRIVING),
         )?;
         Ok(())

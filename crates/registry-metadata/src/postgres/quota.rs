@@ -35,7 +35,7 @@ pub(super) async fn settle(tx: &Tx<'_>) -> Result<(), Fault> {
         for counter in holding(tx, repository).await? {
             let mut more = apply(tx, &counter.prefix, &change).await?;
             more += More { tags: change.tags, uploads: change.uploads, ..More::default() };
-            tx.execute(sql::ADD, &[&more.bytes, &more.held, &more.tags, &counter.prefix]).await?;
+            tx.execute(sql::ADD.postgres, &[&more.bytes, &more.held, &more.tags, &counter.prefix]).await?;
             // The counter is locked by now, so nothing else changes this one.
             let uploads = add_uploads(tx, &counter.prefix, more.uploads).await?;
             if refuses {
@@ -85,8 +85,8 @@ async fn apply(tx: &Tx<'_>, prefix: &str, change: &Change) -> Result<More, Fault
 /// Adds to what the sessions of a prefix have saved, and says how much that is.
 async fn add_uploads(tx: &Tx<'_>, prefix: &str, more: i64) -> Result<i64, Fault> {
     let row = match more {
-        0 => tx.one(sql::UPLOADS, &[&prefix]).await?,
-        more => tx.one(sql::ADD_UPLOADS, &[&prefix, &more]).await?,
+        0 => tx.one(sql::UPLOADS.postgres, &[&prefix]).await?,
+        more => tx.one(sql::ADD_UPLOADS.postgres, &[&prefix, &more]).await?,
     };
     row.map_or(Ok(0), |row| column(&row, 0))
 }
@@ -108,11 +108,11 @@ pub(super) async fn repository_deleted(tx: &Tx<'_>, repository: i64) -> Result<(
     take_time(tx).await?;
     tx.exists(own::LOCK_REPOSITORY_ALONE, &[&repository]).await?;
     for Counter { prefix, .. } in holding(tx, repository).await? {
-        let tags = number(tx, sql::TAGS_OF_REPOSITORY, &[&repository]).await?;
-        patiently(tx, sql::UNCOUNT_REPOSITORY, &[&repository, &prefix]).await?;
-        patiently(tx, sql::FORGET_UNUSED, &[&prefix]).await?;
-        patiently(tx, sql::TOTAL, &[&-tags, &prefix]).await?;
-        let uploads = number(tx, sql::UPLOADS_OF_REPOSITORY, &[&repository]).await?;
+        let tags = number(tx, sql::TAGS_OF_REPOSITORY.postgres, &[&repository]).await?;
+        patiently(tx, sql::UNCOUNT_REPOSITORY.postgres, &[&repository, &prefix]).await?;
+        patiently(tx, sql::FORGET_UNUSED.postgres, &[&prefix]).await?;
+        patiently(tx, sql::TOTAL.postgres, &[&-tags, &prefix]).await?;
+        let uploads = number(tx, sql::UPLOADS_OF_REPOSITORY.postgres, &[&repository]).await?;
         add_uploads(tx, &prefix, -uploads).await?;
     }
     Ok(())
@@ -125,10 +125,10 @@ pub(super) async fn repository_restored(tx: &Tx<'_>, repository: i64) -> Result<
     }
     take_time(tx).await?;
     for Counter { prefix, .. } in holding(tx, repository).await? {
-        let tags = number(tx, sql::TAGS_OF_REPOSITORY, &[&repository]).await?;
-        patiently(tx, sql::COUNT_REPOSITORY, &[&prefix, &repository]).await?;
-        patiently(tx, sql::TOTAL, &[&tags, &prefix]).await?;
-        let uploads = number(tx, sql::UPLOADS_OF_REPOSITORY, &[&repository]).await?;
+        let tags = number(tx, sql::TAGS_OF_REPOSITORY.postgres, &[&repository]).await?;
+        patiently(tx, sql::COUNT_REPOSITORY.postgres, &[&prefix, &repository]).await?;
+        patiently(tx, sql::TOTAL.postgres, &[&tags, &prefix]).await?;
+        let uploads = number(tx, sql::UPLOADS_OF_REPOSITORY.postgres, &[&repository]).await?;
         add_uploads(tx, &prefix, uploads).await?;
     }
     Ok(())
@@ -136,7 +136,7 @@ pub(super) async fn repository_restored(tx: &Tx<'_>, repository: i64) -> Result<
 
 /// The prefixes that are counted.
 pub(super) async fn prefixes(connection: &Connection) -> Result<BTreeSet<String>, Fault> {
-    connection.all(sql::PREFIXES, &[]).await?.iter().map(|row| column(row, 0)).collect()
+    connection.all(sql::PREFIXES.postgres, &[]).await?.iter().map(|row| column(row, 0)).collect()
 }
 
 /// Counts what is configured and nothing else: what is new, or all of it.
@@ -153,17 +153,17 @@ impl Work for Begin {
         tx.client().batch_execute(own::LOCK_QUOTAS).await?;
         let (counted, configured) = (prefixes(tx).await?, tx.options.quota_prefixes());
         for prefix in counted.iter().filter(|prefix| self.is_anew || !configured.contains(*prefix)) {
-            tx.execute(sql::END_COUNTING, &[prefix]).await?;
-            patiently(tx, sql::FORGET_DIGESTS, &[prefix]).await?;
-            tx.execute(sql::FORGET_UPLOADS, &[prefix]).await?;
+            tx.execute(sql::END_COUNTING.postgres, &[prefix]).await?;
+            patiently(tx, sql::FORGET_DIGESTS.postgres, &[prefix]).await?;
+            tx.execute(sql::FORGET_UPLOADS.postgres, &[prefix]).await?;
         }
         for prefix in configured.iter().filter(|prefix| self.is_anew || !counted.contains(*prefix)) {
             tracing::info!("counting what there is for the quota of `{prefix}`");
-            tx.execute(sql::BEGIN_COUNTING, &[prefix]).await?;
-            patiently(tx, sql::COUNT_PREFIX, &[prefix]).await?;
-            let tags = number(tx, sql::TAGS_OF_PREFIX, &[prefix]).await?;
-            patiently(tx, sql::TOTAL, &[&tags, prefix]).await?;
-            let uploads = number(tx, sql::UPLOADS_OF_PREFIX, &[prefix]).await?;
+            tx.execute(sql::BEGIN_COUNTING.postgres, &[prefix]).await?;
+            patiently(tx, sql::COUNT_PREFIX.postgres, &[prefix]).await?;
+            let tags = number(tx, sql::TAGS_OF_PREFIX.postgres, &[prefix]).await?;
+            patiently(tx, sql::TOTAL.postgres, &[&tags, prefix]).await?;
+            let uploads = number(tx, sql::UPLOADS_OF_PREFIX.postgres, &[prefix]).await?;
             add_uploads(tx, prefix, uploads).await?;
         }
         Ok(())
@@ -180,7 +180,7 @@ pub(super) async fn usage(connection: &Connection, options: &Options) -> Result<
 }
 
 async fn used(connection: &Connection, prefix: &str) -> Result<Option<Usage>, Fault> {
-    let row = connection.one(sql::USAGE, &[&prefix]).await?;
+    let row = connection.one(sql::USAGE.postgres, &[&prefix]).await?;
     let usage = |row: Row| {
         // A node of an older version, which counts less, may have left too little.
         let counted = |index| Ok::<_, Fault>(column::<i64>(&row, index)?.max(0).unsigned_abs());
@@ -214,7 +214,7 @@ pub(super) async fn refuse_if_too_large(
     for quota in options.quotas_of(repository.as_str()) {
         let Some(usage) = used(connection, &quota.prefix).await? else { continue };
         let Err(exceeded) = quota.has_room_for(usage, size_bytes) else { continue };
-        if !connection.exists(sql::IS_USED, &[&quota.prefix, &digest.to_string()]).await? {
+        if !connection.exists(sql::IS_USED.postgres, &[&quota.prefix, &digest.to_string()]).await? {
             return Err(MetadataError::from(exceeded).into());
         }
     }
@@ -234,7 +234,7 @@ pub(super) async fn room(
         let Some(usage) = used(connection, &quota.prefix).await? else { continue };
         let is_used = match digest {
             Some(digest) => {
-                Some(connection.exists(sql::IS_USED, &[&quota.prefix, &digest.to_string()]).await?)
+                Some(connection.exists(sql::IS_USED.postgres, &[&quota.prefix, &digest.to_string()]).await?)
             }
             None => None,
         };
@@ -248,7 +248,7 @@ pub(super) async fn room(
 pub(super) async fn audit(connection: &Connection) -> Result<Vec<String>, Fault> {
     let mut said = Vec::new();
     for prefix in prefixes(connection).await? {
-        let statement = connection.prepared(sql::AUDIT).await?;
+        let statement = connection.prepared(sql::AUDIT.postgres).await?;
         if let Some(row) = connection.client().query_opt(&statement, &[&prefix]).await? {
             let mut numbers = [0; AUDIT_COLUMNS];
             for (index, number) in numbers.iter_mut().enumerate() {

@@ -31,7 +31,9 @@ pub(super) async fn enqueue(
     reason: &str,
 ) -> Result<(), Fault> {
     let (kind, repository) = garbage.key();
-    tx.execute(sql::ENQUEUE, &[&kind, &repository, &digest.to_string(), &in_ms, &reason]).await.map(drop)
+    tx.execute(sql::ENQUEUE.postgres, &[&kind, &repository, &digest.to_string(), &in_ms, &reason])
+        .await
+        .map(drop)
 }
 
 /// As [`enqueue`], unless it is down for an earlier time.
@@ -44,7 +46,7 @@ pub(super) async fn enqueue_earlier(
 ) -> Result<(), Fault> {
     let (kind, repository) = garbage.key();
     let row: Parameters<'_> = &[&kind, &repository, &digest.to_string(), &in_ms, &reason];
-    tx.execute(sql::ENQUEUE_EARLIER, row).await.map(drop)
+    tx.execute(sql::ENQUEUE_EARLIER.postgres, row).await.map(drop)
 }
 
 /// Sets digests down for now, in the order of their locks.
@@ -60,12 +62,12 @@ pub(super) async fn enqueue_digests(tx: &Tx<'_>, digests: &[Digest], reason: &st
 /// Removes an entry.
 pub(super) async fn dequeue(tx: &Tx<'_>, garbage: Garbage, digest: &str) -> Result<(), Fault> {
     let (kind, repository) = garbage.key();
-    tx.execute(collecting_sql::DEQUEUE, &[&kind, &repository, &digest]).await.map(drop)
+    tx.execute(collecting_sql::DEQUEUE.postgres, &[&kind, &repository, &digest]).await.map(drop)
 }
 
 /// Gives up bytes that no row leads to any more, `in_ms` from now.
 pub(super) async fn give_up(tx: &Tx<'_>, location: &Location, in_ms: i64, reason: &str) -> Result<(), Fault> {
-    tx.execute(sql::RECLAIM, &[&location.as_str(), &in_ms, &reason]).await.map(drop)
+    tx.execute(sql::RECLAIM.postgres, &[&location.as_str(), &in_ms, &reason]).await.map(drop)
 }
 
 /// What can not be read is taken as well, so that it does not come before others again.
@@ -86,15 +88,15 @@ pub(super) async fn postpone(
     location: &Location,
     by: Duration,
 ) -> Result<(), Fault> {
-    connection.execute(sql::POSTPONE, &[&millis(by), &location.as_str()]).await.map(drop)
+    connection.execute(sql::POSTPONE.postgres, &[&millis(by), &location.as_str()]).await.map(drop)
 }
 
 pub(super) async fn due_count(connection: &Connection, limit: usize) -> Result<u64, Fault> {
-    Ok(connection.all(sql::DUE_EACH, &[&signed(limit)]).await?.len() as u64)
+    Ok(connection.all(sql::DUE_EACH.postgres, &[&signed(limit)]).await?.len() as u64)
 }
 
 pub(super) async fn done(connection: &Connection, location: &Location) -> Result<(), Fault> {
-    connection.execute(sql::DONE, &[&location.as_str()]).await.map(drop)
+    connection.execute(sql::DONE.postgres, &[&location.as_str()]).await.map(drop)
 }
 
 /// The texts of digests in the order of their rows' locks, each once.

@@ -19,7 +19,7 @@ use crate::{
 
 /// The store of bytes that the database belongs to.
 pub(super) async fn store_id(connection: &Connection) -> Result<Option<String>, Fault> {
-    let row = connection.one(sql::STORE_ID, &[]).await?;
+    let row = connection.one(sql::STORE_ID.postgres, &[]).await?;
     row.map_or(Ok(None), |row| column(&row, 0))
 }
 
@@ -31,13 +31,13 @@ impl Work for BindStore {
     type Output = Option<String>;
 
     async fn run(&self, tx: &Tx<'_>) -> Result<Option<String>, Fault> {
-        tx.execute(sql::BIND_STORE, &[&self.0]).await?;
+        tx.execute(sql::BIND_STORE.postgres, &[&self.0]).await?;
         store_id(tx).await
     }
 }
 
 pub(super) async fn id(connection: &Connection, name: &RepositoryName) -> Result<Option<i64>, Fault> {
-    let row = connection.one(sql::ID, &[&name.as_str()]).await?;
+    let row = connection.one(sql::ID.postgres, &[&name.as_str()]).await?;
     row.map(|row| column(&row, 0)).transpose()
 }
 
@@ -47,7 +47,7 @@ pub(super) async fn create(tx: &Tx<'_>, name: &RepositoryName) -> Result<i64, Fa
         return Ok(id);
     }
     // If another one creates it at this moment, this waits for that and then finds it.
-    tx.execute(sql::CREATE, &[&name.as_str(), &tx.options.lease_ms()]).await?;
+    tx.execute(sql::CREATE.postgres, &[&name.as_str(), &tx.options.lease_ms()]).await?;
     id(tx, name).await?.ok_or(Fault::Again)
 }
 
@@ -58,7 +58,7 @@ pub(super) async fn unlist_if_empty(tx: &Tx<'_>, id: i64) -> Result<(), Fault> {
         return Ok(());
     }
     tx.exists(own::LOCK_REPOSITORY_ALONE, &[&id]).await?;
-    tx.execute(sql::UNLIST, &[&tx.options.lease_ms(), &id]).await.map(drop)
+    tx.execute(sql::UNLIST.postgres, &[&tx.options.lease_ms(), &id]).await.map(drop)
 }
 
 pub(super) async fn page(
@@ -69,7 +69,9 @@ pub(super) async fn page(
 ) -> Result<Vec<RepositoryName>, Fault> {
     let after = after.unwrap_or_default();
     match visible {
-        RepositorySet::All => Page::of(sql::PAGE_AFTER).first_readable(connection, after, limit).await,
+        RepositorySet::All => {
+            Page::of(sql::PAGE_AFTER.postgres).first_readable(connection, after, limit).await
+        }
         RepositorySet::Prefixes(prefixes) => page_of_prefixes(connection, prefixes, after, limit).await,
         RepositorySet::Names(names) => {
             let names: Vec<&str> = names.iter().map(RepositoryName::as_str).collect();
@@ -93,9 +95,12 @@ async fn page_of_prefixes(
         if after >= end.as_str() || rest == 0 {
             continue;
         }
-        let (first, begin) =
-            if after < prefix { (sql::RANGE_FROM, prefix) } else { (sql::RANGE_AFTER, after) };
-        let range = Page { first, next: sql::RANGE_AFTER, before: &[], between: &[&end] };
+        let (first, begin) = if after < prefix {
+            (sql::RANGE_FROM.postgres, prefix)
+        } else {
+            (sql::RANGE_AFTER.postgres, after)
+        };
+        let range = Page { first, next: sql::RANGE_AFTER.postgres, before: &[], between: &[&end] };
         page.extend(range.first_readable::<RepositoryName>(connection, begin, rest).await?);
     }
     Ok(page)

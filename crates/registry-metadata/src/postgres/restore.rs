@@ -50,12 +50,12 @@ pub(super) async fn page(
     let mut page = Vec::new();
     if let Some(tag) = tag {
         let tags: Parameters<'_> = &[&id, &tag, &after_digest, &signed(limit)];
-        for row in connection.all(sql::TRASHED_TAGS, tags).await? {
+        for row in connection.all(sql::TRASHED_TAGS.postgres, tags).await? {
             page.push(trashed(&row, Some(parsed(&row, 0)?), 1)?);
         }
     }
     let manifests: Parameters<'_> = &[&id, &manifest, &signed(limit - page.len())];
-    for row in connection.all(sql::TRASHED_MANIFESTS, manifests).await? {
+    for row in connection.all(sql::TRASHED_MANIFESTS.postgres, manifests).await? {
         page.push(trashed(&row, None, 0)?);
     }
     Ok(Some(page))
@@ -88,7 +88,7 @@ pub(super) async fn history(
         };
         Ok(TagChange { number: column(row, 0)?, digest, at_ms: column(row, 2)?, actor: column(row, 3)? })
     };
-    connection.all(sql::HISTORY, page).await?.iter().map(change).collect()
+    connection.all(sql::HISTORY.postgres, page).await?.iter().map(change).collect()
 }
 
 /// Restores a tag, or a manifest with its tags.
@@ -166,13 +166,13 @@ impl<'a> Restoring<'a> {
     }
 
     async fn is_here(&self, digest: &Digest) -> Result<bool, Fault> {
-        self.tx.exists(manifest_sql::EXISTS, &[&self.id, &digest.to_string()]).await
+        self.tx.exists(manifest_sql::EXISTS.postgres, &[&self.id, &digest.to_string()]).await
     }
 
     /// Sets a tag to what it led to when it was deleted last.
     async fn tag(&self, tag: &Tag, restored: &mut Restored) -> Result<(), Fault> {
         let mut led_to: Option<(i64, Digest)> = None;
-        for row in self.tx.all(sql::TAG_LED_TO, &[&self.id, &tag.as_str()]).await? {
+        for row in self.tx.all(sql::TAG_LED_TO.postgres, &[&self.id, &tag.as_str()]).await? {
             let (digest, deleted_at) = (parsed(&row, 0)?, column(&row, 1)?);
             if led_to.is_none_or(|(last, _)| deleted_at >= last) {
                 led_to = Some((deleted_at, digest));
@@ -204,14 +204,14 @@ impl<'a> Restoring<'a> {
             manifests::dereferenced(self.tx, self.id, &[old], "tag moved").await?;
         }
         let trashed: Parameters<'_> = &[&self.id, &tag.as_str(), &digest.to_string()];
-        self.tx.execute(collecting_sql::PURGE_TAG, trashed).await?;
+        self.tx.execute(collecting_sql::PURGE_TAG.postgres, trashed).await?;
         restored.tags.push(tag.clone());
         Ok(())
     }
 
     /// The tags that were deleted when they led to a manifest, if nobody has set them since.
     async fn free_tags(&self, digest: &Digest, restored: &mut Restored) -> Result<(), Fault> {
-        let tags = self.tx.all(sql::TAGS_OF, &[&self.id, &digest.to_string()]).await?;
+        let tags = self.tx.all(sql::TAGS_OF.postgres, &[&self.id, &digest.to_string()]).await?;
         for tag in all_parsed::<Tag>(&tags)? {
             if tags::lock(self.tx, self.repository, &tag).await?.is_none() {
                 self.set(&tag, digest, restored).await?;
@@ -246,7 +246,7 @@ impl<'a> Restoring<'a> {
             }
             let blobs = manifests::purge(self.tx, self.id, &text).await?;
             enqueue_digests(self.tx, &blobs, "restored").await?;
-            let referrers = self.tx.all(sql::TRASHED_REFERRERS, row).await?;
+            let referrers = self.tx.all(sql::TRASHED_REFERRERS.postgres, row).await?;
             for referrer in all_parsed::<Digest>(&referrers)? {
                 self.restore_if_trashed(&referrer, restored, depth + 1).await?;
             }
@@ -270,7 +270,8 @@ impl<'a> Restoring<'a> {
         restored: &mut Restored,
         depth: usize,
     ) -> Result<(), Fault> {
-        let is_trashed = self.tx.exists(sql::TRASHED_MANIFEST, &[&self.id, &digest.to_string()]).await?;
+        let is_trashed =
+            self.tx.exists(sql::TRASHED_MANIFEST.postgres, &[&self.id, &digest.to_string()]).await?;
         let is_within = depth < DEPTH_MAX && restored.manifests.len() < RESTORED_MAX;
         if !is_trashed || !is_within || self.is_here(digest).await? {
             return Ok(());
@@ -287,12 +288,12 @@ impl<'a> Restoring<'a> {
     }
 
     async fn bring_back(&self, digest: &Digest, text: &str, document: &Manifest) -> Result<(), Fault> {
-        let blobs = self.tx.all(sql::TRASHED_BLOBS, &[&self.id, &text]).await?;
+        let blobs = self.tx.all(sql::TRASHED_BLOBS.postgres, &[&self.id, &text]).await?;
         for blob in all_parsed::<Digest>(&blobs)? {
             blobs::link(self.tx, self.id, &blob).await?;
         }
         let grant_ms = self.tx.options.grant_ms();
-        self.tx.execute(sql::RESTORE_MANIFEST, &[&grant_ms, &self.id, &text]).await?;
+        self.tx.execute(sql::RESTORE_MANIFEST.postgres, &[&grant_ms, &self.id, &text]).await?;
         let put = PutManifest {
             repository: self.repository,
             digest: *digest,

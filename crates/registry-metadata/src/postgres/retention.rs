@@ -26,14 +26,14 @@ pub(super) async fn page(
     after: Option<&ImagePosition>,
     limit: usize,
 ) -> Result<ImagePage, Fault> {
-    let times = connection.one(sql::TIMES, &[]).await?;
+    let times = connection.one(sql::TIMES.postgres, &[]).await?;
     let times = times.map(|row| Ok::<_, Fault>((column(&row, 0)?, column(&row, 1)?))).transpose()?;
     let (now_ms, pulls_since): (i64, Option<i64>) = times.unwrap_or_default();
     let first = Position::first();
     let position = after.map_or(&first, |after| &after.0);
     let (statement, name) = match position {
-        Position::Tags(after) => (sql::TAGGED_AFTER, after),
-        Position::Manifests(after) => (sql::UNTAGGED_AFTER, after),
+        Position::Tags(after) => (sql::TAGGED_AFTER.postgres, after),
+        Position::Manifests(after) => (sql::UNTAGGED_AFTER.postgres, after),
     };
     let rows = connection.all(statement, &[&repository.as_str(), name, &signed(limit)]).await?;
     let is_full = rows.len() == limit;
@@ -84,7 +84,7 @@ impl Expire {
         if tags::lock(tx, &self.repository, tag).await?.is_none() {
             return Ok(false);
         }
-        let row = tx.one(sql::TAGGED, &[&id, &tag.as_str()]).await?;
+        let row = tx.one(sql::TAGGED.postgres, &[&id, &tag.as_str()]).await?;
         let now =
             row.map(|row| Ok::<_, Fault>(tagged(&row)?.image(tx.options, &self.repository))).transpose()?;
         if now.as_ref() != Some(&self.image) {
@@ -103,7 +103,7 @@ impl Expire {
         if !tx.exists(own::LOCK_MANIFEST, of_manifest).await? {
             return Ok(false);
         }
-        let row = tx.one(sql::UNTAGGED, of_manifest).await?;
+        let row = tx.one(sql::UNTAGGED.postgres, of_manifest).await?;
         let now = row.map(|row| Ok::<_, Fault>(untagged(&row)?.image(tx.options))).transpose()?.flatten();
         if now.as_ref() != Some(&self.image) {
             return Ok(false);
@@ -130,7 +130,7 @@ impl Work for RecordPulls {
     type Output = ();
 
     async fn run(&self, tx: &Tx<'_>) -> Result<(), Fault> {
-        tx.execute(sql::BEGIN_PULLS, &[]).await?;
+        tx.execute(sql::BEGIN_PULLS.postgres, &[]).await?;
         if self.0.is_empty() {
             return Ok(());
         }

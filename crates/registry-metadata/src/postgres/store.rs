@@ -11,12 +11,12 @@ use registry_types::{Descriptor, Location, Reference, RepositoryName, Repository
 use tokio::{time::Instant, time::sleep};
 
 use super::{
-    PostgresStore, audit, blobs, deleted, manifests, quota, repositories, restore, retention, tags, uploads,
+    PostgresStore, blobs, deleted, manifests, quota, repositories, restore, retention, tags, uploads,
 };
 use crate::{
     Blob, ClaimedUpload, Content, DeletedRepository, EndedWindows, FinishUpload, FoundManifest, Identity,
     MetadataError, NewUpload, Pull, Purpose, PutManifest, Restored, Result, StoredManifest, TagChange, Trash,
-    Trashed, UploadRoom, UploadStatus, Uploads, push::Put,
+    Trashed, UploadRoom, UploadStatus, Uploads, logic::audit, push::Put,
 };
 
 /// How long to look again at a session that another node has: it may be giving it back at this moment.
@@ -28,7 +28,7 @@ const CLAIM_PAUSE: Duration = Duration::from_millis(10);
 #[async_trait]
 impl Identity for PostgresStore {
     async fn store_id(&self) -> Result<Option<String>> {
-        read!(self, "read the store's identity", |c| repositories::store_id(&c))
+        read!(self, "read the store's identity", |c| repositories::store_id(c))
     }
 
     async fn bind_store(&self, id: &str) -> Result<()> {
@@ -40,7 +40,7 @@ impl Identity for PostgresStore {
     }
 
     async fn is_empty(&self) -> Result<bool> {
-        read!(self, "look for content", |c| has_content(&c, &self.options.owners))
+        read!(self, "look for content", |c| has_content(c, &self.options.owners))
             .map(|has_content| !has_content)
     }
 
@@ -49,11 +49,11 @@ impl Identity for PostgresStore {
     }
 
     async fn mark(&self) -> Result<i64> {
-        read!(self, "read the mark", |c| audit::mark(&c))
+        read!(self, "read the mark", |session| audit::mark(session))
     }
 
     async fn raise_mark(&self, above: i64) -> Result<i64> {
-        self.transact("raise the mark", audit::RaiseMark { above }).await
+        transact!(self, "raise the mark", Full, [above = above], |tx| audit::raise_mark(tx, *above))
     }
 }
 
@@ -67,10 +67,10 @@ impl Content for PostgresStore {
     ) -> Result<Option<Blob>> {
         let operation = "read a blob";
         if purpose == Purpose::Read {
-            return read!(self, operation, |c| blobs::read(&c, repository, digest));
+            return read!(self, operation, |c| blobs::read(c, repository, digest));
         }
         let lease_ms = self.options.lease_ms();
-        match read!(self, operation, |c| blobs::promise(&c, repository, digest, lease_ms))? {
+        match read!(self, operation, |c| blobs::promise(c, repository, digest, lease_ms))? {
             Some(promised) if !promised.is_safe => {
                 let renew = blobs::Renew { repository: repository.clone(), digest: *digest };
                 match self.transact("renew a blob's lease", renew).await {
@@ -91,10 +91,10 @@ impl Content for PostgresStore {
         let operation = "read a manifest";
         // What a tag leads to is referenced by it; if the tag moves later, that grants a lease.
         let (Reference::Digest(digest), Purpose::Promise) = (reference, purpose) else {
-            return read!(self, operation, |c| manifests::read(&c, repository, reference));
+            return read!(self, operation, |c| manifests::read(c, repository, reference));
         };
         let lease_ms = self.options.lease_ms();
-        match read!(self, operation, |c| manifests::promise(&c, repository, digest, lease_ms))? {
+        match read!(self, operation, |c| manifests::promise(c, repository, digest, lease_ms))? {
             Some(promised) if !promised.is_safe => {
                 let renew = manifests::Renew { repository: repository.clone(), digest: *digest };
                 match self.transact("renew a manifest's lease", renew).await {
@@ -118,11 +118,11 @@ impl Content for PostgresStore {
             return Ok(found.map(|stored| FoundManifest::within(stored, bytes_max)));
         }
         let operation = "read a manifest";
-        read!(self, operation, |c| manifests::read_within(&c, repository, reference, bytes_max))
+        read!(self, operation, |c| manifests::read_within(c, repository, reference, bytes_max))
     }
 
     async fn tags(&self, repository: &RepositoryName, after: Option<&str>, limit: usize) -> Result<Vec<Tag>> {
-        let page = read!(self, "list tags", |c| tags::page(&c, repository, after, limit))?;
+        let page = read!(self, "list tags", |c| tags::page(c, repository, after, limit))?;
         page.ok_or_else(|| MetadataError::RepositoryUnknown { name: repository.clone() })
     }
 
@@ -132,7 +132,7 @@ impl Content for PostgresStore {
         after: Option<&str>,
         limit: usize,
     ) -> Result<Vec<RepositoryName>> {
-        read!(self, "list repositories", |c| repositories::page(&c, visible, after, limit))
+        read!(self, "list repositories", |c| repositories::page(c, visible, after, limit))
     }
 
     async fn referrers(
@@ -144,12 +144,12 @@ impl Content for PostgresStore {
         limit: usize,
     ) -> Result<Vec<Descriptor>> {
         read!(self, "list referrers", |c| {
-            manifests::referrers(&c, repository, subject, artifact_type, after, limit)
+            manifests::referrers(c, repository, subject, artifact_type, after, limit)
         })
     }
 
     async fn object(&self, digest: &Digest) -> Result<Option<Blob>> {
-        read!(self, "look for an object", |c| blobs::object(&c, digest))
+        read!(self, "look for an object", |c| blobs::object(c, digest))
     }
 
     async fn mark_bad(&self, location: &Location) -> Result<()> {
@@ -157,7 +157,7 @@ impl Content for PostgresStore {
     }
 
     async fn repositories_with_blob(&self, digest: &Digest, limit: usize) -> Result<Vec<RepositoryName>> {
-        read!(self, "look for a blob", |c| blobs::repositories_with(&c, digest, limit))
+        read!(self, "look for a blob", |c| blobs::repositories_with(c, digest, limit))
     }
 
     async fn mount_blob(&self, from: &RepositoryName, to: &RepositoryName, digest: &Digest) -> Result<bool> {
@@ -205,9 +205,9 @@ impl Uploads for PostgresStore {
     async fn start_upload(&self, new: &NewUpload) -> Result<()> {
         let operation = "begin an upload";
         if self.has_quota(&new.repository) {
-            read!(self, operation, |c| quota::refuse_if_full(&c, &self.options, &new.repository))?;
+            read!(self, operation, |c| quota::refuse_if_full(c, &self.options, &new.repository))?;
         }
-        match write_of_process!(self, operation, |c| uploads::start_at_once(&c, new))? {
+        match write_of_process!(self, operation, |c| uploads::start_at_once(c, new))? {
             true => Ok(()),
             false => {
                 self.transact(Operation::from(operation).of_process(), uploads::Start(new.clone())).await
@@ -216,16 +216,15 @@ impl Uploads for PostgresStore {
     }
 
     async fn upload(&self, repository: &RepositoryName, id: &UploadId) -> Result<Option<UploadStatus>> {
-        read!(self, "read an upload", |c| uploads::status(&c, repository, id))
+        read!(self, "read an upload", |c| uploads::status(c, repository, id))
     }
 
     async fn claim_upload(&self, repository: &RepositoryName, id: &UploadId) -> Result<ClaimedUpload> {
         let (hold, own_epoch) = self.claims.claim(id)?;
         let mut patience = Patience::new();
         let claimed = loop {
-            let claimed = write_of_process!(self, "claim an upload", |c| uploads::claim(
-                &c, repository, id, own_epoch
-            ))?;
+            let claimed =
+                write_of_process!(self, "claim an upload", |c| uploads::claim(c, repository, id, own_epoch))?;
             match claimed {
                 Some(claimed) => break claimed,
                 None => self.look_again(&mut patience, repository, id).await?,
@@ -245,7 +244,7 @@ impl Uploads for PostgresStore {
             return Ok(None);
         }
         read!(self, "look for room in quotas", |c| {
-            quota::room(&c, &self.options, repository, saved_bytes, digest)
+            quota::room(c, &self.options, repository, saved_bytes, digest)
         })
     }
 
@@ -256,7 +255,7 @@ impl Uploads for PostgresStore {
             let operation = Operation::from("save an upload").of_process();
             return self.transact_holding(operation, hold, save).await;
         }
-        write_of_process!(self, "save an upload", |c| uploads::save(&c, id, epoch, offset, state))
+        write_of_process!(self, "save an upload", |c| uploads::save(c, id, epoch, offset, state))
     }
 
     fn release_upload(&self, id: &UploadId, epoch: i64) {
@@ -268,7 +267,7 @@ impl Uploads for PostgresStore {
         let FinishUpload { repository, digest, size_bytes, .. } = finish;
         if self.has_quota(repository) {
             read!(self, operation, |c| {
-                quota::refuse_if_too_large(&c, &self.options, repository, digest, *size_bytes)
+                quota::refuse_if_too_large(c, &self.options, repository, digest, *size_bytes)
             })?;
         }
         self.transact_holding(operation, hold, uploads::Finish(finish.clone())).await
@@ -283,7 +282,7 @@ impl Uploads for PostgresStore {
                 let cancel = uploads::Cancel { repository: repository.clone(), id: *id, own_epoch };
                 self.transact(Operation::from(operation).of_process(), cancel).await?
             } else {
-                write_of_process!(self, operation, |c| uploads::cancel(&c, repository, id, own_epoch))?
+                write_of_process!(self, operation, |c| uploads::cancel(c, repository, id, own_epoch))?
             };
             if is_cancelled {
                 break;
@@ -299,7 +298,7 @@ impl Uploads for PostgresStore {
         if !self.options.quotas.is_empty() {
             return self.transact(operation, uploads::Expire { untouched_for, limit }).await;
         }
-        write!(self, operation, |c| uploads::expire(&c, untouched_for, limit))
+        write!(self, operation, |c| uploads::expire(c, untouched_for, limit))
     }
 }
 
@@ -311,7 +310,7 @@ impl Trash for PostgresStore {
         after: Option<&Trashed>,
         limit: usize,
     ) -> Result<Vec<Trashed>> {
-        let page = read!(self, "list the trash", |c| restore::page(&c, repository, after, limit))?;
+        let page = read!(self, "list the trash", |c| restore::page(c, repository, after, limit))?;
         page.ok_or_else(|| MetadataError::RepositoryUnknown { name: repository.clone() })
     }
 
@@ -334,7 +333,7 @@ impl Trash for PostgresStore {
         limit: usize,
     ) -> Result<Vec<TagChange>> {
         let operation = "read a tag's history";
-        read!(self, operation, |c| restore::history(&c, repository, tag, before, limit))
+        read!(self, operation, |c| restore::history(c, repository, tag, before, limit))
     }
 
     async fn set_tag(
@@ -362,7 +361,7 @@ impl Trash for PostgresStore {
     }
 
     async fn deleted_repositories(&self) -> Result<Vec<DeletedRepository>> {
-        read!(self, "list deleted repositories", |c| deleted::deleted(&c))
+        read!(self, "list deleted repositories", |c| deleted::deleted(c))
     }
 }
 

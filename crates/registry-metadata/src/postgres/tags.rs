@@ -15,6 +15,7 @@ use super::{
 use crate::{
     MetadataError, Options, TAG_HISTORY_MAX,
     expiry::DueTag,
+    logic::pipeline,
     sql::{collecting as collecting_sql, tags as sql},
 };
 
@@ -25,7 +26,8 @@ pub(super) async fn page(
     after: Option<&str>,
     limit: usize,
 ) -> Result<Option<Vec<Tag>>, Fault> {
-    let page = repositories::Page { before: &[&repository.as_str()], ..repositories::Page::of(sql::PAGE) };
+    let page =
+        repositories::Page { before: &[&repository.as_str()], ..repositories::Page::of(sql::PAGE.postgres) };
     let tags: Vec<Tag> = page.first_readable(connection, after.unwrap_or_default(), limit).await?;
     if tags.is_empty() && repositories::id(connection, repository).await?.is_none() {
         return Ok(None);
@@ -96,7 +98,7 @@ impl<'a> Rule<'a> {
         if options.immutable_tags.is_empty() {
             return Ok(Rule { options, repository: None });
         }
-        let name = connection.one(collecting_sql::REPOSITORY_NAME, &[&repository]).await?;
+        let name = connection.one(collecting_sql::REPOSITORY_NAME.postgres, &[&repository]).await?;
         Ok(Rule { options, repository: name.map(|row| column(&row, 0)).transpose()? })
     }
 
@@ -121,7 +123,9 @@ pub(super) async fn remove(
     tag: &Tag,
     actor: Option<&str>,
 ) -> Result<Option<Digest>, Fault> {
-    let Some(row) = tx.one(sql::DELETE, &[&repository, &tag.as_str()]).await? else { return Ok(None) };
+    let Some(row) = tx.one(sql::DELETE.postgres, &[&repository, &tag.as_str()]).await? else {
+        return Ok(None);
+    };
     let digest: Digest = parsed(&row, 0)?;
     Rule::of(tx, tx.options, repository).await?.refuse(tag, &digest)?;
     forget(tx, repository, std::slice::from_ref(tag), &digest, actor).await?;
@@ -153,7 +157,7 @@ pub(super) async fn remove_all(
     actor: Option<&str>,
 ) -> Result<Vec<Tag>, Fault> {
     let of_manifest: Parameters<'_> = &[&repository, &digest.to_string()];
-    let mut tags: Vec<Tag> = all_parsed(&tx.all(sql::DELETE_OF_MANIFEST, of_manifest).await?)?;
+    let mut tags: Vec<Tag> = all_parsed(&tx.all(sql::DELETE_OF_MANIFEST.postgres, of_manifest).await?)?;
     if tags.is_empty() {
         return Ok(tags);
     }
@@ -172,7 +176,7 @@ pub(super) async fn refuse_if_any_is_immutable(tx: &Tx<'_>, repository: i64) -> 
     let rule = Rule::of(tx, tx.options, repository).await?;
     let mut after = String::new();
     while rule.repository.is_some() {
-        let page = tx.all(sql::OF_REPOSITORY, &[&repository, &after, &PAGE]).await?;
+        let page = tx.all(sql::OF_REPOSITORY.postgres, &[&repository, &after, &PAGE]).await?;
         for row in &page {
             rule.refuse(&parsed(row, 0)?, &parsed(row, 1)?)?;
         }

@@ -1,6 +1,6 @@
 //! Work of content in a transaction: done with what was configured, and counted for quotas before it is committed.
 
-use std::{ops::Deref, sync::Arc};
+use std::{pin::Pin, sync::Arc};
 
 use async_trait::async_trait;
 use registry_database::{
@@ -9,7 +9,7 @@ use registry_database::{
 };
 
 use super::quota;
-use crate::{Options, Result, quota::Ledger};
+use crate::{Options, Result, logic};
 
 /// Something to do in one transaction.
 #[async_trait]
@@ -21,19 +21,38 @@ pub(super) trait Work: Send + Sync + 'static {
     async fn run(&self, tx: &Tx<'_>) -> std::result::Result<Self::Output, Fault>;
 }
 
-/// What work is done with: a transaction, and what was configured.
-pub(super) struct Tx<'a> {
-    connection: &'a Connection,
-    pub(super) options: &'a Options,
-    /// What it changes that quotas count.
-    pub(super) quota: Ledger,
+/// A transaction of content.
+pub(super) type Tx<'a> = logic::Tx<'a, Connection>;
+
+/// What logic is to be done, and with what. (The logic is given what it works with by reference, since it may be run again.)
+pub(super) struct Logic<A, F> {
+    arguments: A,
+    logic: F,
 }
 
-impl Deref for Tx<'_> {
-    type Target = Connection;
+/// What logic answers, on whatever thread.
+type Answer<'t, T> = Pin<Box<dyn Future<Output = std::result::Result<T, Fault>> + Send + 't>>;
 
-    fn deref(&self) -> &Connection {
-        self.connection
+impl<A, F> Logic<A, F> {
+    pub(super) fn new<T>(arguments: A, logic: F) -> Logic<A, F>
+    where
+        F: for<'t> Fn(&'t Tx<'t>, &'t A) -> Answer<'t, T>,
+    {
+        Logic { arguments, logic }
+    }
+}
+
+#[async_trait]
+impl<A, F, T> Work for Logic<A, F>
+where
+    A: Send + Sync + 'static,
+    F: for<'t> Fn(&'t Tx<'t>, &'t A) -> Answer<'t, T> + Send + Sync + 'static,
+    T: Send + 'static,
+{
+    type Output = T;
+
+    async fn run(&self, tx: &Tx<'_>) -> std::result::Result<T, Fault> {
+        (self.logic)(tx, &self.arguments).await
     }
 }
 
@@ -48,7 +67,7 @@ impl<W: Work> postgres::Work for Configured<W> {
     type Output = W::Output;
 
     async fn run(&self, connection: &Connection) -> std::result::Result<W::Output, Fault> {
-        let tx = Tx { connection, options: &self.options, quota: Ledger::new(&self.options) };
+        let tx = Tx::new(connection, &self.options);
         let output = self.work.run(&tx).await?;
         quota::settle(&tx).await?;
         Ok(output)

@@ -19,6 +19,7 @@ use super::{
 use crate::{
     COUNTED_UNTOUCHED_MAX, ClaimedUpload, FinishUpload, MetadataError, NewUpload, UPLOADS_MAX, UploadStatus,
     clock::millis,
+    logic::pipeline,
     sql::{blobs as blob_sql, uploads as sql},
 };
 
@@ -48,7 +49,7 @@ impl Work for Start {
 
     async fn run(&self, tx: &Tx<'_>) -> Result<(), Fault> {
         let id = repositories::create(tx, &self.0.repository).await?;
-        if tx.exists(sql::ARE_MORE_THAN, &[&id, &signed(UPLOADS_MAX - 1)]).await? {
+        if tx.exists(sql::ARE_MORE_THAN.postgres, &[&id, &signed(UPLOADS_MAX - 1)]).await? {
             return Err(MetadataError::TooManyUploads { limit: UPLOADS_MAX }.into());
         }
         if start(tx, &self.0).await? { Ok(()) } else { Err(Fault::Again) }
@@ -60,7 +61,7 @@ pub(super) async fn status(
     repository: &RepositoryName,
     id: &UploadId,
 ) -> Result<Option<UploadStatus>, Fault> {
-    let row = connection.one(sql::STATUS, &[&id.to_string(), &repository.as_str()]).await?;
+    let row = connection.one(sql::STATUS.postgres, &[&id.to_string(), &repository.as_str()]).await?;
     let status = |row| {
         Ok(UploadStatus {
             offset: unsigned(row, 0)?,
@@ -100,10 +101,10 @@ pub(super) async fn save(
     state: &[u8],
 ) -> Result<(), Fault> {
     let text = id.to_string();
-    if connection.execute(sql::SAVE, &[&epoch, &signed(offset), &state, &text]).await? > 0 {
+    if connection.execute(sql::SAVE.postgres, &[&epoch, &signed(offset), &state, &text]).await? > 0 {
         return Ok(());
     }
-    Err(match connection.exists(sql::EXISTS, &[&text]).await? {
+    Err(match connection.exists(sql::EXISTS.postgres, &[&text]).await? {
         true => MetadataError::UploadStale { id: *id }.into(),
         false => MetadataError::UploadUnknown { id: *id }.into(),
     })
@@ -255,11 +256,11 @@ impl Work for Finish {
         let known = known.transpose()?;
 
         tx.ready(&blobs::LINK).await?;
-        tx.ready(&[own::INSERT_OBJECT_AND_DIGEST, sql::DELETE]).await?;
+        tx.ready(&[own::INSERT_OBJECT_AND_DIGEST, sql::DELETE.postgres]).await?;
         let (_, _, gone) = pipeline!(
             keep_object(tx, finish, &ours, known),
             blobs::link(tx, repository, &finish.digest),
-            async { tx.all(sql::DELETE, &[&id]).await },
+            async { tx.all(sql::DELETE.postgres, &[&id]).await },
         )?;
         uncount(tx, &gone)
     }
@@ -280,7 +281,7 @@ async fn keep_object(
         return Ok(());
     };
     if is_bad || finish.replaces.as_ref() == Some(&theirs) {
-        tx.execute(blob_sql::REPLACE_OBJECT, &[&ours.as_str(), &size_bytes, &object]).await?;
+        tx.execute(blob_sql::REPLACE_OBJECT.postgres, &[&ours.as_str(), &size_bytes, &object]).await?;
         // Somebody may be reading what is left of the old bytes.
         reclaim::give_up(tx, &theirs, tx.options.read_grace_ms(), "replaced").await
     } else {

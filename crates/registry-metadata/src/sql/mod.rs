@@ -1,4 +1,5 @@
-//! Every statement, written once for SQLite and PostgreSQL.
+//! Every statement, written once for SQLite and PostgreSQL; where each needs a text of its own, the texts are in `sqlite` and
+//! `postgres`, and the statement of both beside the others.
 //!
 //! - Parameters are `$1`, `$2`, … and appear *for the first time* in that order: PostgreSQL counts by number, SQLite by
 //!   first appearance. A test holds them to it.
@@ -12,26 +13,56 @@ pub(crate) mod audit;
 pub(crate) mod blobs;
 pub(crate) mod collecting;
 pub(crate) mod manifests;
+pub(crate) mod postgres;
 pub(crate) mod quota;
 pub(crate) mod reclaim;
 pub(crate) mod repositories;
 pub(crate) mod restore;
 pub(crate) mod retention;
+pub(crate) mod sqlite;
 pub(crate) mod tags;
 pub(crate) mod uploads;
 
-/// Defines statements as constants, and lists them for the tests.
+/// Defines statements that both databases understand as constants, and lists them for the tests.
 macro_rules! statements {
     ($($(#[$doc:meta])* $name:ident = $sql:expr;)*) => {
-        $($(#[$doc])* pub(crate) const $name: &str = $sql;)*
+        $(
+            $(#[$doc])*
+            pub(crate) const $name: registry_database::Statement = registry_database::Statement::same($sql);
+        )*
 
         #[cfg(test)]
-        #[allow(dead_code, reason = "those of PostgreSQL alone are only looked at where there is a server")]
-        pub(crate) const ALL: &[(&str, &str)] = &[$((stringify!($name), $name)),*];
+        pub(crate) const ALL: &[(&str, &str)] = &[$((stringify!($name), $name.sqlite)),*];
     };
 }
 pub(crate) use statements;
 
+/// Defines the texts of one database as constants, and lists them for the tests.
+macro_rules! texts {
+    ($($(#[$doc:meta])* $name:ident = $sql:expr;)*) => {
+        $($(#[$doc])* pub(crate) const $name: &str = $sql;)*
+
+        #[cfg(test)]
+        #[allow(dead_code, reason = "those of PostgreSQL are only looked at where there is a server")]
+        pub(crate) const ALL: &[(&str, &str)] = &[$((stringify!($name), $name)),*];
+    };
+}
+pub(crate) use texts;
+
+/// Defines statements as constants that have a text for each database: `UNKNOWN;` has `sqlite::UNKNOWN` and
+/// `postgres::UNKNOWN`.
+macro_rules! of_each {
+    ($($(#[$doc:meta])* $name:ident;)*) => {
+        $(
+            $(#[$doc])*
+            pub(crate) const $name: registry_database::Statement =
+                registry_database::Statement::each($crate::sql::sqlite::$name, $crate::sql::postgres::$name);
+        )*
+    };
+}
+pub(crate) use of_each;
+
+/// Those that both databases understand.
 #[cfg(test)]
 pub(crate) fn all() -> impl Iterator<Item = (&'static str, &'static str)> {
     [
@@ -81,9 +112,7 @@ mod tests {
         let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
         for database in ["sqlite", "postgres"] {
             let files = fs::read_dir(source.join(database)).unwrap().map(|file| file.unwrap().path());
-            // `sql.rs` holds the statements of one database, and calls none.
-            let calls = |file: &PathBuf| !file.ends_with("tags.rs") && !file.ends_with("sql.rs");
-            let others = files.filter(|file| file.is_file() && calls(file));
+            let others = files.filter(|file: &PathBuf| file.is_file() && !file.ends_with("tags.rs"));
             for file in others {
                 let text = fs::read_to_string(&file).unwrap();
                 let is_used = |name: &&&str| {

@@ -50,25 +50,27 @@ pub(super) fn work_off(tx: &Tx<'_>, rules: CollectRules, limit: usize) -> Result
     let mut done = purge(tx, limit)?;
     done.extend(work_off_deleted(tx, limit - done.len())?);
     done.extend(empty::remove_due(tx, limit - done.len())?);
-    let due: Vec<Entry> = all(tx.connection, sql::DUE, [signed(limit - done.len())], entry)?;
+    let due: Vec<Entry> = all(tx.connection(), sql::DUE.sqlite, [signed(limit - done.len())], entry)?;
     for entry in due {
         let verdict = match in_savepoint(tx, || look(tx, &entry, rules)) {
             Ok(verdict) => verdict,
             // One entry that can not be dealt with must not keep the others from it.
             Err(fault) => {
                 let row = params![FAILED_AGAIN_MS, entry.kind, entry.repository, entry.digest];
-                postpone(tx, sql::POSTPONE_BY, row, fault)?
+                postpone(tx, sql::POSTPONE_BY.sqlite, row, fault)?
             }
         };
-        done.push(Collected { candidate: candidate(tx.connection, entry)?, verdict });
+        done.push(Collected { candidate: candidate(tx.connection(), entry)?, verdict });
     }
     Ok(done)
 }
 
 fn work_off_deleted(tx: &Tx<'_>, limit: usize) -> Result<Vec<Collected>, Fault> {
-    let Some((id, name)) = deleted::due(tx.connection)?.filter(|_| limit > 0) else { return Ok(Vec::new()) };
+    let Some((id, name)) = deleted::due(tx.connection())?.filter(|_| limit > 0) else {
+        return Ok(Vec::new());
+    };
     in_savepoint(tx, || deleted::work_off(tx, id, &name, limit)).or_else(|fault| {
-        let verdict = postpone(tx, restore_sql::POSTPONE, params![FAILED_AGAIN_MS, id], fault)?;
+        let verdict = postpone(tx, restore_sql::POSTPONE.sqlite, params![FAILED_AGAIN_MS, id], fault)?;
         let gone = deleted::gone(CandidateKind::Repository, deleted::name_of(&name).to_owned());
         Ok(vec![Collected { verdict, ..gone }])
     })
@@ -77,7 +79,7 @@ fn work_off_deleted(tx: &Tx<'_>, limit: usize) -> Result<Vec<Collected>, Fault> 
 /// Whatever fails in `work` leaves nothing of it behind. A failure that is the whole transaction's is told by the next
 /// statement in any case.
 pub(super) fn in_savepoint<T>(tx: &Tx<'_>, work: impl FnOnce() -> Result<T, Fault>) -> Result<T, Fault> {
-    let run = |sql: &str| tx.connection.prepare_cached(sql)?.raw_execute();
+    let run = |sql: &str| tx.connection().prepare_cached(sql)?.raw_execute();
     run("SAVEPOINT candidate")?;
     let result = work().and_then(|value| quota::settle(tx).map(|()| value));
     tx.quota.take();
@@ -95,7 +97,7 @@ pub(super) fn postpone(tx: &Tx<'_>, sql: &str, row: &[&dyn ToSql], fault: Fault)
         Fault::Sqlite(error) if is_of_one_entry(&error) => error.to_string(),
         other => return Err(other),
     };
-    execute(tx.connection, sql, row)?;
+    execute(tx.connection(), sql, row)?;
     Ok(Verdict::Kept(Kept::Failed { reason }))
 }
 
@@ -110,24 +112,24 @@ fn is_of_one_entry(error: &rusqlite::Error) -> bool {
 fn look(tx: &Tx<'_>, entry: &Entry, rules: CollectRules) -> Result<Verdict, Fault> {
     let digest: Digest = entry.digest.parse().map_err(|error| super::statement::unreadable(2, error))?;
     let key = params![entry.kind, entry.repository, entry.digest];
-    match decide(tx.connection, tx.options, entry, rules)? {
+    match decide(tx.connection(), tx.options, entry, rules)? {
         Decision::Leave(kept) => {
-            execute(tx.connection, sql::DEQUEUE, key)?;
+            execute(tx.connection(), sql::DEQUEUE.sqlite, key)?;
             Ok(Verdict::Kept(kept))
         }
         Decision::LookAgain { at_ms } => {
             let row = params![at_ms, entry.kind, entry.repository, entry.digest];
-            execute(tx.connection, sql::POSTPONE_UNTIL, row)?;
+            execute(tx.connection(), sql::POSTPONE_UNTIL.sqlite, row)?;
             Ok(Verdict::Kept(Kept::Leased { until_ms: at_ms }))
         }
         Decision::Hold { kept, at_ms } => {
             let row = params![at_ms, entry.kind, entry.repository, entry.digest];
-            execute(tx.connection, sql::POSTPONE_UNTIL, row)?;
+            execute(tx.connection(), sql::POSTPONE_UNTIL.sqlite, row)?;
             Ok(Verdict::Kept(kept))
         }
         Decision::Take => {
             // The entry goes first, so that whatever is found out now may set it down again.
-            execute(tx.connection, sql::DEQUEUE, key)?;
+            execute(tx.connection(), sql::DEQUEUE.sqlite, key)?;
             take(tx, entry, &digest)
         }
     }
@@ -150,10 +152,10 @@ fn decide(
 
 fn decide_blob(connection: &Connection, entry: &Entry) -> rusqlite::Result<Decision> {
     let here = params![entry.repository, entry.digest];
-    let Some(lease_until) = lease(connection, sql::BLOB_LEASE, entry)? else {
+    let Some(lease_until) = lease(connection, sql::BLOB_LEASE.sqlite, entry)? else {
         return Ok(Decision::Leave(Kept::Gone));
     };
-    if exists(connection, sql::BLOB_REFERENCED, here)? {
+    if exists(connection, sql::BLOB_REFERENCED.sqlite, here)? {
         // Who removes the last reference grants a lease and sets it down again.
         return Ok(Decision::Leave(Kept::Referenced));
     }
@@ -166,10 +168,10 @@ fn decide_manifest(
     rules: CollectRules,
 ) -> rusqlite::Result<Decision> {
     let here = params![entry.repository, entry.digest];
-    let Some(lease_until) = lease(connection, sql::MANIFEST_LEASE, entry)? else {
+    let Some(lease_until) = lease(connection, sql::MANIFEST_LEASE.sqlite, entry)? else {
         return Ok(Decision::Leave(Kept::Gone));
     };
-    let is_referenced = one(connection, manifest_sql::REFERENCED, here, |row| row.get::<_, bool>(0))?;
+    let is_referenced = one(connection, manifest_sql::REFERENCED.sqlite, here, |row| row.get::<_, bool>(0))?;
     if is_referenced != Some(false) {
         return Ok(Decision::Leave(Kept::Referenced));
     }
@@ -196,13 +198,13 @@ fn decide_expiry(connection: &Connection, options: &Options, entry: &Entry) -> r
 }
 
 fn decide_digest(connection: &Connection, entry: &Entry) -> rusqlite::Result<Decision> {
-    if !exists(connection, sql::DIGEST_OBJECT, [&entry.digest])? {
+    if !exists(connection, sql::DIGEST_OBJECT.sqlite, [&entry.digest])? {
         return Ok(Decision::Leave(Kept::Gone));
     }
-    if exists(connection, sql::DIGEST_LINKED, [&entry.digest])? {
+    if exists(connection, sql::DIGEST_LINKED.sqlite, [&entry.digest])? {
         return Ok(Decision::Leave(Kept::Referenced));
     }
-    if exists(connection, sql::DIGEST_TRASHED, [&entry.digest])? {
+    if exists(connection, sql::DIGEST_TRASHED.sqlite, [&entry.digest])? {
         return Ok(Decision::Leave(Kept::Trash));
     }
     Ok(Decision::Take)
@@ -219,7 +221,7 @@ fn lease(connection: &Connection, sql: &str, entry: &Entry) -> rusqlite::Result<
 fn take(tx: &Tx<'_>, entry: &Entry, digest: &Digest) -> Result<Verdict, Fault> {
     match QueueKind::of(&entry.kind) {
         QueueKind::Blob => {
-            if execute(tx.connection, sql::UNLINK, params![entry.repository, entry.digest])? > 0 {
+            if execute(tx.connection(), sql::UNLINK.sqlite, params![entry.repository, entry.digest])? > 0 {
                 tx.quota.let_go(entry.repository, digest);
             }
             enqueue(tx, Garbage::Digest, digest, 0, "unlinked")?;
@@ -239,9 +241,10 @@ fn take(tx: &Tx<'_>, entry: &Entry, digest: &Digest) -> Result<Verdict, Fault> {
 
 /// Removes a digest, and the object with its last one. How many bytes that gives up.
 fn remove_digest(tx: &Tx<'_>, entry: &Entry) -> rusqlite::Result<u64> {
-    let object: Option<i64> = one(tx.connection, sql::REMOVE_DIGEST, [&entry.digest], |row| row.get(0))?;
+    let object: Option<i64> =
+        one(tx.connection(), sql::REMOVE_DIGEST.sqlite, [&entry.digest], |row| row.get(0))?;
     let Some(object) = object else { return Ok(0) };
-    let removed = one(tx.connection, sql::REMOVE_OBJECT, [object], |row| {
+    let removed = one(tx.connection(), sql::REMOVE_OBJECT.sqlite, [object], |row| {
         Ok((parsed::<Location>(row, 0)?, unsigned(row, 1)?))
     })?;
     let Some((location, bytes)) = removed else { return Ok(0) };
@@ -251,27 +254,28 @@ fn remove_digest(tx: &Tx<'_>, entry: &Entry) -> rusqlite::Result<u64> {
 
 /// Removes what can not be restored any more.
 fn purge(tx: &Tx<'_>, limit: usize) -> Result<Vec<Collected>, Fault> {
-    let tags: Vec<(i64, String, String)> = all(tx.connection, sql::TRASHED_TAGS, [signed(limit)], |row| {
-        Ok((row.get(0)?, row.get(1)?, row.get(2)?))
-    })?;
+    let tags: Vec<(i64, String, String)> =
+        all(tx.connection(), sql::TRASHED_TAGS.sqlite, [signed(limit)], |row| {
+            Ok((row.get(0)?, row.get(1)?, row.get(2)?))
+        })?;
     let mut done = Vec::new();
     for (repository, name, digest) in tags {
         let row = params![repository, name, digest];
-        let purged = in_savepoint(tx, || Ok(execute(tx.connection, sql::PURGE_TAG, row)?));
+        let purged = in_savepoint(tx, || Ok(execute(tx.connection(), sql::PURGE_TAG.sqlite, row)?));
         let verdict = purged.map(|_| Verdict::Removed { bytes: 0 }).or_else(|fault| {
-            postpone(tx, sql::POSTPONE_TAG, params![FAILED_AGAIN_MS, repository, name, digest], fault)
+            postpone(tx, sql::POSTPONE_TAG.sqlite, params![FAILED_AGAIN_MS, repository, name, digest], fault)
         })?;
-        done.push(trashed(tx.connection, CandidateKind::TrashedTag, repository, digest, verdict)?);
+        done.push(trashed(tx.connection(), CandidateKind::TrashedTag, repository, digest, verdict)?);
     }
     let rest = [signed(limit - done.len())];
     let manifests: Vec<(i64, String)> =
-        all(tx.connection, sql::TRASHED_MANIFESTS, rest, |row| Ok((row.get(0)?, row.get(1)?)))?;
+        all(tx.connection(), sql::TRASHED_MANIFESTS.sqlite, rest, |row| Ok((row.get(0)?, row.get(1)?)))?;
     for (repository, digest) in manifests {
         let purged = in_savepoint(tx, || purge_manifest(tx, repository, &digest));
         let verdict = purged.map(|()| Verdict::Removed { bytes: 0 }).or_else(|fault| {
-            postpone(tx, sql::POSTPONE_MANIFEST, params![FAILED_AGAIN_MS, repository, digest], fault)
+            postpone(tx, sql::POSTPONE_MANIFEST.sqlite, params![FAILED_AGAIN_MS, repository, digest], fault)
         })?;
-        done.push(trashed(tx.connection, CandidateKind::TrashedManifest, repository, digest, verdict)?);
+        done.push(trashed(tx.connection(), CandidateKind::TrashedManifest, repository, digest, verdict)?);
     }
     Ok(done)
 }
@@ -311,7 +315,7 @@ pub(super) fn preview(
     let (kind, repository, digest) =
         after.map_or(("", 0, ""), |after| (after.kind.as_str(), after.repository, after.digest.as_str()));
     let page = params![kind, repository, digest, signed(limit)];
-    let entries: Vec<Entry> = all(connection, sql::QUEUE_AFTER, page, entry)?;
+    let entries: Vec<Entry> = all(connection, sql::QUEUE_AFTER.sqlite, page, entry)?;
     let next = entries.last().filter(|_| entries.len() == limit).map(|last| QueuePosition {
         kind: last.kind.clone(),
         repository: last.repository,
@@ -366,7 +370,7 @@ fn bytes_of(connection: &Connection, entry: &Entry) -> rusqlite::Result<u64> {
     if QueueKind::of(&entry.kind) != QueueKind::Digest {
         return Ok(0);
     }
-    Ok(one(connection, sql::DIGEST_OBJECT, [&entry.digest], |row| unsigned(row, 1))?.unwrap_or(0))
+    Ok(one(connection, sql::DIGEST_OBJECT.sqlite, [&entry.digest], |row| unsigned(row, 1))?.unwrap_or(0))
 }
 
 /// Sets untagged manifests down. Whoever collects looks at references and leases.
@@ -375,11 +379,11 @@ pub(super) fn enqueue_untagged(
     after: Option<&QueuePosition>,
     limit: usize,
 ) -> Result<Option<QueuePosition>, Fault> {
-    let manifests = manifests_after(tx.connection, after, limit)?;
+    let manifests = manifests_after(tx.connection(), after, limit)?;
     for (repository, digest, is_tagged) in &manifests {
         if !is_tagged {
             let row = params![QueueKind::Manifest.as_str(), repository, digest, UNTAGGED];
-            execute(tx.connection, reclaim_sql::MARK, row)?;
+            execute(tx.connection(), reclaim_sql::MARK.sqlite, row)?;
         }
     }
     Ok(position(&manifests, limit, QueueKind::Manifest.as_str()))
@@ -394,7 +398,7 @@ fn manifests_after(
     limit: usize,
 ) -> rusqlite::Result<Vec<Manifest>> {
     let (repository, digest) = after.map_or((0, ""), |after| (after.repository, after.digest.as_str()));
-    all(connection, sql::MANIFESTS_AFTER, params![repository, digest, signed(limit)], |row| {
+    all(connection, sql::MANIFESTS_AFTER.sqlite, params![repository, digest, signed(limit)], |row| {
         Ok((row.get(0)?, row.get(1)?, row.get(2)?))
     })
 }
@@ -416,7 +420,7 @@ fn candidate(connection: &Connection, entry: Entry) -> rusqlite::Result<Candidat
 }
 
 pub(super) fn name_of(connection: &Connection, repository: i64) -> rusqlite::Result<Option<RepositoryName>> {
-    let name: Option<String> = one(connection, sql::REPOSITORY_NAME, [repository], |row| row.get(0))?;
+    let name: Option<String> = one(connection, sql::REPOSITORY_NAME.sqlite, [repository], |row| row.get(0))?;
     // A repository that was renamed aside has a name that is none.
     Ok(name.and_then(|name| name.parse().ok()))
 }

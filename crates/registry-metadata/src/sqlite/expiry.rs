@@ -26,7 +26,7 @@ pub(super) fn unread(
     limit: usize,
 ) -> rusqlite::Result<Vec<(RepositoryName, Digest)>> {
     let all = params![0, "", i64::MAX];
-    readable(connection, sql::UNREAD_LABELS, all, limit, |row| Ok((parsed(row, 2)?, parsed(row, 1)?)))
+    readable(connection, sql::UNREAD_LABELS.sqlite, all, limit, |row| Ok((parsed(row, 2)?, parsed(row, 1)?)))
 }
 
 /// They are not told of again for a while.
@@ -36,9 +36,9 @@ pub(super) fn postpone(
     digest: &Digest,
     by: Duration,
 ) -> rusqlite::Result<()> {
-    let Some(id) = repositories::id(tx.connection, repository)? else { return Ok(()) };
+    let Some(id) = repositories::id(tx.connection(), repository)? else { return Ok(()) };
     let row = params![millis(by), "label", id, digest.to_string()];
-    execute(tx.connection, sql::POSTPONE_BY, row).map(drop)
+    execute(tx.connection(), sql::POSTPONE_BY.sqlite, row).map(drop)
 }
 
 /// What the labels say; they need not be read again.
@@ -48,12 +48,12 @@ pub(super) fn set(
     digest: &Digest,
     after: Option<Duration>,
 ) -> Result<(), Fault> {
-    let Some(id) = repositories::id(tx.connection, repository)? else { return Ok(()) };
+    let Some(id) = repositories::id(tx.connection(), repository)? else { return Ok(()) };
     let text = digest.to_string();
-    execute(tx.connection, sql::DEQUEUE, params!["label", id, text])?;
+    execute(tx.connection(), sql::DEQUEUE.sqlite, params!["label", id, text])?;
     if let Some(after) = after {
-        execute(tx.connection, sql::SET_EXPIRY, params![after_ms(after), id, text])?;
-        let expiring = look(tx.connection, tx.options, id, &text)?;
+        execute(tx.connection(), sql::SET_EXPIRY.sqlite, params![after_ms(after), id, text])?;
+        let expiring = look(tx.connection(), tx.options, id, &text)?;
         if !expiring.due.is_empty() {
             enqueue_earlier(tx, Garbage::Expiry(id), digest, 0, "label")?;
         } else if let Some(again) = expiring.again {
@@ -65,13 +65,13 @@ pub(super) fn set(
 
 /// The manifest is gone, and its labels need not be read any more.
 pub(super) fn forget(tx: &Tx<'_>, repository: i64, digest: &Digest) -> rusqlite::Result<()> {
-    execute(tx.connection, sql::DEQUEUE, params!["label", repository, digest.to_string()]).map(drop)
+    execute(tx.connection(), sql::DEQUEUE.sqlite, params!["label", repository, digest.to_string()]).map(drop)
 }
 
 /// A tag was set: has somebody look when it expires, if it does.
 pub(super) fn begin(tx: &Tx<'_>, repository: i64, digest: &Digest) -> rusqlite::Result<()> {
     let here = params![repository, digest.to_string()];
-    let after: Option<Option<i64>> = one(tx.connection, sql::EXPIRES_AFTER, here, |row| row.get(0))?;
+    let after: Option<Option<i64>> = one(tx.connection(), sql::EXPIRES_AFTER.sqlite, here, |row| row.get(0))?;
     match after.flatten() {
         Some(after_ms) => {
             enqueue_earlier(tx, Garbage::Expiry(repository), digest, bounded_ms(after_ms), "label")
@@ -92,7 +92,7 @@ pub(super) fn look(
     let (mut expiring, mut after) = (Expiring::default(), (i64::MIN, String::new()));
     loop {
         let page = params![repository, digest, after.0, after.1, PAGE];
-        let tags: Vec<ExpiringTag> = all(connection, sql::EXPIRING, page, |row| {
+        let tags: Vec<ExpiringTag> = all(connection, sql::EXPIRING.sqlite, page, |row| {
             Ok(ExpiringTag {
                 tag: parsed::<Tag>(row, 0)?,
                 updated_at_ms: row.get(1)?,
@@ -112,7 +112,7 @@ pub(super) fn look(
 
 /// Removes the tags whose time is over, and has the collector look again when the next one's is.
 pub(super) fn expire(tx: &Tx<'_>, repository: i64, digest: &Digest) -> Result<(), Fault> {
-    let expiring = look(tx.connection, tx.options, repository, &digest.to_string())?;
+    let expiring = look(tx.connection(), tx.options, repository, &digest.to_string())?;
     for DueTag { tag, .. } in &expiring.due {
         tags::expire(tx, repository, tag, "expired")?;
     }

@@ -35,10 +35,10 @@ pub(super) fn read(
 ) -> rusqlite::Result<Option<StoredManifest>> {
     match reference {
         Reference::Tag(tag) => {
-            one(connection, sql::BY_TAG, params![repository.as_str(), tag.as_str()], manifest)
+            one(connection, sql::BY_TAG.sqlite, params![repository.as_str(), tag.as_str()], manifest)
         }
         Reference::Digest(digest) => {
-            one(connection, sql::BY_DIGEST, params![repository.as_str(), digest.to_string()], manifest)
+            one(connection, sql::BY_DIGEST.sqlite, params![repository.as_str(), digest.to_string()], manifest)
         }
     }
 }
@@ -51,8 +51,8 @@ pub(super) fn read_within(
     bytes_max: usize,
 ) -> rusqlite::Result<Option<FoundManifest>> {
     let (statement, name) = match reference {
-        Reference::Tag(tag) => (sql::BY_TAG_WITHIN, tag.to_string()),
-        Reference::Digest(digest) => (sql::BY_DIGEST_WITHIN, digest.to_string()),
+        Reference::Tag(tag) => (sql::BY_TAG_WITHIN.sqlite, tag.to_string()),
+        Reference::Digest(digest) => (sql::BY_DIGEST_WITHIN.sqlite, digest.to_string()),
     };
     one(connection, statement, params![signed(bytes_max), repository.as_str(), name], |row| {
         Ok(FoundManifest {
@@ -71,7 +71,7 @@ pub(super) fn promise(
     lease_ms: i64,
 ) -> rusqlite::Result<Option<Promised>> {
     let wanted = params![lease_ms, repository.as_str(), digest.to_string()];
-    one(connection, sql::PROMISE_BY_DIGEST, wanted, |row| {
+    one(connection, sql::PROMISE_BY_DIGEST.sqlite, wanted, |row| {
         Ok(Promised { manifest: manifest(row)?, is_safe: row.get(3)? })
     })
 }
@@ -82,15 +82,15 @@ pub(super) fn renew(
     repository: &RepositoryName,
     digest: &Digest,
 ) -> Result<Option<StoredManifest>, Fault> {
-    let Some(id) = repositories::id(tx.connection, repository)? else { return Ok(None) };
+    let Some(id) = repositories::id(tx.connection(), repository)? else { return Ok(None) };
     grant(tx, id, digest, "lease")?;
-    Ok(read(tx.connection, repository, &Reference::Digest(*digest))?)
+    Ok(read(tx.connection(), repository, &Reference::Digest(*digest))?)
 }
 
 /// Keeps a manifest for a lease, and has the collector look at it after that.
 pub(super) fn grant(tx: &Tx<'_>, repository: i64, digest: &Digest, reason: &str) -> rusqlite::Result<()> {
     let granted = params![tx.options.grant_ms(), repository, digest.to_string()];
-    if execute(tx.connection, sql::GRANT, granted)? > 0 {
+    if execute(tx.connection(), sql::GRANT.sqlite, granted)? > 0 {
         enqueue(tx, Garbage::Manifest(repository), digest, tx.options.grant_ms(), reason)?;
     }
     Ok(())
@@ -104,7 +104,7 @@ pub(super) fn dereferenced(
     reason: &str,
 ) -> rusqlite::Result<()> {
     let granted = params![tx.options.grant_ms(), repository, digest.to_string()];
-    if execute(tx.connection, sql::GRANT_UNREFERENCED, granted)? > 0 {
+    if execute(tx.connection(), sql::GRANT_UNREFERENCED.sqlite, granted)? > 0 {
         enqueue(tx, Garbage::Manifest(repository), digest, tx.options.grant_ms(), reason)?;
     }
     Ok(())
@@ -121,10 +121,10 @@ pub(super) fn referrers(
     let (name, subject, limit) = (repository.as_str(), subject.to_string(), signed(limit));
     let after = after.map(Digest::to_string).unwrap_or_default();
     match artifact_type {
-        None => descriptors(connection, sql::REFERRERS, params![name, subject, after, limit]),
+        None => descriptors(connection, sql::REFERRERS.sqlite, params![name, subject, after, limit]),
         Some(artifact_type) => {
             let page = params![name, subject, artifact_type, after, limit];
-            descriptors(connection, sql::REFERRERS_OF_TYPE, page)
+            descriptors(connection, sql::REFERRERS_OF_TYPE.sqlite, page)
         }
     }
 }
@@ -152,8 +152,8 @@ pub(super) fn delete(
     actor: Option<&str>,
 ) -> Result<Vec<Tag>, Fault> {
     let unknown = || MetadataError::ManifestUnknown { digest: *digest };
-    let id = repositories::id(tx.connection, repository)?.ok_or_else(unknown)?;
-    if !exists(tx.connection, sql::EXISTS, params![id, digest.to_string()])? {
+    let id = repositories::id(tx.connection(), repository)?.ok_or_else(unknown)?;
+    if !exists(tx.connection(), sql::EXISTS.sqlite, params![id, digest.to_string()])? {
         return Err(unknown().into());
     }
     refuse_if_listed(tx, id, digest)?;
@@ -165,14 +165,15 @@ pub(super) fn remove(tx: &Tx<'_>, id: i64, digest: &Digest, actor: Option<&str>)
     let row = params![id, digest.to_string()];
     trash(tx, id, digest, actor)?;
     let tags = tags::remove_all(tx, id, digest, actor)?;
-    let blobs: Vec<(Digest, bool)> = all(tx.connection, sql::DELETE_BLOBS, row, |row| {
+    let blobs: Vec<(Digest, bool)> = all(tx.connection(), sql::DELETE_BLOBS.sqlite, row, |row| {
         Ok((parsed(row, 0)?, row.get_ref(1)?.as_str_or_null()?.is_some()))
     })?;
-    let mut children: Vec<Digest> = all(tx.connection, sql::DELETE_CHILDREN, row, |row| parsed(row, 0))?;
-    execute(tx.connection, sql::DELETE, row)?;
-    execute(tx.connection, retention_sql::FORGET_PULLS, row)?;
+    let mut children: Vec<Digest> =
+        all(tx.connection(), sql::DELETE_CHILDREN.sqlite, row, |row| parsed(row, 0))?;
+    execute(tx.connection(), sql::DELETE.sqlite, row)?;
+    execute(tx.connection(), retention_sql::FORGET_PULLS.sqlite, row)?;
     expiry::forget(tx, id, digest)?;
-    execute(tx.connection, repository_sql::UNLIST, params![tx.options.lease_ms(), id])?;
+    execute(tx.connection(), repository_sql::UNLIST.sqlite, params![tx.options.lease_ms(), id])?;
 
     tx.quota.remove(id, digest);
     for (blob, _) in blobs.iter().filter(|(_, is_here)| *is_here) {
@@ -187,7 +188,7 @@ pub(super) fn remove(tx: &Tx<'_>, id: i64, digest: &Digest, actor: Option<&str>)
     for child in &children {
         dereferenced(tx, id, child, "index deleted")?;
     }
-    let referrers: Vec<Digest> = all(tx.connection, sql::ALL_REFERRERS, row, |row| parsed(row, 0))?;
+    let referrers: Vec<Digest> = all(tx.connection(), sql::ALL_REFERRERS.sqlite, row, |row| parsed(row, 0))?;
     for referrer in &referrers {
         dereferenced(tx, id, referrer, "subject deleted")?;
     }
@@ -196,7 +197,7 @@ pub(super) fn remove(tx: &Tx<'_>, id: i64, digest: &Digest, actor: Option<&str>)
 
 fn refuse_if_listed(tx: &Tx<'_>, repository: i64, digest: &Digest) -> Result<(), Fault> {
     let referring = params![repository, digest.to_string(), signed(REFERRING_MAX)];
-    let by: Vec<Digest> = all(tx.connection, sql::REFERRING, referring, |row| parsed(row, 0))?;
+    let by: Vec<Digest> = all(tx.connection(), sql::REFERRING.sqlite, referring, |row| parsed(row, 0))?;
     if by.is_empty() {
         return Ok(());
     }
@@ -208,15 +209,15 @@ fn trash(tx: &Tx<'_>, repository: i64, digest: &Digest, actor: Option<&str>) -> 
     let window_ms = tx.options.undelete_window_ms();
     if window_ms > 0 {
         let text = digest.to_string();
-        let is_counted =
-            tx.quota.is_kept() && !exists(tx.connection, sql::IS_TRASHED, params![repository, text])?;
+        let is_counted = tx.quota.is_kept()
+            && !exists(tx.connection(), sql::IS_TRASHED.sqlite, params![repository, text])?;
         let row = params![actor, window_ms, repository, text];
-        let size: Option<i64> = one(tx.connection, sql::TRASH, row, |row| row.get(0))?;
+        let size: Option<i64> = one(tx.connection(), sql::TRASH.sqlite, row, |row| row.get(0))?;
         if let Some(size) = size.filter(|_| is_counted) {
             tx.quota.hold_manifest(repository, digest, size);
         }
         let blobs: Vec<Digest> =
-            all(tx.connection, sql::TRASH_BLOBS, params![repository, text], |row| parsed(row, 0))?;
+            all(tx.connection(), sql::TRASH_BLOBS.sqlite, params![repository, text], |row| parsed(row, 0))?;
         for blob in &blobs {
             tx.quota.hold(repository, blob);
         }
@@ -227,8 +228,9 @@ fn trash(tx: &Tx<'_>, repository: i64, digest: &Digest, actor: Option<&str>) -> 
 /// Removes a manifest from the trash, and says whose bytes were kept with it.
 pub(super) fn purge(tx: &Tx<'_>, repository: i64, digest: &Digest) -> rusqlite::Result<Vec<Digest>> {
     let row = params![repository, digest.to_string()];
-    let blobs: Vec<Digest> = all(tx.connection, collecting_sql::PURGE_BLOBS, row, |row| parsed(row, 0))?;
-    if execute(tx.connection, collecting_sql::PURGE_MANIFEST, row)? > 0 {
+    let blobs: Vec<Digest> =
+        all(tx.connection(), collecting_sql::PURGE_BLOBS.sqlite, row, |row| parsed(row, 0))?;
+    if execute(tx.connection(), collecting_sql::PURGE_MANIFEST.sqlite, row)? > 0 {
         tx.quota.let_go(repository, digest);
     }
     for blob in &blobs {

@@ -1,6 +1,40 @@
 //! [`SqliteStore`]: metadata in one SQLite file.
 
-mod audit;
+/// Reads, on the thread that asks. Each statement by itself sees one state of the database.
+macro_rules! read {
+    ($self:ident, $operation:expr, |$session:ident| $logic:expr) => {
+        $self.readers.read($operation, |connection| {
+            let $session = &registry_database::sqlite::Session::new(connection);
+            registry_database::sqlite::at_once($logic)
+        })
+    };
+}
+
+/// Does something in a transaction, by the thread that writes. Named values are what the logic is given, by reference.
+macro_rules! transact {
+    ($self:ident, $operation:expr, $durability:ident, [$($name:ident = $value:expr),*], |$tx:ident| $logic:expr) => {{
+        $(
+            #[allow(clippy::redundant_locals, reason = "a value may have the name already")]
+            let $name = $value;
+        )*
+        let work = move |$tx: &$crate::sqlite::writer::Tx<'_>| {
+            $(let $name = &$name;)*
+            registry_database::sqlite::at_once($logic)
+        };
+        $self.writer.run($operation, registry_database::Durability::$durability, (), work).await
+    }};
+}
+
+/// The same, with one statement that on PostgreSQL needs no transaction around it.
+macro_rules! write_alone {
+    ($self:ident, $operation:expr, $durability:ident, [$($name:ident = $value:expr),*], |$session:ident| $logic:expr) => {
+        transact!($self, $operation, $durability, [$($name = $value),*], |tx| {
+            let $session = tx.session;
+            $logic
+        })
+    };
+}
+
 mod blobs;
 mod claims;
 mod collect;
@@ -21,6 +55,7 @@ mod tags;
 #[cfg(test)]
 mod tests;
 mod uploads;
+mod verify;
 mod writer;
 
 use std::{fmt, path::Path, sync::Arc};

@@ -59,10 +59,10 @@ impl Put {
             tx.quota.add_blob(repository, digest, 1);
         }
         let manifest = self.digest.to_string();
-        insert_links(tx, sql::INSERT_BLOB, repository, &manifest, blobs)?;
-        insert_links(tx, sql::INSERT_CHILD, repository, &manifest, children)?;
-        execute(tx.connection, sql::LINK_WAITING, params![repository, manifest])?;
-        execute(tx.connection, repository_sql::LIST, [repository]).map(drop)
+        insert_links(tx, sql::INSERT_BLOB.sqlite, repository, &manifest, blobs)?;
+        insert_links(tx, sql::INSERT_CHILD.sqlite, repository, &manifest, children)?;
+        execute(tx.connection(), sql::LINK_WAITING.sqlite, params![repository, manifest])?;
+        execute(tx.connection(), repository_sql::LIST.sqlite, [repository]).map(drop)
     }
 
     /// What of the references is here. All that is required and is not is told at once.
@@ -72,7 +72,7 @@ impl Put {
         for (digest, is_required) in &self.blobs {
             let text = digest.to_string();
             let is_bad: Option<bool> =
-                one(tx.connection, blob_sql::LINKED, params![repository, text], |row| row.get(0))?;
+                one(tx.connection(), blob_sql::LINKED.sqlite, params![repository, text], |row| row.get(0))?;
             // Bad bytes count as absent, so that the client pushes them again; but the link is there and is kept.
             if *is_required && is_bad != Some(false) {
                 digests.insert(*digest);
@@ -82,7 +82,7 @@ impl Put {
         let mut children = Vec::with_capacity(self.children.len());
         for (digest, is_required) in &self.children {
             let text = digest.to_string();
-            let is_here = exists(tx.connection, sql::EXISTS, params![repository, text])?;
+            let is_here = exists(tx.connection(), sql::EXISTS.sqlite, params![repository, text])?;
             if *is_required && !is_here {
                 digests.insert(*digest);
             }
@@ -108,7 +108,7 @@ impl Put {
             self.annotations,
             &self.bytes[..],
         ];
-        Ok(execute(tx.connection, sql::INSERT, row)? > 0)
+        Ok(execute(tx.connection(), sql::INSERT.sqlite, row)? > 0)
     }
 }
 
@@ -120,7 +120,7 @@ fn insert_links(
     links: &[Link],
 ) -> rusqlite::Result<()> {
     for link in links {
-        execute(tx.connection, sql, params![repository, manifest, link.digest, link.target])?;
+        execute(tx.connection(), sql, params![repository, manifest, link.digest, link.target])?;
     }
     Ok(())
 }

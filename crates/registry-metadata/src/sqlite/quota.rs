@@ -21,12 +21,12 @@ use crate::{
 pub(super) fn settle(tx: &Tx<'_>) -> Result<(), Fault> {
     let Noted { changes, refuses } = tx.quota.take();
     for (repository, change) in changes {
-        for counter in holding(tx.connection, repository)? {
-            let mut more = apply(tx.connection, &counter.prefix, &change)?;
+        for counter in holding(tx.connection(), repository)? {
+            let mut more = apply(tx.connection(), &counter.prefix, &change)?;
             more += More { tags: change.tags, uploads: change.uploads, ..More::default() };
             let row = params![more.bytes, more.held, more.tags, counter.prefix];
-            execute(tx.connection, sql::ADD, row)?;
-            let uploads = add_uploads(tx.connection, &counter.prefix, more.uploads)?;
+            execute(tx.connection(), sql::ADD.sqlite, row)?;
+            let uploads = add_uploads(tx.connection(), &counter.prefix, more.uploads)?;
             if refuses {
                 tx.options.refuse_excess(&counter, more, uploads).map_err(MetadataError::from)?;
             }
@@ -37,7 +37,7 @@ pub(super) fn settle(tx: &Tx<'_>) -> Result<(), Fault> {
 
 /// The counters of the quotas that hold for a repository. None for one that was deleted: that is counted no more.
 fn holding(connection: &Connection, repository: i64) -> rusqlite::Result<Vec<Counter>> {
-    all(connection, sql::HOLDING, [repository], |row| {
+    all(connection, sql::HOLDING.sqlite, [repository], |row| {
         Ok(Counter { prefix: row.get(0)?, bytes: row.get(1)?, tags: row.get(2)?, held: row.get(3)? })
     })
 }
@@ -47,12 +47,12 @@ fn apply(connection: &Connection, prefix: &str, change: &Change) -> rusqlite::Re
     let mut more = More::default();
     for (digest, used) in &change.digests {
         let row = params![prefix, digest, used.uses, used.holds, used.size_bytes];
-        let counted = one(connection, sql::COUNT, row, |row| {
+        let counted = one(connection, sql::COUNT.sqlite, row, |row| {
             Ok(Counted { uses: row.get(0)?, holds: row.get(1)?, size_bytes: row.get(2)? })
         })?;
         let counted = counted.ok_or(rusqlite::Error::QueryReturnedNoRows)?;
         if counted.is_over() {
-            execute(connection, sql::FORGET, params![prefix, digest])?;
+            execute(connection, sql::FORGET.sqlite, params![prefix, digest])?;
         }
         more += used.settled(counted);
     }
@@ -62,8 +62,8 @@ fn apply(connection: &Connection, prefix: &str, change: &Change) -> rusqlite::Re
 /// Adds to what the sessions of a prefix have saved, and says how much that is.
 fn add_uploads(connection: &Connection, prefix: &str, more: i64) -> rusqlite::Result<i64> {
     match more {
-        0 => number(connection, sql::UPLOADS, [prefix]),
-        more => number(connection, sql::ADD_UPLOADS, params![prefix, more]),
+        0 => number(connection, sql::UPLOADS.sqlite, [prefix]),
+        more => number(connection, sql::ADD_UPLOADS.sqlite, params![prefix, more]),
     }
 }
 
@@ -72,13 +72,13 @@ pub(super) fn repository_deleted(tx: &Tx<'_>, repository: i64) -> rusqlite::Resu
     if !tx.quota.is_kept() {
         return Ok(());
     }
-    let tags = number(tx.connection, sql::TAGS_OF_REPOSITORY, [repository])?;
-    let uploads = number(tx.connection, sql::UPLOADS_OF_REPOSITORY, [repository])?;
-    for Counter { prefix, .. } in holding(tx.connection, repository)? {
-        execute(tx.connection, sql::UNCOUNT_REPOSITORY, params![repository, prefix])?;
-        execute(tx.connection, sql::FORGET_UNUSED, [&prefix])?;
-        execute(tx.connection, sql::TOTAL, params![-tags, prefix])?;
-        add_uploads(tx.connection, &prefix, -uploads)?;
+    let tags = number(tx.connection(), sql::TAGS_OF_REPOSITORY.sqlite, [repository])?;
+    let uploads = number(tx.connection(), sql::UPLOADS_OF_REPOSITORY.sqlite, [repository])?;
+    for Counter { prefix, .. } in holding(tx.connection(), repository)? {
+        execute(tx.connection(), sql::UNCOUNT_REPOSITORY.sqlite, params![repository, prefix])?;
+        execute(tx.connection(), sql::FORGET_UNUSED.sqlite, [&prefix])?;
+        execute(tx.connection(), sql::TOTAL.sqlite, params![-tags, prefix])?;
+        add_uploads(tx.connection(), &prefix, -uploads)?;
     }
     Ok(())
 }
@@ -88,37 +88,37 @@ pub(super) fn repository_restored(tx: &Tx<'_>, repository: i64) -> rusqlite::Res
     if !tx.quota.is_kept() {
         return Ok(());
     }
-    let tags = number(tx.connection, sql::TAGS_OF_REPOSITORY, [repository])?;
-    let uploads = number(tx.connection, sql::UPLOADS_OF_REPOSITORY, [repository])?;
-    for Counter { prefix, .. } in holding(tx.connection, repository)? {
-        execute(tx.connection, sql::COUNT_REPOSITORY, params![prefix, repository])?;
-        execute(tx.connection, sql::TOTAL, params![tags, prefix])?;
-        add_uploads(tx.connection, &prefix, uploads)?;
+    let tags = number(tx.connection(), sql::TAGS_OF_REPOSITORY.sqlite, [repository])?;
+    let uploads = number(tx.connection(), sql::UPLOADS_OF_REPOSITORY.sqlite, [repository])?;
+    for Counter { prefix, .. } in holding(tx.connection(), repository)? {
+        execute(tx.connection(), sql::COUNT_REPOSITORY.sqlite, params![prefix, repository])?;
+        execute(tx.connection(), sql::TOTAL.sqlite, params![tags, prefix])?;
+        add_uploads(tx.connection(), &prefix, uploads)?;
     }
     Ok(())
 }
 
 /// The prefixes that are counted.
 pub(super) fn prefixes(connection: &Connection) -> rusqlite::Result<BTreeSet<String>> {
-    Ok(all(connection, sql::PREFIXES, [], |row| row.get(0))?.into_iter().collect())
+    Ok(all(connection, sql::PREFIXES.sqlite, [], |row| row.get(0))?.into_iter().collect())
 }
 
 /// Counts what is configured and nothing else: what is new, or all of it.
 pub(super) fn begin(tx: &Tx<'_>, is_anew: bool) -> Result<(), Fault> {
-    let (counted, configured) = (prefixes(tx.connection)?, tx.options.quota_prefixes());
+    let (counted, configured) = (prefixes(tx.connection())?, tx.options.quota_prefixes());
     for prefix in counted.iter().filter(|prefix| is_anew || !configured.contains(*prefix)) {
-        execute(tx.connection, sql::END_COUNTING, [prefix])?;
-        execute(tx.connection, sql::FORGET_DIGESTS, [prefix])?;
-        execute(tx.connection, sql::FORGET_UPLOADS, [prefix])?;
+        execute(tx.connection(), sql::END_COUNTING.sqlite, [prefix])?;
+        execute(tx.connection(), sql::FORGET_DIGESTS.sqlite, [prefix])?;
+        execute(tx.connection(), sql::FORGET_UPLOADS.sqlite, [prefix])?;
     }
     for prefix in configured.iter().filter(|prefix| is_anew || !counted.contains(*prefix)) {
         tracing::info!("counting what there is for the quota of `{prefix}`");
-        execute(tx.connection, sql::BEGIN_COUNTING, [prefix])?;
-        execute(tx.connection, sql::COUNT_PREFIX, [prefix])?;
-        let tags = number(tx.connection, sql::TAGS_OF_PREFIX, [prefix])?;
-        execute(tx.connection, sql::TOTAL, params![tags, prefix])?;
-        let uploads = number(tx.connection, sql::UPLOADS_OF_PREFIX, [prefix])?;
-        add_uploads(tx.connection, prefix, uploads)?;
+        execute(tx.connection(), sql::BEGIN_COUNTING.sqlite, [prefix])?;
+        execute(tx.connection(), sql::COUNT_PREFIX.sqlite, [prefix])?;
+        let tags = number(tx.connection(), sql::TAGS_OF_PREFIX.sqlite, [prefix])?;
+        execute(tx.connection(), sql::TOTAL.sqlite, params![tags, prefix])?;
+        let uploads = number(tx.connection(), sql::UPLOADS_OF_PREFIX.sqlite, [prefix])?;
+        add_uploads(tx.connection(), prefix, uploads)?;
     }
     Ok(())
 }
@@ -131,7 +131,7 @@ pub(super) fn usage(connection: &Connection, options: &Options) -> rusqlite::Res
 }
 
 fn used(connection: &Connection, prefix: &str) -> rusqlite::Result<Option<Usage>> {
-    one(connection, sql::USAGE, [prefix], |row| {
+    one(connection, sql::USAGE.sqlite, [prefix], |row| {
         // A node of an older version, which counts less, may have left too little.
         let counted = |column| Ok::<_, rusqlite::Error>(row.get::<_, i64>(column)?.max(0).unsigned_abs());
         Ok(Usage { bytes: counted(0)?, tags: counted(1)?, held: counted(2)? })
@@ -164,7 +164,7 @@ pub(super) fn refuse_if_too_large(
     for quota in options.quotas_of(repository.as_str()) {
         let Some(usage) = used(connection, &quota.prefix)? else { continue };
         let Err(exceeded) = quota.has_room_for(usage, size_bytes) else { continue };
-        if !exists(connection, sql::IS_USED, params![quota.prefix, digest.to_string()])? {
+        if !exists(connection, sql::IS_USED.sqlite, params![quota.prefix, digest.to_string()])? {
             return Ok(Err(exceeded.into()));
         }
     }
@@ -182,8 +182,9 @@ pub(super) fn room(
     let mut least: Option<UploadRoom> = None;
     for quota in options.quotas_of(repository.as_str()) {
         let Some(usage) = used(connection, &quota.prefix)? else { continue };
-        let is_used =
-            |digest: &Digest| exists(connection, sql::IS_USED, params![quota.prefix, digest.to_string()]);
+        let is_used = |digest: &Digest| {
+            exists(connection, sql::IS_USED.sqlite, params![quota.prefix, digest.to_string()])
+        };
         let room = quota.room(usage, saved_bytes, digest.map(is_used).transpose()?);
         least = least.into_iter().chain(room).min_by_key(|room| room.size_bytes_max);
     }
@@ -194,7 +195,7 @@ pub(super) fn room(
 pub(super) fn audit(connection: &Connection) -> rusqlite::Result<Vec<String>> {
     let mut said = Vec::new();
     for prefix in prefixes(connection)? {
-        let numbers = one(connection, sql::AUDIT, [&prefix], |row| {
+        let numbers = one(connection, sql::AUDIT.sqlite, [&prefix], |row| {
             let mut numbers = [0; AUDIT_COLUMNS];
             for (column, number) in numbers.iter_mut().enumerate() {
                 *number = row.get(column)?;

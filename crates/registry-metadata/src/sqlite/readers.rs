@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use registry_database::Sqlite;
+use registry_database::{Fault, Sqlite};
 use rusqlite::Connection;
 
 use crate::Result;
@@ -17,11 +17,11 @@ impl Readers {
 
     /// Reads. Each statement by itself sees one state of the database; work that needs more than one statement to agree
     /// does not belong here.
-    pub(super) fn read<T>(
+    pub(super) fn read<T, E: Into<Fault>>(
         &self,
         operation: &'static str,
-        work: impl FnOnce(&Connection) -> rusqlite::Result<T>,
+        work: impl FnOnce(&Connection) -> std::result::Result<T, E>,
     ) -> Result<T> {
-        Ok(self.0.readers().read(operation, |connection| Ok(work(connection)?))?)
+        Ok(self.0.readers().read(operation, |connection| work(connection).map_err(Into::into))?)
     }
 }

@@ -23,7 +23,7 @@ pub(super) fn enqueue(
 ) -> rusqlite::Result<()> {
     let (kind, repository) = garbage.key();
     let row = params![kind, repository, digest.to_string(), in_ms, reason];
-    execute(tx.connection, sql::ENQUEUE, row).map(drop)
+    execute(tx.connection(), sql::ENQUEUE.sqlite, row).map(drop)
 }
 
 /// As [`enqueue`], unless it is down for an earlier time.
@@ -36,29 +36,29 @@ pub(super) fn enqueue_earlier(
 ) -> rusqlite::Result<()> {
     let (kind, repository) = garbage.key();
     let row = params![kind, repository, digest.to_string(), in_ms, reason];
-    execute(tx.connection, sql::ENQUEUE_EARLIER, row).map(drop)
+    execute(tx.connection(), sql::ENQUEUE_EARLIER.sqlite, row).map(drop)
 }
 
 /// Gives up bytes that no row leads to any more, `in_ms` from now.
 pub(super) fn give_up(tx: &Tx<'_>, location: &Location, in_ms: i64, reason: &str) -> rusqlite::Result<()> {
-    execute(tx.connection, sql::RECLAIM, params![location.as_str(), in_ms, reason]).map(drop)
+    execute(tx.connection(), sql::RECLAIM.sqlite, params![location.as_str(), in_ms, reason]).map(drop)
 }
 
 pub(super) fn due(connection: &Connection, limit: usize) -> rusqlite::Result<Vec<Reclaim>> {
-    readable(connection, sql::DUE, [i64::MAX], limit, |row| {
+    readable(connection, sql::DUE.sqlite, [i64::MAX], limit, |row| {
         Ok(Reclaim { location: parsed(row, 0)?, upload_state: row.get(1)? })
     })
 }
 
 /// They are not told of again for a while.
 pub(super) fn postpone(tx: &Tx<'_>, location: &Location, by: Duration) -> rusqlite::Result<()> {
-    execute(tx.connection, sql::POSTPONE, params![millis(by), location.as_str()]).map(drop)
+    execute(tx.connection(), sql::POSTPONE.sqlite, params![millis(by), location.as_str()]).map(drop)
 }
 
 pub(super) fn due_count(connection: &Connection, limit: usize) -> rusqlite::Result<u64> {
-    Ok(all(connection, sql::DUE_EACH, [signed(limit)], |_| Ok(()))?.len() as u64)
+    Ok(all(connection, sql::DUE_EACH.sqlite, [signed(limit)], |_| Ok(()))?.len() as u64)
 }
 
 pub(super) fn done(tx: &Tx<'_>, location: &Location) -> rusqlite::Result<()> {
-    execute(tx.connection, sql::DONE, [location.as_str()]).map(drop)
+    execute(tx.connection(), sql::DONE.sqlite, [location.as_str()]).map(drop)
 }

@@ -13,16 +13,16 @@ use crate::{
 };
 
 pub(super) fn id(connection: &Connection, name: &RepositoryName) -> rusqlite::Result<Option<i64>> {
-    one(connection, sql::ID, [name.as_str()], |row| row.get(0))
+    one(connection, sql::ID.sqlite, [name.as_str()], |row| row.get(0))
 }
 
 /// The repository's number; a new one if it is new.
 pub(super) fn create(tx: &Tx<'_>, name: &RepositoryName) -> rusqlite::Result<i64> {
-    if let Some(id) = id(tx.connection, name)? {
+    if let Some(id) = id(tx.connection(), name)? {
         return Ok(id);
     }
-    execute(tx.connection, sql::CREATE, params![name.as_str(), tx.options.lease_ms()])?;
-    id(tx.connection, name)?.ok_or(rusqlite::Error::QueryReturnedNoRows)
+    execute(tx.connection(), sql::CREATE.sqlite, params![name.as_str(), tx.options.lease_ms()])?;
+    id(tx.connection(), name)?.ok_or(rusqlite::Error::QueryReturnedNoRows)
 }
 
 pub(super) fn page(
@@ -34,7 +34,9 @@ pub(super) fn page(
     let after = after.unwrap_or_default();
     match visible {
         RepositorySet::All => {
-            readable(connection, sql::PAGE_AFTER, params![after, i64::MAX], limit, |row| parsed(row, 0))
+            readable(connection, sql::PAGE_AFTER.sqlite, params![after, i64::MAX], limit, |row| {
+                parsed(row, 0)
+            })
         }
         RepositorySet::Prefixes(prefixes) => page_of_prefixes(connection, prefixes, after, limit),
         RepositorySet::Names(names) => page_of_names(connection, names, after, limit),
@@ -56,7 +58,7 @@ fn page_of_prefixes(
             continue;
         }
         let (statement, begin) =
-            if after < prefix { (sql::RANGE_FROM, prefix) } else { (sql::RANGE_AFTER, after) };
+            if after < prefix { (sql::RANGE_FROM.sqlite, prefix) } else { (sql::RANGE_AFTER.sqlite, after) };
         let range = params![begin, end, i64::MAX];
         page.extend(readable(connection, statement, range, rest, |row| parsed::<RepositoryName>(row, 0))?);
     }
@@ -77,7 +79,7 @@ fn page_of_names(
         if page.len() == limit {
             break;
         }
-        if exists(connection, sql::IS_LISTED, [name.as_str()])? {
+        if exists(connection, sql::IS_LISTED.sqlite, [name.as_str()])? {
             page.push(name.clone());
         }
     }

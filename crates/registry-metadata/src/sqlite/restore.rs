@@ -47,7 +47,7 @@ pub(super) fn page(
         None => Vec::new(),
     };
     let rest = params![id, manifest, signed(limit - page.len())];
-    page.extend(all(connection, sql::TRASHED_MANIFESTS, rest, |row| {
+    page.extend(all(connection, sql::TRASHED_MANIFESTS.sqlite, rest, |row| {
         Ok(Trashed {
             tag: None,
             digest: parsed(row, 0)?,
@@ -66,15 +66,20 @@ fn trashed_tags(
     after_digest: &str,
     limit: usize,
 ) -> rusqlite::Result<Vec<Trashed>> {
-    all(connection, sql::TRASHED_TAGS, params![repository, after, after_digest, signed(limit)], |row| {
-        Ok(Trashed {
-            tag: Some(parsed(row, 0)?),
-            digest: parsed(row, 1)?,
-            deleted_at_ms: row.get(2)?,
-            deleted_by: row.get(3)?,
-            purge_at_ms: row.get(4)?,
-        })
-    })
+    all(
+        connection,
+        sql::TRASHED_TAGS.sqlite,
+        params![repository, after, after_digest, signed(limit)],
+        |row| {
+            Ok(Trashed {
+                tag: Some(parsed(row, 0)?),
+                digest: parsed(row, 1)?,
+                deleted_at_ms: row.get(2)?,
+                deleted_by: row.get(3)?,
+                purge_at_ms: row.get(4)?,
+            })
+        },
+    )
 }
 
 pub(super) fn restore(
@@ -86,7 +91,7 @@ pub(super) fn restore(
     match reference {
         Reference::Tag(tag) => restore_tag(tx, repository, tag, actor),
         Reference::Digest(digest) => {
-            let id = repositories::id(tx.connection, repository)?;
+            let id = repositories::id(tx.connection(), repository)?;
             let id = id.ok_or(MetadataError::ManifestUnknown { digest: *digest })?;
             let mut restored = Restored::default();
             manifest(tx, id, repository, digest, &mut restored, 0)?;
@@ -104,19 +109,20 @@ fn restore_tag(
     actor: Option<&str>,
 ) -> Result<Restored, Fault> {
     let unknown = || MetadataError::TagUnknown { tag: tag.clone() };
-    let id = repositories::id(tx.connection, repository)?.ok_or_else(unknown)?;
-    let led_to: Vec<(Digest, i64)> = all(tx.connection, sql::TAG_LED_TO, params![id, tag.as_str()], |row| {
-        Ok((parsed(row, 0)?, row.get(1)?))
-    })?;
+    let id = repositories::id(tx.connection(), repository)?.ok_or_else(unknown)?;
+    let led_to: Vec<(Digest, i64)> =
+        all(tx.connection(), sql::TAG_LED_TO.sqlite, params![id, tag.as_str()], |row| {
+            Ok((parsed(row, 0)?, row.get(1)?))
+        })?;
     let last = led_to.iter().max_by_key(|(_, deleted_at)| *deleted_at);
     let (digest, _) = last.copied().ok_or_else(unknown)?;
     let now: Option<Digest> =
-        one(tx.connection, tag_sql::DIGEST, params![id, tag.as_str()], |row| parsed(row, 0))?;
+        one(tx.connection(), tag_sql::DIGEST.sqlite, params![id, tag.as_str()], |row| parsed(row, 0))?;
     if let Some(now) = now {
         return Err(MetadataError::TagTaken { tag: tag.clone(), digest: now }.into());
     }
     let mut restored = Restored::default();
-    if !exists(tx.connection, manifest_sql::EXISTS, params![id, digest.to_string()])? {
+    if !exists(tx.connection(), manifest_sql::EXISTS.sqlite, params![id, digest.to_string()])? {
         manifest(tx, id, repository, &digest, &mut restored, 0)?;
     }
     set(tx, id, tag, &digest, actor, &mut restored)?;
@@ -131,10 +137,10 @@ pub(super) fn set_tag(
     digest: &Digest,
     actor: Option<&str>,
 ) -> Result<Restored, Fault> {
-    let id = repositories::id(tx.connection, repository)?;
+    let id = repositories::id(tx.connection(), repository)?;
     let id = id.ok_or(MetadataError::ManifestUnknown { digest: *digest })?;
     let mut restored = Restored::default();
-    if !exists(tx.connection, manifest_sql::EXISTS, params![id, digest.to_string()])? {
+    if !exists(tx.connection(), manifest_sql::EXISTS.sqlite, params![id, digest.to_string()])? {
         manifest(tx, id, repository, digest, &mut restored, 0)?;
     }
     set(tx, id, tag, digest, actor, &mut restored)?;
@@ -151,7 +157,7 @@ fn set(
 ) -> Result<(), Fault> {
     tags::set(tx, repository, tag, digest, actor)?;
     let row = params![repository, tag.as_str(), digest.to_string()];
-    execute(tx.connection, collecting_sql::PURGE_TAG, row)?;
+    execute(tx.connection(), collecting_sql::PURGE_TAG.sqlite, row)?;
     restored.tags.push(tag.clone());
     Ok(())
 }
@@ -165,9 +171,9 @@ fn free_tags(
     restored: &mut Restored,
 ) -> Result<(), Fault> {
     let of_manifest = params![repository, digest.to_string()];
-    let tags: Vec<Tag> = all(tx.connection, sql::TAGS_OF, of_manifest, |row| parsed(row, 0))?;
+    let tags: Vec<Tag> = all(tx.connection(), sql::TAGS_OF.sqlite, of_manifest, |row| parsed(row, 0))?;
     for tag in tags {
-        if !exists(tx.connection, tag_sql::DIGEST, params![repository, tag.as_str()])? {
+        if !exists(tx.connection(), tag_sql::DIGEST.sqlite, params![repository, tag.as_str()])? {
             set(tx, repository, &tag, digest, actor, restored)?;
         }
     }
@@ -192,14 +198,15 @@ fn manifest(
         restore_if_trashed(tx, id, repository, child, restored, depth + 1)?;
     }
     // It may have been pushed again in the meantime.
-    if !exists(tx.connection, manifest_sql::EXISTS, row)? {
+    if !exists(tx.connection(), manifest_sql::EXISTS.sqlite, row)? {
         bring_back(tx, id, repository, digest, &document(tx, id, digest)?)?;
         restored.manifests.push(*digest);
     }
     for blob in &manifests::purge(tx, id, digest)? {
         enqueue(tx, Garbage::Digest, blob, 0, "restored")?;
     }
-    let referrers: Vec<Digest> = all(tx.connection, sql::TRASHED_REFERRERS, row, |row| parsed(row, 0))?;
+    let referrers: Vec<Digest> =
+        all(tx.connection(), sql::TRASHED_REFERRERS.sqlite, row, |row| parsed(row, 0))?;
     for referrer in &referrers {
         restore_if_trashed(tx, id, repository, referrer, restored, depth + 1)?;
     }
@@ -208,7 +215,7 @@ fn manifest(
 
 fn document(tx: &Tx<'_>, id: i64, digest: &Digest) -> Result<Manifest, Fault> {
     let row = params![id, digest.to_string()];
-    let trashed = one(tx.connection, sql::TRASHED_MANIFEST, row, |row| {
+    let trashed = one(tx.connection(), sql::TRASHED_MANIFEST.sqlite, row, |row| {
         Ok((parsed::<MediaType>(row, 0)?, Bytes::copy_from_slice(row.get_ref(1)?.as_blob()?)))
     })?;
     let (media_type, bytes) = trashed.ok_or(MetadataError::ManifestUnknown { digest: *digest })?;
@@ -225,8 +232,8 @@ fn restore_if_trashed(
     depth: usize,
 ) -> Result<(), Fault> {
     let row = params![id, digest.to_string()];
-    let is_trashed = exists(tx.connection, sql::TRASHED_MANIFEST, row)?;
-    let is_here = exists(tx.connection, manifest_sql::EXISTS, row)?;
+    let is_trashed = exists(tx.connection(), sql::TRASHED_MANIFEST.sqlite, row)?;
+    let is_here = exists(tx.connection(), manifest_sql::EXISTS.sqlite, row)?;
     if !is_trashed || is_here || depth >= DEPTH_MAX || restored.manifests.len() >= RESTORED_MAX {
         return Ok(());
     }
@@ -248,11 +255,15 @@ fn bring_back(
     document: &Manifest,
 ) -> Result<(), Fault> {
     let row = params![id, digest.to_string()];
-    let blobs: Vec<Digest> = all(tx.connection, sql::TRASHED_BLOBS, row, |row| parsed(row, 0))?;
+    let blobs: Vec<Digest> = all(tx.connection(), sql::TRASHED_BLOBS.sqlite, row, |row| parsed(row, 0))?;
     for blob in &blobs {
         blobs::link(tx, id, blob)?;
     }
-    execute(tx.connection, sql::RESTORE_MANIFEST, params![tx.options.grant_ms(), id, digest.to_string()])?;
+    execute(
+        tx.connection(),
+        sql::RESTORE_MANIFEST.sqlite,
+        params![tx.options.grant_ms(), id, digest.to_string()],
+    )?;
     let put = PutManifest {
         repository,
         digest: *digest,
@@ -275,7 +286,7 @@ pub(super) fn history(
 ) -> rusqlite::Result<Vec<TagChange>> {
     let Some(id) = repositories::id(connection, repository)? else { return Ok(Vec::new()) };
     let page = params![id, tag.as_str(), before.unwrap_or(i64::MAX), signed(limit)];
-    all(connection, sql::HISTORY, page, |row| {
+    all(connection, sql::HISTORY.sqlite, page, |row| {
         let digest: Option<String> = row.get(1)?;
         let digest = digest.map(|digest| digest.parse()).transpose().map_err(|error| unreadable(1, error))?;
         Ok(TagChange { number: row.get(0)?, digest, at_ms: row.get(2)?, actor: row.get(3)? })

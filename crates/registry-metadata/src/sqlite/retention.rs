@@ -25,19 +25,22 @@ pub(super) fn page(
     after: Option<&ImagePosition>,
     limit: usize,
 ) -> rusqlite::Result<ImagePage> {
-    let times = one(connection, sql::TIMES, [], |row| Ok((row.get(0)?, row.get::<_, Option<i64>>(1)?)))?;
+    let times =
+        one(connection, sql::TIMES.sqlite, [], |row| Ok((row.get(0)?, row.get::<_, Option<i64>>(1)?)))?;
     let (now_ms, pulls_since) = times.unwrap_or_default();
     let first = Position::first();
     let (images, next) = match after.map_or(&first, |after| &after.0) {
         Position::Tags(after) => {
             let page = params![repository.as_str(), after, signed(limit)];
-            let (rows, last, is_full) = rows_of_page(connection, sql::TAGGED_AFTER, page, limit, tagged)?;
+            let (rows, last, is_full) =
+                rows_of_page(connection, sql::TAGGED_AFTER.sqlite, page, limit, tagged)?;
             let images = rows.into_iter().map(|row| row.image(options, repository)).collect();
             (images, ImagePosition::after_tags(last, is_full))
         }
         Position::Manifests(after) => {
             let page = params![repository.as_str(), after, signed(limit)];
-            let (rows, last, is_full) = rows_of_page(connection, sql::UNTAGGED_AFTER, page, limit, untagged)?;
+            let (rows, last, is_full) =
+                rows_of_page(connection, sql::UNTAGGED_AFTER.sqlite, page, limit, untagged)?;
             let images = rows.into_iter().filter_map(|row| row.image(options)).collect();
             (images, ImagePosition::after_manifests(last, is_full))
         }
@@ -66,7 +69,7 @@ pub(super) fn expire(
     image: &Image,
     actor: &str,
 ) -> Result<bool, Fault> {
-    let Some(id) = repositories::id(tx.connection, repository)? else { return Ok(false) };
+    let Some(id) = repositories::id(tx.connection(), repository)? else { return Ok(false) };
     if image.hold.is_some() || find(tx, id, repository, image)?.as_ref() != Some(image) {
         return Ok(false);
     }
@@ -83,21 +86,22 @@ pub(super) fn expire(
 fn find(tx: &Tx<'_>, id: i64, repository: &RepositoryName, image: &Image) -> rusqlite::Result<Option<Image>> {
     match &image.tag {
         Some(tag) => {
-            let row = one(tx.connection, sql::TAGGED, params![id, tag.as_str()], tagged)?;
+            let row = one(tx.connection(), sql::TAGGED.sqlite, params![id, tag.as_str()], tagged)?;
             Ok(row.map(|row| row.image(tx.options, repository)))
         }
         None => {
-            let row = one(tx.connection, sql::UNTAGGED, params![id, image.digest.to_string()], untagged)?;
+            let row =
+                one(tx.connection(), sql::UNTAGGED.sqlite, params![id, image.digest.to_string()], untagged)?;
             Ok(row.and_then(|row| row.image(tx.options)))
         }
     }
 }
 
 pub(super) fn record(tx: &Tx<'_>, pulls: &[Pull]) -> Result<(), Fault> {
-    execute(tx.connection, sql::BEGIN_PULLS, [])?;
+    execute(tx.connection(), sql::BEGIN_PULLS.sqlite, [])?;
     for Pull { repository, digest } in pulls {
         let row = params![repository.as_str(), digest.to_string(), millis(PULLS_APART)];
-        execute(tx.connection, sql::RECORD_PULL, row)?;
+        execute(tx.connection(), sql::RECORD_PULL.sqlite, row)?;
     }
     Ok(())
 }

@@ -11,7 +11,7 @@ use registry_types::{Descriptor, Location, Reference, RepositoryName, Repository
 use rusqlite::{Connection, params};
 
 use super::{
-    SqliteStore, audit, blobs, deleted, manifests, quota, repositories, restore, retention,
+    SqliteStore, blobs, deleted, manifests, quota, repositories, restore, retention,
     statement::{execute, exists, one},
     tags, uploads,
     writer::{
@@ -22,13 +22,15 @@ use super::{
 use crate::{
     Blob, ClaimedUpload, Content, DeletedRepository, EndedWindows, FinishUpload, FoundManifest, Identity,
     MetadataError, NewUpload, Pull, Purpose, PutManifest, Restored, Result, StoredManifest, TagChange, Trash,
-    Trashed, UploadRoom, UploadStatus, Uploads, clock::millis, push::Put, sql,
+    Trashed, UploadRoom, UploadStatus, Uploads, clock::millis, logic::audit, push::Put, sql,
 };
 
 #[async_trait]
 impl Identity for SqliteStore {
     async fn store_id(&self) -> Result<Option<String>> {
-        let id = |connection: &Connection| one(connection, sql::repositories::STORE_ID, [], |row| row.get(0));
+        let id = |connection: &Connection| {
+            one(connection, sql::repositories::STORE_ID.sqlite, [], |row| row.get(0))
+        };
         Ok(self.readers.read("read the store's identity", id)?.flatten())
     }
 
@@ -36,9 +38,9 @@ impl Identity for SqliteStore {
         let asked = id.to_owned();
         self.writer
             .run("bind the database to a store", Full, (), move |tx| {
-                execute(tx.connection, sql::repositories::BIND_STORE, params![asked])?;
+                execute(tx.connection(), sql::repositories::BIND_STORE.sqlite, params![asked])?;
                 let bound: Option<String> =
-                    one(tx.connection, sql::repositories::STORE_ID, [], |row| row.get(0))?;
+                    one(tx.connection(), sql::repositories::STORE_ID.sqlite, [], |row| row.get(0))?;
                 match bound {
                     Some(bound) if bound != asked => {
                         Err(MetadataError::StoreMismatch { bound, asked }.into())
@@ -56,17 +58,18 @@ impl Identity for SqliteStore {
 
     async fn check(&self) -> Result<()> {
         let operation = "check the database";
-        self.readers.read(operation, |connection| exists(connection, sql::repositories::STORE_ID, []))?;
+        self.readers
+            .read(operation, |connection| exists(connection, sql::repositories::STORE_ID.sqlite, []))?;
         self.check_journal(operation)?;
         self.writer.check(operation)
     }
 
     async fn mark(&self) -> Result<i64> {
-        self.readers.read("read the mark", audit::mark)
+        read!(self, "read the mark", |session| audit::mark(session))
     }
 
     async fn raise_mark(&self, above: i64) -> Result<i64> {
-        self.writer.run("raise the mark", Full, (), move |tx| audit::raise_mark(tx, above)).await
+        transact!(self, "raise the mark", Full, [above = above], |tx| audit::raise_mark(tx, *above))
     }
 }
 

@@ -24,7 +24,7 @@ pub(super) fn page(
     limit: usize,
 ) -> rusqlite::Result<Option<Vec<Tag>>> {
     let rest = params![repository.as_str(), after.unwrap_or_default(), i64::MAX];
-    let tags: Vec<Tag> = readable(connection, sql::PAGE, rest, limit, |row| parsed(row, 0))?;
+    let tags: Vec<Tag> = readable(connection, sql::PAGE.sqlite, rest, limit, |row| parsed(row, 0))?;
     if tags.is_empty() && repositories::id(connection, repository)?.is_none() {
         return Ok(None);
     }
@@ -40,10 +40,10 @@ pub(super) fn set(
     actor: Option<&str>,
 ) -> Result<(), Fault> {
     let old: Option<Digest> =
-        one(tx.connection, sql::DIGEST, params![repository, tag.as_str()], |row| parsed(row, 0))?;
-    let is_immutable = Rule::of(tx.connection, tx.options, repository)?.is_immutable(tag);
-    let set = if is_immutable { sql::SET_ONCE } else { sql::SET };
-    let rows = execute(tx.connection, set, params![repository, tag.as_str(), digest.to_string()])?;
+        one(tx.connection(), sql::DIGEST.sqlite, params![repository, tag.as_str()], |row| parsed(row, 0))?;
+    let is_immutable = Rule::of(tx.connection(), tx.options, repository)?.is_immutable(tag);
+    let set = if is_immutable { sql::SET_ONCE.sqlite } else { sql::SET.sqlite };
+    let rows = execute(tx.connection(), set, params![repository, tag.as_str(), digest.to_string()])?;
     if let (0, Some(digest)) = (rows, old) {
         return Err(MetadataError::TagImmutable { tag: tag.clone(), digest }.into());
     }
@@ -74,7 +74,7 @@ impl<'a> Rule<'a> {
         if options.immutable_tags.is_empty() {
             return Ok(Rule { options, repository: None });
         }
-        let name = one(connection, collecting_sql::REPOSITORY_NAME, [repository], |row| row.get(0))?;
+        let name = one(connection, collecting_sql::REPOSITORY_NAME.sqlite, [repository], |row| row.get(0))?;
         Ok(Rule { options, repository: name })
     }
 
@@ -99,10 +99,10 @@ pub(super) fn remove(
     actor: Option<&str>,
 ) -> Result<Option<Digest>, Fault> {
     let row = params![repository, tag.as_str()];
-    let Some(digest) = one(tx.connection, sql::DELETE, row, |row| parsed::<Digest>(row, 0))? else {
+    let Some(digest) = one(tx.connection(), sql::DELETE.sqlite, row, |row| parsed::<Digest>(row, 0))? else {
         return Ok(None);
     };
-    Rule::of(tx.connection, tx.options, repository)?.refuse(tag, &digest)?;
+    Rule::of(tx.connection(), tx.options, repository)?.refuse(tag, &digest)?;
     forget(tx, repository, tag, &digest, actor)?;
     Ok(Some(digest))
 }
@@ -115,9 +115,10 @@ pub(super) fn remove_all(
     actor: Option<&str>,
 ) -> Result<Vec<Tag>, Fault> {
     let of_manifest = params![repository, digest.to_string()];
-    let mut tags: Vec<Tag> = all(tx.connection, sql::DELETE_OF_MANIFEST, of_manifest, |row| parsed(row, 0))?;
+    let mut tags: Vec<Tag> =
+        all(tx.connection(), sql::DELETE_OF_MANIFEST.sqlite, of_manifest, |row| parsed(row, 0))?;
     tags.sort_unstable();
-    let rule = Rule::of(tx.connection, tx.options, repository)?;
+    let rule = Rule::of(tx.connection(), tx.options, repository)?;
     for tag in &tags {
         rule.refuse(tag, digest)?;
         forget(tx, repository, tag, digest, actor)?;
@@ -128,12 +129,13 @@ pub(super) fn remove_all(
 /// Refuses if a repository has an immutable tag.
 pub(super) fn refuse_if_any_is_immutable(tx: &Tx<'_>, repository: i64) -> Result<(), Fault> {
     const PAGE: i64 = 1000;
-    let rule = Rule::of(tx.connection, tx.options, repository)?;
+    let rule = Rule::of(tx.connection(), tx.options, repository)?;
     let mut after = String::new();
     while rule.repository.is_some() {
         let page = params![repository, after, PAGE];
-        let tags: Vec<(Tag, Digest)> =
-            all(tx.connection, sql::OF_REPOSITORY, page, |row| Ok((parsed(row, 0)?, parsed(row, 1)?)))?;
+        let tags: Vec<(Tag, Digest)> = all(tx.connection(), sql::OF_REPOSITORY.sqlite, page, |row| {
+            Ok((parsed(row, 0)?, parsed(row, 1)?))
+        })?;
         for (tag, digest) in &tags {
             rule.refuse(tag, digest)?;
         }
@@ -152,7 +154,7 @@ pub(super) fn delete(
     actor: Option<&str>,
 ) -> Result<(), Fault> {
     let unknown = || MetadataError::TagUnknown { tag: tag.clone() };
-    let id = repositories::id(tx.connection, repository)?.ok_or_else(unknown)?;
+    let id = repositories::id(tx.connection(), repository)?.ok_or_else(unknown)?;
     let digest = remove(tx, id, tag, actor)?.ok_or_else(unknown)?;
     Ok(manifests::dereferenced(tx, id, &digest, "tag deleted")?)
 }
@@ -177,7 +179,7 @@ fn forget(
     let window_ms = tx.options.undelete_window_ms();
     if window_ms > 0 {
         let row = params![repository, tag.as_str(), digest.to_string(), actor, window_ms];
-        execute(tx.connection, sql::TRASH, row)?;
+        execute(tx.connection(), sql::TRASH.sqlite, row)?;
     }
     remember(tx, repository, tag, None, actor)
 }
@@ -191,7 +193,7 @@ fn remember(
     actor: Option<&str>,
 ) -> rusqlite::Result<()> {
     let row = params![repository, tag.as_str(), digest.map(Digest::to_string), actor];
-    execute(tx.connection, sql::REMEMBER, row)?;
+    execute(tx.connection(), sql::REMEMBER.sqlite, row)?;
     let oldest = params![repository, tag.as_str(), signed(TAG_HISTORY_MAX)];
-    execute(tx.connection, sql::FORGET_OLDEST, oldest).map(drop)
+    execute(tx.connection(), sql::FORGET_OLDEST.sqlite, oldest).map(drop)
 }

@@ -29,11 +29,11 @@ pub(super) struct Session {
 
 pub(super) fn start(tx: &Tx<'_>, new: &NewUpload) -> Result<(), Fault> {
     let repository = repositories::create(tx, &new.repository)?;
-    if exists(tx.connection, sql::ARE_MORE_THAN, params![repository, signed(UPLOADS_MAX - 1)])? {
+    if exists(tx.connection(), sql::ARE_MORE_THAN.sqlite, params![repository, signed(UPLOADS_MAX - 1)])? {
         return Err(MetadataError::TooManyUploads { limit: UPLOADS_MAX }.into());
     }
     let row = params![new.id.to_string(), repository, new.location.as_str(), new.algorithm.as_str()];
-    execute(tx.connection, sql::START, row)?;
+    execute(tx.connection(), sql::START.sqlite, row)?;
     Ok(())
 }
 
@@ -42,7 +42,7 @@ pub(super) fn status(
     repository: &RepositoryName,
     id: &UploadId,
 ) -> rusqlite::Result<Option<UploadStatus>> {
-    one(connection, sql::STATUS, params![id.to_string(), repository.as_str()], |row| {
+    one(connection, sql::STATUS.sqlite, params![id.to_string(), repository.as_str()], |row| {
         Ok(UploadStatus { offset: unsigned(row, 0)?, algorithm: parsed(row, 1)?, started_at_ms: row.get(2)? })
     })
 }
@@ -52,7 +52,7 @@ pub(super) fn claimed(
     repository: &RepositoryName,
     id: &UploadId,
 ) -> rusqlite::Result<Option<Session>> {
-    one(connection, sql::CLAIMED, params![id.to_string(), repository.as_str()], |row| {
+    one(connection, sql::CLAIMED.sqlite, params![id.to_string(), repository.as_str()], |row| {
         Ok(Session {
             epoch: row.get(0)?,
             location: parsed(row, 1)?,
@@ -67,13 +67,13 @@ pub(super) fn save(tx: &Tx<'_>, id: &UploadId, epoch: i64, offset: u64, state: &
     tx.quota.refuse_excess();
     let text = id.to_string();
     let saved = if tx.quota.is_kept() { saved(tx, &text)? } else { None };
-    if execute(tx.connection, sql::SAVE, params![epoch, signed(offset), state, text])? > 0 {
+    if execute(tx.connection(), sql::SAVE.sqlite, params![epoch, signed(offset), state, text])? > 0 {
         if let Some((repository, before)) = saved {
             tx.quota.add_upload(repository, signed(offset) - before);
         }
         return Ok(());
     }
-    Err(match exists(tx.connection, sql::EXISTS, [text])? {
+    Err(match exists(tx.connection(), sql::EXISTS.sqlite, [text])? {
         true => MetadataError::UploadStale { id: *id }.into(),
         false => MetadataError::UploadUnknown { id: *id }.into(),
     })
@@ -81,13 +81,13 @@ pub(super) fn save(tx: &Tx<'_>, id: &UploadId, epoch: i64, offset: u64, state: &
 
 /// The repository of a session, and how much it has saved.
 fn saved(tx: &Tx<'_>, id: &str) -> rusqlite::Result<Option<(i64, i64)>> {
-    one(tx.connection, sql::SAVED, [id], |row| Ok((row.get(0)?, row.get(1)?)))
+    one(tx.connection(), sql::SAVED.sqlite, [id], |row| Ok((row.get(0)?, row.get(1)?)))
 }
 
 /// Removes a session's row. Whether it was there.
 fn remove(tx: &Tx<'_>, id: &str) -> rusqlite::Result<bool> {
     let removed: Option<(i64, i64)> =
-        one(tx.connection, sql::DELETE, [id], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        one(tx.connection(), sql::DELETE.sqlite, [id], |row| Ok((row.get(0)?, row.get(1)?)))?;
     if let Some((repository, saved)) = removed {
         tx.quota.add_upload(repository, -saved);
     }
@@ -99,7 +99,7 @@ fn remove(tx: &Tx<'_>, id: &str) -> rusqlite::Result<bool> {
 pub(super) fn finish(tx: &Tx<'_>, finish: &FinishUpload) -> Result<(), Fault> {
     let id = finish.id.to_string();
     let session = params![id, finish.repository.as_str()];
-    let session = one(tx.connection, sql::TO_FINISH, session, |row| {
+    let session = one(tx.connection(), sql::TO_FINISH.sqlite, session, |row| {
         Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?, parsed::<Location>(row, 2)?))
     })?;
     let (repository, epoch, location) = session.ok_or(MetadataError::UploadUnknown { id: finish.id })?;
@@ -116,13 +116,13 @@ pub(super) fn finish(tx: &Tx<'_>, finish: &FinishUpload) -> Result<(), Fault> {
 /// Decides which object is the digest's: ours if it had none or a bad one, else the one that is there.
 fn keep_object(tx: &Tx<'_>, finish: &FinishUpload, ours: &Location) -> Result<(), Fault> {
     let digest = finish.digest.to_string();
-    let known = one(tx.connection, blob_sql::OBJECT_TO_REPLACE, [&digest], |row| {
+    let known = one(tx.connection(), blob_sql::OBJECT_TO_REPLACE.sqlite, [&digest], |row| {
         Ok((row.get::<_, i64>(0)?, parsed::<Location>(row, 1)?, row.get::<_, bool>(2)?))
     })?;
     let Some((object, theirs, is_bad)) = known else { return insert_object(tx, finish, ours, &digest) };
     if is_bad || finish.replaces.as_ref() == Some(&theirs) {
         let row = params![ours.as_str(), signed(finish.size_bytes), object];
-        execute(tx.connection, blob_sql::REPLACE_OBJECT, row)?;
+        execute(tx.connection(), blob_sql::REPLACE_OBJECT.sqlite, row)?;
         // Somebody may be reading what is left of the old bytes.
         reclaim::give_up(tx, &theirs, tx.options.read_grace_ms(), "replaced")?;
     } else {
@@ -134,8 +134,8 @@ fn keep_object(tx: &Tx<'_>, finish: &FinishUpload, ours: &Location) -> Result<()
 
 fn insert_object(tx: &Tx<'_>, finish: &FinishUpload, ours: &Location, digest: &str) -> Result<(), Fault> {
     let row = params![ours.as_str(), signed(finish.size_bytes)];
-    let object: Option<i64> = one(tx.connection, blob_sql::INSERT_OBJECT, row, |row| row.get(0))?;
-    execute(tx.connection, blob_sql::INSERT_DIGEST, params![digest, object])?;
+    let object: Option<i64> = one(tx.connection(), blob_sql::INSERT_OBJECT.sqlite, row, |row| row.get(0))?;
+    execute(tx.connection(), blob_sql::INSERT_DIGEST.sqlite, params![digest, object])?;
     Ok(())
 }
 
@@ -146,7 +146,7 @@ pub(super) fn cancel(tx: &Tx<'_>, id: &UploadId, reason: &str) -> Result<bool, F
 
 /// As [`cancel`], of a session whose id need not be one.
 pub(super) fn cancel_row(tx: &Tx<'_>, id: &str, reason: &str) -> Result<bool, Fault> {
-    execute(tx.connection, sql::TO_RECLAIM, params![reason, id])?;
+    execute(tx.connection(), sql::TO_RECLAIM.sqlite, params![reason, id])?;
     Ok(remove(tx, id)?)
 }
 
@@ -159,10 +159,11 @@ pub(super) fn expire(
     limit: usize,
 ) -> Result<Vec<Hold>, Fault> {
     let untouched = params![untouched_for_ms, signed(limit)];
-    let mut ids: Vec<String> = all(tx.connection, sql::UNTOUCHED, untouched, |row| row.get(0))?;
+    let mut ids: Vec<String> = all(tx.connection(), sql::UNTOUCHED.sqlite, untouched, |row| row.get(0))?;
     if tx.quota.is_kept() && ids.len() < limit {
         let counted = params![untouched_for_ms.min(millis(COUNTED_UNTOUCHED_MAX)), signed(limit)];
-        let counted: Vec<String> = all(tx.connection, sql::UNTOUCHED_COUNTED, counted, |row| row.get(0))?;
+        let counted: Vec<String> =
+            all(tx.connection(), sql::UNTOUCHED_COUNTED.sqlite, counted, |row| row.get(0))?;
         let more: Vec<String> = counted.into_iter().filter(|id| !ids.contains(id)).collect();
         ids.extend(more.into_iter().take(limit - ids.len()));
     }

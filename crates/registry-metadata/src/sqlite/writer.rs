@@ -2,21 +2,16 @@
 
 use std::sync::Arc;
 
-use registry_database::{Fault, Sqlite};
+use registry_database::{Fault, Sqlite, sqlite::Session};
 use rusqlite::Connection;
 
 pub(super) use registry_database::Durability;
 
 use super::quota;
-use crate::{Options, Result, quota::Ledger};
+use crate::{Options, Result, logic};
 
-/// What work is done with: a transaction, and what was configured.
-pub(super) struct Tx<'a> {
-    pub(super) connection: &'a Connection,
-    pub(super) options: &'a Options,
-    /// What it changes that quotas count.
-    pub(super) quota: Ledger,
-}
+/// A transaction of content.
+pub(super) type Tx<'a> = logic::Tx<'a, Session<'a>>;
 
 #[derive(Clone, Debug)]
 pub(super) struct Writer {
@@ -44,7 +39,8 @@ impl Writer {
     {
         let options = self.options.clone();
         let work = move |connection: &Connection| {
-            let tx = Tx { connection, options: &options, quota: Ledger::new(&options) };
+            let session = Session::new(connection);
+            let tx = Tx::new(&session, &options);
             let value = work(&tx)?;
             quota::settle(&tx)?;
             Ok(value)

@@ -6,18 +6,18 @@ use async_trait::async_trait;
 use registry_digest::Digest;
 use registry_types::{Location, RepositoryName};
 
-use super::super::{PostgresStore, audit, collect, expiry, quota, reclaim, retention};
+use super::super::{PostgresStore, collect, expiry, quota, reclaim, retention, verify};
 use crate::{
     Audit, CollectRules, Collected, Collecting, Image, ImagePage, ImagePosition, ManifestPosition, Preview,
     QueuePosition, QuotaUsage, Quotas, Reclaim, Result, StoredManifest, StoredObject, UnknownObject,
-    clock::millis,
+    clock::millis, logic::audit,
 };
 
 #[async_trait]
 impl Quotas for PostgresStore {
     async fn begin_quotas(&self) -> Result<()> {
         let operation = "count for quotas";
-        if read!(self, operation, |c| quota::prefixes(&c))? == self.options.quota_prefixes() {
+        if read!(self, operation, |c| quota::prefixes(c))? == self.options.quota_prefixes() {
             return Ok(());
         }
         self.transact(operation, quota::Begin { is_anew: false }).await
@@ -28,14 +28,14 @@ impl Quotas for PostgresStore {
     }
 
     async fn quota_usage(&self) -> Result<Vec<QuotaUsage>> {
-        read!(self, "read quotas", |c| quota::usage(&c, &self.options))
+        read!(self, "read quotas", |c| quota::usage(c, &self.options))
     }
 }
 
 #[async_trait]
 impl Collecting for PostgresStore {
     async fn unread_labels(&self, limit: usize) -> Result<Vec<(RepositoryName, Digest)>> {
-        read!(self, "list unread labels", |c| expiry::unread(&c, limit))
+        read!(self, "list unread labels", |c| expiry::unread(c, limit))
     }
 
     async fn postpone_labels(
@@ -69,7 +69,7 @@ impl Collecting for PostgresStore {
         after: Option<&QueuePosition>,
         limit: usize,
     ) -> Result<Preview> {
-        read!(self, "look for garbage", |c| collect::preview(&c, &self.options, *rules, after, limit))
+        read!(self, "look for garbage", |c| collect::preview(c, &self.options, *rules, after, limit))
     }
 
     async fn enqueue_untagged(
@@ -88,7 +88,7 @@ impl Collecting for PostgresStore {
         limit: usize,
     ) -> Result<ImagePage> {
         let options = &self.options;
-        read!(self, "list images", |c| retention::page(&c, options, repository, after, limit))
+        read!(self, "list images", |c| retention::page(c, options, repository, after, limit))
     }
 
     async fn expire_image(&self, repository: &RepositoryName, image: &Image, actor: &str) -> Result<bool> {
@@ -97,19 +97,19 @@ impl Collecting for PostgresStore {
     }
 
     async fn reclaimable(&self, limit: usize) -> Result<Vec<Reclaim>> {
-        write_of_process!(self, "list bytes to reclaim", |c| reclaim::take_due(&c, limit))
+        write_of_process!(self, "list bytes to reclaim", |c| reclaim::take_due(c, limit))
     }
 
     async fn postpone_reclaim(&self, location: &Location, by: Duration) -> Result<()> {
-        write_of_process!(self, "put off the deletion of bytes", |c| reclaim::postpone(&c, location, by))
+        write_of_process!(self, "put off the deletion of bytes", |c| reclaim::postpone(c, location, by))
     }
 
     async fn reclaimable_count(&self, limit: usize) -> Result<u64> {
-        read!(self, "count bytes to reclaim", |c| reclaim::due_count(&c, limit))
+        read!(self, "count bytes to reclaim", |c| reclaim::due_count(c, limit))
     }
 
     async fn reclaimed(&self, location: &Location) -> Result<()> {
-        write_of_process!(self, "forget reclaimed bytes", |c| reclaim::done(&c, location))
+        write_of_process!(self, "forget reclaimed bytes", |c| reclaim::done(c, location))
     }
 }
 
@@ -117,33 +117,41 @@ impl Collecting for PostgresStore {
 impl Audit for PostgresStore {
     async fn claim_sweep(&self, interval: Duration) -> Result<bool> {
         let interval_ms = millis(interval);
-        write!(self, "claim the look through the store", |c| audit::claim_sweep(&c, interval_ms))
+        write_alone!(self, "claim the look through the store", Full, [], |session| {
+            audit::claim_sweep(session, interval_ms)
+        })
     }
 
     async fn note_unknown(&self, locations: &[Location]) -> Result<Vec<UnknownObject>> {
         let operation = "look for objects that no row leads to";
-        write!(self, operation, |c| audit::note_unknown(&c, locations))
+        write!(self, operation, |session| audit::note_unknown(session, locations))
     }
 
     async fn reclaim_unknown(&self, locations: &[Location]) -> Result<u64> {
-        let operation = "give up objects that no row leads to";
-        self.transact(operation, audit::ReclaimUnknown(locations.to_vec())).await
+        transact!(
+            self,
+            "give up objects that no row leads to",
+            Full,
+            [locations = locations.to_vec()],
+            |tx| audit::reclaim_unknown(tx, locations)
+        )
     }
 
     async fn forget_unknown(&self, not_seen_for: Duration) -> Result<()> {
         let not_seen_for_ms = millis(not_seen_for);
-        write_of_process!(self, "forget objects that are known", |c| audit::forget_unknown(
-            &c,
-            not_seen_for_ms
-        ))
+        write_alone!(self, "forget objects that are known", Process, [], |session| {
+            audit::forget_unknown(session, not_seen_for_ms)
+        })
     }
 
     async fn objects(&self, after: Option<&Location>, limit: usize) -> Result<Vec<StoredObject>> {
-        read!(self, "list objects", |c| audit::objects(&c, after, limit))
+        read!(self, "list objects", |session| audit::objects(session, after, limit))
     }
 
     async fn mark_good(&self, location: &Location) -> Result<()> {
-        self.transact("show an object again", audit::MarkGood(location.clone())).await
+        write_alone!(self, "show an object again", Full, [location = location.clone()], |session| {
+            audit::mark_good(session, location)
+        })
     }
 
     async fn all_manifests(
@@ -151,10 +159,15 @@ impl Audit for PostgresStore {
         after: Option<&ManifestPosition>,
         limit: usize,
     ) -> Result<Vec<(ManifestPosition, StoredManifest)>> {
-        read!(self, "list manifests", |c| audit::all_manifests(&c, after, limit))
+        read!(self, "list manifests", |session| audit::all_manifests(session, after, limit))
     }
 
     async fn verify(&self) -> Result<Vec<String>> {
-        read!(self, "verify the database", |c| audit::verify(&c))
+        read!(self, "verify the database", |session| async {
+            let mut said = verify::check(session).await?;
+            said.extend(audit::verify(session).await?);
+            said.extend(quota::audit(session).await?);
+            Ok(said)
+        })
     }
 }

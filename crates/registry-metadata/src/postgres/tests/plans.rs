@@ -51,9 +51,13 @@ async fn what_is_ready_is_sent_at_once() {
     {
         connection.ready(statements).await.unwrap();
     }
-    for sql in
-        [sql::reclaim::ENQUEUE, sql::blobs::LINK, sql::blobs::LINK_WAITING, own::REMEMBER, own::MOVE_TAG]
-    {
+    for sql in [
+        sql::reclaim::ENQUEUE.postgres,
+        sql::blobs::LINK.postgres,
+        sql::blobs::LINK_WAITING.postgres,
+        own::REMEMBER,
+        own::MOVE_TAG,
+    ] {
         assert!(connection.prepared(sql).now_or_never().is_some(), "{sql}");
     }
 }

@@ -8,7 +8,7 @@ use registry_types::{Location, RepositoryName};
 use rusqlite::Connection;
 
 use super::super::{
-    SqliteStore, audit, collect, expiry, quota, reclaim, retention,
+    SqliteStore, collect, expiry, quota, reclaim, retention, verify,
     writer::{
         Durability::{Full, Process},
         Tx,
@@ -17,7 +17,7 @@ use super::super::{
 use crate::{
     Audit, CollectRules, Collected, Collecting, Image, ImagePage, ImagePosition, ManifestPosition, Preview,
     QueuePosition, QuotaUsage, Quotas, Reclaim, Result, StoredManifest, StoredObject, UnknownObject,
-    clock::millis,
+    clock::millis, logic::audit,
 };
 
 #[async_trait]
@@ -138,39 +138,48 @@ impl Collecting for SqliteStore {
 impl Audit for SqliteStore {
     async fn claim_sweep(&self, interval: Duration) -> Result<bool> {
         let interval_ms = millis(interval);
-        let claim = move |tx: &Tx<'_>| Ok(audit::claim_sweep(tx, interval_ms)?);
-        self.writer.run("claim the look through the store", Full, (), claim).await
+        write_alone!(self, "claim the look through the store", Full, [], |session| {
+            audit::claim_sweep(session, interval_ms)
+        })
     }
 
     async fn note_unknown(&self, locations: &[Location]) -> Result<Vec<UnknownObject>> {
         let operation = "look for objects that no row leads to";
-        let unknown = self.readers.read(operation, |reader| audit::unknown(reader, locations))?;
+        // Nearly always there is nothing to write.
+        let unknown = read!(self, operation, |session| audit::unknown(session, locations))?;
         if unknown.is_empty() {
             return Ok(Vec::new());
         }
-        self.writer.run(operation, Process, (), move |tx| audit::note_unknown(tx, &unknown)).await
+        write_alone!(self, operation, Process, [unknown = unknown], |session| {
+            audit::note_unknown(session, unknown)
+        })
     }
 
     async fn reclaim_unknown(&self, locations: &[Location]) -> Result<u64> {
-        let locations = locations.to_vec();
-        let reclaim = move |tx: &Tx<'_>| audit::reclaim_unknown(tx, &locations);
-        self.writer.run("give up objects that no row leads to", Full, (), reclaim).await
+        transact!(
+            self,
+            "give up objects that no row leads to",
+            Full,
+            [locations = locations.to_vec()],
+            |tx| audit::reclaim_unknown(tx, locations)
+        )
     }
 
     async fn forget_unknown(&self, not_seen_for: Duration) -> Result<()> {
-        let ms = millis(not_seen_for);
-        let forget = move |tx: &Tx<'_>| Ok(audit::forget_unknown(tx, ms)?);
-        self.writer.run("forget objects that are known", Process, (), forget).await
+        let not_seen_for_ms = millis(not_seen_for);
+        write_alone!(self, "forget objects that are known", Process, [], |session| {
+            audit::forget_unknown(session, not_seen_for_ms)
+        })
     }
 
     async fn objects(&self, after: Option<&Location>, limit: usize) -> Result<Vec<StoredObject>> {
-        self.readers.read("list objects", |reader| audit::objects(reader, after, limit))
+        read!(self, "list objects", |session| audit::objects(session, after, limit))
     }
 
     async fn mark_good(&self, location: &Location) -> Result<()> {
-        let location = location.clone();
-        let mark = move |tx: &Tx<'_>| Ok(audit::mark_good(tx, &location)?);
-        self.writer.run("show an object again", Full, (), mark).await
+        write_alone!(self, "show an object again", Full, [location = location.clone()], |session| {
+            audit::mark_good(session, location)
+        })
     }
 
     async fn all_manifests(
@@ -178,10 +187,14 @@ impl Audit for SqliteStore {
         after: Option<&ManifestPosition>,
         limit: usize,
     ) -> Result<Vec<(ManifestPosition, StoredManifest)>> {
-        self.readers.read("list manifests", |reader| audit::all_manifests(reader, after, limit))
+        read!(self, "list manifests", |session| audit::all_manifests(session, after, limit))
     }
 
     async fn verify(&self) -> Result<Vec<String>> {
-        self.readers.read("verify the database", audit::verify)
+        let operation = "verify the database";
+        let mut said = self.readers.read(operation, verify::check)?;
+        said.extend(read!(self, operation, |session| audit::verify(session))?);
+        said.extend(self.readers.read(operation, quota::audit)?);
+        Ok(said)
     }
 }

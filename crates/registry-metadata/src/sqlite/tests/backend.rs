@@ -72,7 +72,7 @@ impl Probe for SqliteProbe {
 
     async fn run(&self, sql: &str) {
         let sql = sql.to_owned();
-        let run = move |tx: &super::super::writer::Tx<'_>| Ok(tx.connection.execute_batch(&sql)?);
+        let run = move |tx: &super::super::writer::Tx<'_>| Ok(tx.connection().execute_batch(&sql)?);
         self.store.writer.run("change rows", Durability::Process, (), run).await.unwrap();
     }
 

@@ -5,6 +5,11 @@ use std::{collections::BTreeSet, sync::Arc};
 use super::backend::rows;
 use crate::{Options, SqliteStore, SystemClock, sql};
 
+/// All statements that SQLite is given.
+fn all() -> impl Iterator<Item = (&'static str, &'static str)> {
+    sql::all().chain(sql::sqlite::ALL.iter().copied())
+}
+
 /// Statements that look at more than an index leads to, and why they may.
 const SCANS: &[(&str, &str)] = &[
     ("DELETED", "an index of what was deleted and nothing else"),
@@ -14,6 +19,7 @@ const SCANS: &[(&str, &str)] = &[
     ("TAGS_OF_PREFIX", "counts all there is, once for a new quota"),
     ("COUNT_REPOSITORY", "counts a whole repository, when one is brought back"),
     ("AUDIT", "counts all there is, for `fsck`"),
+    ("MANIFESTS_WITHIN", "a page of keys, which is found by an index"),
 ];
 
 /// Statements that ask a whole repository, and why they may.
@@ -45,11 +51,12 @@ fn store() -> SqliteStore {
 #[test]
 fn every_statement_finds_its_rows_by_an_index_in_order() {
     let store = store();
-    for (name, sql) in sql::all() {
+    for (name, sql) in all() {
         if SCANS.iter().any(|(scan, _)| *scan == name) {
             continue;
         }
-        for step in plan(&store, sql) {
+        // A list that the statement is given is no table.
+        for step in plan(&store, sql).into_iter().filter(|step| !step.contains("VIRTUAL TABLE")) {
             assert!(!step.starts_with("SCAN"), "{name}: {step}");
             assert!(!step.contains("TEMP B-TREE"), "{name}: {step}");
             assert!(!step.contains("AUTOMATIC"), "{name}: {step}");
@@ -72,41 +79,44 @@ fn plan(store: &SqliteStore, sql: &str) -> Vec<String> {
 fn hot_reads_use_the_index_that_is_meant_for_them() {
     let store = store();
     let cases = [
-        (sql::blobs::READ, "repository_blobs|b USING PRIMARY KEY (repository=? AND digest=?)"),
+        (sql::blobs::READ.sqlite, "repository_blobs|b USING PRIMARY KEY (repository=? AND digest=?)"),
         (
-            sql::blobs::PROMISE,
+            sql::blobs::PROMISE.sqlite,
             "manifest_blobs|m USING COVERING INDEX manifest_blobs_target (repository=? AND target=?)",
         ),
         (
-            sql::blobs::PROMISE,
+            sql::blobs::PROMISE.sqlite,
             "manifest_blobs|m USING COVERING INDEX manifest_blobs_target (repository=? AND target=? AND digest=?)",
         ),
-        (sql::manifests::BY_TAG, "tags|t USING PRIMARY KEY (repository=? AND name=?)"),
+        (sql::manifests::BY_TAG.sqlite, "tags|t USING PRIMARY KEY (repository=? AND name=?)"),
         (
-            sql::manifests::BY_TAG,
+            sql::manifests::BY_TAG.sqlite,
             "manifests|m USING INDEX sqlite_autoindex_manifests_1 (repository=? AND digest=?)",
         ),
-        (sql::manifests::BY_TAG_WITHIN, "tags|t USING PRIMARY KEY (repository=? AND name=?)"),
+        (sql::manifests::BY_TAG_WITHIN.sqlite, "tags|t USING PRIMARY KEY (repository=? AND name=?)"),
         (
-            sql::manifests::BY_TAG_WITHIN,
+            sql::manifests::BY_TAG_WITHIN.sqlite,
             "manifests|m USING INDEX sqlite_autoindex_manifests_1 (repository=? AND digest=?)",
         ),
-        (sql::tags::PAGE, "tags|t USING PRIMARY KEY (repository=? AND name>?)"),
-        (sql::repositories::PAGE_AFTER, "repositories USING COVERING INDEX repositories_listed (name>?)"),
+        (sql::tags::PAGE.sqlite, "tags|t USING PRIMARY KEY (repository=? AND name>?)"),
         (
-            sql::repositories::RANGE_FROM,
+            sql::repositories::PAGE_AFTER.sqlite,
+            "repositories USING COVERING INDEX repositories_listed (name>?)",
+        ),
+        (
+            sql::repositories::RANGE_FROM.sqlite,
             "repositories USING COVERING INDEX repositories_listed (name>? AND name<?)",
         ),
         (
-            sql::manifests::REFERRERS,
+            sql::manifests::REFERRERS.sqlite,
             "manifests|m USING INDEX manifests_subject (repository=? AND subject=? AND digest>?)",
         ),
         (
-            sql::manifests::REFERRERS_OF_TYPE,
+            sql::manifests::REFERRERS_OF_TYPE.sqlite,
             "manifests|m USING INDEX manifests_subject_type (repository=? AND subject=? AND artifact_type=? AND digest>?)",
         ),
-        (sql::reclaim::DUE, "reclaim USING INDEX reclaim_not_before (not_before<?)"),
-        (sql::uploads::UNTOUCHED, "uploads USING COVERING INDEX uploads_touched (touched_at<?)"),
+        (sql::reclaim::DUE.sqlite, "reclaim USING INDEX reclaim_not_before (not_before<?)"),
+        (sql::uploads::UNTOUCHED.sqlite, "uploads USING COVERING INDEX uploads_touched (touched_at<?)"),
     ];
     for (sql, index) in cases {
         let (table, how) = index.split_once(" USING ").unwrap();
@@ -121,13 +131,15 @@ fn hot_reads_use_the_index_that_is_meant_for_them() {
 #[test]
 fn parameters_appear_in_the_order_of_their_numbers() {
     let store = store();
-    for (name, sql) in sql::all() {
+    for (name, sql) in all() {
         let read = |connection: &rusqlite::Connection| {
             let statement = connection.prepare(sql)?;
             let count = statement.parameter_count();
-            Ok((1..=count)
-                .map(|index| statement.parameter_name(index).map(str::to_owned))
-                .collect::<Vec<_>>())
+            Ok::<_, rusqlite::Error>(
+                (1..=count)
+                    .map(|index| statement.parameter_name(index).map(str::to_owned))
+                    .collect::<Vec<_>>(),
+            )
         };
         let names = store.readers.read("prepare", read).unwrap();
         let expected: Vec<_> = (1..=names.len()).map(|number| Some(format!("${number}"))).collect();
@@ -140,7 +152,7 @@ fn parameters_appear_in_the_order_of_their_numbers() {
 #[test]
 fn statements_are_prepared_once() {
     let store = store();
-    for (name, sql) in sql::all().filter(|(_, sql)| sql.starts_with("SELECT")) {
+    for (name, sql) in all().filter(|(_, sql)| sql.starts_with("SELECT")) {
         let run = |connection: &rusqlite::Connection| {
             let mut statement = connection.prepare(sql)?;
             for round in 0..3 {
@@ -151,7 +163,7 @@ fn statements_are_prepared_once() {
                 let mut rows = statement.raw_query();
                 while rows.next()?.is_some() {}
             }
-            Ok(statement.get_status(rusqlite::StatementStatus::RePrepare))
+            Ok::<_, rusqlite::Error>(statement.get_status(rusqlite::StatementStatus::RePrepare))
         };
         assert_eq!(store.readers.read("run", run).unwrap(), 0, "{name}");
     }
@@ -159,7 +171,7 @@ fn statements_are_prepared_once() {
 
 #[test]
 fn statements_have_names_of_their_own_within_the_cache() {
-    let all: Vec<&str> = sql::all().map(|(_, sql)| sql).collect();
+    let all: Vec<&str> = all().map(|(_, sql)| sql).collect();
     assert_eq!(all.iter().collect::<BTreeSet<_>>().len(), all.len());
     assert!(all.len() < registry_database::sqlite::connection::STATEMENTS_MAX);
 }

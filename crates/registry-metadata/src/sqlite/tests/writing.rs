@@ -18,7 +18,7 @@ fn open(path: &std::path::Path) -> Arc<SqliteStore> {
 }
 
 fn insert(tx: &Tx<'_>, name: &str) -> Result<(), Fault> {
-    tx.connection.execute("INSERT INTO repositories (name, created_at) VALUES ($1, 0)", [name])?;
+    tx.connection().execute("INSERT INTO repositories (name, created_at) VALUES ($1, 0)", [name])?;
     Ok(())
 }
 
@@ -77,7 +77,7 @@ async fn a_full_disk_is_told_and_passes() {
     let limit = |pages: i64| {
         move |tx: &Tx<'_>| {
             let set = format!("PRAGMA max_page_count = {pages}");
-            Ok(tx.connection.query_row(&set, [], |row| row.get::<_, i64>(0))?)
+            Ok(tx.connection().query_row(&set, [], |row| row.get::<_, i64>(0))?)
         }
     };
     store.writer.run("test", Durability::Full, (), limit(1)).await.unwrap();
@@ -138,7 +138,7 @@ async fn the_log_does_not_grow_without_end() {
     let (_folder, path) = place();
     let store = open(&path);
     let rewrite = |tx: &Tx<'_>| {
-        tx.connection.execute("DELETE FROM repositories", [])?;
+        tx.connection().execute("DELETE FROM repositories", [])?;
         for number in 0..2_000 {
             insert(tx, &format!("{number:0200}"))?;
         }

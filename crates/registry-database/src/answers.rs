@@ -1,4 +1,4 @@
-//! The answers to statements that were sent together.
+//! The answers to statements that were asked for together.
 
 use crate::Fault;
 
@@ -7,7 +7,10 @@ pub trait Answers {
     /// What they answer.
     type All;
 
-    /// All of them, or the first failure.
+    /// All of them, or the first failure: after it the transaction is over, and whatever else fails says only that.
+    ///
+    /// # Errors
+    /// That failure.
     fn all(self) -> Result<Self::All, Fault>;
 }
 

@@ -1,5 +1,4 @@
 //! Statements that only PostgreSQL needs or understands: those that lock rows, and those that take many digests at once.
-//! All others are in `crate::sql`.
 //!
 //! # Who locks what, and in which order
 //!
@@ -23,7 +22,9 @@
 //! | there is room in a quota | last of all: the repository (`KEY SHARE`), then the counters of its quotas (`UPDATE`) in the order of their prefixes | another push that takes the same room. A quota that is new is counted under a lock on the table of the counters, which waits for whoever has counted and not committed: the only lock that is not on rows, once for each new quota |
 //! | a session is free | its row, by the condition of the `UPDATE` that claims it | another claim: the second one sees the first |
 
-use crate::sql::{blobs, collecting, manifests, quota, repositories, restore, statements, tags};
+#![cfg_attr(not(feature = "postgres"), allow(dead_code, reason = "some are PostgreSQL's modules' alone"))]
+
+use super::{blobs, collecting, manifests, quota, repositories, restore, tags, texts};
 
 /// Joins texts when this is compiled.
 macro_rules! join {
@@ -62,7 +63,7 @@ const fn joined<const LENGTH: usize>(parts: &[&str]) -> [u8; LENGTH] {
     bytes
 }
 
-statements! {
+texts! {
     /// Takes a session if nobody has it, or if it is this node's own claim that is being given back. A crash of the server
     /// may forget a claim, so the epoch follows the time: none is given twice.
     CLAIM = "UPDATE uploads SET epoch = GREATEST(epoch + 1, now_ms()), claimed_until = now_ms() + $1
@@ -149,10 +150,10 @@ statements! {
         INSERT INTO digests (digest, object) SELECT $3, id FROM object";
 
     /// As `blobs::LINK`, and whether the link is new: only what was there is locked before it is changed.
-    LINK_COUNTED = join!(blobs::LINK, " RETURNING CASE WHEN xmax = 0 THEN 1 ELSE 0 END");
+    LINK_COUNTED = join!(blobs::LINK.postgres, " RETURNING CASE WHEN xmax = 0 THEN 1 ELSE 0 END");
 
     /// As `manifests::TRASH`, and whether it was not in the trash yet.
-    TRASH = join!(manifests::TRASH, ", CASE WHEN xmax = 0 THEN 1 ELSE 0 END");
+    TRASH = join!(manifests::TRASH.postgres, ", CASE WHEN xmax = 0 THEN 1 ELSE 0 END");
 
     LOCK_BLOB = "SELECT 1 FROM repository_blobs WHERE repository = $1 AND digest = $2 FOR UPDATE";
 
@@ -249,7 +250,7 @@ statements! {
 
     /// As `tags::REMEMBER` and `tags::FORGET_OLDEST` in one: the new change is not seen yet, so one less is left out.
     REMEMBER = join!(
-        "WITH oldest AS (", tags::FORGET_OLDEST, ")
+        "WITH oldest AS (", tags::FORGET_OLDEST.postgres, ")
         INSERT INTO tag_history (repository, name, digest, at, actor) VALUES ($1, $2, $4, now_ms(), $5)"
     );
 
@@ -269,14 +270,14 @@ statements! {
 
     /// As `manifests::INSERT`, of an image whose labels somebody is to read.
     INSERT_LABELLED = join!(
-        "WITH new AS (", manifests::INSERT, " RETURNING digest)
+        "WITH new AS (", manifests::INSERT.postgres, " RETURNING digest)
         INSERT INTO gc_queue (kind, repository, digest, due_at, reason)
         SELECT 'label', $1, digest, now_ms(), 'pushed' FROM new
         ON CONFLICT (kind, repository, digest) DO UPDATE SET due_at = excluded.due_at, reason = excluded.reason"
     );
 
     /// Not a repository that was set aside while a manifest was on its way into it.
-    LIST = join!(repositories::LIST, " AND purge_at IS NULL");
+    LIST = join!(repositories::LIST.postgres, " AND purge_at IS NULL");
 
     LOCK_REPOSITORY_NUMBERED = "SELECT 1 FROM repositories WHERE id = $1 FOR NO KEY UPDATE";
 
@@ -284,17 +285,17 @@ statements! {
     LOCK_DUE = "SELECT reason FROM gc_queue
         WHERE kind = $1 AND repository = $2 AND digest = $3 AND due_at <= now_ms() FOR UPDATE SKIP LOCKED";
 
-    LOCK_BLOB_LEASE = join!(collecting::BLOB_LEASE, " FOR UPDATE");
+    LOCK_BLOB_LEASE = join!(collecting::BLOB_LEASE.postgres, " FOR UPDATE");
 
-    LOCK_MANIFEST_LEASE = join!(collecting::MANIFEST_LEASE, " FOR UPDATE");
+    LOCK_MANIFEST_LEASE = join!(collecting::MANIFEST_LEASE.postgres, " FOR UPDATE");
 
-    LOCK_DIGEST_OBJECT = join!(collecting::DIGEST_OBJECT, " FOR UPDATE OF d");
+    LOCK_DIGEST_OBJECT = join!(collecting::DIGEST_OBJECT.postgres, " FOR UPDATE OF d");
 
-    TAKE_TRASHED_TAGS = join!(collecting::TRASHED_TAGS, " FOR UPDATE SKIP LOCKED");
+    TAKE_TRASHED_TAGS = join!(collecting::TRASHED_TAGS.postgres, " FOR UPDATE SKIP LOCKED");
 
-    TAKE_TRASHED_MANIFESTS = join!(collecting::TRASHED_MANIFESTS, " FOR UPDATE SKIP LOCKED");
+    TAKE_TRASHED_MANIFESTS = join!(collecting::TRASHED_MANIFESTS.postgres, " FOR UPDATE SKIP LOCKED");
 
-    LOCK_TRASHED_MANIFEST = join!(restore::TRASHED_MANIFEST, " FOR UPDATE");
+    LOCK_TRASHED_MANIFEST = join!(restore::TRASHED_MANIFEST.postgres, " FOR UPDATE");
 
     /// One of them, by its key, if no other collector has locked it.
     LOCK_TRASHED_TAG = "SELECT 1 FROM trash_tags
@@ -327,36 +328,21 @@ statements! {
         ON CONFLICT (repository, digest) DO UPDATE SET pulled_at = excluded.pulled_at
         WHERE pulls.pulled_at <= excluded.pulled_at - $3";
 
-    /// As `audit::IS_KNOWN`, for many: those to which no row leads, at one moment.
-    UNKNOWN_OF = "SELECT location FROM unnest($1::text[]) AS found (location)
+    UNKNOWN = "SELECT location FROM unnest($1::text[]) AS found (location)
         WHERE NOT EXISTS (SELECT 1 FROM objects o WHERE o.location = found.location)
             AND NOT EXISTS (SELECT 1 FROM uploads u WHERE u.location = found.location)
             AND NOT EXISTS (SELECT 1 FROM reclaim r WHERE r.location = found.location)";
 
-    /// As `audit::NOTE_UNKNOWN`, for many.
-    NOTE_UNKNOWN_OF = "INSERT INTO unknown_objects (location, first_seen, last_seen)
+    NOTE_UNKNOWN = "INSERT INTO unknown_objects (location, first_seen, last_seen)
         SELECT location, now_ms(), now_ms() FROM unnest($1::text[]) AS found (location)
         ON CONFLICT (location) DO UPDATE SET last_seen = excluded.last_seen
         RETURNING location, last_seen - first_seen";
 
-    /// As `audit::DIGESTS_OF`, for many.
-    DIGESTS_OF_MANY = "SELECT object, digest FROM digests WHERE object = ANY ($1) ORDER BY object, digest";
-
-    /// As `audit::MANIFESTS_AFTER`, of which the server sends no more than are taken: those that have `$4` bytes together, and
-    /// the first one in any case.
-    MANIFESTS_WITHIN = "WITH page AS (
-            SELECT repository, digest,
-                SUM(size) OVER (ORDER BY repository, digest) AS sum, ROW_NUMBER() OVER (ORDER BY repository, digest) AS place
-            FROM (SELECT k.repository, k.digest, k.size FROM manifests k
-                WHERE (k.repository, k.digest) > ($1, $2) ORDER BY k.repository, k.digest LIMIT $3) AS keys)
-        SELECT m.repository, m.digest, m.media_type, m.bytes
-        FROM page p JOIN manifests m ON m.repository = p.repository AND m.digest = p.digest
-        WHERE p.sum <= CAST($4 AS BIGINT) OR p.place = 1
-        ORDER BY m.repository, m.digest";
+    DIGESTS_OF = "SELECT object, digest FROM digests WHERE object = ANY ($1)";
 
     NAMES_OF = "SELECT id, name FROM repositories WHERE id = ANY ($1)";
 
-    LOCK_HOLDING = join!(quota::HOLDING, " FOR KEY SHARE OF r FOR UPDATE OF q");
+    LOCK_HOLDING = join!(quota::HOLDING.postgres, " FOR KEY SHARE OF r FOR UPDATE OF q");
 
     /// The counters of several repositories, in the order of their prefixes.
     LOCK_COUNTERS = "SELECT 1 FROM quotas q WHERE EXISTS (SELECT 1 FROM repositories r
@@ -383,4 +369,4 @@ statements! {
 }
 
 /// Waits for whoever has counted and not committed, and has others who count wait; nobody who only reads.
-pub(super) const LOCK_QUOTAS: &str = "LOCK TABLE quotas IN EXCLUSIVE MODE";
+pub(crate) const LOCK_QUOTAS: &str = "LOCK TABLE quotas IN EXCLUSIVE MODE";

@@ -1,0 +1,82 @@
+//! Decisions about content, written once for SQLite and PostgreSQL: `async fn`s over a [`Session`], each beside the module of
+//! `sql` with its statements. What is tuned by hand for each database is in its own folder.
+//!
+//! A function that only reads takes a session, which is a connection or a transaction; one that changes something takes a
+//! [`Tx`].
+
+/// Asks for several statements together, one round trip on PostgreSQL; gives the answers, or the first failure: after it the
+/// transaction is over, and whatever else fails says only that.
+#[cfg(feature = "postgres")]
+macro_rules! pipeline {
+    ($($statement:expr),+ $(,)?) => {
+        registry_database::Answers::all(tokio::join!(biased; $($statement),+))
+    };
+}
+#[cfg(feature = "postgres")]
+pub(crate) use pipeline;
+
+pub(crate) mod audit;
+pub(crate) mod reclaim;
+
+use std::{error::Error as StdError, ops::Deref, str::FromStr};
+
+use registry_database::{Fault, FromRow, IfReadable, Param, Row, Session, Statement, Text};
+
+use crate::{Options, quota::Ledger};
+
+/// What work is done with: a transaction, and what was configured.
+pub(crate) struct Tx<'a, S> {
+    pub(crate) session: &'a S,
+    pub(crate) options: &'a Options,
+    /// What it changes that quotas count.
+    pub(crate) quota: Ledger,
+}
+
+impl<'a, S> Tx<'a, S> {
+    pub(crate) fn new(session: &'a S, options: &'a Options) -> Tx<'a, S> {
+        Tx { session, options, quota: Ledger::new(options) }
+    }
+}
+
+impl<S> Deref for Tx<'_, S> {
+    type Target = S;
+
+    fn deref(&self) -> &S {
+        self.session
+    }
+}
+
+/// The first column of each row, as what it was before it was stored.
+async fn all_parsed<T>(
+    session: &impl Session,
+    statement: Statement,
+    params: &[Param<'_>],
+) -> Result<Vec<T>, Fault>
+where
+    T: FromStr<Err: StdError + Send + Sync + 'static>,
+{
+    let rows: Vec<Text<T>> = session.all(statement, params).await?;
+    Ok(rows.into_iter().map(|text| text.0).collect())
+}
+
+/// The rows that can be read. One that can not must not keep the others from their turn: it is passed over.
+async fn all_readable<T: FromRow>(
+    session: &impl Session,
+    statement: Statement,
+    params: &[Param<'_>],
+) -> Result<Vec<T>, Fault> {
+    let rows: Vec<IfReadable<T>> = session.all(statement, params).await?;
+    Ok(rows.into_iter().filter_map(|row| row.0).collect())
+}
+
+/// A row's first columns, which the next page begins after, and the row, if it can be read.
+struct Keyed<K, T> {
+    key: K,
+    value: Option<T>,
+}
+
+impl<K: FromRow, T: FromRow> FromRow for Keyed<K, T> {
+    fn from_row(row: &Row<'_>) -> Result<Self, Fault> {
+        Ok(Keyed { key: K::from_row(row)?, value: IfReadable::from_row(row)?.0 })
+    }
+}
