@@ -22,7 +22,6 @@ const LONGER: &[&str] = &[
     "crates/registry-core/src/configured.rs",
     "crates/registry-metadata/src/contract/collecting.rs",
     "crates/registry-metadata/src/contract/restoring.rs",
-    "crates/registry-metadata/src/postgres/collect.rs",
     "crates/registry-metadata/src/sqlite/tests/model.rs",
     "tests/it/cli.rs",
     "tests/it/collecting.rs",

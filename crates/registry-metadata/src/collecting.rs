@@ -236,10 +236,98 @@ impl Garbage {
     }
 }
 
-/// Whether a manifest that nothing refers to goes for the reason that is down, whatever the
-/// [rules](CollectRules::untagged): it came as part of what was deleted, or a caller asked for it.
+/// Why something is on the collector's queue, or why bytes are given back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Reason {
+    /// Its lease may be over.
+    Lease,
+    /// It was pushed, and nothing may refer to it yet.
+    Pushed,
+    /// A manifest that referred to the blob is gone.
+    Dereferenced,
+    /// The index that listed the manifest is gone.
+    IndexDeleted,
+    /// The manifest's subject is gone.
+    SubjectDeleted,
+    /// A tag that led to the manifest leads elsewhere.
+    TagMoved,
+    /// A tag that led to the manifest was deleted.
+    TagDeleted,
+    /// Its time is over.
+    Expired,
+    /// A label says when it expires.
+    Label,
+    /// A client deleted it.
+    Deleted,
+    /// No repository may have the digest any more.
+    Unlinked,
+    /// It was deleted, and can not be restored any more.
+    Purged,
+    /// It came back from the trash.
+    Restored,
+    /// Its repository was deleted.
+    RepositoryDeleted,
+    /// No row leads to the bytes.
+    Unknown,
+    /// The object's last digest is gone.
+    Collected,
+    /// The bytes were bad or lost, and others took their place.
+    Replaced,
+    /// The digest had bytes already.
+    Duplicate,
+    /// The upload was cancelled.
+    Cancelled,
+    /// The manifest is being pushed (PostgreSQL).
+    #[cfg_attr(
+        not(feature = "postgres"),
+        allow(dead_code, reason = "other transactions write beside ours only there")
+    )]
+    Arriving,
+    /// A manifest that refers to it is being pushed (PostgreSQL).
+    #[cfg_attr(
+        not(feature = "postgres"),
+        allow(dead_code, reason = "other transactions write beside ours only there")
+    )]
+    Awaited,
+}
+
+impl Reason {
+    /// As the database keeps it.
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Reason::Lease => "lease",
+            Reason::Pushed => "pushed",
+            Reason::Dereferenced => "dereferenced",
+            Reason::IndexDeleted => "index deleted",
+            Reason::SubjectDeleted => "subject deleted",
+            Reason::TagMoved => "tag moved",
+            Reason::TagDeleted => "tag deleted",
+            Reason::Expired => "expired",
+            Reason::Label => "label",
+            Reason::Deleted => "deleted",
+            Reason::Unlinked => "unlinked",
+            Reason::Purged => "purged",
+            Reason::Restored => "restored",
+            Reason::RepositoryDeleted => "repository deleted",
+            Reason::Unknown => "unknown",
+            Reason::Collected => "collected",
+            Reason::Replaced => "replaced",
+            Reason::Duplicate => "duplicate",
+            Reason::Cancelled => "cancelled",
+            Reason::Arriving => "arriving",
+            Reason::Awaited => "awaited",
+        }
+    }
+}
+
+/// Reasons for which a manifest goes that nothing refers to, whatever the [rules](CollectRules::untagged): it came as part of
+/// what was deleted, or a caller asked for it. That a client relied on it meanwhile changes nothing about them.
+const GO_UNTAGGED: [&str; 4] =
+    [Reason::IndexDeleted.as_str(), Reason::SubjectDeleted.as_str(), Reason::Expired.as_str(), UNTAGGED];
+
+/// Whether a manifest that nothing refers to goes for the reason that is down.
 pub(crate) fn goes_untagged(reason: &str) -> bool {
-    ["index deleted", "subject deleted", "expired", UNTAGGED].contains(&reason)
+    GO_UNTAGGED.contains(&reason)
 }
 
 /// After all kinds that are on the queue.
@@ -260,4 +348,19 @@ pub struct Preview {
     pub collected: Vec<Collected>,
     /// Where the next page begins; none after the last.
     pub next: Option<QueuePosition>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lease_takes_no_reason_away_for_which_a_manifest_goes() {
+        let list = GO_UNTAGGED.map(|reason| format!("'{reason}'"));
+        for reason in list {
+            assert!(crate::sql::reclaim::ENQUEUE.sqlite.contains(&reason), "{reason}");
+        }
+        let quoted = crate::sql::reclaim::ENQUEUE.sqlite.matches('\'').count() / 2;
+        assert_eq!(quoted, 1 + GO_UNTAGGED.len(), "and no other");
+    }
 }

@@ -10,10 +10,11 @@ use registry_database::{Fault, FromRow, Row, Session, Text, params, signed};
 use registry_digest::Digest;
 use registry_types::{Location, RepositoryName};
 
-use super::{Keyed, Tx, all_parsed, all_readable, reclaim::give_up};
+use super::{Keyed, Tx, all_parsed, all_readable, quota, reclaim::give_up};
 use crate::{
     MANIFESTS_BYTES_MAX, ManifestPosition, StoredManifest, StoredObject, UnknownObject,
     audit::{TEXTS, Texts, VERIFY_LINES_MAX, VERIFY_PAGE},
+    collecting::Reason,
     sql::audit as sql,
 };
 
@@ -56,7 +57,7 @@ pub(crate) async fn note_unknown(
 pub(crate) async fn reclaim_unknown(tx: &Tx<'_, impl Session>, locations: &[Location]) -> Result<u64, Fault> {
     let unknown = unknown(tx.session, locations).await?;
     for location in &unknown {
-        give_up(tx, location, 0, "unknown").await?;
+        give_up(tx, location, 0, Reason::Unknown).await?;
         tx.execute(sql::FORGET_UNKNOWN, params![location.as_str()]).await?;
     }
     Ok(unknown.len() as u64)
@@ -167,6 +168,7 @@ pub(crate) async fn verify(session: &impl Session) -> Result<Vec<String>, Fault>
     for texts in TEXTS {
         said.extend(unreadable(session, texts).await?);
     }
+    said.extend(quota::audit(session).await?);
     Ok(said)
 }
 

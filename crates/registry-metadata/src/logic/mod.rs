@@ -6,21 +6,34 @@
 
 /// Asks for several statements together, one round trip on PostgreSQL; gives the answers, or the first failure: after it the
 /// transaction is over, and whatever else fails says only that.
-#[cfg(feature = "postgres")]
 macro_rules! pipeline {
     ($($statement:expr),+ $(,)?) => {
-        registry_database::Answers::all(tokio::join!(biased; $($statement),+))
+        registry_database::Answers::all(tokio::join!(biased; $(async { $statement.await }),+))
     };
 }
 #[cfg(feature = "postgres")]
 pub(crate) use pipeline;
 
 pub(crate) mod audit;
+pub(crate) mod blobs;
+pub(crate) mod collect;
+pub(crate) mod deleted;
+pub(crate) mod empty;
+pub(crate) mod expiry;
+pub(crate) mod manifests;
+mod page;
+pub(crate) mod quota;
 pub(crate) mod reclaim;
+pub(crate) mod repositories;
+pub(crate) mod restore;
+pub(crate) mod retention;
+pub(crate) mod tags;
 
 use std::{error::Error as StdError, ops::Deref, str::FromStr};
 
 use registry_database::{Fault, FromRow, IfReadable, Param, Row, Session, Statement, Text};
+
+use registry_digest::Digest;
 
 use crate::{Options, quota::Ledger};
 
@@ -44,6 +57,11 @@ impl<S> Deref for Tx<'_, S> {
     fn deref(&self) -> &S {
         self.session
     }
+}
+
+/// A digest as the database keeps it.
+fn digest(text: &str) -> Result<Digest, Fault> {
+    text.parse().map_err(|error: registry_digest::ParseDigestError| Fault::Unreadable(error.into()))
 }
 
 /// The first column of each row, as what it was before it was stored.

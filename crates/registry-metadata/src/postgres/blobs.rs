@@ -1,23 +1,21 @@
-//! Blobs: which repositories have them, where their bytes lie, and their leases.
+//! Blobs: reading, promising, mounting. How they go is in `logic::blobs`.
 
 use async_trait::async_trait;
 use registry_digest::Digest;
-use registry_types::{Location, RepositoryName};
+use registry_types::RepositoryName;
 use tokio_postgres::Row;
 
 use super::{
     connection::{Connection, Parameters},
     fault::Fault,
-    quota,
-    reclaim::{Garbage, enqueue, in_order},
-    repositories,
-    row::{all_parsed, column, parsed, readable, signed, unsigned},
+    row::{column, parsed, unsigned},
     sql as own,
     transaction::{Tx, Work},
 };
 use crate::{
-    Blob, MetadataError, REFERRING_MAX,
-    logic::pipeline,
+    Blob, MetadataError,
+    collecting::{Garbage, Reason},
+    logic::{pipeline, reclaim::enqueue, repositories},
     sql::{blobs as sql, reclaim as reclaim_sql},
 };
 
@@ -48,32 +46,6 @@ pub(super) async fn promise(
     row.map(|row| Ok(Promised { blob: blob(&row)?, is_safe: column::<i32>(&row, 2)? == 1 })).transpose()
 }
 
-pub(super) async fn object(connection: &Connection, digest: &Digest) -> Result<Option<Blob>, Fault> {
-    let row = connection.one(sql::OBJECT.postgres, &[&digest.to_string()]).await?;
-    row.map(|row| blob(&row)).transpose()
-}
-
-pub(super) async fn repositories_with(
-    connection: &Connection,
-    digest: &Digest,
-    limit: usize,
-) -> Result<Vec<RepositoryName>, Fault> {
-    let rows = connection.all(sql::REPOSITORIES.postgres, &[&digest.to_string(), &signed(limit)]).await?;
-    readable(&rows, |row| parsed(row, 0))
-}
-
-/// Hides an object, if there is one.
-pub(super) struct MarkBad(pub(super) Location);
-
-#[async_trait]
-impl Work for MarkBad {
-    type Output = ();
-
-    async fn run(&self, tx: &Tx<'_>) -> Result<(), Fault> {
-        tx.execute(sql::MARK_BAD.postgres, &[&self.0.as_str()]).await.map(drop)
-    }
-}
-
 /// Grants a new lease to a blob that is about to be promised. [`MetadataError::BlobUnknown`] if it went in the meantime.
 pub(super) struct Renew {
     pub(super) repository: RepositoryName,
@@ -86,41 +58,18 @@ impl Work for Renew {
 
     async fn run(&self, tx: &Tx<'_>) -> Result<Blob, Fault> {
         let unknown = || MetadataError::BlobUnknown { digest: self.digest };
-        let id = repositories::id(tx, &self.repository).await?.ok_or_else(unknown)?;
+        let id = repositories::id(tx.session, &self.repository).await?.ok_or_else(unknown)?;
         let (text, grant_ms) = (self.digest.to_string(), tx.options.grant_ms());
         tx.ready(&[reclaim_sql::ENQUEUE.postgres, sql::GRANT.postgres, sql::READ.postgres]).await?;
         let parameters: [&(dyn tokio_postgres::types::ToSql + Sync); 3] = [&grant_ms, &id, &text];
         let ((), granted, blob) = pipeline!(
-            enqueue(tx, Garbage::Blob(id), &self.digest, grant_ms, "lease"),
+            enqueue(tx, Garbage::Blob(id), &self.digest, grant_ms, Reason::Lease),
             async { tx.execute(sql::GRANT.postgres, &parameters).await },
             read(tx, &self.repository, &self.digest),
         )?;
         // Hits no row if the blob went; nothing may be promised then.
         blob.filter(|_| granted > 0).ok_or_else(|| unknown().into())
     }
-}
-
-/// Grants a lease to those of some blobs that lost a reference just now, in this transaction, and have none left.
-pub(super) async fn dereferenced(tx: &Tx<'_>, repository: i64, digests: &[Digest]) -> Result<(), Fault> {
-    let (texts, grant_ms) = (in_order(digests), tx.options.grant_ms());
-    if texts.is_empty() {
-        return Ok(());
-    }
-    let (kind, _) = Garbage::Blob(repository).key();
-    tx.ready(&[own::LOCK_QUEUED, own::LOCK_BLOBS, own::GRANT_UNREFERENCED_BLOBS]).await?;
-    // Each statement begins when the one before has its locks, and sees what was committed until then.
-    let (_, _, granted) = pipeline!(
-        async { tx.all(own::LOCK_QUEUED, &[&kind, &repository, &texts]).await },
-        async { tx.all(own::LOCK_BLOBS, &[&repository, &texts]).await },
-        async { tx.all(own::GRANT_UNREFERENCED_BLOBS, &[&grant_ms, &repository, &texts]).await },
-    )?;
-    let granted: Vec<Digest> = all_parsed(&granted)?;
-    if !granted.is_empty() {
-        let row: [&(dyn tokio_postgres::types::ToSql + Sync); 5] =
-            [&kind, &repository, &in_order(&granted), &grant_ms, &"dereferenced"];
-        tx.execute(own::ENQUEUE_ALL, &row).await?;
-    }
-    Ok(())
 }
 
 /// The statements of [`link`], for [`Connection::ready`].
@@ -137,7 +86,7 @@ pub(super) async fn link(tx: &Tx<'_>, repository: i64, digest: &Digest) -> Resul
         tx.ready(&[own::LINK_COUNTED]).await?;
     }
     let (_, is_new, waiting) = pipeline!(
-        enqueue(tx, Garbage::Blob(repository), digest, grant_ms, "lease"),
+        enqueue(tx, Garbage::Blob(repository), digest, grant_ms, Reason::Lease),
         async {
             let row: Parameters<'_> = &[&repository, &text, &grant_ms];
             match is_counted {
@@ -176,37 +125,6 @@ impl Work for Mount {
         let to = repositories::create(tx, &self.to).await?;
         link(tx, to, &self.digest).await?;
         Ok(true)
-    }
-}
-
-/// Removes a blob from a repository.
-pub(super) struct Delete {
-    pub(super) repository: RepositoryName,
-    pub(super) digest: Digest,
-}
-
-#[async_trait]
-impl Work for Delete {
-    type Output = ();
-
-    async fn run(&self, tx: &Tx<'_>) -> Result<(), Fault> {
-        let (digest, text) = (self.digest, self.digest.to_string());
-        let unknown = || MetadataError::BlobUnknown { digest };
-        let id = repositories::id(tx, &self.repository).await?.ok_or_else(unknown)?;
-        tx.ready(&[own::LOCK_BLOB, sql::REFERRING.postgres]).await?;
-        let (is_linked, by) = pipeline!(async { tx.exists(own::LOCK_BLOB, &[&id, &text]).await }, async {
-            tx.all(sql::REFERRING.postgres, &[&id, &text, &signed(REFERRING_MAX)]).await
-        },)?;
-        if !is_linked {
-            return Err(unknown().into());
-        }
-        if !by.is_empty() {
-            return Err(MetadataError::BlobReferenced { digest, by: all_parsed(&by)? }.into());
-        }
-        quota::stay(tx, &[id]).await?;
-        tx.execute(sql::UNLINK.postgres, &[&id, &text]).await?;
-        tx.quota.let_go(id, &digest);
-        enqueue(tx, Garbage::Digest, &digest, 0, "deleted").await
     }
 }
 

@@ -1,4 +1,4 @@
-//! Manifests: reading, promising, deleting. Pushing is in `put`.
+//! Manifests: reading, promising. Pushing is in `put`, how they go in `logic::manifests`.
 
 use std::pin::pin;
 
@@ -6,25 +6,20 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::StreamExt;
 use registry_digest::Digest;
-use registry_types::{Descriptor, Reference, RepositoryName, Tag};
+use registry_types::{Descriptor, Reference, RepositoryName};
 use tokio_postgres::Row;
 
 use super::{
-    blobs,
     connection::{Connection, Parameters},
     fault::Fault,
-    reclaim::{Garbage, dequeue, enqueue, in_order},
-    repositories,
-    row::{all_parsed, column, parsed, signed, unsigned},
-    sql as own, tags,
+    row::{column, parsed, signed, unsigned},
     transaction::{Tx, Work},
 };
 use crate::{
-    FoundManifest, MetadataError, REFERRERS_BYTES_MAX, REFERRING_MAX, StoredManifest,
-    logic::pipeline,
-    sql::{
-        collecting as collecting_sql, manifests as sql, reclaim as reclaim_sql, retention as retention_sql,
-    },
+    FoundManifest, MetadataError, REFERRERS_BYTES_MAX, StoredManifest,
+    collecting::Reason,
+    logic::{manifests, repositories},
+    sql::manifests as sql,
 };
 
 /// A manifest, and whether a client may be told of it without a write.
@@ -97,58 +92,13 @@ impl Work for Renew {
 
     async fn run(&self, tx: &Tx<'_>) -> Result<StoredManifest, Fault> {
         let unknown = || MetadataError::ManifestUnknown { digest: self.digest };
-        let id = repositories::id(tx, &self.repository).await?.ok_or_else(unknown)?;
-        if !grant(tx, id, &self.digest, "lease").await? {
+        let id = repositories::id(tx.session, &self.repository).await?.ok_or_else(unknown)?;
+        if !manifests::grant(tx, id, &self.digest, Reason::Lease).await? {
             return Err(unknown().into());
         }
         let found = read(tx, &self.repository, &Reference::Digest(self.digest)).await?;
         found.ok_or_else(|| unknown().into())
     }
-}
-
-/// The statements of [`grant`], for [`Connection::ready`].
-pub(super) const GRANT: [&str; 2] = [reclaim_sql::ENQUEUE.postgres, sql::GRANT.postgres];
-
-/// Keeps a manifest for a lease, and has the collector look at it after that. Whether it is there.
-pub(super) async fn grant(
-    tx: &Tx<'_>,
-    repository: i64,
-    digest: &Digest,
-    reason: &str,
-) -> Result<bool, Fault> {
-    let (text, grant_ms) = (digest.to_string(), tx.options.grant_ms());
-    tx.ready(&GRANT).await?;
-    let ((), granted) =
-        pipeline!(enqueue(tx, Garbage::Manifest(repository), digest, grant_ms, reason), async {
-            tx.execute(sql::GRANT.postgres, &[&grant_ms, &repository, &text]).await
-        },)?;
-    Ok(granted > 0)
-}
-
-/// Grants a lease to those of some manifests that lost a tag, an index or their subject just now, in this transaction,
-/// and to which nothing else refers.
-pub(super) async fn dereferenced(
-    tx: &Tx<'_>,
-    repository: i64,
-    digests: &[Digest],
-    reason: &str,
-) -> Result<(), Fault> {
-    let (texts, grant_ms) = (in_order(digests), tx.options.grant_ms());
-    if texts.is_empty() {
-        return Ok(());
-    }
-    let (kind, _) = Garbage::Manifest(repository).key();
-    tx.ready(&[own::LOCK_QUEUED, own::LOCK_MANIFESTS, own::GRANT_UNREFERENCED_MANIFESTS]).await?;
-    let (_, _, granted) = pipeline!(
-        async { tx.all(own::LOCK_QUEUED, &[&kind, &repository, &texts]).await },
-        async { tx.all(own::LOCK_MANIFESTS, &[&repository, &texts]).await },
-        async { tx.all(own::GRANT_UNREFERENCED_MANIFESTS, &[&grant_ms, &repository, &texts]).await },
-    )?;
-    let granted = in_order(&all_parsed::<Digest>(&granted)?);
-    if !granted.is_empty() {
-        tx.execute(own::ENQUEUE_ALL, &[&kind, &repository, &granted, &grant_ms, &reason]).await?;
-    }
-    Ok(())
 }
 
 pub(super) async fn referrers(
@@ -186,117 +136,6 @@ async fn descriptors(
         descriptors.push(descriptor(&row)?);
     }
     Ok(descriptors)
-}
-
-/// Deletes a manifest and its tags.
-pub(super) struct Delete {
-    pub(super) repository: RepositoryName,
-    pub(super) digest: Digest,
-    pub(super) actor: Option<String>,
-}
-
-#[async_trait]
-impl Work for Delete {
-    type Output = Vec<Tag>;
-
-    async fn run(&self, tx: &Tx<'_>) -> Result<Vec<Tag>, Fault> {
-        let id = self.lock(tx, &self.digest.to_string()).await?;
-        remove(tx, id, &self.digest, self.actor.as_deref()).await
-    }
-}
-
-/// Moves a manifest and its tags to the trash, or removes them: one that is here, that no index lists, and that is locked,
-/// as is its repository. What it referred to gets a lease: after its row is gone, so that it no longer counts as a
-/// reference itself.
-pub(super) async fn remove(
-    tx: &Tx<'_>,
-    id: i64,
-    digest: &Digest,
-    actor: Option<&str>,
-) -> Result<Vec<Tag>, Fault> {
-    let text = digest.to_string();
-    trash(tx, id, digest, actor).await?;
-    let of_manifest: Parameters<'_> = &[&id, &text];
-    let tags = tags::remove_all(tx, id, digest, actor).await?;
-    tx.ready(&[
-        sql::DELETE_BLOBS.postgres,
-        sql::DELETE_CHILDREN.postgres,
-        sql::DELETE.postgres,
-        sql::ALL_REFERRERS.postgres,
-    ])
-    .await?;
-    let (blobs, children, _, referrers) = pipeline!(
-        async { tx.all(sql::DELETE_BLOBS.postgres, of_manifest).await },
-        async { tx.all(sql::DELETE_CHILDREN.postgres, of_manifest).await },
-        async { tx.execute(sql::DELETE.postgres, of_manifest).await },
-        async { tx.all(sql::ALL_REFERRERS.postgres, of_manifest).await },
-    )?;
-    tx.execute(retention_sql::FORGET_PULLS.postgres, of_manifest).await?;
-    tx.quota.remove(id, digest);
-    for blob in &blobs {
-        if column::<Option<&str>>(blob, 1)?.is_some() {
-            tx.quota.remove(id, &parsed(blob, 0)?);
-        }
-    }
-    dequeue(tx, Garbage::Label(id), &text).await?;
-    repositories::unlist_if_empty(tx, id).await?;
-    blobs::dereferenced(tx, id, &all_parsed(&blobs)?).await?;
-    dereferenced(tx, id, &all_parsed(&children)?, "index deleted").await?;
-    dereferenced(tx, id, &all_parsed(&referrers)?, "subject deleted").await?;
-    Ok(tags)
-}
-
-impl Delete {
-    /// Locks repository and manifest, and refuses while an index lists the manifest. Returns the repository's number.
-    async fn lock(&self, tx: &Tx<'_>, text: &str) -> Result<i64, Fault> {
-        let digest = self.digest;
-        let unknown = || MetadataError::ManifestUnknown { digest };
-        let row = tx.one(own::LOCK_REPOSITORY, &[&self.repository.as_str()]).await?.ok_or_else(unknown)?;
-        let id: i64 = column(&row, 0)?;
-        tx.ready(&[own::LOCK_MANIFEST, sql::REFERRING.postgres]).await?;
-        let (is_here, by) = pipeline!(async { tx.exists(own::LOCK_MANIFEST, &[&id, &text]).await }, async {
-            tx.all(sql::REFERRING.postgres, &[&id, &text, &signed(REFERRING_MAX)]).await
-        },)?;
-        if !is_here {
-            return Err(unknown().into());
-        }
-        if !by.is_empty() {
-            return Err(MetadataError::ManifestReferenced { digest, by: all_parsed(&by)? }.into());
-        }
-        Ok(id)
-    }
-}
-
-/// Keeps a manifest and the bytes of its blobs for a while after it is deleted. The repository is locked.
-async fn trash(tx: &Tx<'_>, repository: i64, digest: &Digest, actor: Option<&str>) -> Result<(), Fault> {
-    let (text, window_ms) = (digest.to_string(), tx.options.undelete_window_ms());
-    if window_ms == 0 {
-        return Ok(());
-    }
-    let trashed = tx.one(own::TRASH, &[&actor, &window_ms, &repository, &text]).await?;
-    if let Some(row) = trashed
-        && column::<i32>(&row, 1)? == 1
-    {
-        tx.quota.hold_manifest(repository, digest, column(&row, 0)?);
-    }
-    for blob in all_parsed::<Digest>(&tx.all(sql::TRASH_BLOBS.postgres, &[&repository, &text]).await?)? {
-        tx.quota.hold(repository, &blob);
-    }
-    Ok(())
-}
-
-/// Removes a manifest from the trash, and says whose bytes were kept with it.
-pub(super) async fn purge(tx: &Tx<'_>, repository: i64, digest: &str) -> Result<Vec<Digest>, Fault> {
-    let row: Parameters<'_> = &[&repository, &digest];
-    let blobs: Vec<Digest> = all_parsed(&tx.all(collecting_sql::PURGE_BLOBS.postgres, row).await?)?;
-    if tx.execute(collecting_sql::PURGE_MANIFEST.postgres, row).await? > 0 {
-        let digest = digest.parse().map_err(|error| Fault::Unreadable(Box::new(error)))?;
-        tx.quota.let_go(repository, &digest);
-    }
-    for blob in &blobs {
-        tx.quota.let_go(repository, blob);
-    }
-    Ok(blobs)
 }
 
 fn manifest(row: &Row) -> Result<StoredManifest, Fault> {

@@ -76,16 +76,10 @@ macro_rules! write_alone {
 mod blobs;
 mod claims;
 mod collect;
-mod deleted;
-mod empty;
-mod expiry;
 mod manifests;
 mod put;
-mod quota;
 mod reclaim;
-mod repositories;
 mod restore;
-mod retention;
 mod store;
 mod tags;
 #[cfg(test)]

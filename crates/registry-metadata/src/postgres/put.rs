@@ -9,27 +9,18 @@ use registry_types::Tag;
 use tokio_postgres::Row;
 
 use super::{
-    expiry,
     fault::Fault,
-    manifests,
-    reclaim::Garbage,
-    repositories,
     row::{column, parsed, signed},
     sql as own, tags,
     transaction::{Tx, Work},
 };
 use crate::{
     MetadataError,
-    logic::pipeline,
+    collecting::{Garbage, Reason},
+    logic::{expiry, manifests, pipeline, repositories},
     push::{Link, Put},
     sql::manifests as sql,
 };
-
-/// Why a row is on the queue where a manifest and those who wait for it meet.
-const ARRIVING: &str = "arriving";
-
-/// Why a row is on the queue for something that is referred to and not here.
-const AWAITED: &str = "awaited";
 
 /// What is sent for references, for [`Connection::ready`](super::connection::Connection::ready).
 const REFER: [&str; 6] =
@@ -65,7 +56,7 @@ impl Work for Put {
             expiry::begin(tx, repository, &self.digest).await?;
         }
         let moved: Vec<Digest> = found.tags.values().filter(|old| **old != self.digest).copied().collect();
-        manifests::dereferenced(tx, repository, &moved, "tag moved").await
+        manifests::dereferenced(tx, repository, &moved, Reason::TagMoved).await
     }
 }
 
@@ -74,7 +65,7 @@ impl Put {
         let name = self.repository.as_str();
         let tags: Vec<&str> = self.tags.iter().map(Tag::as_str).collect();
         let (repository, (blobs, children), tags) =
-            pipeline!(repositories::id(tx, &self.repository), self.look_for_references(tx), async {
+            pipeline!(repositories::id(tx.session, &self.repository), self.look_for_references(tx), async {
                 tx.all(own::LOCK_TAGS, &[&name, &tags]).await
             },)?;
         let tag = |row: &Row| Ok((parsed(row, 0)?, parsed(row, 1)?));
@@ -131,8 +122,8 @@ impl Put {
             self.children.keys().filter(is_child_missing).map(Digest::to_string).collect();
         let missing = [(Garbage::Blob(repository), &blobs), (Garbage::Manifest(repository), &children)];
         for (garbage, digests) in missing.into_iter().filter(|(_, digests)| !digests.is_empty()) {
-            meet(tx, garbage, digests, AWAITED).await?;
-            part(tx, garbage, digests, AWAITED).await?;
+            meet(tx, garbage, digests, Reason::Awaited).await?;
+            part(tx, garbage, digests, Reason::Awaited).await?;
         }
         Ok(!blobs.is_empty() || !children.is_empty())
     }
@@ -184,9 +175,9 @@ impl Put {
     async fn arrive(&self, tx: &Tx<'_>, repository: i64) -> Result<(), Fault> {
         let (garbage, digest) = (Garbage::Manifest(repository), [self.digest.to_string()]);
         pipeline!(
-            meet(tx, garbage, &digest, ARRIVING),
+            meet(tx, garbage, &digest, Reason::Arriving),
             async { tx.execute(sql::LINK_WAITING.postgres, &[&repository, &digest[0]]).await },
-            part(tx, garbage, &digest, ARRIVING),
+            part(tx, garbage, &digest, Reason::Arriving),
         )?;
         Ok(())
     }
@@ -237,7 +228,7 @@ impl Put {
     async fn refer(&self, tx: &Tx<'_>, repository: i64, found: &Found) -> Result<(), Fault> {
         if self.tags.is_empty() {
             // It was here, and somebody is deleting it: then it goes in again.
-            return if manifests::grant(tx, repository, &self.digest, "pushed").await? {
+            return if manifests::grant(tx, repository, &self.digest, Reason::Pushed).await? {
                 Ok(())
             } else {
                 Err(Fault::Again)
@@ -255,15 +246,15 @@ impl Put {
 }
 
 /// Writes the rows where those who wait for something and whoever brings it meet.
-async fn meet(tx: &Tx<'_>, garbage: Garbage, digests: &[String], reason: &str) -> Result<(), Fault> {
+async fn meet(tx: &Tx<'_>, garbage: Garbage, digests: &[String], reason: Reason) -> Result<(), Fault> {
     let ((kind, repository), grant_ms) = (garbage.key(), tx.options.grant_ms());
-    tx.execute(own::MEET, &[&kind, &repository, &digests, &grant_ms, &reason]).await.map(drop)
+    tx.execute(own::MEET, &[&kind, &repository, &digests, &grant_ms, &reason.as_str()]).await.map(drop)
 }
 
 /// Removes those rows, if they are nothing else. Others wait for them until this transaction ends.
-async fn part(tx: &Tx<'_>, garbage: Garbage, digests: &[String], reason: &str) -> Result<(), Fault> {
+async fn part(tx: &Tx<'_>, garbage: Garbage, digests: &[String], reason: Reason) -> Result<(), Fault> {
     let (kind, repository) = garbage.key();
-    tx.execute(own::PART, &[&kind, &repository, &digests, &reason]).await.map(drop)
+    tx.execute(own::PART, &[&kind, &repository, &digests, &reason.as_str()]).await.map(drop)
 }
 
 /// The texts of digests, in order.

@@ -6,23 +6,20 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use registry_digest::Digest;
 use registry_types::{Manifest, MediaType, Reference, RepositoryName, Tag};
-use tokio_postgres::Row;
 
 use super::{
     blobs,
-    connection::{Connection, Parameters},
-    expiry,
+    connection::Parameters,
     fault::Fault,
-    manifests,
-    reclaim::enqueue_digests,
-    repositories,
-    row::{all_parsed, column, parsed, signed},
+    row::{all_parsed, column, parsed},
     sql as own, tags,
     transaction::{Tx, Work},
 };
 use crate::{
-    MetadataError, PutManifest, Restored, TagChange, Trashed,
+    MetadataError, PutManifest, Restored,
+    collecting::Reason,
     error::is_refused_manifest,
+    logic::{expiry, manifests, reclaim::enqueue_digests, repositories, tags::lock},
     push::Put,
     sql::{collecting as collecting_sql, manifests as manifest_sql, restore as sql},
 };
@@ -32,64 +29,6 @@ const RESTORED_MAX: usize = registry_types::MANIFEST_DESCRIPTORS_MAX;
 
 /// How far what is restored may lie from what was asked for: indexes of indexes, referrers of referrers.
 const DEPTH_MAX: usize = 16;
-
-/// A page of the trash, or none if there is no such repository.
-pub(super) async fn page(
-    connection: &Connection,
-    repository: &RepositoryName,
-    after: Option<&Trashed>,
-    limit: usize,
-) -> Result<Option<Vec<Trashed>>, Fault> {
-    let Some(id) = repositories::id(connection, repository).await? else { return Ok(None) };
-    let after_digest = after.map(|after| after.digest.to_string()).unwrap_or_default();
-    let (tag, manifest) = match after {
-        None => (Some(""), ""),
-        Some(Trashed { tag: Some(tag), .. }) => (Some(tag.as_str()), ""),
-        Some(_) => (None, after_digest.as_str()),
-    };
-    let mut page = Vec::new();
-    if let Some(tag) = tag {
-        let tags: Parameters<'_> = &[&id, &tag, &after_digest, &signed(limit)];
-        for row in connection.all(sql::TRASHED_TAGS.postgres, tags).await? {
-            page.push(trashed(&row, Some(parsed(&row, 0)?), 1)?);
-        }
-    }
-    let manifests: Parameters<'_> = &[&id, &manifest, &signed(limit - page.len())];
-    for row in connection.all(sql::TRASHED_MANIFESTS.postgres, manifests).await? {
-        page.push(trashed(&row, None, 0)?);
-    }
-    Ok(Some(page))
-}
-
-/// `first` is the column of the digest.
-fn trashed(row: &Row, tag: Option<Tag>, first: usize) -> Result<Trashed, Fault> {
-    Ok(Trashed {
-        tag,
-        digest: parsed(row, first)?,
-        deleted_at_ms: column(row, first + 1)?,
-        deleted_by: column(row, first + 2)?,
-        purge_at_ms: column(row, first + 3)?,
-    })
-}
-
-pub(super) async fn history(
-    connection: &Connection,
-    repository: &RepositoryName,
-    tag: &Tag,
-    before: Option<i64>,
-    limit: usize,
-) -> Result<Vec<TagChange>, Fault> {
-    let Some(id) = repositories::id(connection, repository).await? else { return Ok(Vec::new()) };
-    let page: Parameters<'_> = &[&id, &tag.as_str(), &before.unwrap_or(i64::MAX), &signed(limit)];
-    let change = |row: &Row| {
-        let digest = match column::<Option<&str>>(row, 1)? {
-            Some(_) => Some(parsed(row, 1)?),
-            None => None,
-        };
-        Ok(TagChange { number: column(row, 0)?, digest, at_ms: column(row, 2)?, actor: column(row, 3)? })
-    };
-    connection.all(sql::HISTORY.postgres, page).await?.iter().map(change).collect()
-}
 
 /// Restores a tag, or a manifest with its tags.
 pub(super) struct Restore {
@@ -161,8 +100,8 @@ impl<'a> Restoring<'a> {
         repository: &'a RepositoryName,
         actor: Option<&'a str>,
     ) -> Result<Option<Restoring<'a>>, Fault> {
-        let row = tx.one(own::LOCK_REPOSITORY, &[&repository.as_str()]).await?;
-        row.map(|row| Ok(Restoring { tx, id: column(&row, 0)?, repository, actor })).transpose()
+        let id = repositories::lock(tx.session, repository).await?;
+        Ok(id.map(|id| Restoring { tx, id, repository, actor }))
     }
 
     async fn is_here(&self, digest: &Digest) -> Result<bool, Fault> {
@@ -179,7 +118,7 @@ impl<'a> Restoring<'a> {
             }
         }
         let (_, digest) = led_to.ok_or_else(|| MetadataError::TagUnknown { tag: tag.clone() })?;
-        if let Some(now) = tags::lock(self.tx, self.repository, tag).await? {
+        if let Some(now) = lock(self.tx.session, self.repository, tag).await? {
             return Err(MetadataError::TagTaken { tag: tag.clone(), digest: now }.into());
         }
         if !self.is_here(&digest).await? {
@@ -189,7 +128,7 @@ impl<'a> Restoring<'a> {
     }
 
     async fn set(&self, tag: &Tag, digest: &Digest, restored: &mut Restored) -> Result<(), Fault> {
-        let old = tags::lock(self.tx, self.repository, tag).await?;
+        let old = lock(self.tx.session, self.repository, tag).await?;
         let change = tags::Change {
             repository: self.id,
             name: self.repository,
@@ -201,7 +140,7 @@ impl<'a> Restoring<'a> {
         tags::set(self.tx, change, digest).await?;
         expiry::begin(self.tx, self.id, digest).await?;
         if let Some(old) = old.filter(|old| old != digest) {
-            manifests::dereferenced(self.tx, self.id, &[old], "tag moved").await?;
+            manifests::dereferenced(self.tx, self.id, &[old], Reason::TagMoved).await?;
         }
         let trashed: Parameters<'_> = &[&self.id, &tag.as_str(), &digest.to_string()];
         self.tx.execute(collecting_sql::PURGE_TAG.postgres, trashed).await?;
@@ -213,7 +152,7 @@ impl<'a> Restoring<'a> {
     async fn free_tags(&self, digest: &Digest, restored: &mut Restored) -> Result<(), Fault> {
         let tags = self.tx.all(sql::TAGS_OF.postgres, &[&self.id, &digest.to_string()]).await?;
         for tag in all_parsed::<Tag>(&tags)? {
-            if tags::lock(self.tx, self.repository, &tag).await?.is_none() {
+            if lock(self.tx.session, self.repository, &tag).await?.is_none() {
                 self.set(&tag, digest, restored).await?;
             }
         }
@@ -245,7 +184,7 @@ impl<'a> Restoring<'a> {
                 restored.manifests.push(*digest);
             }
             let blobs = manifests::purge(self.tx, self.id, &text).await?;
-            enqueue_digests(self.tx, &blobs, "restored").await?;
+            enqueue_digests(self.tx, &blobs, Reason::Restored).await?;
             let referrers = self.tx.all(sql::TRASHED_REFERRERS.postgres, row).await?;
             for referrer in all_parsed::<Digest>(&referrers)? {
                 self.restore_if_trashed(&referrer, restored, depth + 1).await?;
@@ -304,6 +243,6 @@ impl<'a> Restoring<'a> {
             actor: None,
         };
         Put::new(&put).link_again(self.tx, self.id).await?;
-        manifests::grant(self.tx, self.id, digest, "restored").await.map(drop)
+        manifests::grant(self.tx, self.id, digest, Reason::Restored).await.map(drop)
     }
 }

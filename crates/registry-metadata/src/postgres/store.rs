@@ -10,13 +10,13 @@ use registry_digest::Digest;
 use registry_types::{Descriptor, Location, Reference, RepositoryName, RepositorySet, Tag, UploadId};
 use tokio::{time::Instant, time::sleep};
 
-use super::{
-    PostgresStore, blobs, deleted, manifests, quota, repositories, restore, retention, tags, uploads,
-};
+use super::{PostgresStore, blobs, manifests, restore, uploads};
 use crate::{
     Blob, ClaimedUpload, Content, DeletedRepository, EndedWindows, FinishUpload, FoundManifest, Identity,
     MetadataError, NewUpload, Pull, Purpose, PutManifest, Restored, Result, StoredManifest, TagChange, Trash,
-    Trashed, UploadRoom, UploadStatus, Uploads, logic::audit, push::Put,
+    Trashed, UploadRoom, UploadStatus, Uploads,
+    logic::{self, audit, deleted, quota, repositories, retention},
+    push::Put,
 };
 
 /// How long to look again at a session that another node has: it may be giving it back at this moment.
@@ -28,15 +28,13 @@ const CLAIM_PAUSE: Duration = Duration::from_millis(10);
 #[async_trait]
 impl Identity for PostgresStore {
     async fn store_id(&self) -> Result<Option<String>> {
-        read!(self, "read the store's identity", |c| repositories::store_id(c))
+        read!(self, "read the store's identity", |session| repositories::store_id(session))
     }
 
     async fn bind_store(&self, id: &str) -> Result<()> {
-        let bind = repositories::BindStore(id.to_owned());
-        match self.transact("bind the database to a store", bind).await? {
-            Some(bound) if bound != id => Err(MetadataError::StoreMismatch { bound, asked: id.to_owned() }),
-            _ => Ok(()),
-        }
+        transact!(self, "bind the database to a store", Full, [id = id.to_owned()], |tx| {
+            repositories::bind_store(tx, id)
+        })
     }
 
     async fn is_empty(&self) -> Result<bool> {
@@ -122,7 +120,7 @@ impl Content for PostgresStore {
     }
 
     async fn tags(&self, repository: &RepositoryName, after: Option<&str>, limit: usize) -> Result<Vec<Tag>> {
-        let page = read!(self, "list tags", |c| tags::page(c, repository, after, limit))?;
+        let page = read!(self, "list tags", |session| logic::tags::page(session, repository, after, limit))?;
         page.ok_or_else(|| MetadataError::RepositoryUnknown { name: repository.clone() })
     }
 
@@ -132,7 +130,7 @@ impl Content for PostgresStore {
         after: Option<&str>,
         limit: usize,
     ) -> Result<Vec<RepositoryName>> {
-        read!(self, "list repositories", |c| repositories::page(c, visible, after, limit))
+        read!(self, "list repositories", |session| repositories::page(session, visible, after, limit))
     }
 
     async fn referrers(
@@ -149,15 +147,17 @@ impl Content for PostgresStore {
     }
 
     async fn object(&self, digest: &Digest) -> Result<Option<Blob>> {
-        read!(self, "look for an object", |c| blobs::object(c, digest))
+        read!(self, "look for an object", |session| logic::blobs::object(session, digest))
     }
 
     async fn mark_bad(&self, location: &Location) -> Result<()> {
-        self.transact("hide an object", blobs::MarkBad(location.clone())).await
+        write_alone!(self, "hide an object", Full, [location = location.clone()], |session| {
+            logic::blobs::mark_bad(session, location)
+        })
     }
 
     async fn repositories_with_blob(&self, digest: &Digest, limit: usize) -> Result<Vec<RepositoryName>> {
-        read!(self, "look for a blob", |c| blobs::repositories_with(c, digest, limit))
+        read!(self, "look for a blob", |session| logic::blobs::repositories_with(session, digest, limit))
     }
 
     async fn mount_blob(&self, from: &RepositoryName, to: &RepositoryName, digest: &Digest) -> Result<bool> {
@@ -174,9 +174,13 @@ impl Content for PostgresStore {
     }
 
     async fn delete_tag(&self, repository: &RepositoryName, tag: &Tag, actor: Option<&str>) -> Result<()> {
-        let actor = actor.map(str::to_owned);
-        let delete = tags::Delete { repository: repository.clone(), tag: tag.clone(), actor };
-        self.transact("delete a tag", delete).await
+        transact!(
+            self,
+            "delete a tag",
+            Full,
+            [repository = repository.clone(), tag = tag.clone(), actor = actor.map(str::to_owned)],
+            |tx| logic::tags::delete(tx, repository, tag, actor.as_deref())
+        )
     }
 
     async fn delete_manifest(
@@ -185,18 +189,23 @@ impl Content for PostgresStore {
         digest: &Digest,
         actor: Option<&str>,
     ) -> Result<Vec<Tag>> {
-        let actor = actor.map(str::to_owned);
-        let delete = manifests::Delete { repository: repository.clone(), digest: *digest, actor };
-        self.transact("delete a manifest", delete).await
+        transact!(
+            self,
+            "delete a manifest",
+            Full,
+            [repository = repository.clone(), digest = *digest, actor = actor.map(str::to_owned)],
+            |tx| logic::manifests::delete(tx, repository, digest, actor.as_deref())
+        )
     }
 
     async fn delete_blob(&self, repository: &RepositoryName, digest: &Digest) -> Result<()> {
-        let delete = blobs::Delete { repository: repository.clone(), digest: *digest };
-        self.transact("delete a blob", delete).await
+        transact!(self, "delete a blob", Full, [repository = repository.clone(), digest = *digest], |tx| {
+            logic::blobs::delete(tx, repository, digest)
+        })
     }
 
     async fn record_pulls(&self, pulls: &[Pull]) -> Result<()> {
-        self.transact(Operation::from("record pulls").of_process(), retention::RecordPulls::new(pulls)).await
+        transact!(self, "record pulls", Process, [pulls = pulls.to_vec()], |tx| retention::record(tx, pulls))
     }
 }
 
@@ -310,7 +319,8 @@ impl Trash for PostgresStore {
         after: Option<&Trashed>,
         limit: usize,
     ) -> Result<Vec<Trashed>> {
-        let page = read!(self, "list the trash", |c| restore::page(c, repository, after, limit))?;
+        let page =
+            read!(self, "list the trash", |session| logic::restore::page(session, repository, after, limit))?;
         page.ok_or_else(|| MetadataError::RepositoryUnknown { name: repository.clone() })
     }
 
@@ -333,7 +343,7 @@ impl Trash for PostgresStore {
         limit: usize,
     ) -> Result<Vec<TagChange>> {
         let operation = "read a tag's history";
-        read!(self, operation, |c| restore::history(c, repository, tag, before, limit))
+        read!(self, operation, |session| logic::restore::history(session, repository, tag, before, limit))
     }
 
     async fn set_tag(
@@ -348,20 +358,25 @@ impl Trash for PostgresStore {
     }
 
     async fn delete_repository(&self, repository: &RepositoryName) -> Result<()> {
-        self.transact("delete a repository", deleted::SetAside(repository.clone())).await
+        transact!(self, "delete a repository", Full, [repository = repository.clone()], |tx| {
+            deleted::set_aside(tx, repository)
+        })
     }
 
     async fn restore_repository(&self, repository: &RepositoryName) -> Result<()> {
-        self.transact("restore a repository", deleted::BringBack(repository.clone())).await
+        transact!(self, "restore a repository", Full, [repository = repository.clone()], |tx| {
+            deleted::bring_back(tx, repository)
+        })
     }
 
     async fn end_windows(&self, repository: Option<&RepositoryName>, limit: usize) -> Result<EndedWindows> {
-        let repository = repository.cloned();
-        self.transact("empty the trash", deleted::EndWindows { repository, limit }).await
+        transact!(self, "empty the trash", Full, [repository = repository.cloned(), limit = limit], |tx| {
+            deleted::end_windows(tx, repository.as_ref(), *limit)
+        })
     }
 
     async fn deleted_repositories(&self) -> Result<Vec<DeletedRepository>> {
-        read!(self, "list deleted repositories", |c| deleted::deleted(c))
+        read!(self, "list deleted repositories", |session| deleted::deleted(session))
     }
 }
 

@@ -8,8 +8,10 @@ use registry_database::{
     postgres::{self, Connection},
 };
 
-use super::quota;
-use crate::{Options, Result, logic};
+use crate::{
+    Options, Result,
+    logic::{self, quota},
+};
 
 /// Something to do in one transaction.
 #[async_trait]

@@ -11,7 +11,6 @@ use super::{
     claims::CLAIM,
     connection::{Connection, Parameters},
     fault::{Fault, Remedy},
-    quota, reclaim, repositories,
     row::{column, parsed, signed, unsigned},
     sql as own,
     transaction::{Tx, Work},
@@ -19,7 +18,8 @@ use super::{
 use crate::{
     COUNTED_UNTOUCHED_MAX, ClaimedUpload, FinishUpload, MetadataError, NewUpload, UPLOADS_MAX, UploadStatus,
     clock::millis,
-    logic::pipeline,
+    collecting::Reason,
+    logic::{pipeline, quota, reclaim, repositories},
     sql::{blobs as blob_sql, uploads as sql},
 };
 
@@ -149,7 +149,9 @@ async fn cancelled(
     id: &UploadId,
     own_epoch: i64,
 ) -> Result<Option<Row>, Fault> {
-    connection.one(own::CANCEL, &[&id.to_string(), &repository.as_str(), &own_epoch, &"cancelled"]).await
+    connection
+        .one(own::CANCEL, &[&id.to_string(), &repository.as_str(), &own_epoch, &Reason::Cancelled.as_str()])
+        .await
 }
 
 /// Cancels, where quotas are counted.
@@ -185,7 +187,7 @@ async fn expired(
     untouched_for: Duration,
     limit: usize,
 ) -> Result<Vec<Row>, Fault> {
-    connection.all(sql, &[&millis(untouched_for), &signed(limit), &"expired"]).await
+    connection.all(sql, &[&millis(untouched_for), &signed(limit), &Reason::Expired.as_str()]).await
 }
 
 /// Ends sessions, where quotas are counted.
@@ -283,9 +285,9 @@ async fn keep_object(
     if is_bad || finish.replaces.as_ref() == Some(&theirs) {
         tx.execute(blob_sql::REPLACE_OBJECT.postgres, &[&ours.as_str(), &size_bytes, &object]).await?;
         // Somebody may be reading what is left of the old bytes.
-        reclaim::give_up(tx, &theirs, tx.options.read_grace_ms(), "replaced").await
+        reclaim::give_up(tx, &theirs, tx.options.read_grace_ms(), Reason::Replaced).await
     } else {
         // Nobody was ever told of ours.
-        reclaim::give_up(tx, ours, 0, "duplicate").await
+        reclaim::give_up(tx, ours, 0, Reason::Duplicate).await
     }
 }

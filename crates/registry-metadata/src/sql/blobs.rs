@@ -1,4 +1,6 @@
-use super::statements;
+use registry_database::Statement;
+
+use super::{postgres, sqlite, statements};
 
 statements! {
     READ = "SELECT o.location, o.size
@@ -26,14 +28,6 @@ statements! {
 
     /// Hits no row if the blob went in the meantime; then nothing may be promised.
     GRANT = "UPDATE repository_blobs SET lease_until = now_ms() + $1 WHERE repository = $2 AND digest = $3";
-
-    /// What removing the last reference does. The condition is tried again on the row as it is when it is locked.
-    GRANT_UNREFERENCED = "UPDATE repository_blobs SET lease_until = now_ms() + $1
-        WHERE repository = $2 AND digest = $3
-            AND NOT EXISTS (SELECT 1 FROM manifest_blobs m
-                WHERE m.repository = $2 AND m.target = $3)
-            AND NOT EXISTS (SELECT 1 FROM manifest_blobs m
-                WHERE m.repository = $2 AND m.digest = $3 AND m.target IS NULL)";
 
     OBJECT = "SELECT o.location, o.size
         FROM digests d JOIN objects o ON o.id = d.object WHERE d.digest = $1 AND o.bad = 0";
@@ -83,3 +77,10 @@ statements! {
         WHERE d.digest = $1 AND o.bad = 0 AND r.purge_at IS NULL
         LIMIT $2";
 }
+
+/// As `IS_LINKED`, with the row locked.
+pub(crate) const LOCK: Statement = Statement::each(IS_LINKED.sqlite, postgres::LOCK_BLOB);
+
+/// What removing the last reference does, of some blobs; tells those to which nothing refers.
+pub(crate) const GRANT_UNREFERENCED: Statement =
+    Statement::each(sqlite::GRANT_UNREFERENCED_BLOBS, postgres::GRANT_UNREFERENCED_BLOBS);

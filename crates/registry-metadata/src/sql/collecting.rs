@@ -4,7 +4,9 @@
 //! one collector, and ` FOR UPDATE` to `BLOB_LEASE` and `MANIFEST_LEASE`, so that the lease that is read is the one that
 //! counts; what decides comes in a new statement after that. SQLite has one writer and needs neither.
 
-use super::statements;
+use registry_database::Statement;
+
+use super::{of_each, postgres, statements};
 
 statements! {
     DUE = "SELECT kind, repository, digest, reason FROM gc_queue
@@ -96,4 +98,35 @@ statements! {
             EXISTS (SELECT 1 FROM tags t WHERE t.repository = m.repository AND t.digest = m.digest)
         FROM manifests m WHERE (m.repository, m.digest) > ($1, $2)
         ORDER BY m.repository, m.digest LIMIT $3";
+}
+
+/// As `BLOB_LEASE`, with the row locked.
+pub(crate) const LOCK_BLOB_LEASE: Statement = Statement::each(BLOB_LEASE.sqlite, postgres::LOCK_BLOB_LEASE);
+
+/// As `MANIFEST_LEASE`, with the row locked.
+pub(crate) const LOCK_MANIFEST_LEASE: Statement =
+    Statement::each(MANIFEST_LEASE.sqlite, postgres::LOCK_MANIFEST_LEASE);
+
+/// As `DIGEST_OBJECT`, with the digest's row locked.
+pub(crate) const LOCK_DIGEST_OBJECT: Statement =
+    Statement::each(DIGEST_OBJECT.sqlite, postgres::LOCK_DIGEST_OBJECT);
+
+/// As `TRASHED_TAGS`, without those that another collector has locked.
+pub(crate) const TAKE_TRASHED_TAGS: Statement =
+    Statement::each(TRASHED_TAGS.sqlite, postgres::TAKE_TRASHED_TAGS);
+
+/// As `TRASHED_MANIFESTS`, without those that another collector has locked.
+pub(crate) const TAKE_TRASHED_MANIFESTS: Statement =
+    Statement::each(TRASHED_MANIFESTS.sqlite, postgres::TAKE_TRASHED_MANIFESTS);
+
+of_each! {
+    /// Why an entry is on the queue, for one collector: another one that has the entry is left to it, and so is one that is
+    /// not due any more.
+    LOCK_ENTRY;
+
+    /// One of the trashed tags that are due, by its key, if no other collector has locked it.
+    LOCK_TRASHED_TAG;
+
+    /// Likewise of the manifests.
+    LOCK_DUE_MANIFEST;
 }

@@ -1,4 +1,6 @@
-use super::statements;
+use registry_database::Statement;
+
+use super::{postgres, sqlite, statements};
 
 /// Whether something refers to the manifest `m`.
 macro_rules! referenced {
@@ -52,13 +54,6 @@ statements! {
 
     /// Hits no row if the manifest went in the meantime; then nothing may be promised.
     GRANT = "UPDATE manifests SET lease_until = now_ms() + $1 WHERE repository = $2 AND digest = $3";
-
-    /// What removing the last reference does.
-    GRANT_UNREFERENCED = concat!(
-        "UPDATE manifests SET lease_until = now_ms() + $1
-        WHERE repository = $2 AND digest = $3 AND 0 = (SELECT CASE ", referenced!(), "
-            FROM manifests m WHERE m.repository = $2 AND m.digest = $3)"
-    );
 
     /// Whether something refers to a manifest; none if it is not here.
     REFERENCED = concat!(
@@ -129,3 +124,10 @@ statements! {
         ON CONFLICT (repository, manifest, digest) DO NOTHING
         RETURNING digest";
 }
+
+/// As `EXISTS`, with the row locked.
+pub(crate) const LOCK: Statement = Statement::each(EXISTS.sqlite, postgres::LOCK_MANIFEST);
+
+/// What removing the last reference does, of some manifests; tells those to which nothing refers.
+pub(crate) const GRANT_UNREFERENCED: Statement =
+    Statement::each(sqlite::GRANT_UNREFERENCED_MANIFESTS, postgres::GRANT_UNREFERENCED_MANIFESTS);

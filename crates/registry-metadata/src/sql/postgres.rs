@@ -152,9 +152,6 @@ texts! {
     /// As `blobs::LINK`, and whether the link is new: only what was there is locked before it is changed.
     LINK_COUNTED = join!(blobs::LINK.postgres, " RETURNING CASE WHEN xmax = 0 THEN 1 ELSE 0 END");
 
-    /// As `manifests::TRASH`, and whether it was not in the trash yet.
-    TRASH = join!(manifests::TRASH.postgres, ", CASE WHEN xmax = 0 THEN 1 ELSE 0 END");
-
     LOCK_BLOB = "SELECT 1 FROM repository_blobs WHERE repository = $1 AND digest = $2 FOR UPDATE";
 
     LOCK_MANIFEST = "SELECT 1 FROM manifests WHERE repository = $1 AND digest = $2 FOR UPDATE";
@@ -177,9 +174,6 @@ texts! {
 
     INSERT_TAG = "INSERT INTO tags (repository, name, digest, updated_at) VALUES ($1, $2, $3, now_ms())
         ON CONFLICT (repository, name) DO NOTHING";
-
-    /// Only as it was seen: a tag that was set since then stays.
-    DELETE_AS_SEEN = "DELETE FROM tags WHERE repository = $1 AND name = $2 AND digest = $3 AND updated_at = $4";
 
     /// Of a tag that is locked.
     MOVE_TAG = "UPDATE tags SET digest = $3, updated_at = now_ms() WHERE repository = $1 AND name = $2";
@@ -231,9 +225,8 @@ texts! {
                 WHERE s.repository = m.repository AND s.digest = m.subject)
         RETURNING m.digest";
 
-    /// As `reclaim::ENQUEUE`, for many, in the order given.
     ENQUEUE_ALL = "INSERT INTO gc_queue (kind, repository, digest, due_at, reason)
-        SELECT $1, $2, digest, now_ms() + $4, $5 FROM unnest($3::text[]) AS waiting (digest)
+        SELECT $1, $2, digest, now_ms() + $3, $4 FROM unnest($5::text[]) AS waiting (digest)
         ON CONFLICT (kind, repository, digest) DO UPDATE SET due_at = excluded.due_at, reason = excluded.reason";
 
     LOCK_REPOSITORY = "SELECT id FROM repositories WHERE name = $1 FOR NO KEY UPDATE";
@@ -242,8 +235,6 @@ texts! {
     LOCK_REPOSITORIES_SHARED = "SELECT 1 FROM repositories WHERE id = ANY ($1) ORDER BY id FOR KEY SHARE";
 
     LOCK_REPOSITORY_ALONE = "SELECT 1 FROM repositories WHERE id = $1 FOR UPDATE";
-
-    HAS_MANIFESTS = "SELECT 1 FROM manifests WHERE repository = $1 LIMIT 1";
 
     PAGE_OF_NAMES = "SELECT name FROM repositories
         WHERE listed = 1 AND name = ANY ($1) AND name > $2 ORDER BY name LIMIT $3";
@@ -254,17 +245,11 @@ texts! {
         INSERT INTO tag_history (repository, name, digest, at, actor) VALUES ($1, $2, $4, now_ms(), $5)"
     );
 
-    /// The same for the tags of a manifest that goes. No digest: they were deleted.
-    REMEMBER_ALL = "WITH oldest AS (
-            DELETE FROM tag_history USING unnest($2::text[]) AS gone (name)
-            WHERE tag_history.repository = $1 AND tag_history.name = gone.name AND tag_history.id <=
-                (SELECT h.id FROM tag_history h WHERE h.repository = $1 AND h.name = gone.name
-                    ORDER BY h.id DESC LIMIT 1 OFFSET $4))
-        INSERT INTO tag_history (repository, name, digest, at, actor)
-        SELECT $1, name, NULL, now_ms(), $3 FROM unnest($2::text[]) AS gone (name)";
+    REMEMBER_DELETED = "INSERT INTO tag_history (repository, name, digest, at, actor)
+        SELECT $1, name, NULL, now_ms(), $2 FROM unnest($3::text[]) AS gone (name)";
 
     TRASH_ALL = "INSERT INTO trash_tags (repository, name, digest, deleted_at, deleted_by, purge_at)
-        SELECT $1, name, $3, now_ms(), $4, now_ms() + $5 FROM unnest($2::text[]) AS gone (name)
+        SELECT $1, name, $2, now_ms(), $3, now_ms() + $4 FROM unnest($5::text[]) AS gone (name)
         ON CONFLICT (repository, name, digest) DO UPDATE SET
             deleted_at = excluded.deleted_at, deleted_by = excluded.deleted_by, purge_at = excluded.purge_at";
 
@@ -281,8 +266,7 @@ texts! {
 
     LOCK_REPOSITORY_NUMBERED = "SELECT 1 FROM repositories WHERE id = $1 FOR NO KEY UPDATE";
 
-    /// For one collector: another one that has the entry is left to it, and so is one that is not due any more.
-    LOCK_DUE = "SELECT reason FROM gc_queue
+    LOCK_ENTRY = "SELECT reason FROM gc_queue
         WHERE kind = $1 AND repository = $2 AND digest = $3 AND due_at <= now_ms() FOR UPDATE SKIP LOCKED";
 
     LOCK_BLOB_LEASE = join!(collecting::BLOB_LEASE.postgres, " FOR UPDATE");
@@ -297,36 +281,17 @@ texts! {
 
     LOCK_TRASHED_MANIFEST = join!(restore::TRASHED_MANIFEST.postgres, " FOR UPDATE");
 
-    /// One of them, by its key, if no other collector has locked it.
     LOCK_TRASHED_TAG = "SELECT 1 FROM trash_tags
         WHERE repository = $1 AND name = $2 AND digest = $3 AND purge_at <= now_ms() FOR UPDATE SKIP LOCKED";
 
     LOCK_DUE_MANIFEST = "SELECT 1 FROM trash_manifests
         WHERE repository = $1 AND digest = $2 AND purge_at <= now_ms() FOR UPDATE SKIP LOCKED";
 
-    /// A deleted repository whose time is over, if no other collector has locked it.
     LOCK_DUE_REPOSITORY = "SELECT name FROM repositories
         WHERE id = $1 AND purge_at IS NOT NULL AND purge_at <= now_ms() FOR UPDATE SKIP LOCKED";
 
-    /// A repository that may be empty, if no transaction has locked it and nothing is on its way into it.
     LOCK_MAYBE_EMPTY = "SELECT name FROM repositories
         WHERE id = $1 AND purge_at IS NULL AND look_at <= now_ms() FOR UPDATE SKIP LOCKED";
-
-    /// As `reclaim::MARK`, for many, in the order given.
-    MARK_MANIFESTS = "INSERT INTO gc_queue (kind, repository, digest, due_at, reason)
-        SELECT 'manifest', repository, digest, now_ms(), $3
-        FROM unnest($1::bigint[], $2::text[]) AS untagged (repository, digest)
-        ON CONFLICT (kind, repository, digest) DO UPDATE SET reason = excluded.reason";
-
-    /// As `retention::RECORD_PULL`, for many, in the order given.
-    RECORD_PULLS = "INSERT INTO pulls (repository, digest, pulled_at)
-        SELECT m.repository, m.digest, now_ms()
-        FROM unnest($1::text[], $2::text[]) WITH ORDINALITY AS pulled (name, digest, place)
-        JOIN repositories r ON r.name = pulled.name
-        JOIN manifests m ON m.repository = r.id AND m.digest = pulled.digest
-        ORDER BY pulled.place
-        ON CONFLICT (repository, digest) DO UPDATE SET pulled_at = excluded.pulled_at
-        WHERE pulls.pulled_at <= excluded.pulled_at - $3";
 
     UNKNOWN = "SELECT location FROM unnest($1::text[]) AS found (location)
         WHERE NOT EXISTS (SELECT 1 FROM objects o WHERE o.location = found.location)
@@ -349,23 +314,17 @@ texts! {
             WHERE r.id = ANY ($1) AND r.purge_at IS NULL AND substr(r.name, 1, length(q.prefix)) = q.prefix)
         ORDER BY q.prefix FOR UPDATE OF q";
 
-    /// As `quota::COUNT`, for many, in the order given.
-    COUNT_MANY = "INSERT INTO quota_digests (prefix, digest, uses, holds, size)
-        SELECT $1, more.digest, more.uses, more.holds, COALESCE(more.size,
-            (SELECT o.size FROM digests d JOIN objects o ON o.id = d.object WHERE d.digest = more.digest), 0)
-        FROM unnest($2::text[], $3::bigint[], $4::bigint[], $5::bigint[]) AS more (digest, uses, holds, size)
+    COUNT = "INSERT INTO quota_digests (prefix, digest, uses, holds, size)
+        SELECT $1, more.entry ->> 0, CAST(more.entry ->> 1 AS BIGINT), CAST(more.entry ->> 2 AS BIGINT),
+            COALESCE(CAST(more.entry ->> 3 AS BIGINT),
+                (SELECT o.size FROM digests d JOIN objects o ON o.id = d.object WHERE d.digest = more.entry ->> 0), 0)
+        FROM json_array_elements(CAST(CAST($2 AS TEXT) AS JSON)) AS more (entry)
         ON CONFLICT (prefix, digest) DO UPDATE SET
             uses = quota_digests.uses + excluded.uses, holds = quota_digests.holds + excluded.holds
         RETURNING digest, uses, holds, size";
 
-    /// As `quota::FORGET`, for many.
-    FORGET_MANY = "DELETE FROM quota_digests
+    FORGET = "DELETE FROM quota_digests
         WHERE prefix = $1 AND digest = ANY ($2) AND uses <= 0 AND holds <= 0";
-
-    CANCEL_OF_REPOSITORY = "WITH gone AS (
-            DELETE FROM uploads WHERE id = ANY ($1) RETURNING location, state)
-        INSERT INTO reclaim (location, not_before, reason, upload_state)
-        SELECT location, now_ms(), $2, state FROM gone ON CONFLICT (location) DO NOTHING";
 }
 
 /// Waits for whoever has counted and not committed, and has others who count wait; nobody who only reads.

@@ -3,7 +3,9 @@
 //! PostgreSQL appends ` FOR KEY SHARE OF r FOR UPDATE OF q` to `HOLDING`: whoever changes what is counted has the counter
 //! for itself until it commits.
 
-use super::statements;
+use registry_database::Statement;
+
+use super::{of_each, postgres, statements};
 
 /// Digests that are counted for the prefix `$1`, with their sizes, a row for each use and each hold. What was deleted as a
 /// whole does not count.
@@ -74,18 +76,6 @@ statements! {
 
     /// Whether a manifest refers to a digest, or is it.
     IS_USED = "SELECT 1 FROM quota_digests WHERE prefix = $1 AND digest = $2 AND uses > 0";
-
-    /// Counts a digest by so many uses and holds more, or less. Of a blob the size need not be known; nor need it be of what
-    /// is counted already.
-    COUNT = "INSERT INTO quota_digests (prefix, digest, uses, holds, size)
-        VALUES ($1, $2, $3, $4, COALESCE($5,
-            (SELECT o.size FROM digests d JOIN objects o ON o.id = d.object WHERE d.digest = $2), 0))
-        ON CONFLICT (prefix, digest) DO UPDATE SET
-            uses = quota_digests.uses + excluded.uses, holds = quota_digests.holds + excluded.holds
-        RETURNING uses, holds, size";
-
-    /// After the last use and the last hold.
-    FORGET = "DELETE FROM quota_digests WHERE prefix = $1 AND digest = $2 AND uses <= 0 AND holds <= 0";
 
     ADD = "UPDATE quotas SET bytes = bytes + $1, held = held + $2, tags = tags + $3 WHERE prefix = $4";
 
@@ -199,4 +189,16 @@ statements! {
                     EXCEPT SELECT digest, uses, holds, size FROM counted) AS more) AS wrong)
         FROM quotas q WHERE q.prefix = $1"
     );
+}
+
+/// As `HOLDING`, with the counters locked, and the repository against its deletion.
+pub(crate) const LOCK_HOLDING: Statement = Statement::each(HOLDING.sqlite, postgres::LOCK_HOLDING);
+
+of_each! {
+    /// Counts digests by so many uses and holds more, or less: a list in JSON of digest, uses, holds and size, in the order of
+    /// locks. Of a blob the size need not be known; nor need it be of what is counted already.
+    COUNT;
+
+    /// After the last use and the last hold.
+    FORGET;
 }

@@ -1,4 +1,4 @@
-use super::statements;
+use super::{of_each, statements};
 
 statements! {
     /// An upsert, so that a collector which removes the row at this moment can not lose it. The later time counts: who
@@ -34,4 +34,9 @@ statements! {
     POSTPONE = "UPDATE reclaim SET not_before = now_ms() + $1 WHERE location = $2";
 
     DONE = "DELETE FROM reclaim WHERE location = $1";
+}
+
+of_each! {
+    /// As `ENQUEUE`, for many, in the order given. None of them for the reason `lease`.
+    ENQUEUE_ALL;
 }

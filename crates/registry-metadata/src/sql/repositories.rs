@@ -1,4 +1,6 @@
-use super::statements;
+use registry_database::Statement;
+
+use super::{of_each, postgres, statements};
 
 statements! {
     STORE_ID = "SELECT id FROM store WHERE one = 1";
@@ -47,5 +49,16 @@ statements! {
     RANGE_FROM = "SELECT name FROM repositories
         WHERE listed = 1 AND name >= $1 AND name < $2 ORDER BY name LIMIT $3";
 
-    IS_LISTED = "SELECT 1 FROM repositories WHERE listed = 1 AND name = $1";
+    HAS_MANIFESTS = "SELECT 1 FROM manifests WHERE repository = $1 LIMIT 1";
+}
+
+/// As `ID`, with the row locked against deletions.
+pub(crate) const LOCK: Statement = Statement::each(ID.sqlite, postgres::LOCK_REPOSITORY);
+
+of_each! {
+    /// Of some names, those in the catalog.
+    PAGE_OF_NAMES;
+
+    /// The name of a repository that may be empty, if no transaction has locked it and nothing is on its way into it.
+    LOCK_MAYBE_EMPTY;
 }

@@ -2,7 +2,9 @@
 //!
 //! PostgreSQL appends ` FOR UPDATE` to `TRASHED_MANIFEST`.
 
-use super::statements;
+use registry_database::Statement;
+
+use super::{postgres, sqlite, statements};
 
 statements! {
     TRASHED_TAGS = "SELECT name, digest, deleted_at, deleted_by, purge_at FROM trash_tags
@@ -93,3 +95,7 @@ statements! {
 
     DELETE_REPOSITORY = "DELETE FROM repositories WHERE id = $1 AND purge_at IS NOT NULL";
 }
+
+/// The name of a deleted repository whose time is over, if no other collector has locked it.
+pub(crate) const LOCK_DUE: Statement =
+    Statement::each(sqlite::LOCK_DUE_REPOSITORY, postgres::LOCK_DUE_REPOSITORY);

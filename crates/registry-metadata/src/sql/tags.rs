@@ -1,7 +1,9 @@
 //! Code that changes a tag does it by a function of the module `tags` of either database, which knows the rule about immutable
 //! tags. A test looks that no other module has the statements.
 
-use super::statements;
+use registry_database::Statement;
+
+use super::{of_each, postgres, sqlite, statements};
 
 statements! {
     PAGE = "SELECT t.name
@@ -34,9 +36,17 @@ statements! {
     FORGET_OLDEST = "DELETE FROM tag_history WHERE repository = $1 AND name = $2 AND id <=
         (SELECT h.id FROM tag_history h WHERE h.repository = $1 AND h.name = $2 ORDER BY h.id DESC LIMIT 1 OFFSET $3)";
 
+    /// Only as it was seen: a tag that was set since then stays.
+    DELETE_AS_SEEN = "DELETE FROM tags WHERE repository = $1 AND name = $2 AND digest = $3 AND updated_at = $4";
+}
+
+/// Names and digests of those of some tags that are here, locked.
+pub(crate) const LOCK: Statement = Statement::each(sqlite::LOCK_TAGS, postgres::LOCK_TAGS);
+
+of_each! {
+    /// Adds to the history that tags were deleted.
+    REMEMBER_DELETED;
+
     /// A tag that is deleted twice in the window is restorable until the end of the later one.
-    TRASH = "INSERT INTO trash_tags (repository, name, digest, deleted_at, deleted_by, purge_at)
-        VALUES ($1, $2, $3, now_ms(), $4, now_ms() + $5)
-        ON CONFLICT (repository, name, digest) DO UPDATE SET
-            deleted_at = excluded.deleted_at, deleted_by = excluded.deleted_by, purge_at = excluded.purge_at";
+    TRASH_ALL;
 }

@@ -42,4 +42,7 @@ statements! {
         ORDER BY u.touched_at LIMIT $2";
 
     UNTOUCHED = "SELECT id FROM uploads WHERE touched_at <= now_ms() - $1 ORDER BY touched_at LIMIT $2";
+
+    /// Of a repository that was deleted.
+    FORGET = "DELETE FROM uploads WHERE id = $1";
 }

@@ -1,25 +1,20 @@
-//! Manifests: reading, promising, deleting. Pushing is in `put`.
+//! Manifests: reading, promising. Pushing is in `put`, how they go in `logic::manifests`.
 
 use bytes::Bytes;
+use registry_database::sqlite::{
+    at_once,
+    statement::{one, parsed, signed, unreadable, unsigned},
+};
 use registry_digest::Digest;
-use registry_types::{Descriptor, Reference, RepositoryName, Tag};
+use registry_types::{Descriptor, Reference, RepositoryName};
 use rusqlite::{Connection, Row, ToSql, params};
 
-use super::{
-    blobs, expiry,
-    fault::Fault,
-    reclaim::{Garbage, enqueue},
-    repositories,
-    statement::{all, execute, exists, one, parsed, signed, unreadable, unsigned},
-    tags,
-    writer::Tx,
-};
+use super::{fault::Fault, writer::Tx};
 use crate::{
-    FoundManifest, MetadataError, REFERRERS_BYTES_MAX, REFERRING_MAX, StoredManifest,
-    sql::{
-        collecting as collecting_sql, manifests as sql, repositories as repository_sql,
-        retention as retention_sql,
-    },
+    FoundManifest, REFERRERS_BYTES_MAX, StoredManifest,
+    collecting::Reason,
+    logic::{manifests, repositories},
+    sql::manifests as sql,
 };
 
 /// A manifest, and whether a client may be told of it without a write.
@@ -82,32 +77,9 @@ pub(super) fn renew(
     repository: &RepositoryName,
     digest: &Digest,
 ) -> Result<Option<StoredManifest>, Fault> {
-    let Some(id) = repositories::id(tx.connection(), repository)? else { return Ok(None) };
-    grant(tx, id, digest, "lease")?;
+    let Some(id) = at_once(repositories::id(tx.session, repository))? else { return Ok(None) };
+    at_once(manifests::grant(tx, id, digest, Reason::Lease))?;
     Ok(read(tx.connection(), repository, &Reference::Digest(*digest))?)
-}
-
-/// Keeps a manifest for a lease, and has the collector look at it after that.
-pub(super) fn grant(tx: &Tx<'_>, repository: i64, digest: &Digest, reason: &str) -> rusqlite::Result<()> {
-    let granted = params![tx.options.grant_ms(), repository, digest.to_string()];
-    if execute(tx.connection(), sql::GRANT.sqlite, granted)? > 0 {
-        enqueue(tx, Garbage::Manifest(repository), digest, tx.options.grant_ms(), reason)?;
-    }
-    Ok(())
-}
-
-/// Grants a lease to a manifest that lost a tag, an index or its subject, if nothing else refers to it.
-pub(super) fn dereferenced(
-    tx: &Tx<'_>,
-    repository: i64,
-    digest: &Digest,
-    reason: &str,
-) -> rusqlite::Result<()> {
-    let granted = params![tx.options.grant_ms(), repository, digest.to_string()];
-    if execute(tx.connection(), sql::GRANT_UNREFERENCED.sqlite, granted)? > 0 {
-        enqueue(tx, Garbage::Manifest(repository), digest, tx.options.grant_ms(), reason)?;
-    }
-    Ok(())
 }
 
 pub(super) fn referrers(
@@ -141,102 +113,6 @@ fn descriptors(connection: &Connection, sql: &str, page: &[&dyn ToSql]) -> rusql
         descriptors.push(descriptor(row)?);
     }
     Ok(descriptors)
-}
-
-/// Moves a manifest and its tags to the trash, or removes them. What it referred to gets a lease: after its row is gone,
-/// so that it no longer counts as a reference itself.
-pub(super) fn delete(
-    tx: &Tx<'_>,
-    repository: &RepositoryName,
-    digest: &Digest,
-    actor: Option<&str>,
-) -> Result<Vec<Tag>, Fault> {
-    let unknown = || MetadataError::ManifestUnknown { digest: *digest };
-    let id = repositories::id(tx.connection(), repository)?.ok_or_else(unknown)?;
-    if !exists(tx.connection(), sql::EXISTS.sqlite, params![id, digest.to_string()])? {
-        return Err(unknown().into());
-    }
-    refuse_if_listed(tx, id, digest)?;
-    remove(tx, id, digest, actor)
-}
-
-/// As [`delete`], of a manifest that is here and that no index lists.
-pub(super) fn remove(tx: &Tx<'_>, id: i64, digest: &Digest, actor: Option<&str>) -> Result<Vec<Tag>, Fault> {
-    let row = params![id, digest.to_string()];
-    trash(tx, id, digest, actor)?;
-    let tags = tags::remove_all(tx, id, digest, actor)?;
-    let blobs: Vec<(Digest, bool)> = all(tx.connection(), sql::DELETE_BLOBS.sqlite, row, |row| {
-        Ok((parsed(row, 0)?, row.get_ref(1)?.as_str_or_null()?.is_some()))
-    })?;
-    let mut children: Vec<Digest> =
-        all(tx.connection(), sql::DELETE_CHILDREN.sqlite, row, |row| parsed(row, 0))?;
-    execute(tx.connection(), sql::DELETE.sqlite, row)?;
-    execute(tx.connection(), retention_sql::FORGET_PULLS.sqlite, row)?;
-    expiry::forget(tx, id, digest)?;
-    execute(tx.connection(), repository_sql::UNLIST.sqlite, params![tx.options.lease_ms(), id])?;
-
-    tx.quota.remove(id, digest);
-    for (blob, _) in blobs.iter().filter(|(_, is_here)| *is_here) {
-        tx.quota.remove(id, blob);
-    }
-    let mut blobs: Vec<Digest> = blobs.into_iter().map(|(blob, _)| blob).collect();
-    blobs.sort_unstable();
-    for blob in &blobs {
-        blobs::dereferenced(tx, id, blob)?;
-    }
-    children.sort_unstable();
-    for child in &children {
-        dereferenced(tx, id, child, "index deleted")?;
-    }
-    let referrers: Vec<Digest> = all(tx.connection(), sql::ALL_REFERRERS.sqlite, row, |row| parsed(row, 0))?;
-    for referrer in &referrers {
-        dereferenced(tx, id, referrer, "subject deleted")?;
-    }
-    Ok(tags)
-}
-
-fn refuse_if_listed(tx: &Tx<'_>, repository: i64, digest: &Digest) -> Result<(), Fault> {
-    let referring = params![repository, digest.to_string(), signed(REFERRING_MAX)];
-    let by: Vec<Digest> = all(tx.connection(), sql::REFERRING.sqlite, referring, |row| parsed(row, 0))?;
-    if by.is_empty() {
-        return Ok(());
-    }
-    Err(MetadataError::ManifestReferenced { digest: *digest, by }.into())
-}
-
-/// Keeps a manifest and the bytes of its blobs for a while after it is deleted.
-fn trash(tx: &Tx<'_>, repository: i64, digest: &Digest, actor: Option<&str>) -> rusqlite::Result<()> {
-    let window_ms = tx.options.undelete_window_ms();
-    if window_ms > 0 {
-        let text = digest.to_string();
-        let is_counted = tx.quota.is_kept()
-            && !exists(tx.connection(), sql::IS_TRASHED.sqlite, params![repository, text])?;
-        let row = params![actor, window_ms, repository, text];
-        let size: Option<i64> = one(tx.connection(), sql::TRASH.sqlite, row, |row| row.get(0))?;
-        if let Some(size) = size.filter(|_| is_counted) {
-            tx.quota.hold_manifest(repository, digest, size);
-        }
-        let blobs: Vec<Digest> =
-            all(tx.connection(), sql::TRASH_BLOBS.sqlite, params![repository, text], |row| parsed(row, 0))?;
-        for blob in &blobs {
-            tx.quota.hold(repository, blob);
-        }
-    }
-    Ok(())
-}
-
-/// Removes a manifest from the trash, and says whose bytes were kept with it.
-pub(super) fn purge(tx: &Tx<'_>, repository: i64, digest: &Digest) -> rusqlite::Result<Vec<Digest>> {
-    let row = params![repository, digest.to_string()];
-    let blobs: Vec<Digest> =
-        all(tx.connection(), collecting_sql::PURGE_BLOBS.sqlite, row, |row| parsed(row, 0))?;
-    if execute(tx.connection(), collecting_sql::PURGE_MANIFEST.sqlite, row)? > 0 {
-        tx.quota.let_go(repository, digest);
-    }
-    for blob in &blobs {
-        tx.quota.let_go(repository, blob);
-    }
-    Ok(blobs)
 }
 
 fn manifest(row: &Row<'_>) -> rusqlite::Result<StoredManifest> {

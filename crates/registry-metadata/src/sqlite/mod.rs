@@ -38,18 +38,12 @@ macro_rules! write_alone {
 mod blobs;
 mod claims;
 mod collect;
-mod deleted;
-mod empty;
-mod expiry;
 mod journalled;
 mod manifests;
 mod put;
-mod quota;
 mod readers;
 mod reclaim;
-mod repositories;
 mod restore;
-mod retention;
 mod store;
 mod tags;
 #[cfg(test)]

@@ -2,19 +2,17 @@
 
 use std::collections::BTreeSet;
 
+use registry_database::sqlite::{
+    at_once,
+    statement::{execute, exists, one},
+};
 use rusqlite::params;
 
-use super::{
-    fault::Fault,
-    manifests,
-    reclaim::{Garbage, enqueue},
-    repositories,
-    statement::{execute, exists, one},
-    tags,
-    writer::Tx,
-};
+use super::{fault::Fault, tags, writer::Tx};
 use crate::{
     MetadataError,
+    collecting::{Garbage, Reason},
+    logic::{manifests, reclaim::enqueue, repositories},
     push::{Link, Put},
     sql::{blobs as blob_sql, manifests as sql, repositories as repository_sql},
 };
@@ -23,12 +21,12 @@ impl Put {
     /// References are checked, then manifest and references inserted, then tags set.
     pub(super) fn run(&self, tx: &Tx<'_>) -> Result<(), Fault> {
         tx.quota.refuse_excess();
-        let repository = repositories::create(tx, &self.repository)?;
+        let repository = at_once(repositories::create(tx, &self.repository))?;
         let (blobs, children) = self.resolve(tx, repository)?;
         if self.insert(tx, repository)? {
             self.insert_references(tx, repository, &blobs, &children)?;
             if self.has_labels {
-                enqueue(tx, Garbage::Label(repository), &self.digest, 0, "pushed")?;
+                at_once(enqueue(tx, Garbage::Label(repository), &self.digest, 0, Reason::Pushed))?;
             }
         }
         for tag in &self.tags {
@@ -36,7 +34,7 @@ impl Put {
         }
         if self.tags.is_empty() {
             // Nothing may refer to it yet, and its pusher was told that it is here.
-            manifests::grant(tx, repository, &self.digest, "pushed")?;
+            at_once(manifests::grant(tx, repository, &self.digest, Reason::Pushed))?;
         }
         Ok(())
     }

@@ -1,23 +1,23 @@
 //! What was deleted and comes back.
 
 use bytes::Bytes;
+use registry_database::sqlite::at_once;
 use registry_digest::Digest;
 use registry_types::{Manifest, MediaType, Reference, RepositoryName, Tag};
-use rusqlite::{Connection, params};
+use rusqlite::params;
 
 use super::{
     blobs,
     fault::Fault,
-    manifests,
-    reclaim::{Garbage, enqueue},
-    repositories,
-    statement::{all, execute, exists, one, parsed, signed, unreadable},
+    statement::{all, execute, exists, one, parsed},
     tags,
     writer::Tx,
 };
 use crate::{
-    MetadataError, PutManifest, Restored, TagChange, Trashed,
+    MetadataError, PutManifest, Restored,
+    collecting::Reason,
     error::is_refused_manifest,
+    logic::{manifests, reclaim::enqueue_digests, repositories},
     push::Put,
     sql::{collecting as collecting_sql, manifests as manifest_sql, restore as sql, tags as tag_sql},
 };
@@ -28,60 +28,6 @@ const RESTORED_MAX: usize = registry_types::MANIFEST_DESCRIPTORS_MAX;
 /// How far what is restored may lie from what was asked for: indexes of indexes, referrers of referrers.
 const DEPTH_MAX: usize = 16;
 
-/// A page of the trash, or none if there is no such repository.
-pub(super) fn page(
-    connection: &Connection,
-    repository: &RepositoryName,
-    after: Option<&Trashed>,
-    limit: usize,
-) -> rusqlite::Result<Option<Vec<Trashed>>> {
-    let Some(id) = repositories::id(connection, repository)? else { return Ok(None) };
-    let after_digest = after.map(|after| after.digest.to_string()).unwrap_or_default();
-    let (tag, manifest) = match after {
-        None => (Some(""), ""),
-        Some(Trashed { tag: Some(tag), .. }) => (Some(tag.as_str()), ""),
-        Some(_) => (None, after_digest.as_str()),
-    };
-    let mut page = match tag {
-        Some(tag) => trashed_tags(connection, id, tag, &after_digest, limit)?,
-        None => Vec::new(),
-    };
-    let rest = params![id, manifest, signed(limit - page.len())];
-    page.extend(all(connection, sql::TRASHED_MANIFESTS.sqlite, rest, |row| {
-        Ok(Trashed {
-            tag: None,
-            digest: parsed(row, 0)?,
-            deleted_at_ms: row.get(1)?,
-            deleted_by: row.get(2)?,
-            purge_at_ms: row.get(3)?,
-        })
-    })?);
-    Ok(Some(page))
-}
-
-fn trashed_tags(
-    connection: &Connection,
-    repository: i64,
-    after: &str,
-    after_digest: &str,
-    limit: usize,
-) -> rusqlite::Result<Vec<Trashed>> {
-    all(
-        connection,
-        sql::TRASHED_TAGS.sqlite,
-        params![repository, after, after_digest, signed(limit)],
-        |row| {
-            Ok(Trashed {
-                tag: Some(parsed(row, 0)?),
-                digest: parsed(row, 1)?,
-                deleted_at_ms: row.get(2)?,
-                deleted_by: row.get(3)?,
-                purge_at_ms: row.get(4)?,
-            })
-        },
-    )
-}
-
 pub(super) fn restore(
     tx: &Tx<'_>,
     repository: &RepositoryName,
@@ -91,7 +37,7 @@ pub(super) fn restore(
     match reference {
         Reference::Tag(tag) => restore_tag(tx, repository, tag, actor),
         Reference::Digest(digest) => {
-            let id = repositories::id(tx.connection(), repository)?;
+            let id = at_once(repositories::id(tx.session, repository))?;
             let id = id.ok_or(MetadataError::ManifestUnknown { digest: *digest })?;
             let mut restored = Restored::default();
             manifest(tx, id, repository, digest, &mut restored, 0)?;
@@ -109,7 +55,7 @@ fn restore_tag(
     actor: Option<&str>,
 ) -> Result<Restored, Fault> {
     let unknown = || MetadataError::TagUnknown { tag: tag.clone() };
-    let id = repositories::id(tx.connection(), repository)?.ok_or_else(unknown)?;
+    let id = at_once(repositories::id(tx.session, repository))?.ok_or_else(unknown)?;
     let led_to: Vec<(Digest, i64)> =
         all(tx.connection(), sql::TAG_LED_TO.sqlite, params![id, tag.as_str()], |row| {
             Ok((parsed(row, 0)?, row.get(1)?))
@@ -137,7 +83,7 @@ pub(super) fn set_tag(
     digest: &Digest,
     actor: Option<&str>,
 ) -> Result<Restored, Fault> {
-    let id = repositories::id(tx.connection(), repository)?;
+    let id = at_once(repositories::id(tx.session, repository))?;
     let id = id.ok_or(MetadataError::ManifestUnknown { digest: *digest })?;
     let mut restored = Restored::default();
     if !exists(tx.connection(), manifest_sql::EXISTS.sqlite, params![id, digest.to_string()])? {
@@ -202,9 +148,8 @@ fn manifest(
         bring_back(tx, id, repository, digest, &document(tx, id, digest)?)?;
         restored.manifests.push(*digest);
     }
-    for blob in &manifests::purge(tx, id, digest)? {
-        enqueue(tx, Garbage::Digest, blob, 0, "restored")?;
-    }
+    let blobs = at_once(manifests::purge(tx, id, &digest.to_string()))?;
+    at_once(enqueue_digests(tx, &blobs, Reason::Restored))?;
     let referrers: Vec<Digest> =
         all(tx.connection(), sql::TRASHED_REFERRERS.sqlite, row, |row| parsed(row, 0))?;
     for referrer in &referrers {
@@ -274,21 +219,5 @@ fn bring_back(
         actor: None,
     };
     Put::new(&put).link(tx, id)?;
-    Ok(manifests::grant(tx, id, digest, "restored")?)
-}
-
-pub(super) fn history(
-    connection: &Connection,
-    repository: &RepositoryName,
-    tag: &Tag,
-    before: Option<i64>,
-    limit: usize,
-) -> rusqlite::Result<Vec<TagChange>> {
-    let Some(id) = repositories::id(connection, repository)? else { return Ok(Vec::new()) };
-    let page = params![id, tag.as_str(), before.unwrap_or(i64::MAX), signed(limit)];
-    all(connection, sql::HISTORY.sqlite, page, |row| {
-        let digest: Option<String> = row.get(1)?;
-        let digest = digest.map(|digest| digest.parse()).transpose().map_err(|error| unreadable(1, error))?;
-        Ok(TagChange { number: row.get(0)?, digest, at_ms: row.get(2)?, actor: row.get(3)? })
-    })
+    at_once(manifests::grant(tx, id, digest, Reason::Restored)).map(drop)
 }

@@ -8,12 +8,11 @@ use async_trait::async_trait;
 use registry_database::sqlite::has_content;
 use registry_digest::Digest;
 use registry_types::{Descriptor, Location, Reference, RepositoryName, RepositorySet, Tag, UploadId};
-use rusqlite::{Connection, params};
 
 use super::{
-    SqliteStore, blobs, deleted, manifests, quota, repositories, restore, retention,
-    statement::{execute, exists, one},
-    tags, uploads,
+    SqliteStore, blobs, manifests, restore,
+    statement::exists,
+    uploads,
     writer::{
         Durability::{Full, Process},
         Tx,
@@ -22,38 +21,30 @@ use super::{
 use crate::{
     Blob, ClaimedUpload, Content, DeletedRepository, EndedWindows, FinishUpload, FoundManifest, Identity,
     MetadataError, NewUpload, Pull, Purpose, PutManifest, Restored, Result, StoredManifest, TagChange, Trash,
-    Trashed, UploadRoom, UploadStatus, Uploads, clock::millis, logic::audit, push::Put, sql,
+    Trashed, UploadRoom, UploadStatus, Uploads,
+    clock::millis,
+    collecting::Reason,
+    logic::{self, audit, deleted, quota, repositories, retention},
+    push::Put,
+    sql,
 };
 
 #[async_trait]
 impl Identity for SqliteStore {
     async fn store_id(&self) -> Result<Option<String>> {
-        let id = |connection: &Connection| {
-            one(connection, sql::repositories::STORE_ID.sqlite, [], |row| row.get(0))
-        };
-        Ok(self.readers.read("read the store's identity", id)?.flatten())
+        read!(self, "read the store's identity", |session| repositories::store_id(session))
     }
 
     async fn bind_store(&self, id: &str) -> Result<()> {
-        let asked = id.to_owned();
-        self.writer
-            .run("bind the database to a store", Full, (), move |tx| {
-                execute(tx.connection(), sql::repositories::BIND_STORE.sqlite, params![asked])?;
-                let bound: Option<String> =
-                    one(tx.connection(), sql::repositories::STORE_ID.sqlite, [], |row| row.get(0))?;
-                match bound {
-                    Some(bound) if bound != asked => {
-                        Err(MetadataError::StoreMismatch { bound, asked }.into())
-                    }
-                    _ => Ok(()),
-                }
-            })
-            .await
+        transact!(self, "bind the database to a store", Full, [id = id.to_owned()], |tx| {
+            repositories::bind_store(tx, id)
+        })
     }
 
     async fn is_empty(&self) -> Result<bool> {
-        let look = |connection: &Connection| has_content(connection, &self.options.owners);
-        self.readers.read("look for content", look).map(|has_content| !has_content)
+        self.readers
+            .read("look for content", |connection| has_content(connection, &self.options.owners))
+            .map(|has_content| !has_content)
     }
 
     async fn check(&self) -> Result<()> {
@@ -152,7 +143,7 @@ impl Content for SqliteStore {
     }
 
     async fn tags(&self, repository: &RepositoryName, after: Option<&str>, limit: usize) -> Result<Vec<Tag>> {
-        let page = self.readers.read("list tags", |reader| tags::page(reader, repository, after, limit))?;
+        let page = read!(self, "list tags", |session| logic::tags::page(session, repository, after, limit))?;
         page.ok_or_else(|| MetadataError::RepositoryUnknown { name: repository.clone() })
     }
 
@@ -162,7 +153,7 @@ impl Content for SqliteStore {
         after: Option<&str>,
         limit: usize,
     ) -> Result<Vec<RepositoryName>> {
-        self.readers.read("list repositories", |reader| repositories::page(reader, visible, after, limit))
+        read!(self, "list repositories", |session| repositories::page(session, visible, after, limit))
     }
 
     async fn referrers(
@@ -179,17 +170,17 @@ impl Content for SqliteStore {
     }
 
     async fn object(&self, digest: &Digest) -> Result<Option<Blob>> {
-        self.readers.read("look for an object", |connection| blobs::object(connection, digest))
+        read!(self, "look for an object", |session| logic::blobs::object(session, digest))
     }
 
     async fn mark_bad(&self, location: &Location) -> Result<()> {
-        let location = location.clone();
-        let mark = move |tx: &super::writer::Tx<'_>| Ok(blobs::mark_bad(tx, &location)?);
-        self.writer.run("hide an object", Full, (), mark).await
+        write_alone!(self, "hide an object", Full, [location = location.clone()], |session| {
+            logic::blobs::mark_bad(session, location)
+        })
     }
 
     async fn repositories_with_blob(&self, digest: &Digest, limit: usize) -> Result<Vec<RepositoryName>> {
-        self.readers.read("look for a blob", |connection| blobs::repositories_with(connection, digest, limit))
+        read!(self, "look for a blob", |session| logic::blobs::repositories_with(session, digest, limit))
     }
 
     async fn mount_blob(&self, from: &RepositoryName, to: &RepositoryName, digest: &Digest) -> Result<bool> {
@@ -207,9 +198,13 @@ impl Content for SqliteStore {
     }
 
     async fn delete_tag(&self, repository: &RepositoryName, tag: &Tag, actor: Option<&str>) -> Result<()> {
-        let (repository, tag, actor) = (repository.clone(), tag.clone(), actor.map(str::to_owned));
-        let delete = move |tx: &Tx<'_>| tags::delete(tx, &repository, &tag, actor.as_deref());
-        self.writer.run("delete a tag", Full, (), delete).await
+        transact!(
+            self,
+            "delete a tag",
+            Full,
+            [repository = repository.clone(), tag = tag.clone(), actor = actor.map(str::to_owned)],
+            |tx| logic::tags::delete(tx, repository, tag, actor.as_deref())
+        )
     }
 
     async fn delete_manifest(
@@ -218,19 +213,23 @@ impl Content for SqliteStore {
         digest: &Digest,
         actor: Option<&str>,
     ) -> Result<Vec<Tag>> {
-        let (repository, digest, actor) = (repository.clone(), *digest, actor.map(str::to_owned));
-        let delete = move |tx: &Tx<'_>| manifests::delete(tx, &repository, &digest, actor.as_deref());
-        self.writer.run("delete a manifest", Full, (), delete).await
+        transact!(
+            self,
+            "delete a manifest",
+            Full,
+            [repository = repository.clone(), digest = *digest, actor = actor.map(str::to_owned)],
+            |tx| logic::manifests::delete(tx, repository, digest, actor.as_deref())
+        )
     }
 
     async fn delete_blob(&self, repository: &RepositoryName, digest: &Digest) -> Result<()> {
-        let (repository, digest) = (repository.clone(), *digest);
-        self.writer.run("delete a blob", Full, (), move |tx| blobs::delete(tx, &repository, &digest)).await
+        transact!(self, "delete a blob", Full, [repository = repository.clone(), digest = *digest], |tx| {
+            logic::blobs::delete(tx, repository, digest)
+        })
     }
 
     async fn record_pulls(&self, pulls: &[Pull]) -> Result<()> {
-        let pulls = pulls.to_vec();
-        self.writer.run("record pulls", Process, (), move |tx| retention::record(tx, &pulls)).await
+        transact!(self, "record pulls", Process, [pulls = pulls.to_vec()], |tx| retention::record(tx, pulls))
     }
 }
 
@@ -238,7 +237,7 @@ impl Content for SqliteStore {
 impl Uploads for SqliteStore {
     async fn start_upload(&self, new: &NewUpload) -> Result<()> {
         let (operation, repository) = ("begin an upload", &new.repository);
-        self.readers.read(operation, |reader| quota::refuse_if_full(reader, &self.options, repository))??;
+        read!(self, operation, |session| quota::refuse_if_full(session, &self.options, repository))?;
         let new = new.clone();
         self.writer.run(operation, Process, (), move |tx| uploads::start(tx, &new)).await
     }
@@ -270,8 +269,8 @@ impl Uploads for SqliteStore {
         if self.options.quotas.is_empty() {
             return Ok(None);
         }
-        self.readers.read("look for room in quotas", |reader| {
-            quota::room(reader, &self.options, repository, saved_bytes, digest)
+        read!(self, "look for room in quotas", |session| {
+            quota::room(session, &self.options, repository, saved_bytes, digest)
         })
     }
 
@@ -289,9 +288,9 @@ impl Uploads for SqliteStore {
     async fn finish_upload(&self, finish: &FinishUpload) -> Result<()> {
         let (operation, hold) = ("finish an upload", self.claims.hold(&finish.id, finish.epoch)?);
         let FinishUpload { repository, digest, size_bytes, .. } = finish;
-        self.readers.read(operation, |reader| {
-            quota::refuse_if_too_large(reader, &self.options, repository, digest, *size_bytes)
-        })??;
+        read!(self, operation, |session| {
+            quota::refuse_if_too_large(session, &self.options, repository, digest, *size_bytes)
+        })?;
         let finish = finish.clone();
         self.writer.run(operation, Full, hold, move |tx| uploads::finish(tx, &finish)).await
     }
@@ -305,7 +304,7 @@ impl Uploads for SqliteStore {
             return Err(unknown);
         }
         let id = *id;
-        let cancel = move |tx: &Tx<'_>| uploads::cancel(tx, &id, "cancelled");
+        let cancel = move |tx: &Tx<'_>| uploads::cancel(tx, &id, Reason::Cancelled);
         match self.writer.run("cancel an upload", Process, hold, cancel).await? {
             true => Ok(()),
             false => Err(unknown),
@@ -331,7 +330,7 @@ impl Trash for SqliteStore {
         limit: usize,
     ) -> Result<Vec<Trashed>> {
         let page =
-            self.readers.read("list the trash", |reader| restore::page(reader, repository, after, limit))?;
+            read!(self, "list the trash", |session| logic::restore::page(session, repository, after, limit))?;
         page.ok_or_else(|| MetadataError::RepositoryUnknown { name: repository.clone() })
     }
 
@@ -354,8 +353,8 @@ impl Trash for SqliteStore {
         before: Option<i64>,
         limit: usize,
     ) -> Result<Vec<TagChange>> {
-        let history = |reader: &Connection| restore::history(reader, repository, tag, before, limit);
-        self.readers.read("read a tag's history", history)
+        let operation = "read a tag's history";
+        read!(self, operation, |session| logic::restore::history(session, repository, tag, before, limit))
     }
 
     async fn set_tag(
@@ -372,24 +371,24 @@ impl Trash for SqliteStore {
     }
 
     async fn delete_repository(&self, repository: &RepositoryName) -> Result<()> {
-        let repository = repository.clone();
-        self.writer.run("delete a repository", Full, (), move |tx| deleted::set_aside(tx, &repository)).await
+        transact!(self, "delete a repository", Full, [repository = repository.clone()], |tx| {
+            deleted::set_aside(tx, repository)
+        })
     }
 
     async fn restore_repository(&self, repository: &RepositoryName) -> Result<()> {
-        let repository = repository.clone();
-        self.writer
-            .run("restore a repository", Full, (), move |tx| deleted::bring_back(tx, &repository))
-            .await
+        transact!(self, "restore a repository", Full, [repository = repository.clone()], |tx| {
+            deleted::bring_back(tx, repository)
+        })
     }
 
     async fn end_windows(&self, repository: Option<&RepositoryName>, limit: usize) -> Result<EndedWindows> {
-        let repository = repository.cloned();
-        let end = move |tx: &Tx<'_>| deleted::end_windows(tx, repository.as_ref(), limit);
-        self.writer.run("empty the trash", Full, (), end).await
+        transact!(self, "empty the trash", Full, [repository = repository.cloned(), limit = limit], |tx| {
+            deleted::end_windows(tx, repository.as_ref(), *limit)
+        })
     }
 
     async fn deleted_repositories(&self) -> Result<Vec<DeletedRepository>> {
-        self.readers.read("list deleted repositories", deleted::deleted)
+        read!(self, "list deleted repositories", |session| deleted::deleted(session))
     }
 }

@@ -1,5 +1,6 @@
 //! Upload sessions, from their row to the blob.
 
+use registry_database::sqlite::at_once;
 use registry_digest::Algorithm;
 use registry_types::{Location, RepositoryName, UploadId};
 use rusqlite::{Connection, params};
@@ -8,13 +9,14 @@ use super::{
     blobs,
     claims::{Claims, Hold},
     fault::Fault,
-    reclaim, repositories,
     statement::{all, execute, exists, one, parsed, signed, unsigned},
     writer::Tx,
 };
 use crate::{
     COUNTED_UNTOUCHED_MAX, FinishUpload, MetadataError, NewUpload, UPLOADS_MAX, UploadStatus,
     clock::millis,
+    collecting::Reason,
+    logic::{reclaim, repositories},
     sql::{blobs as blob_sql, uploads as sql},
 };
 
@@ -28,7 +30,7 @@ pub(super) struct Session {
 }
 
 pub(super) fn start(tx: &Tx<'_>, new: &NewUpload) -> Result<(), Fault> {
-    let repository = repositories::create(tx, &new.repository)?;
+    let repository = at_once(repositories::create(tx, &new.repository))?;
     if exists(tx.connection(), sql::ARE_MORE_THAN.sqlite, params![repository, signed(UPLOADS_MAX - 1)])? {
         return Err(MetadataError::TooManyUploads { limit: UPLOADS_MAX }.into());
     }
@@ -124,10 +126,10 @@ fn keep_object(tx: &Tx<'_>, finish: &FinishUpload, ours: &Location) -> Result<()
         let row = params![ours.as_str(), signed(finish.size_bytes), object];
         execute(tx.connection(), blob_sql::REPLACE_OBJECT.sqlite, row)?;
         // Somebody may be reading what is left of the old bytes.
-        reclaim::give_up(tx, &theirs, tx.options.read_grace_ms(), "replaced")?;
+        at_once(reclaim::give_up(tx, &theirs, tx.options.read_grace_ms(), Reason::Replaced))?;
     } else {
         // Nobody was ever told of ours.
-        reclaim::give_up(tx, ours, 0, "duplicate")?;
+        at_once(reclaim::give_up(tx, ours, 0, Reason::Duplicate))?;
     }
     Ok(())
 }
@@ -140,13 +142,13 @@ fn insert_object(tx: &Tx<'_>, finish: &FinishUpload, ours: &Location, digest: &s
 }
 
 /// Ends a session without a blob. Whether there was one.
-pub(super) fn cancel(tx: &Tx<'_>, id: &UploadId, reason: &str) -> Result<bool, Fault> {
+pub(super) fn cancel(tx: &Tx<'_>, id: &UploadId, reason: Reason) -> Result<bool, Fault> {
     cancel_row(tx, &id.to_string(), reason)
 }
 
 /// As [`cancel`], of a session whose id need not be one.
-pub(super) fn cancel_row(tx: &Tx<'_>, id: &str, reason: &str) -> Result<bool, Fault> {
-    execute(tx.connection(), sql::TO_RECLAIM.sqlite, params![reason, id])?;
+pub(super) fn cancel_row(tx: &Tx<'_>, id: &str, reason: Reason) -> Result<bool, Fault> {
+    execute(tx.connection(), sql::TO_RECLAIM.sqlite, params![reason.as_str(), id])?;
     Ok(remove(tx, id)?)
 }
 
@@ -171,11 +173,11 @@ pub(super) fn expire(
     for id in ids {
         // No request can have claimed an id that is none.
         let Ok(parsed) = id.parse::<UploadId>() else {
-            cancel_row(tx, &id, "expired")?;
+            cancel_row(tx, &id, Reason::Expired)?;
             continue;
         };
         if let Ok(hold) = claims.claim(&parsed) {
-            cancel(tx, &parsed, "expired")?;
+            cancel(tx, &parsed, Reason::Expired)?;
             holds.push(hold);
         }
     }

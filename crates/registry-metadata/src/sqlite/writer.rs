@@ -2,13 +2,18 @@
 
 use std::sync::Arc;
 
-use registry_database::{Fault, Sqlite, sqlite::Session};
+use registry_database::{
+    Fault, Sqlite,
+    sqlite::{Session, at_once},
+};
 use rusqlite::Connection;
 
 pub(super) use registry_database::Durability;
 
-use super::quota;
-use crate::{Options, Result, logic};
+use crate::{
+    Options, Result,
+    logic::{self, quota},
+};
 
 /// A transaction of content.
 pub(super) type Tx<'a> = logic::Tx<'a, Session<'a>>;
@@ -42,7 +47,7 @@ impl Writer {
             let session = Session::new(connection);
             let tx = Tx::new(&session, &options);
             let value = work(&tx)?;
-            quota::settle(&tx)?;
+            at_once(quota::settle(&tx))?;
             Ok(value)
         };
         Ok(self.database.writer().run(operation, durability, hold, work).await?)

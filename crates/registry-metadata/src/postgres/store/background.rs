@@ -6,36 +6,38 @@ use async_trait::async_trait;
 use registry_digest::Digest;
 use registry_types::{Location, RepositoryName};
 
-use super::super::{PostgresStore, collect, expiry, quota, reclaim, retention, verify};
+use super::super::{PostgresStore, collect::Collector, reclaim::take_due, verify};
 use crate::{
     Audit, CollectRules, Collected, Collecting, Image, ImagePage, ImagePosition, ManifestPosition, Preview,
     QueuePosition, QuotaUsage, Quotas, Reclaim, Result, StoredManifest, StoredObject, UnknownObject,
-    clock::millis, logic::audit,
+    clock::millis,
+    logic::{audit, collect, expiry, quota, reclaim, retention},
 };
 
 #[async_trait]
 impl Quotas for PostgresStore {
     async fn begin_quotas(&self) -> Result<()> {
         let operation = "count for quotas";
-        if read!(self, operation, |c| quota::prefixes(c))? == self.options.quota_prefixes() {
+        let counted = read!(self, operation, |session| quota::prefixes(session))?;
+        if counted == self.options.quota_prefixes() {
             return Ok(());
         }
-        self.transact(operation, quota::Begin { is_anew: false }).await
+        transact!(self, operation, Full, [], |tx| quota::begin(tx, false))
     }
 
     async fn recount_quotas(&self) -> Result<()> {
-        self.transact("count for quotas", quota::Begin { is_anew: true }).await
+        transact!(self, "count for quotas", Full, [], |tx| quota::begin(tx, true))
     }
 
     async fn quota_usage(&self) -> Result<Vec<QuotaUsage>> {
-        read!(self, "read quotas", |c| quota::usage(c, &self.options))
+        read!(self, "read quotas", |session| quota::usage(session, &self.options))
     }
 }
 
 #[async_trait]
 impl Collecting for PostgresStore {
     async fn unread_labels(&self, limit: usize) -> Result<Vec<(RepositoryName, Digest)>> {
-        read!(self, "list unread labels", |c| expiry::unread(c, limit))
+        read!(self, "list unread labels", |session| expiry::unread(session, limit))
     }
 
     async fn postpone_labels(
@@ -44,8 +46,13 @@ impl Collecting for PostgresStore {
         digest: &Digest,
         by: Duration,
     ) -> Result<()> {
-        let postpone = expiry::Postpone { repository: repository.clone(), digest: *digest, by };
-        self.transact("put off the reading of labels", postpone).await
+        transact!(
+            self,
+            "put off the reading of labels",
+            Process,
+            [repository = repository.clone(), digest = *digest, by = by],
+            |tx| expiry::postpone(tx, repository, digest, *by)
+        )
     }
 
     async fn set_expiry(
@@ -54,12 +61,18 @@ impl Collecting for PostgresStore {
         digest: &Digest,
         after: Option<Duration>,
     ) -> Result<()> {
-        let set = expiry::Set { repository: repository.clone(), digest: *digest, after };
-        self.transact("set an expiry", set).await
+        transact!(
+            self,
+            "set an expiry",
+            Process,
+            [repository = repository.clone(), digest = *digest, after = after],
+            |tx| expiry::set(tx, repository, digest, *after)
+        )
     }
 
     async fn collect(&self, rules: &CollectRules, limit: usize) -> Result<Vec<Collected>> {
-        let collected = collect::work_off(&self.pool, &self.options, *rules, limit).await;
+        let collector = Collector { pool: self.pool.clone(), options: self.options.clone() };
+        let collected = collect::work_off(&collector, *rules, limit).await;
         Ok(collected.map_err(|fault| fault.explain("collect garbage"))?)
     }
 
@@ -69,7 +82,9 @@ impl Collecting for PostgresStore {
         after: Option<&QueuePosition>,
         limit: usize,
     ) -> Result<Preview> {
-        read!(self, "look for garbage", |c| collect::preview(c, &self.options, *rules, after, limit))
+        read!(self, "look for garbage", |session| {
+            collect::preview(session, &self.options, *rules, after, limit)
+        })
     }
 
     async fn enqueue_untagged(
@@ -77,8 +92,10 @@ impl Collecting for PostgresStore {
         after: Option<&QueuePosition>,
         limit: usize,
     ) -> Result<Option<QueuePosition>> {
-        let enqueue = collect::EnqueueUntagged { after: after.cloned(), limit };
-        self.transact("look for untagged manifests", enqueue).await
+        let operation = "look for untagged manifests";
+        transact!(self, operation, Full, [after = after.cloned(), limit = limit], |tx| {
+            collect::enqueue_untagged(tx, after.as_ref(), *limit)
+        })
     }
 
     async fn images(
@@ -87,29 +104,44 @@ impl Collecting for PostgresStore {
         after: Option<&ImagePosition>,
         limit: usize,
     ) -> Result<ImagePage> {
-        let options = &self.options;
-        read!(self, "list images", |c| retention::page(c, options, repository, after, limit))
+        read!(self, "list images", |session| {
+            retention::page(session, &self.options, repository, after, limit)
+        })
     }
 
     async fn expire_image(&self, repository: &RepositoryName, image: &Image, actor: &str) -> Result<bool> {
-        let (repository, image, actor) = (repository.clone(), image.clone(), actor.to_owned());
-        self.transact("expire an image", retention::Expire { repository, image, actor }).await
+        transact!(
+            self,
+            "expire an image",
+            Full,
+            [repository = repository.clone(), image = image.clone(), actor = actor.to_owned()],
+            |tx| retention::expire(tx, repository, image, actor)
+        )
     }
 
     async fn reclaimable(&self, limit: usize) -> Result<Vec<Reclaim>> {
-        write_of_process!(self, "list bytes to reclaim", |c| reclaim::take_due(c, limit))
+        write_of_process!(self, "list bytes to reclaim", |c| take_due(c, limit))
     }
 
     async fn postpone_reclaim(&self, location: &Location, by: Duration) -> Result<()> {
-        write_of_process!(self, "put off the deletion of bytes", |c| reclaim::postpone(c, location, by))
+        write_alone!(
+            self,
+            "put off the deletion of bytes",
+            Process,
+            [location = location.clone(), by = by],
+            |session| reclaim::postpone(session, location, *by)
+        )
     }
 
     async fn reclaimable_count(&self, limit: usize) -> Result<u64> {
-        read!(self, "count bytes to reclaim", |c| reclaim::due_count(c, limit))
+        read!(self, "count bytes to reclaim", |session| reclaim::due_count(session, limit))
     }
 
     async fn reclaimed(&self, location: &Location) -> Result<()> {
-        write_of_process!(self, "forget reclaimed bytes", |c| reclaim::done(c, location))
+        // If a crash forgets this, the bytes are deleted once more.
+        write_alone!(self, "forget reclaimed bytes", Process, [location = location.clone()], |session| {
+            reclaim::done(session, location)
+        })
     }
 }
 
@@ -166,7 +198,6 @@ impl Audit for PostgresStore {
         read!(self, "verify the database", |session| async {
             let mut said = verify::check(session).await?;
             said.extend(audit::verify(session).await?);
-            said.extend(quota::audit(session).await?);
             Ok(said)
         })
     }

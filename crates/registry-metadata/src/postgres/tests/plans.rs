@@ -47,7 +47,7 @@ async fn what_is_ready_is_sent_at_once() {
     let store = open(&PostgresServer::shared().database(), &Options::default()).await;
     let connection = store.pool.connection().await.unwrap();
     for statements in
-        [&super::super::blobs::LINK[..], &super::super::tags::SET, &super::super::manifests::GRANT]
+        [&super::super::blobs::LINK[..], &super::super::tags::SET, &crate::logic::manifests::GRANT]
     {
         connection.ready(statements).await.unwrap();
     }

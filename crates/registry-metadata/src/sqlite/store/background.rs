@@ -5,44 +5,39 @@ use std::time::Duration;
 use async_trait::async_trait;
 use registry_digest::Digest;
 use registry_types::{Location, RepositoryName};
-use rusqlite::Connection;
 
-use super::super::{
-    SqliteStore, collect, expiry, quota, reclaim, retention, verify,
-    writer::{
-        Durability::{Full, Process},
-        Tx,
-    },
-};
+use super::super::{SqliteStore, reclaim::due, verify};
 use crate::{
     Audit, CollectRules, Collected, Collecting, Image, ImagePage, ImagePosition, ManifestPosition, Preview,
     QueuePosition, QuotaUsage, Quotas, Reclaim, Result, StoredManifest, StoredObject, UnknownObject,
-    clock::millis, logic::audit,
+    clock::millis,
+    logic::{audit, collect, expiry, quota, reclaim, retention},
 };
 
 #[async_trait]
 impl Quotas for SqliteStore {
     async fn begin_quotas(&self) -> Result<()> {
         let operation = "count for quotas";
-        if self.readers.read(operation, quota::prefixes)? == self.options.quota_prefixes() {
+        let counted = read!(self, operation, |session| quota::prefixes(session))?;
+        if counted == self.options.quota_prefixes() {
             return Ok(());
         }
-        self.writer.run(operation, Full, (), |tx| quota::begin(tx, false)).await
+        transact!(self, operation, Full, [], |tx| quota::begin(tx, false))
     }
 
     async fn recount_quotas(&self) -> Result<()> {
-        self.writer.run("count for quotas", Full, (), |tx| quota::begin(tx, true)).await
+        transact!(self, "count for quotas", Full, [], |tx| quota::begin(tx, true))
     }
 
     async fn quota_usage(&self) -> Result<Vec<QuotaUsage>> {
-        self.readers.read("read quotas", |reader| quota::usage(reader, &self.options))
+        read!(self, "read quotas", |session| quota::usage(session, &self.options))
     }
 }
 
 #[async_trait]
 impl Collecting for SqliteStore {
     async fn unread_labels(&self, limit: usize) -> Result<Vec<(RepositoryName, Digest)>> {
-        self.readers.read("list unread labels", |reader| expiry::unread(reader, limit))
+        read!(self, "list unread labels", |session| expiry::unread(session, limit))
     }
 
     async fn postpone_labels(
@@ -51,9 +46,13 @@ impl Collecting for SqliteStore {
         digest: &Digest,
         by: Duration,
     ) -> Result<()> {
-        let (repository, digest) = (repository.clone(), *digest);
-        let postpone = move |tx: &Tx<'_>| Ok(expiry::postpone(tx, &repository, &digest, by)?);
-        self.writer.run("put off the reading of labels", Process, (), postpone).await
+        transact!(
+            self,
+            "put off the reading of labels",
+            Process,
+            [repository = repository.clone(), digest = *digest, by = by],
+            |tx| expiry::postpone(tx, repository, digest, *by)
+        )
     }
 
     async fn set_expiry(
@@ -62,14 +61,19 @@ impl Collecting for SqliteStore {
         digest: &Digest,
         after: Option<Duration>,
     ) -> Result<()> {
-        let (repository, digest) = (repository.clone(), *digest);
-        let set = move |tx: &Tx<'_>| expiry::set(tx, &repository, &digest, after);
-        self.writer.run("set an expiry", Process, (), set).await
+        transact!(
+            self,
+            "set an expiry",
+            Process,
+            [repository = repository.clone(), digest = *digest, after = after],
+            |tx| expiry::set(tx, repository, digest, *after)
+        )
     }
 
     async fn collect(&self, rules: &CollectRules, limit: usize) -> Result<Vec<Collected>> {
-        let rules = *rules;
-        self.writer.run("collect garbage", Full, (), move |tx| collect::work_off(tx, rules, limit)).await
+        transact!(self, "collect garbage", Full, [rules = *rules, limit = limit], |tx| {
+            collect::work_off(tx, *rules, *limit)
+        })
     }
 
     async fn preview_collect(
@@ -78,8 +82,9 @@ impl Collecting for SqliteStore {
         after: Option<&QueuePosition>,
         limit: usize,
     ) -> Result<Preview> {
-        self.readers
-            .read("look for garbage", |reader| collect::preview(reader, &self.options, *rules, after, limit))
+        read!(self, "look for garbage", |session| {
+            collect::preview(session, &self.options, *rules, after, limit)
+        })
     }
 
     async fn enqueue_untagged(
@@ -87,9 +92,10 @@ impl Collecting for SqliteStore {
         after: Option<&QueuePosition>,
         limit: usize,
     ) -> Result<Option<QueuePosition>> {
-        let after = after.cloned();
-        let enqueue = move |tx: &Tx<'_>| collect::enqueue_untagged(tx, after.as_ref(), limit);
-        self.writer.run("look for untagged manifests", Full, (), enqueue).await
+        let operation = "look for untagged manifests";
+        transact!(self, operation, Full, [after = after.cloned(), limit = limit], |tx| {
+            collect::enqueue_untagged(tx, after.as_ref(), *limit)
+        })
     }
 
     async fn images(
@@ -98,39 +104,48 @@ impl Collecting for SqliteStore {
         after: Option<&ImagePosition>,
         limit: usize,
     ) -> Result<ImagePage> {
-        let page = |reader: &Connection| retention::page(reader, &self.options, repository, after, limit);
-        self.readers.read("list images", page)
+        read!(self, "list images", |session| {
+            retention::page(session, &self.options, repository, after, limit)
+        })
     }
 
     async fn expire_image(&self, repository: &RepositoryName, image: &Image, actor: &str) -> Result<bool> {
-        let (repository, image, actor) = (repository.clone(), image.clone(), actor.to_owned());
-        let expire = move |tx: &Tx<'_>| retention::expire(tx, &repository, &image, &actor);
-        self.writer.run("expire an image", Full, (), expire).await
+        transact!(
+            self,
+            "expire an image",
+            Full,
+            [repository = repository.clone(), image = image.clone(), actor = actor.to_owned()],
+            |tx| retention::expire(tx, repository, image, actor)
+        )
     }
 
     async fn reclaimable(&self, limit: usize) -> Result<Vec<Reclaim>> {
         let operation = "list bytes to reclaim";
-        let due = self.readers.read(operation, |connection| reclaim::due(connection, limit))?;
+        let due = self.readers.read(operation, |connection| due(connection, limit))?;
         // Bytes must not go before the commit that gave them up can not be lost.
         self.settled(operation).await?;
         Ok(due)
     }
 
     async fn postpone_reclaim(&self, location: &Location, by: Duration) -> Result<()> {
-        let location = location.clone();
-        let postpone = move |tx: &Tx<'_>| Ok(reclaim::postpone(tx, &location, by)?);
-        self.writer.run("put off the deletion of bytes", Process, (), postpone).await
+        write_alone!(
+            self,
+            "put off the deletion of bytes",
+            Process,
+            [location = location.clone(), by = by],
+            |session| reclaim::postpone(session, location, *by)
+        )
     }
 
     async fn reclaimable_count(&self, limit: usize) -> Result<u64> {
-        self.readers.read("count bytes to reclaim", |connection| reclaim::due_count(connection, limit))
+        read!(self, "count bytes to reclaim", |session| reclaim::due_count(session, limit))
     }
 
     async fn reclaimed(&self, location: &Location) -> Result<()> {
-        let location = location.clone();
-        let done = move |tx: &Tx<'_>| Ok(reclaim::done(tx, &location)?);
-        // If a power cut forgets this, the bytes are deleted once more.
-        self.writer.run("forget reclaimed bytes", Process, (), done).await
+        // If a crash forgets this, the bytes are deleted once more.
+        write_alone!(self, "forget reclaimed bytes", Process, [location = location.clone()], |session| {
+            reclaim::done(session, location)
+        })
     }
 }
 
@@ -194,7 +209,6 @@ impl Audit for SqliteStore {
         let operation = "verify the database";
         let mut said = self.readers.read(operation, verify::check)?;
         said.extend(read!(self, operation, |session| audit::verify(session))?);
-        said.extend(self.readers.read(operation, quota::audit)?);
         Ok(said)
     }
 }

@@ -11,13 +11,14 @@ use std::{
 };
 
 use bytes::Bytes;
+use registry_database::sqlite::{Session, at_once};
 use registry_digest::{Algorithm, Digest};
 use registry_types::{Location, Manifest, Reference, RepositoryName, Tag, UploadId};
 
 use super::backend::{START_MS, rows};
 use crate::{
     Clock, CollectRules, Collected, FinishUpload, Kept, MetadataError, NewUpload, Options, Purpose,
-    PutManifest, Quota, Restored, SqliteStore, Verdict, clock::ManualClock, traits::*,
+    PutManifest, Quota, Restored, SqliteStore, Verdict, clock::ManualClock, logic::quota, traits::*,
 };
 
 /// How many seeds are tried, unless `REGISTRY_MODEL_SEEDS` says otherwise.
@@ -346,7 +347,11 @@ impl Model {
     async fn check(&mut self) {
         let (seed, now_ms) = (self.seed, self.clock.now_ms());
         assert!(rows(&self.store, "PRAGMA foreign_key_check").is_empty(), "seed {seed}");
-        let miscounted = self.store.readers.read("audit", super::super::quota::audit).unwrap();
+        let miscounted = self
+            .store
+            .readers
+            .read("audit", |connection| at_once(quota::audit(&Session::new(connection))))
+            .unwrap();
         assert_eq!(miscounted, [""; 0], "seed {seed}");
         for ((number, digest), until) in &self.blob_promises {
             if now_ms < *until {

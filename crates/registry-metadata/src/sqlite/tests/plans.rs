@@ -25,6 +25,7 @@ const SCANS: &[(&str, &str)] = &[
 /// Statements that ask a whole repository, and why they may.
 const WHOLE_REPOSITORY: &[(&str, &str)] = &[
     ("UNLIST", "stops at the first manifest"),
+    ("HAS_MANIFESTS", "stops at the first manifest"),
     ("BRING_BACK", "stops at the first manifest"),
     ("SOME_MANIFESTS", "all of it goes, some at a time"),
     ("SOME_BLOBS", "all of it goes, some at a time"),
