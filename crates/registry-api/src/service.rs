@@ -138,7 +138,9 @@ impl Api {
         access: Option<&Access>,
     ) -> Result<Caller, ApiError> {
         let authorization = parts.headers.get(header::AUTHORIZATION);
+        let peer = &context.peer;
         let presented = Presented::new(authorization).from_address(context.client);
+        let presented = presented.over(peer.address, peer.certificate.as_deref());
         let result = self.app.authenticator.authenticate(presented).await;
         if authorization.is_some() {
             self.app.metrics.login(&result);

@@ -14,7 +14,8 @@ use parking_lot::RwLock;
 
 use crate::system::{self, Immutable};
 
-/// The live mappings by their first address. Addresses of live mappings never overlap.
+/// The live mappings by their first address. Addresses of live mappings never overlap. There is one map for each process, since a
+/// process has one space of addresses and one limit of mappings, however many servers are in it.
 static LIVE: RwLock<BTreeMap<usize, Part>> = RwLock::new(BTreeMap::new());
 
 /// A part of a file that is mapped.

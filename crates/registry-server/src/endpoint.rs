@@ -1,6 +1,10 @@
 //! What answers requests.
 
-use std::{fmt, net::IpAddr, sync::Arc};
+use std::{
+    fmt,
+    net::{IpAddr, Ipv4Addr},
+    sync::Arc,
+};
 
 use futures_util::future::BoxFuture;
 use http::{Request, Response, Uri, request::Parts, uri::PathAndQuery};
@@ -41,12 +45,33 @@ impl From<Response<Body>> for Reply {
 }
 
 /// The other end of a connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Peer {
-    /// Its address; none on a Unix socket.
+    /// Its address; none on a Unix socket, which only what the file's mode lets in can connect to.
     pub address: Option<IpAddr>,
     /// Whether the connection is encrypted.
     pub tls: bool,
+    /// The certificate that it showed and that was verified, as DER. Of a proxy it is the proxy's own.
+    pub certificate: Option<Arc<[u8]>>,
+}
+
+impl Peer {
+    /// A client, or a proxy, with this address; none on a Unix socket. The connection is not encrypted.
+    pub fn at(address: Option<IpAddr>) -> Peer {
+        Peer { address, tls: false, certificate: None }
+    }
+
+    /// A peer that nothing is known of. All of them are one as far as shares and limits go by addresses, and nothing that such a
+    /// one says of the clients behind it counts.
+    pub fn unknown() -> Peer {
+        Peer::at(Some(IpAddr::V4(Ipv4Addr::UNSPECIFIED)))
+    }
+
+    /// Over an encrypted connection, with the certificate that it showed and that was verified.
+    pub fn over_tls(self, certificate: Option<Arc<[u8]>>) -> Peer {
+        Peer { tls: true, certificate, ..self }
+    }
 }
 
 /// What an endpoint knows of a request beyond the request itself.
@@ -89,7 +114,8 @@ impl Context {
 
     /// For a request that comes from no connection, as in a test: its answer may use a connection's share of `budget`.
     pub fn without_connection(peer: Peer, budget: &Budget) -> Context {
-        Context::new(peer, peer.address, budget.client(), Arc::new(Metrics::new()))
+        let client = peer.address;
+        Context::new(peer, client, budget.client(), Arc::new(Metrics::new()))
     }
 
     /// Counts the request for its user, or for its client's address if no user is known: without credentials, or with wrong ones.

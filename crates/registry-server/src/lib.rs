@@ -37,6 +37,7 @@
 //! | `serve`, `listener`, `tls` | accepting connections, limits, the graceful stop |
 //! | `connection` | HTTP on one connection, from its first byte to its end |
 //! | `service` | the way of a request |
+//! | `mounted` | the same for an application that has a server of its own |
 //! | `endpoint` | what answers: [`Endpoint`], [`Site`], [`Context`], [`Reply`] |
 //! | `body`, `file_body`, `receive` | bodies of answers and of requests |
 //! | `budget`, `pool`, `addresses`, `turns`, `descriptors`, `refusals`, `release` | what peers can make a node hold at once |
@@ -65,6 +66,7 @@ mod holdings;
 mod hosts;
 mod listener;
 mod metrics;
+mod mounted;
 mod observed;
 mod pool;
 mod process;
@@ -87,12 +89,18 @@ pub use endpoint::{Context, Endpoint, Peer, Reply, Site};
 pub use file_body::{FileBody, MAPPED_BYTES_MIN, MAPPED_PART_BYTES_MIN, SCARCE_READ_BYTES};
 pub use health::{Check, CheckKind, Health, Probe, Vitals};
 pub use hosts::{Hosts, UnknownHosts};
+/// What stands in signatures, of the crates that an endpoint is written with.
+#[doc(no_inline)]
+pub use {bytes::Bytes, futures_util::future::BoxFuture, http, registry_types::Network};
+
 pub use listener::{Bound, Listener};
 pub use metrics::Metrics;
+pub use mounted::Mounted;
+pub use observed::Observed;
 pub use receive::{ServerBody, declared_length};
 pub use refused::Refused;
 pub use registry_sendfile::Immutable;
-pub use serve::{Limits, ServeOptions, serve};
+pub use serve::{Limits, ServeOptions, serve, serve_all};
 pub use service::Server;
 pub use tls::{ClientAuth, Explain, MinimumVersion, Tls, TlsError, TlsFiles};
 pub use turns::Turn;

@@ -18,8 +18,8 @@ use crate::{
     metrics::{Finished, InFlight},
 };
 
-/// A body, and everything that is noted about its request once it is gone.
-pub(crate) struct Observed {
+/// The body of an answer. When it is gone, its request is counted and noted in the access log.
+pub struct Observed {
     body: Body,
     server: Arc<Server>,
     entry: Entry,

@@ -10,7 +10,7 @@ use std::{
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Version, header};
 use http_body::{Body as _, Frame};
-use http_body_util::{BodyExt, Full};
+use http_body_util::{BodyExt, Full, combinators::UnsyncBoxBody};
 use hyper::body::Incoming;
 use parking_lot::Mutex;
 use tokio::time::timeout;
@@ -30,7 +30,7 @@ const RATE_BYTES_MIN: u64 = 64 * 1024;
 /// Over how long a body's rate is looked at: longer than a client pauses that goes on.
 const RATE_WINDOW: Duration = Duration::from_secs(5 * 60);
 
-/// The body of a request, from a connection or, in a test, from bytes.
+/// The body of a request: from a connection, from an application's server or, in a test, from bytes.
 pub struct ServerBody {
     incoming: Option<Source>,
     unread: Unread,
@@ -41,6 +41,7 @@ pub struct ServerBody {
 /// Where the bytes come from.
 enum Source {
     Connection(Incoming),
+    Application(UnsyncBoxBody<Bytes, Box<dyn std::error::Error + Send + Sync>>),
     Bytes(Full<Bytes>),
 }
 
@@ -50,6 +51,9 @@ impl Source {
             Source::Connection(incoming) => {
                 incoming.frame().await.map(|frame| frame.map_err(|error| chain(&error)))
             }
+            Source::Application(body) => {
+                body.frame().await.map(|frame| frame.map_err(|error| chain(&*error)))
+            }
             Source::Bytes(bytes) => bytes.frame().await.map(|frame| frame.map_err(|never| match never {})),
         }
     }
@@ -57,6 +61,7 @@ impl Source {
     fn is_end_stream(&self) -> bool {
         match self {
             Source::Connection(incoming) => incoming.is_end_stream(),
+            Source::Application(body) => body.is_end_stream(),
             Source::Bytes(bytes) => bytes.is_end_stream(),
         }
     }
@@ -65,6 +70,7 @@ impl Source {
     fn bytes_min(&self) -> u64 {
         match self {
             Source::Connection(incoming) => incoming.size_hint().lower(),
+            Source::Application(body) => body.size_hint().lower(),
             Source::Bytes(bytes) => bytes.size_hint().lower(),
         }
     }
@@ -97,6 +103,15 @@ impl ServerBody {
     /// The body of a request on a connection. What is left of it when it is dropped goes to the [`Unread`].
     pub(crate) fn of(incoming: Incoming) -> (ServerBody, Unread) {
         ServerBody::new(Source::Connection(incoming))
+    }
+
+    /// The body of a request that an application's server reads, otherwise as [`of`](Self::of).
+    pub(crate) fn of_application<B>(body: B) -> (ServerBody, Unread)
+    where
+        B: http_body::Body<Data = Bytes> + Send + 'static,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        ServerBody::new(Source::Application(body.map_err(Into::into).boxed_unsync()))
     }
 
     fn new(incoming: Source) -> (ServerBody, Unread) {

@@ -14,6 +14,7 @@ const GIVEN_BACK_BYTES_MIN: usize = 16 * 1024 * 1024;
 /// A burst is waited for to end, and the work is not done more often than this.
 const PAUSE: Duration = Duration::from_secs(5);
 
+// A process has one allocator, so these are the process's and not a server's: what any server of it gives back counts.
 static GIVEN_BACK_BYTES: AtomicUsize = AtomicUsize::new(0);
 static IS_WAITING: AtomicBool = AtomicBool::new(false);
 

@@ -1,6 +1,6 @@
 //! Listening, connections, limits, and the graceful stop.
 
-use std::{io, pin::pin, sync::Arc, time::Duration};
+use std::{future::poll_fn, io, net::IpAddr, pin::pin, sync::Arc, task::Poll, time::Duration};
 
 use tokio::{
     sync::{Semaphore, watch},
@@ -14,6 +14,7 @@ use crate::{
     addresses::Sharing,
     connection::{Connection, Phase},
     descriptors::Descriptors,
+    listener::Stream,
     refusals::Refusal,
     service::Service,
 };
@@ -81,6 +82,16 @@ pub async fn serve(
     options: ServeOptions,
     shutdown: impl Future<Output = ()>,
 ) {
+    serve_all(vec![listener], server, options, shutdown).await;
+}
+
+/// As [`serve`], on several listeners, whose connections share the limits; on none, it waits for `shutdown`.
+pub async fn serve_all(
+    listeners: Vec<Listener>,
+    server: Arc<Server>,
+    options: ServeOptions,
+    shutdown: impl Future<Output = ()>,
+) {
     let mut shutdown = pin!(shutdown);
     let connections_max = connections_max(&options.limits);
     let slots = Arc::new(Semaphore::new(connections_max));
@@ -88,18 +99,20 @@ pub async fn serve(
     let options = Arc::new(options);
     // One receiver for each connection: the sender knows when the last has gone.
     let (phase, _) = watch::channel(Phase::Serving);
+    let mut turn = 0;
     loop {
         let accepted = async {
             let slot = slots.clone().acquire_owned().await.expect("the semaphore is never closed");
-            (listener.accept().await, slot)
+            (accept(&listeners, turn).await, slot)
         };
         let (accepted, slot) = tokio::select! {
             accepted = accepted => accepted,
             () = &mut shutdown => break,
         };
+        turn = turn.wrapping_add(1);
         match accepted {
             Ok((stream, address)) => {
-                let peer = Peer { address, tls: options.tls.is_some() };
+                let peer = Peer { tls: options.tls.is_some(), ..Peer::at(address) };
                 let service = Service::new(server.clone(), peer, sharing.clone());
                 let Some(counted) = service.count() else { continue };
                 let open = server.metrics.connection();
@@ -113,8 +126,24 @@ pub async fn serve(
             Err(error) => pause_after(&error, &server).await,
         }
     }
-    drop(listener);
+    drop(listeners);
     drain(phase, options.drain).await;
+}
+
+/// The next connection of any listener; whose turn it is is looked at first, so that none waits for another that is busy.
+async fn accept(listeners: &[Listener], turn: usize) -> io::Result<(Stream, Option<IpAddr>)> {
+    let from = turn.checked_rem(listeners.len()).unwrap_or(0);
+    let (before, after) = listeners.split_at(from);
+    let mut accepting: Vec<_> =
+        after.iter().chain(before).map(|listener| Box::pin(listener.accept())).collect();
+    poll_fn(|context| {
+        let accepted = accepting.iter_mut().find_map(|accept| match accept.as_mut().poll(context) {
+            Poll::Ready(accepted) => Some(accepted),
+            Poll::Pending => None,
+        });
+        accepted.map_or(Poll::Pending, Poll::Ready)
+    })
+    .await
 }
 
 /// How many connections there may be, which is said if it is fewer than was asked for.

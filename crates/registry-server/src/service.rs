@@ -3,7 +3,6 @@
 use std::{net::IpAddr, sync::Arc, time::Instant};
 
 use http::{HeaderMap, HeaderValue, Method, Request, Response, header, request::Parts};
-use hyper::body::Incoming;
 use registry_types::{Network, RateLimits};
 use tracing::Instrument;
 
@@ -17,6 +16,7 @@ use crate::{
     forwarded,
     observed::Observed,
     rates::Rates,
+    receive::Unread,
     request_id::{RequestIds, X_REQUEST_ID},
 };
 
@@ -98,6 +98,8 @@ pub(crate) struct Service {
     /// What the peer's address holds, if it has a share.
     holder: Option<Arc<Holder>>,
     sharing: Arc<Sharing>,
+    /// Whether answers are sent by a connection of ours, which knows the files in them.
+    sends_files: bool,
 }
 
 impl Service {
@@ -105,7 +107,19 @@ impl Service {
     pub(crate) fn new(server: Arc<Server>, peer: Peer, sharing: Arc<Sharing>) -> Service {
         let holder = server.holder(&sharing, peer.address);
         let share = server.budget.share(holder.clone());
-        Service { server, peer, share, holder, sharing }
+        let sends_files = !peer.tls;
+        Service { server, peer, share, holder, sharing, sends_files }
+    }
+
+    /// For one request, which an application's server has read.
+    pub(crate) fn of_request(server: Arc<Server>, peer: Peer, sharing: Arc<Sharing>) -> Service {
+        Service { sends_files: false, ..Service::new(server, peer, sharing) }
+    }
+
+    /// With the certificate that the peer showed.
+    pub(crate) fn with_certificate(mut self, certificate: Option<Arc<[u8]>>) -> Service {
+        self.peer.certificate = certificate;
+        self
     }
 
     /// Counts the connection, unless its address holds as many as it may.
@@ -114,8 +128,8 @@ impl Service {
     }
 
     /// The other end.
-    pub(crate) fn peer(&self) -> Peer {
-        self.peer
+    pub(crate) fn peer(&self) -> &Peer {
+        &self.peer
     }
 
     /// When the log last said that a client's certificate was refused.
@@ -137,15 +151,14 @@ impl Service {
     }
 
     /// Answers one request. Dropping the future abandons it.
-    pub(crate) async fn respond(&self, request: Request<Incoming>) -> Response<Observed> {
+    pub(crate) async fn respond(&self, request: Request<ServerBody>, unread: Unread) -> Response<Observed> {
         let Service { server, peer, .. } = self;
         let started = Instant::now();
         let request_id = server.request_ids.of(request.headers());
         let client = forwarded::client(request.headers(), peer.address, &server.trusted_proxies);
         let mut entry = Entry::begin(&request, client, request_id);
         let (parts, body) = request.into_parts();
-        let (body, unread) = ServerBody::of(body);
-        let context = Context::new(*peer, client, self.share_of(client), server.metrics.clone());
+        let context = Context::new(peer.clone(), client, self.share_of(client), server.metrics.clone());
         let context = context.below(server.site.prefix()).limited(server.rates.clone());
         let span = tracing::info_span!("request", request.id = entry.request_id.as_str());
         let (version, method) = (parts.version, parts.method.clone());
@@ -157,7 +170,7 @@ impl Service {
         if method == Method::HEAD {
             *response.body_mut() = Body::empty();
         }
-        if !peer.tls && version < http::Version::HTTP_2 {
+        if self.sends_files && version < http::Version::HTTP_2 {
             response.body_mut().send_files();
         }
         response.headers_mut().insert(X_REQUEST_ID, entry.request_id.header());

@@ -187,6 +187,14 @@ impl Tls {
         !self.files.client_authorities.is_empty() && self.files.client_auth == ClientAuth::Required
     }
 
+    /// Whether a certificate that a client showed was signed by one of the authorities.
+    pub(crate) fn verifies_clients(&self) -> bool {
+        match self.files.client_auth {
+            ClientAuth::Required | ClientAuth::IfGiven => !self.files.client_authorities.is_empty(),
+            ClientAuth::RequiredUnverified | ClientAuth::IfGivenUnverified => false,
+        }
+    }
+
     /// For the next connection. Looks whether the files have changed, at most once a second; a changed file that can not
     /// be used is logged, and the certificate before it stays.
     pub(crate) fn acceptor(&self) -> TlsAcceptor {
@@ -216,6 +224,29 @@ impl TlsError {
 }
 
 impl TlsFiles {
+    /// A certificate with its chain, and its key. Asks clients for none, speaks TLS from 1.2 on and HTTP/2.
+    pub fn new(certificate: impl Into<PathBuf>, key: impl Into<PathBuf>) -> TlsFiles {
+        TlsFiles {
+            certificate: certificate.into(),
+            key: key.into(),
+            client_authorities: Vec::new(),
+            client_auth: ClientAuth::default(),
+            minimum_version: MinimumVersion::default(),
+            http2_disabled: false,
+            explain: |_, _| String::new(),
+        }
+    }
+
+    /// Asks clients for certificates in this way, of which those count that one of the authorities in these files has signed.
+    pub fn clients<P: Into<PathBuf>>(
+        self,
+        authorities: impl IntoIterator<Item = P>,
+        auth: ClientAuth,
+    ) -> TlsFiles {
+        let client_authorities = authorities.into_iter().map(Into::into).collect();
+        TlsFiles { client_authorities, client_auth: auth, ..self }
+    }
+
     /// All of them.
     pub fn paths(&self) -> impl Iterator<Item = &PathBuf> {
         [&self.certificate, &self.key].into_iter().chain(&self.client_authorities)

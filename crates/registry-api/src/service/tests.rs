@@ -37,7 +37,7 @@ impl Fixture {
     }
 
     async fn ask(&self, request: http::request::Builder, body: impl Into<Bytes>) -> (Answer, Bytes) {
-        let context = Context::without_connection(Peer { address: None, tls: false }, &self.budget);
+        let context = Context::without_connection(Peer::at(None), &self.budget);
         let request = request.body(ServerBody::from(body.into())).unwrap();
         let reply = self.api.respond(request, &context).await;
         let route = context.route();

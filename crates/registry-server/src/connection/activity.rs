@@ -20,7 +20,7 @@ use parking_lot::Mutex;
 use tokio::time::sleep;
 
 use super::handover::{Handover, HyperBody};
-use crate::{observed::Observed, service::Service};
+use crate::{ServerBody, observed::Observed, service::Service};
 
 /// The requests of one connection.
 #[derive(Clone, Debug, Default)]
@@ -170,7 +170,9 @@ impl hyper::service::Service<Request<Incoming>> for ObservedService {
         let handover = (may_rest && request.method() == Method::GET).then(|| self.handover.clone());
         self.activity.0.may_rest.store(false, Ordering::Relaxed);
         Box::pin(async move {
-            let response = service.respond(request).await;
+            let (parts, body) = request.into_parts();
+            let (body, unread) = ServerBody::of(body);
+            let response = service.respond(Request::from_parts(parts, body), unread).await;
             let is_last = response.headers().contains_key(header::CONNECTION);
             running.counts.may_rest.store(may_rest && !is_last, Ordering::Relaxed);
             running.counts.has_unread.store(has_body && is_last, Ordering::Relaxed);

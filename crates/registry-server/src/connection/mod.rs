@@ -70,7 +70,14 @@ impl Connection {
                             Some(_) => Version::Http1,
                             None => Version::Either,
                         };
-                        Box::pin(self.speak_http(stream, version)).await;
+                        // One that nobody has verified says nothing.
+                        let shown = stream.get_ref().1.peer_certificates().and_then(<[_]>::first);
+                        let certificate = shown
+                            .filter(|_| tls.verifies_clients())
+                            .map(|certificate| Arc::from(certificate.as_ref()));
+                        let service = self.service.clone().with_certificate(certificate);
+                        let connection = Connection { service, ..self };
+                        Box::pin(connection.speak_http(stream, version)).await;
                     }
                     Some(Err(error)) => handshake::note_failed(&error, &self.service),
                     None => tracing::debug!("TLS handshake took too long"),
