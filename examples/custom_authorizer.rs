@@ -40,7 +40,8 @@ async fn main() -> anyhow::Result<()> {
     let users = Htpasswd::open(HtpasswdOptions::new("registry", passwords)).await?;
     let registry =
         Registry::builder().authenticator(Arc::new(users)).authorizer(Arc::new(OwnNamespace)).open().await?;
-    let listener = Listener::tcp("127.0.0.1:5000").await?;
+    let address = std::env::args().nth(2).unwrap_or_else(|| "127.0.0.1:5000".to_owned());
+    let listener = Listener::tcp(&address).await?;
     eprintln!("listening on {}", listener.address()?);
     registry.serve(listener, async { tokio::signal::ctrl_c().await.unwrap_or_default() }).await;
     Ok(())

@@ -14,6 +14,7 @@ use tokio::{
 
 use crate::{
     error::ApiError,
+    events::{Change, Events},
     links::{Links, Target},
     metrics::Metrics,
     pulls::Pulls,
@@ -43,6 +44,8 @@ pub struct App {
     pub pulls: Pulls,
     /// Large manifests that are being sent.
     pub manifests: Manifests,
+    /// Who is told of what clients change.
+    pub events: Events,
 }
 
 /// The uploads that are being written to, so that a stop can wait until each has saved what arrived.
@@ -116,6 +119,11 @@ impl Call<'_> {
     pub(crate) async fn may_pull(&self, repository: &RepositoryName) -> bool {
         let allowed = registry_auth::allowed(self.app.authorizer.as_ref(), &self.caller, repository);
         allowed.await.contains(Action::Pull)
+    }
+
+    /// Tells the embedder's sinks of a change that is durable.
+    pub(crate) fn tell(&self, repository: &RepositoryName, change: impl FnOnce() -> Change) {
+        self.app.events.note(repository, self.actor(), change);
     }
 
     /// The user's name, for histories.

@@ -31,6 +31,7 @@
 //! | `links`, `page`, `response` | headers that several answers share |
 //! | `room`, `sizes` | what a manifest takes while it is parsed, and until it is durable |
 //! | `error` | the one table from what went wrong to status and code |
+//! | `events` | what clients change, for an embedder's sink |
 //! | `pulls` | when manifests were pulled, for retention |
 //! | `metrics`, `metered`, `vitals` | what operators see of store and database |
 //!
@@ -43,6 +44,7 @@ mod app;
 mod conditional;
 mod content_range;
 mod error;
+mod events;
 #[cfg(fuzzing)]
 pub mod fuzzing;
 mod handlers;
@@ -64,6 +66,7 @@ mod sizes;
 mod vitals;
 
 pub use app::{App, RunningUploads};
+pub use events::{Change, EVENTS_WAITING_MAX, Event, EventSink, Events};
 pub use metered::{MeteredMetadata, MeteredStore};
 pub use metrics::{JournalFigures, Metrics};
 pub use pulls::Pulls;
@@ -78,8 +81,8 @@ pub use vitals::Vitals;
 #[doc(no_inline)]
 pub use registry_server::{
     AccessLog, Body, Bound, Budget, Check, CheckKind, ClientAuth, Debug, Health, Hosts, Limits, Listener,
-    MEMORY_BYTES, MinimumVersion, Probe, ServeOptions, Server, Site, Tls, TlsError, TlsFiles, UnknownHosts,
-    serve, serve_debug,
+    MEMORY_BYTES, MinimumVersion, Mounted, Peer, Probe, ServeOptions, Server, Site, Tls, TlsError, TlsFiles,
+    UnknownHosts, serve, serve_all, serve_debug,
 };
 
 /// The version of this crate, which is that of the registry.

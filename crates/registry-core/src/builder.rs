@@ -3,7 +3,8 @@
 use std::{path::PathBuf, sync::Arc};
 
 use registry_api::{
-    Api, App, Manifests, MeteredMetadata, MeteredStore, Metrics, Pulls, RunningUploads, Settings,
+    Api, App, EventSink, Events, Manifests, MeteredMetadata, MeteredStore, Metrics, Pulls, RunningUploads,
+    Settings,
 };
 use registry_auth::{AllowAll, AnonymousAccess, Authenticated, Authenticator, Authorizer, NoAuthentication};
 use registry_journal::{JournalOptions, SmallObjects};
@@ -31,6 +32,7 @@ pub struct Builder {
     checks: Vec<Check>,
     mounted: Vec<(String, Arc<dyn Endpoint>)>,
     tasks: Vec<Task>,
+    sinks: Vec<Arc<dyn EventSink>>,
     purge: Option<Purge>,
     collecting: Option<Collecting>,
     retaining: Option<Retaining>,
@@ -48,6 +50,7 @@ impl Default for Builder {
             checks: Vec::new(),
             mounted: Vec::new(),
             tasks: Vec::new(),
+            sinks: Vec::new(),
             purge: Some(Purge::default()),
             collecting: Some(Collecting::default()),
             retaining: None,
@@ -183,6 +186,12 @@ impl Builder {
         self
     }
 
+    /// Tells a sink of your own what clients change. What is told, and what may be lost, is said at [`EventSink`].
+    pub fn events(mut self, sink: Arc<dyn EventSink>) -> Self {
+        self.sinks.push(sink);
+        self
+    }
+
     /// When uploads that nobody continues are given up; never, if nothing.
     pub fn purge(self, purge: Option<Purge>) -> Self {
         Builder { purge, ..self }
@@ -251,6 +260,7 @@ impl Builder {
             uploads: RunningUploads::default(),
             pulls: Pulls::default(),
             manifests: Manifests::default(),
+            events: Events::to(self.sinks),
         });
         let mut site = Site::of(Arc::new(Api::new(app.clone()))).behind(&app.settings.prefix);
         for (prefix, endpoint) in self.mounted {

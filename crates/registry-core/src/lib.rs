@@ -77,6 +77,11 @@ pub use journalled::Journal;
 pub use maintenance::{Collecting, Purge, Retaining};
 pub use owners::OWNERS;
 pub use registry::Registry;
+pub use registry_api::{Change, Event, EventSink};
+
+/// What the traits that an embedder implements are written with.
+#[doc(no_inline)]
+pub use {async_trait::async_trait, bytes, http};
 
 pub use registry_api as api;
 pub use registry_auth as auth;

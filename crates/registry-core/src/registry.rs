@@ -3,7 +3,7 @@
 use std::{fmt, net::SocketAddr, pin::Pin, sync::Arc};
 
 use registry_api::{App, Vitals};
-use registry_server::{Check, Listener, ServeOptions, Server};
+use registry_server::{Check, Listener, Mounted, ServeOptions, Server};
 use tokio::task::JoinSet;
 use tracing::Instrument;
 
@@ -76,6 +76,20 @@ impl Registry {
         &self.served.server
     }
 
+    /// The registry as a [`tower::Service`](registry_server::Mounted), for an application that has a server of its own; its background
+    /// work is done by [`background`](Self::background). An application that anybody reaches lets anybody in, unless there is an
+    /// authenticator or authoriser.
+    pub fn service(&self) -> Mounted {
+        Mounted::new(self.served.server.clone())
+    }
+
+    /// Does what is to be done beside serving, without serving: gives up uploads, collects garbage, applies policies, records pulls,
+    /// tells sinks, checks health, runs the builder's tasks; until `shutdown` completes or the [`journal`](Self::journal) is lost. To
+    /// be ended after the application that serves the [`service`](Self::service), so that what its last requests left is done.
+    pub async fn background(self, shutdown: impl Future<Output = ()>) {
+        self.serve_all([], shutdown).await;
+    }
+
     /// The database's journal, if there is one.
     pub fn journal(&self) -> Option<&Journal> {
         self.journal.as_ref()
@@ -86,7 +100,17 @@ impl Registry {
     ///
     /// Dropping the future stops listening and the background work at once; what was acknowledged is kept.
     pub async fn serve(self, listener: Listener, shutdown: impl Future<Output = ()>) {
-        self.warn_if_open(&listener);
+        self.serve_all([listener], shutdown).await;
+    }
+
+    /// As [`serve`](Self::serve), on several listeners, whose connections share the limits.
+    pub async fn serve_all(
+        self,
+        listeners: impl IntoIterator<Item = Listener>,
+        shutdown: impl Future<Output = ()>,
+    ) {
+        let listeners: Vec<Listener> = listeners.into_iter().collect();
+        listeners.iter().for_each(|listener| self.warn_if_open(listener));
         let Served { app, server } = self.served;
         let mut background = self.background.start(&app);
         let vitals = Arc::new(Vitals::new(app.clone()));
@@ -104,8 +128,9 @@ impl Registry {
                 None => shutdown.await,
             }
         };
-        registry_server::serve(listener, server, self.options, over).await;
+        registry_server::serve_all(listeners, server, self.options, over).await;
         app.uploads.settle().await;
+        app.events.settle().await;
         background.shutdown().await;
         maintenance::flush_pulls(&app).await;
         if let Some(journal) = self.journal {
@@ -148,6 +173,10 @@ impl Background {
             background.spawn(maintenance::retain(app.clone(), retaining));
         }
         background.spawn(maintenance::record_pulls(app.clone()));
+        background.spawn({
+            let app = app.clone();
+            async move { app.events.tell().await }
+        });
         for Task { name, work } in self.tasks {
             background.spawn(work.instrument(tracing::info_span!("background", task = name)));
         }

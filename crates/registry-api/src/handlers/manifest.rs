@@ -20,6 +20,7 @@ use crate::{
     app::{App, Call},
     conditional::{self, Condition},
     error::ApiError,
+    events::Change,
     response::{DOCKER_CONTENT_DIGEST, OCI_SUBJECT, OCI_TAG, Response, empty_response, set, set_digest},
     room::Room,
     settings::{ReferencePolicy, RequiredChildren, Settings},
@@ -93,6 +94,12 @@ pub(crate) async fn put(
         actor: call.actor(),
     };
     call.app.metadata.put_manifest(&put).await?;
+    call.tell(repository, || Change::Pushed {
+        digest,
+        media_type: manifest.media_type().clone(),
+        size_bytes: manifest.bytes().len() as u64,
+        tags: tags.to_vec(),
+    });
     Ok(pushed(call, repository, digest, &manifest, query_tags))
 }
 
@@ -103,9 +110,13 @@ pub(crate) async fn delete(
     reference: &Reference,
 ) -> Result<Response<Body>, ApiError> {
     match reference {
-        Reference::Tag(tag) => call.app.metadata.delete_tag(repository, tag, call.actor()).await?,
+        Reference::Tag(tag) => {
+            call.app.metadata.delete_tag(repository, tag, call.actor()).await?;
+            call.tell(repository, || Change::TagDeleted { tag: tag.clone() });
+        }
         Reference::Digest(digest) => {
-            call.app.metadata.delete_manifest(repository, digest, call.actor()).await?;
+            let tags = call.app.metadata.delete_manifest(repository, digest, call.actor()).await?;
+            call.tell(repository, || Change::ManifestDeleted { digest: *digest, tags });
         }
     }
     Ok(empty_response(StatusCode::ACCEPTED))

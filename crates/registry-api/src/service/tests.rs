@@ -9,7 +9,7 @@ use registry_server::{Budget, Peer};
 use registry_storage::MemoryStore;
 
 use super::*;
-use crate::{Manifests, Metrics, Pulls, RunningUploads, Settings};
+use crate::{Events, Manifests, Metrics, Pulls, RunningUploads, Settings};
 
 const MIB: usize = 1024 * 1024;
 
@@ -32,6 +32,7 @@ impl Fixture {
             uploads: RunningUploads::default(),
             pulls: Pulls::default(),
             manifests: Manifests::default(),
+            events: Events::default(),
         };
         Fixture { api: Api::new(Arc::new(app)), budget: Budget::new(16 * MIB, 16) }
     }
