@@ -80,10 +80,13 @@ pub use vitals::Vitals;
 /// What serves the API, so that an embedder names one crate.
 #[doc(no_inline)]
 pub use registry_server::{
-    AccessLog, Body, Bound, Budget, Check, CheckKind, ClientAuth, Debug, Health, Hosts, Limits, Listener,
-    MEMORY_BYTES, MinimumVersion, Mounted, Peer, Probe, ServeOptions, Server, Site, Tls, TlsError, TlsFiles,
-    UnknownHosts, serve, serve_all, serve_debug,
+    AccessLog, Body, Bound, Budget, Check, CheckKind, Debug, Health, Hosts, Limits, Listener, MEMORY_BYTES,
+    Mounted, Peer, Probe, ServeOptions, Server, Site, UnknownHosts, serve, serve_all, serve_debug,
 };
+
+#[cfg(feature = "tls")]
+#[doc(no_inline)]
+pub use registry_server::{ClientAuth, MinimumVersion, Tls, TlsError, TlsFiles};
 
 /// The version of this crate, which is that of the registry.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");

@@ -31,8 +31,8 @@
 //! | `presented` | what a request shows of its sender |
 //! | `authenticator` | the trait, and [`NoAuthentication`] |
 //! | `authorizer` | the trait, decisions, [`AllowAll`] and [`Authenticated`] |
-//! | `htpasswd` | [`Htpasswd`], users in a file with bcrypt hashes, and making such lines |
-//! | `token` | [`Tokens`], tokens of another server |
+//! | `htpasswd` (feature `htpasswd`, on by default) | [`Htpasswd`], users in a file with bcrypt hashes, and making such lines |
+//! | `token` (feature `tokens`, on by default) | [`Tokens`], tokens of another server |
 //! | `logins` | which login is checked when, so that strangers do not lock out users |
 //! | `unreadable` | why a file can not be read |
 
@@ -43,10 +43,15 @@ mod authenticator;
 mod authorizer;
 mod caller;
 mod credentials;
+#[cfg(feature = "htpasswd")]
 mod htpasswd;
+#[cfg(any(feature = "htpasswd", feature = "tokens"))]
+#[cfg_attr(not(feature = "htpasswd"), allow(dead_code, unused_imports, reason = "tokens need a part of it"))]
 mod logins;
 mod presented;
+#[cfg(feature = "tokens")]
 mod token;
+#[cfg(any(feature = "htpasswd", feature = "tokens"))]
 mod unreadable;
 
 pub use access::{Access, Action, ActionSet};
@@ -54,14 +59,17 @@ pub use authenticator::{AuthenticationError, Authenticator, NoAuthentication, Re
 pub use authorizer::{AllowAll, AnonymousAccess, Authenticated, Authorizer, Decision, allowed, decide};
 pub use caller::{Caller, Grant, ParseUserNameError, Scopes, USER_NAME_BYTES_MAX, UserName, Who};
 pub use credentials::{CREDENTIALS_BYTES_MAX, Credentials, ParseCredentialsError};
-#[cfg(fuzzing)]
+#[cfg(all(fuzzing, feature = "htpasswd"))]
 pub use htpasswd::fuzz_users;
+#[cfg(feature = "htpasswd")]
 pub use htpasswd::{
     BCRYPT_COST_MAX, FirstUser, HTPASSWD_BYTES_MAX, Htpasswd, HtpasswdError, HtpasswdOptions,
     PASSWORD_BYTES_MAX, make_htpasswd_line,
 };
 pub use presented::Presented;
+#[cfg(feature = "tokens")]
 pub use token::{TRUST_BYTES_MAX, TokenError, TokenOptions, Tokens};
+#[cfg(any(feature = "htpasswd", feature = "tokens"))]
 pub use unreadable::why_unreadable;
 
 /// The examples of the README are compiled like these.

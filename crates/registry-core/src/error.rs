@@ -1,6 +1,5 @@
 use std::{io, path::PathBuf};
 
-use registry_auth::{HtpasswdError, TokenError};
 use registry_metadata::MetadataError;
 use registry_storage::StorageError;
 
@@ -87,12 +86,15 @@ pub enum OpenError {
     #[error("can not read the journal")]
     Journal(#[from] registry_journal::JournalError),
     /// The password file can not be used.
+    #[cfg(feature = "htpasswd")]
     #[error("can not use the password file")]
-    Htpasswd(#[from] HtpasswdError),
+    Htpasswd(#[from] registry_auth::HtpasswdError),
     /// The keys of tokens can not be used.
+    #[cfg(feature = "tokens")]
     #[error("can not check tokens")]
-    Tokens(#[from] TokenError),
+    Tokens(#[from] registry_auth::TokenError),
     /// The certificate can not be used.
+    #[cfg(feature = "tls")]
     #[error("can not use the certificate")]
     Tls(#[from] registry_server::TlsError),
     /// No certificate could be made.

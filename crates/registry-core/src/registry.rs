@@ -152,8 +152,7 @@ impl Registry {
     /// The address at which others can do anything, although nothing says that this is meant.
     fn open_address(&self, listener: &Listener) -> Option<SocketAddr> {
         let address = listener.tcp_address().filter(|address| !address.ip().to_canonical().is_loopback())?;
-        let knows_clients = self.options.tls.as_ref().is_some_and(|tls| tls.knows_clients());
-        (self.is_open && !knows_clients).then_some(address)
+        (self.is_open && !self.options.knows_clients()).then_some(address)
     }
 }
 

@@ -34,7 +34,7 @@
 //!
 //! | Module | What |
 //! |---|---|
-//! | `serve`, `listener`, `tls` | accepting connections, limits, the graceful stop |
+//! | `serve`, `listener`, `tls` (feature `tls`, on by default) | accepting connections, limits, the graceful stop |
 //! | `connection` | HTTP on one connection, from its first byte to its end |
 //! | `service` | the way of a request |
 //! | `mounted` | the same for an application that has a server of its own |
@@ -78,6 +78,7 @@ mod release;
 mod request_id;
 mod serve;
 mod service;
+#[cfg(feature = "tls")]
 mod tls;
 mod turns;
 
@@ -102,6 +103,7 @@ pub use refused::Refused;
 pub use registry_sendfile::Immutable;
 pub use serve::{Limits, ServeOptions, serve, serve_all};
 pub use service::Server;
+#[cfg(feature = "tls")]
 pub use tls::{ClientAuth, Explain, MinimumVersion, Tls, TlsError, TlsFiles};
 pub use turns::Turn;
 

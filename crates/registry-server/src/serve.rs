@@ -10,7 +10,7 @@ use tokio::{
 use registry_types::Network;
 
 use crate::{
-    Listener, Peer, Server, Tls,
+    Listener, Peer, Server,
     addresses::Sharing,
     connection::{Connection, Phase},
     descriptors::Descriptors,
@@ -62,14 +62,33 @@ impl Default for Limits {
 /// How to serve.
 #[derive(Clone, Debug, Default)]
 pub struct ServeOptions {
-    /// Encrypts connections.
-    pub tls: Option<Arc<Tls>>,
+    /// Encrypts connections. (Feature `tls`.)
+    #[cfg(feature = "tls")]
+    pub tls: Option<Arc<crate::Tls>>,
     /// Limits on what peers can make the server hold.
     pub limits: Limits,
     /// Speaks HTTP/1.1 only.
     pub http2_disabled: bool,
     /// How long running transfers may go on after the stop.
     pub drain: Duration,
+}
+
+impl ServeOptions {
+    /// Whether connections are encrypted.
+    pub(crate) fn encrypts(&self) -> bool {
+        #[cfg(feature = "tls")]
+        return self.tls.is_some();
+        #[cfg(not(feature = "tls"))]
+        false
+    }
+
+    /// Whether every client must show a certificate that an authority of the operator's signed.
+    pub fn knows_clients(&self) -> bool {
+        #[cfg(feature = "tls")]
+        return self.tls.as_ref().is_some_and(|tls| tls.knows_clients());
+        #[cfg(not(feature = "tls"))]
+        false
+    }
 }
 
 /// Serves a server's site on `listener` until `shutdown` completes, then lets running requests finish for as long as
@@ -112,7 +131,7 @@ pub async fn serve_all(
         turn = turn.wrapping_add(1);
         match accepted {
             Ok((stream, address)) => {
-                let peer = Peer { tls: options.tls.is_some(), ..Peer::at(address) };
+                let peer = Peer { tls: options.encrypts(), ..Peer::at(address) };
                 let service = Service::new(server.clone(), peer, sharing.clone());
                 let Some(counted) = service.count() else { continue };
                 let open = server.metrics.connection();

@@ -12,7 +12,6 @@ use crate::{
     access_log::Entry,
     addresses::{Holder, Sharing},
     budget::{CountedConnection, Window},
-    connection::Warned,
     forwarded,
     observed::Observed,
     rates::Rates,
@@ -42,7 +41,8 @@ pub struct Server {
     /// The ids of requests that bring none.
     pub(crate) request_ids: RequestIds,
     /// When the log last said that a client's certificate was refused.
-    pub(crate) warned: Warned,
+    #[cfg(feature = "tls")]
+    pub(crate) warned: crate::connection::Warned,
 }
 
 impl Server {
@@ -60,7 +60,8 @@ impl Server {
             trusted_proxies: Vec::new(),
             rates: None,
             request_ids: RequestIds::default(),
-            warned: Warned::default(),
+            #[cfg(feature = "tls")]
+            warned: crate::connection::Warned::default(),
         }
     }
 
@@ -117,6 +118,7 @@ impl Service {
     }
 
     /// With the certificate that the peer showed.
+    #[cfg(feature = "tls")]
     pub(crate) fn with_certificate(mut self, certificate: Option<Arc<[u8]>>) -> Service {
         self.peer.certificate = certificate;
         self
@@ -128,12 +130,14 @@ impl Service {
     }
 
     /// The other end.
+    #[cfg(feature = "tls")]
     pub(crate) fn peer(&self) -> &Peer {
         &self.peer
     }
 
     /// When the log last said that a client's certificate was refused.
-    pub(crate) fn warned(&self) -> &Warned {
+    #[cfg(feature = "tls")]
+    pub(crate) fn warned(&self) -> &crate::connection::Warned {
         &self.server.warned
     }
 

@@ -54,6 +54,7 @@ impl<S: AsyncRead + Unpin> Prefixed<S> {
     }
 
     /// Waits for the first byte, and keeps it: whether it is a letter, with which a request of HTTP begins, and nothing of TLS.
+    #[cfg(feature = "tls")]
     pub(super) async fn begins_with_a_letter(&mut self) -> io::Result<bool> {
         let has_begun = self.wait().await?;
         Ok(has_begun && self.prefix.first().is_some_and(u8::is_ascii_alphabetic))
