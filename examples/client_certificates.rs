@@ -48,7 +48,7 @@ async fn main() -> anyhow::Result<()> {
     let address = std::env::args().nth(5).unwrap_or_else(|| "127.0.0.1:5000".to_owned());
 
     let files = TlsFiles::new(certificate, key).clients([authority], ClientAuth::IfGiven);
-    let options = ServeOptions { tls: Some(Arc::new(Tls::load(files)?)), ..ServeOptions::default() };
+    let options = ServeOptions::default().tls(Some(Arc::new(Tls::load(files)?)));
     let registry = Registry::builder()
         .authenticator(Arc::new(Certificates { ada: ada.parse()? }))
         .authorizer(Arc::new(Authenticated { anonymous: AnonymousAccess::Pull }))

@@ -10,7 +10,7 @@ use registry_core::{
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     let address = std::env::args().nth(1).unwrap_or_else(|| "127.0.0.1:5000".to_owned());
-    let settings = Settings { delete_enabled: true, ..Settings::default() };
+    let settings = Settings::default().delete_enabled(true);
 
     let registry = Registry::builder().filesystem("registry-data").settings(settings).open().await?;
     let listener = Listener::tcp(&address).await?;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use registry_core::{
-    api::{App, Settings},
+    api::App,
     digest::Algorithm,
     metadata::{Options, PutManifest, SqliteStore, SystemClock, traits::Content as _},
     types::{ErrorCode, Manifest, MediaType, RepositoryName, Tag},
@@ -54,7 +54,7 @@ async fn a_page_begins_after_a_tag_that_need_not_exist() {
 
 #[tokio::test]
 async fn pages_of_no_size_and_of_any_size() {
-    let settings = Settings { tags_entries_max: 10, catalog_entries_max: 10, ..TestRegistry::settings() };
+    let settings = TestRegistry::settings().tags_entries_max(10).catalog_entries_max(10);
     let registry = TestRegistry::with_settings(settings).await;
     let client = registry.client();
     let tags = tagged(&registry, "app", 25).await;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use futures_util::future::join_all;
 use http::{HeaderMap, HeaderValue, Method, Version};
 use registry_core::{
-    api::{ClientAuth, MinimumVersion, ServeOptions, Settings, Tls, TlsFiles},
+    api::{ServeOptions, Tls, TlsFiles},
     selfsigned,
     types::{ErrorCode, MediaType},
 };
@@ -109,7 +109,7 @@ async fn a_browser_may_ask_what_is_allowed() {
         (http::header::ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static("GET, DELETE")),
     ]);
     let registry = TestRegistry::with(|builder| {
-        crate::access::by_prefix(builder).settings(Settings { headers, ..TestRegistry::settings() })
+        crate::access::by_prefix(builder).settings(TestRegistry::settings().headers(headers))
     })
     .await;
     let client = registry.client();
@@ -139,7 +139,7 @@ async fn http2_needs_no_negotiation_and_can_be_turned_off() {
     assert_eq!(client.get("/v2/").expect(200).await.version, Version::HTTP_2);
     assert_eq!(registry.client().get("/v2/").expect(200).await.version, Version::HTTP_11);
 
-    let options = ServeOptions { http2_disabled: true, ..ServeOptions::default() };
+    let options = ServeOptions::default().http2_disabled(true);
     let registry = TestRegistry::with(|builder| builder.serve_options(options)).await;
     registry.client().get("/v2/").expect(200).await;
     assert!(registry.client().speaking(Protocol::Http2).get("/v2/").send().await.is_err());
@@ -205,17 +205,8 @@ async fn who_does_not_trust_the_certificate_gets_nothing() {
 /// TLS with a certificate for `localhost`, and the PEM file of whom to trust.
 fn tls(folder: &std::path::Path, http2_disabled: bool) -> (ServeOptions, Vec<u8>) {
     let made = selfsigned::find_or_make(folder, &["localhost".to_owned()]).unwrap();
-    let tls = Tls::load(TlsFiles {
-        certificate: made.certificate,
-        key: made.key,
-        client_authorities: Vec::new(),
-        client_auth: ClientAuth::default(),
-        minimum_version: MinimumVersion::default(),
-        http2_disabled,
-        explain: |_, _| String::new(),
-    });
-    let options =
-        ServeOptions { tls: Some(Arc::new(tls.unwrap())), http2_disabled, ..ServeOptions::default() };
+    let tls = Tls::load(TlsFiles::new(made.certificate, made.key).http2_disabled(http2_disabled));
+    let options = ServeOptions::default().tls(Some(Arc::new(tls.unwrap()))).http2_disabled(http2_disabled);
     (options, std::fs::read(made.authority).unwrap())
 }
 
@@ -259,7 +250,7 @@ async fn clients_from_before_indexes_get_the_image_that_they_mean() {
 
 #[tokio::test]
 async fn a_prefix_is_before_everything() {
-    let settings = Settings { prefix: "/registry/".to_owned(), ..TestRegistry::settings() };
+    let settings = TestRegistry::settings().prefix("/registry/".to_owned());
     let registry = TestRegistry::with_settings(settings).await;
     let client = registry.client();
     let response = client.post("/registry/v2/team/app/blobs/uploads/").expect(202).await;
@@ -308,14 +299,10 @@ async fn addresses_are_those_that_the_client_used() {
 
 #[tokio::test]
 async fn addresses_are_those_that_the_operator_chose() {
-    let relative = Settings { relative_urls: true, ..TestRegistry::settings() };
-    let both = Settings { relative_urls: true, prefix: "/r/".to_owned(), ..TestRegistry::settings() };
-    let host = Settings { host: Some("https://hub.example".to_owned()), ..TestRegistry::settings() };
-    let hosted = Settings {
-        host: Some("https://hub.example".to_owned()),
-        prefix: "/r/".to_owned(),
-        ..relative.clone()
-    };
+    let relative = TestRegistry::settings().relative_urls(true);
+    let both = TestRegistry::settings().relative_urls(true).prefix("/r/".to_owned());
+    let host = TestRegistry::settings().host(Some("https://hub.example".to_owned()));
+    let hosted = relative.clone().host(Some("https://hub.example".to_owned())).prefix("/r/".to_owned());
     for (settings, path, begin) in [
         (relative, "/v2/app/blobs/uploads/", "/v2/app/blobs/uploads/"),
         (both, "/r/v2/app/blobs/uploads/", "/r/v2/app/blobs/uploads/"),

@@ -6,7 +6,6 @@ use bytes::Bytes;
 use futures_util::{StreamExt, future::join, stream};
 use registry_core::{
     Purge,
-    api::Settings,
     digest::{Algorithm, Digest},
     types::{ErrorCode, MediaType},
 };
@@ -449,7 +448,7 @@ async fn an_empty_patch_changes_nothing() {
 
 #[tokio::test]
 async fn the_smallest_chunk_is_announced() {
-    let settings = Settings { chunk_bytes_min: 65_536, ..TestRegistry::settings() };
+    let settings = TestRegistry::settings().chunk_bytes_min(65_536);
     let registry = TestRegistry::with_settings(settings).await;
     let response = registry.client().post("/v2/a/blobs/uploads/").expect(202).await;
     assert_eq!(response.must_have("oci-chunk-min-length"), "65536");
@@ -459,7 +458,7 @@ async fn the_smallest_chunk_is_announced() {
 
 #[tokio::test]
 async fn abandoned_uploads_are_given_up() {
-    let purge = Purge { age: Duration::ZERO, interval: Duration::from_millis(20) };
+    let purge = Purge::default().age(Duration::ZERO).interval(Duration::from_millis(20));
     let registry = TestRegistry::on_disk(|builder| builder.purge(Some(purge))).await;
     let client = registry.client();
     let session = client.begin_upload("old").await.unwrap();

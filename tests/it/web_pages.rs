@@ -1,6 +1,6 @@
 //! What a browser can be made to ask: pages change nothing, and names that lead here by a trick open nothing.
 
-use registry_core::api::{Settings, UnknownHosts};
+use registry_core::api::UnknownHosts;
 use registry_core::types::ErrorCode;
 use registry_testing::{Client, Image, Program, RawConnection, RawResponse, ServerOptions, TestRegistry};
 
@@ -81,12 +81,10 @@ async fn the_registrys_own_pages_and_allowed_ones_change_things() {
         http::header::ACCESS_CONTROL_ALLOW_ORIGIN,
         http::HeaderValue::from_static("https://ui.example"),
     )]);
-    let settings = Settings {
-        headers,
-        host: Some("https://hub.example".to_owned()),
-        hosts: vec!["registry.lan".to_owned()],
-        ..TestRegistry::settings()
-    };
+    let settings = TestRegistry::settings()
+        .headers(headers)
+        .host(Some("https://hub.example".to_owned()))
+        .hosts(vec!["registry.lan".to_owned()]);
     let registry = TestRegistry::with_settings(settings).await;
     for page in [
         "host: 127.0.0.1:5000\r\n",
@@ -117,7 +115,7 @@ async fn reading_is_left_to_the_browsers_own_rules() {
 
 #[tokio::test]
 async fn what_is_refused_for_its_host_is_refused_for_every_endpoint_and_version() {
-    let settings = Settings { unknown_hosts: UnknownHosts::Refuse, ..TestRegistry::settings() };
+    let settings = TestRegistry::settings().unknown_hosts(UnknownHosts::Refuse);
     let registry = TestRegistry::with_settings(settings.clone()).await;
     let image = Image::random(3);
     registry.client().push("app", "latest", &image).await.unwrap();

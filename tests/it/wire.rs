@@ -1,10 +1,7 @@
 //! How answers are spelt: header names, error texts, paths with a slash too many, as programs for the Go registry expect them.
 
 use http::{HeaderMap, Method};
-use registry_core::{
-    api::Settings,
-    types::{ErrorCode, MediaType},
-};
+use registry_core::types::{ErrorCode, MediaType};
 use registry_testing::{Content, Image, RawConnection, TestRegistry, UploadSession};
 use serde_json::{Value, json};
 
@@ -58,8 +55,7 @@ async fn a_slash_too_many_leads_to_the_path_without() {
         ("/", Some("https://x.example/sub"), "/sub"),
         ("/pre/", Some("https://x.example/sub"), "/sub/pre"),
     ] {
-        let settings =
-            Settings { prefix: prefix.to_owned(), host: host.map(str::to_owned), ..TestRegistry::settings() };
+        let settings = TestRegistry::settings().prefix(prefix.to_owned()).host(host.map(str::to_owned));
         let registry = TestRegistry::with_settings(settings).await;
         let below = prefix.trim_end_matches('/');
         for path in [
@@ -322,12 +318,10 @@ async fn the_root_says_to_people_what_this_is() {
 async fn the_url_that_is_configured_is_in_location_and_link() {
     for relative_urls in [false, true] {
         for (prefix, before) in [("/", "/sub"), ("/pre/", "/sub/pre")] {
-            let settings = Settings {
-                host: Some("https://x.example/sub".to_owned()),
-                prefix: prefix.to_owned(),
-                relative_urls,
-                ..TestRegistry::settings()
-            };
+            let settings = TestRegistry::settings()
+                .host(Some("https://x.example/sub".to_owned()))
+                .prefix(prefix.to_owned())
+                .relative_urls(relative_urls);
             let registry = TestRegistry::with_settings(settings).await;
             let client = registry.client();
             let v2 = format!("{}/v2", prefix.trim_end_matches('/'));
@@ -386,7 +380,7 @@ async fn what_the_configuration_says_in_headers_is_what_is_sent() {
         http::header::CONTENT_SECURITY_POLICY,
         http::HeaderValue::from_static("frame-ancestors https://ui.example"),
     )]);
-    let registry = TestRegistry::with_settings(Settings { headers, ..TestRegistry::settings() }).await;
+    let registry = TestRegistry::with_settings(TestRegistry::settings().headers(headers)).await;
     let answer = registry.client().get("/v2/").expect(200).await;
     assert_eq!(answer.headers.get_all("content-security-policy").iter().count(), 1);
     assert_eq!(answer.must_have("content-security-policy"), "frame-ancestors https://ui.example");

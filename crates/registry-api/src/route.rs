@@ -19,6 +19,7 @@ pub const PUSH_TAGS_MAX: usize = 64;
 ///
 /// Spec: distribution-spec main, "Endpoints"; the names in the comments are its table's.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Route {
     /// `/`: says that the server lives, to load balancers, and what it is, to people.
     Alive,
@@ -125,6 +126,7 @@ pub enum Route {
 
 /// What a `POST` to `uploads/` asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum StartUpload {
     /// A session, to be filled by later requests.
     Session {
@@ -156,6 +158,7 @@ pub struct Page {
 
 /// Why a request names no endpoint.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum RouteError {
     /// No endpoint has such a path.
     #[error("no endpoint has the path `{path}`")]

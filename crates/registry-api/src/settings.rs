@@ -6,52 +6,54 @@ use http::{HeaderMap, HeaderValue, header};
 use registry_server::{Hosts, MEMORY_BYTES, UnknownHosts};
 use registry_types::{MANIFEST_BYTES_MAX, Network, Platform, RateLimits};
 
-/// How the API behaves. The defaults are those of a registry that nobody configured.
-#[derive(Clone, Debug)]
-pub struct Settings {
-    /// Whether tags, manifests and blobs may be deleted. Off by default, as in the Go registry.
-    pub delete_enabled: bool,
-    /// Refuses every request that would change something.
-    pub read_only: bool,
-    /// The URL under which clients reach the registry, perhaps with a path; overrides what requests say.
-    pub host: Option<String>,
-    /// Further hosts that are this registry's own, without ports.
-    pub hosts: Vec<String>,
-    /// What becomes of requests for other hosts, while there are no users: with users, being reached is not enough.
-    pub unknown_hosts: UnknownHosts,
-    /// The proxies whose word counts for a client's address.
-    pub trusted_proxies: Vec<Network>,
-    /// How many requests a client may send.
-    pub rate_limits: RateLimits,
-    /// What the path of every endpoint but `/` begins with, both slashes included; `/` for nothing. The [`Site`](registry_server::Site)
-    /// takes it off.
-    pub prefix: String,
-    /// `Location` headers hold a path alone.
-    pub relative_urls: bool,
-    /// Headers that are added to every answer below `/v2/`.
-    pub headers: HeaderMap,
-    /// The most entries on a page of the catalog.
-    pub catalog_entries_max: usize,
-    /// The most entries on a page of tags.
-    pub tags_entries_max: usize,
-    /// The largest manifest.
-    pub manifest_bytes_max: usize,
-    /// The memory that answers and gathered bodies of the node share.
-    pub memory_bytes: usize,
-    /// The largest blob, if there is a limit.
-    pub blob_bytes_max: Option<u64>,
-    /// What `OCI-Chunk-Min-Length` says; 0 leaves it away.
-    pub chunk_bytes_min: u64,
-    /// Which references of a manifest must be here when it is pushed.
-    pub references: ReferencePolicy,
-    /// Which URLs a descriptor of a manifest may name.
-    pub layer_urls: UrlPolicy,
-    /// How long a request's body may pause.
-    pub body_idle: Duration,
-    /// Whether each request is written to the access log, which is standard output. Off by default.
-    pub access_log: bool,
-    /// Which clients are sent to the store for the bytes of blobs.
-    pub redirects: RedirectPolicy,
+registry_server::options! {
+    /// How the API behaves. The defaults are those of a registry that nobody configured.
+    #[derive(Clone, Debug)]
+    pub struct Settings {
+        /// Whether tags, manifests and blobs may be deleted. Off by default, as in the Go registry.
+        pub delete_enabled: bool,
+        /// Refuses every request that would change something.
+        pub read_only: bool,
+        /// The URL under which clients reach the registry, perhaps with a path; overrides what requests say.
+        pub host: Option<String>,
+        /// Further hosts that are this registry's own, without ports.
+        pub hosts: Vec<String>,
+        /// What becomes of requests for other hosts, while there are no users: with users, being reached is not enough.
+        pub unknown_hosts: UnknownHosts,
+        /// The proxies whose word counts for a client's address.
+        pub trusted_proxies: Vec<Network>,
+        /// How many requests a client may send.
+        pub rate_limits: RateLimits,
+        /// What the path of every endpoint but `/` begins with, both slashes included; `/` for nothing. The [`Site`](registry_server::Site)
+        /// takes it off.
+        pub prefix: String,
+        /// `Location` headers hold a path alone.
+        pub relative_urls: bool,
+        /// Headers that are added to every answer below `/v2/`.
+        pub headers: HeaderMap,
+        /// The most entries on a page of the catalog.
+        pub catalog_entries_max: usize,
+        /// The most entries on a page of tags.
+        pub tags_entries_max: usize,
+        /// The largest manifest.
+        pub manifest_bytes_max: usize,
+        /// The memory that answers and gathered bodies of the node share.
+        pub memory_bytes: usize,
+        /// The largest blob, if there is a limit.
+        pub blob_bytes_max: Option<u64>,
+        /// What `OCI-Chunk-Min-Length` says; 0 leaves it away.
+        pub chunk_bytes_min: u64,
+        /// Which references of a manifest must be here when it is pushed.
+        pub references: ReferencePolicy,
+        /// Which URLs a descriptor of a manifest may name.
+        pub layer_urls: UrlPolicy,
+        /// How long a request's body may pause.
+        pub body_idle: Duration,
+        /// Whether each request is written to the access log, which is standard output. Off by default.
+        pub access_log: bool,
+        /// Which clients are sent to the store for the bytes of blobs.
+        pub redirects: RedirectPolicy,
+    }
 }
 
 impl Default for Settings {
@@ -84,23 +86,25 @@ impl Default for Settings {
 
 impl Settings {
     /// Under which hosts the registry is served, with a rule for others.
-    pub fn hosts(&self, unknown: UnknownHosts) -> Hosts {
+    pub fn known_hosts(&self, unknown: UnknownHosts) -> Hosts {
         let allowed = self.headers.get_all(header::ACCESS_CONTROL_ALLOW_ORIGIN);
         let allowed: Vec<HeaderValue> = allowed.iter().cloned().collect();
         Hosts::new(self.host.as_deref(), &self.hosts, &allowed, unknown)
     }
 }
 
-/// Which clients are sent to the store for the bytes of blobs, where the store can sign URLs: those that can reach it.
-/// Manifests are never redirected.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct RedirectPolicy {
-    /// Nobody is.
-    pub disabled: bool,
-    /// Only clients of these networks are; all, if there are none.
-    pub only: Vec<Network>,
-    /// Clients of these networks are not.
-    pub except: Vec<Network>,
+registry_server::options! {
+    /// Which clients are sent to the store for the bytes of blobs, where the store can sign URLs: those that can reach it.
+    /// Manifests are never redirected.
+    #[derive(Clone, Debug, Default, PartialEq, Eq)]
+    pub struct RedirectPolicy {
+        /// Nobody is.
+        pub disabled: bool,
+        /// Only clients of these networks are; all, if there are none.
+        pub only: Vec<Network>,
+        /// Clients of these networks are not.
+        pub except: Vec<Network>,
+    }
 }
 
 impl RedirectPolicy {
@@ -114,18 +118,21 @@ impl RedirectPolicy {
     }
 }
 
-/// Which references of a manifest must have their target in the repository. A manifest that is accepted without one is
-/// *sparse*: the reference is kept by digest and becomes a link when the content arrives.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct ReferencePolicy {
-    /// Whether an image's config and layers must be there.
-    pub layers_optional: bool,
-    /// Which of an index's manifests must be there.
-    pub children: RequiredChildren,
+registry_server::options! {
+    /// Which references of a manifest must have their target in the repository. A manifest that is accepted without one is
+    /// *sparse*: the reference is kept by digest and becomes a link when the content arrives.
+    #[derive(Clone, Debug, Default, PartialEq, Eq)]
+    pub struct ReferencePolicy {
+        /// Whether an image's config and layers must be there.
+        pub layers_optional: bool,
+        /// Which of an index's manifests must be there.
+        pub children: RequiredChildren,
+    }
 }
 
 /// Which of an index's manifests must be there.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum RequiredChildren {
     /// All.
     #[default]
@@ -136,13 +143,15 @@ pub enum RequiredChildren {
     Platforms(Vec<Platform>),
 }
 
-/// Which URLs the descriptors of a manifest may name. As in the Go registry, none unless something is allowed.
-#[derive(Clone, Debug, Default)]
-pub struct UrlPolicy {
-    /// A URL must match one of these.
-    pub allow: Vec<regex_lite::Regex>,
-    /// A URL must match none of these.
-    pub deny: Vec<regex_lite::Regex>,
+registry_server::options! {
+    /// Which URLs the descriptors of a manifest may name. As in the Go registry, none unless something is allowed.
+    #[derive(Clone, Debug, Default)]
+    pub struct UrlPolicy {
+        /// A URL must match one of these.
+        pub allow: Vec<regex_lite::Regex>,
+        /// A URL must match none of these.
+        pub deny: Vec<regex_lite::Regex>,
+    }
 }
 
 impl UrlPolicy {

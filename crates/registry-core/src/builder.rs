@@ -242,7 +242,7 @@ impl Builder {
             Some(_) => UnknownHosts::Serve,
             None => self.settings.unknown_hosts,
         };
-        let hosts = self.settings.hosts(unknown_hosts);
+        let hosts = self.settings.known_hosts(unknown_hosts);
         let is_open = self.authenticator.is_none() && self.authorizer.is_none() && !self.is_meant_open;
         let authorizer = self.authorizer.unwrap_or_else(|| match self.authenticator {
             Some(_) => Arc::new(Authenticated { anonymous: AnonymousAccess::None }),

@@ -80,7 +80,7 @@ pub async fn configure_with(
         Listen::Unix(_) => None,
     };
     let unknown_hosts = unknown_hosts_on(config, address, has_file);
-    let mut builder = configure_stores(config)?.settings(Settings { unknown_hosts, ..settings(config) });
+    let mut builder = configure_stores(config)?.settings(settings(config).unknown_hosts(unknown_hosts));
     // What is open has been said already, in the words of the configuration.
     builder = builder.open_to_everybody();
     for check in checks(&config.health)? {
@@ -294,43 +294,45 @@ pub fn written_places(config: &Config) -> Vec<Place> {
 
 fn settings(config: &Config) -> Settings {
     let http = &config.http;
-    Settings {
-        delete_enabled: config.storage.delete_enabled,
-        read_only: config.storage.read_only,
-        host: http.host.clone(),
-        hosts: hosts(http),
-        unknown_hosts: unknown_hosts(config),
-        trusted_proxies: http.trusted_proxies.clone(),
-        rate_limits: http.rate_limits,
-        prefix: http.prefix.clone(),
-        relative_urls: http.relative_urls,
-        headers: headers(&http.headers),
-        catalog_entries_max: config.catalog_entries_max,
-        tags_entries_max: config.tags_entries_max,
-        manifest_bytes_max: http.limits.manifest_bytes,
-        memory_bytes: http.limits.memory_bytes,
-        blob_bytes_max: http.limits.blob_bytes,
-        chunk_bytes_min: http.limits.chunk_bytes_min,
-        references: ReferencePolicy {
-            layers_optional: !config.validation.image_layers_required,
-            children: match &config.validation.indexes {
-                IndexRule::All => RequiredChildren::All,
-                IndexRule::None => RequiredChildren::None,
-                IndexRule::Platforms(platforms) => RequiredChildren::Platforms(platforms.clone()),
-            },
-        },
-        layer_urls: UrlPolicy {
-            allow: patterns(&config.validation.urls.allow),
-            deny: patterns(&config.validation.urls.deny),
-        },
-        body_idle: http.limits.body_idle_timeout,
-        access_log: !config.log.access_log_disabled,
-        redirects: RedirectPolicy {
-            disabled: config.storage.redirect.disabled,
-            only: config.storage.redirect.only.clone(),
-            except: config.storage.redirect.except.clone(),
-        },
-    }
+    Settings::default()
+        .delete_enabled(config.storage.delete_enabled)
+        .read_only(config.storage.read_only)
+        .host(http.host.clone())
+        .hosts(hosts(http))
+        .unknown_hosts(unknown_hosts(config))
+        .trusted_proxies(http.trusted_proxies.clone())
+        .rate_limits(http.rate_limits)
+        .prefix(http.prefix.clone())
+        .relative_urls(http.relative_urls)
+        .headers(headers(&http.headers))
+        .catalog_entries_max(config.catalog_entries_max)
+        .tags_entries_max(config.tags_entries_max)
+        .manifest_bytes_max(http.limits.manifest_bytes)
+        .memory_bytes(http.limits.memory_bytes)
+        .blob_bytes_max(http.limits.blob_bytes)
+        .chunk_bytes_min(http.limits.chunk_bytes_min)
+        .references(
+            ReferencePolicy::default().layers_optional(!config.validation.image_layers_required).children(
+                match &config.validation.indexes {
+                    IndexRule::All => RequiredChildren::All,
+                    IndexRule::None => RequiredChildren::None,
+                    IndexRule::Platforms(platforms) => RequiredChildren::Platforms(platforms.clone()),
+                },
+            ),
+        )
+        .layer_urls(
+            UrlPolicy::default()
+                .allow(patterns(&config.validation.urls.allow))
+                .deny(patterns(&config.validation.urls.deny)),
+        )
+        .body_idle(http.limits.body_idle_timeout)
+        .access_log(!config.log.access_log_disabled)
+        .redirects(
+            RedirectPolicy::default()
+                .disabled(config.storage.redirect.disabled)
+                .only(config.storage.redirect.only.clone())
+                .except(config.storage.redirect.except.clone()),
+        )
 }
 
 /// The health and metrics of a registry, as a configuration wants them shown on an address of their own.
@@ -341,7 +343,7 @@ pub fn debug(config: &Config, server: &config::DebugServer, registry: &Registry,
         vitals: Arc::new(Vitals::new(registry.app().clone())),
         metrics: registry.server().metrics.clone(),
         metrics_path: server.metrics_path.clone(),
-        hosts: Arc::new(registry.app().settings.hosts(unknown)),
+        hosts: Arc::new(registry.app().settings.known_hosts(unknown)),
         is_beyond_loopback: !server.address.is_loopback(),
     }
 }
@@ -428,42 +430,38 @@ fn tls(config: &Config, early: Option<Tls>) -> Result<(Option<Arc<Tls>>, Option<
 /// The files of TLS, and how they are used.
 pub(crate) fn tls_files(config: &Config, tls: &config::Tls, certificate: PathBuf, key: PathBuf) -> TlsFiles {
     let clients = tls.clients.as_ref();
-    TlsFiles {
-        certificate,
-        key,
-        client_authorities: clients.map(|clients| clients.authorities.clone()).unwrap_or_default(),
-        client_auth: clients.map_or(ClientAuth::Required, |clients| match clients.mode {
+    TlsFiles::new(certificate, key)
+        .client_authorities(clients.map(|clients| clients.authorities.clone()).unwrap_or_default())
+        .client_auth(clients.map_or(ClientAuth::Required, |clients| match clients.mode {
             ClientCertificateMode::RequireAndVerify => ClientAuth::Required,
             ClientCertificateMode::VerifyIfGiven => ClientAuth::IfGiven,
             ClientCertificateMode::RequireAny => ClientAuth::RequiredUnverified,
             ClientCertificateMode::Request => ClientAuth::IfGivenUnverified,
-        }),
-        minimum_version: match tls.minimum {
+        }))
+        .minimum_version(match tls.minimum {
             TlsVersion::V1_2 => MinimumVersion::Tls12,
             TlsVersion::V1_3 => MinimumVersion::Tls13,
-        },
-        http2_disabled: !config.http.http2,
-        explain: why_unreadable,
-    }
+        })
+        .http2_disabled(!config.http.http2)
+        .explain(why_unreadable)
 }
 
 fn serve_options(config: &Config, tls: Option<Arc<Tls>>) -> ServeOptions {
     let http = &config.http;
     let limits = &http.limits;
     let http2 = if tls.is_some() { http.http2 } else { http.http2 && http.h2c };
-    ServeOptions {
-        tls,
-        limits: Limits {
-            connections_max: limits.connections,
-            connections_per_address: limits.per_address,
-            proxies: http.trusted_proxies.clone(),
-            head_timeout: limits.header_timeout,
-            idle_timeout: limits.idle_timeout,
-            stall_timeout: limits.body_idle_timeout,
-            head_bytes_max: limits.header_bytes,
-            ..Limits::default()
-        },
-        http2_disabled: !http2,
-        drain: http.drain_timeout,
-    }
+    ServeOptions::default()
+        .tls(tls)
+        .limits(
+            Limits::default()
+                .connections_max(limits.connections)
+                .connections_per_address(limits.per_address)
+                .proxies(http.trusted_proxies.clone())
+                .head_timeout(limits.header_timeout)
+                .idle_timeout(limits.idle_timeout)
+                .stall_timeout(limits.body_idle_timeout)
+                .head_bytes_max(limits.header_bytes),
+        )
+        .http2_disabled(!http2)
+        .drain(http.drain_timeout)
 }

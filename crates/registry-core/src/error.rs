@@ -5,6 +5,7 @@ use registry_storage::StorageError;
 
 /// Why a registry can not be opened.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum OpenError {
     /// The builder was told to use a store of the embedder's, and no database for it.
     #[error("a blob store was given without the metadata store that belongs to it, or the other way round")]

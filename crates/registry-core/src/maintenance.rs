@@ -12,13 +12,15 @@ use registry_metadata::{Collected, MetadataError, MetadataStore, Verdict};
 use registry_types::{Location, retention::Policy};
 use tokio::time::sleep;
 
-/// When uploads that nobody continues are given up.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Purge {
-    /// How long nobody must have continued an upload.
-    pub age: Duration,
-    /// How often is looked.
-    pub interval: Duration,
+registry_server::options! {
+    /// When uploads that nobody continues are given up.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub struct Purge {
+        /// How long nobody must have continued an upload.
+        pub age: Duration,
+        /// How often is looked.
+        pub interval: Duration,
+    }
 }
 
 impl Default for Purge {
@@ -66,17 +68,19 @@ async fn purge_once(metadata: &dyn MetadataStore, age: Duration) -> Result<u64, 
     }
 }
 
-/// When the serving process collects garbage, and how.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Collecting {
-    /// How often is looked whether something is due. One minute.
-    pub interval: Duration,
-    /// What is taken, and how fast.
-    pub options: CollectorOptions,
-    /// How often the store is looked through for bytes that nobody knows; never, if nothing. One day.
-    pub sweep_interval: Option<Duration>,
-    /// What is done with them.
-    pub sweep: SweepOptions,
+registry_server::options! {
+    /// When the serving process collects garbage, and how.
+    #[derive(Clone, Debug, PartialEq, Eq)]
+    pub struct Collecting {
+        /// How often is looked whether something is due. One minute.
+        pub interval: Duration,
+        /// What is taken, and how fast.
+        pub options: CollectorOptions,
+        /// How often the store is looked through for bytes that nobody knows; never, if nothing. One day.
+        pub sweep_interval: Option<Duration>,
+        /// What is done with them.
+        pub sweep: SweepOptions,
+    }
 }
 
 impl Default for Collecting {
@@ -133,13 +137,22 @@ pub(crate) async fn sweep_store(app: Arc<App>, interval: Duration, options: Swee
     }
 }
 
-/// By which policies the serving process deletes images, and how often.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Retaining {
-    /// How often. One hour.
-    pub interval: Duration,
-    /// The policies. Who sets them has seen a preview.
-    pub policies: Vec<Policy>,
+registry_server::options! {
+    /// By which policies the serving process deletes images, and how often.
+    #[derive(Clone, Debug, PartialEq, Eq)]
+    pub struct Retaining {
+        /// How often. One hour.
+        pub interval: Duration,
+        /// The policies. Who sets them has seen a preview.
+        pub policies: Vec<Policy>,
+    }
+}
+
+impl Retaining {
+    /// Applies these policies each hour.
+    pub fn by(policies: Vec<Policy>) -> Retaining {
+        Retaining { interval: Duration::from_secs(60 * 60), policies }
+    }
 }
 
 /// How many images go in a second at most, so that pushes need not wait.

@@ -9,6 +9,7 @@ use crate::{OWNERS, OpenError, configured::postgres_options};
 
 /// Why nothing was moved.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum MigrateError {
     /// The configuration names no PostgreSQL database to move to.
     #[error(

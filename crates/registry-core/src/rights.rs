@@ -38,6 +38,7 @@ pub struct User {
 
 /// Why rights can not be given up.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum RightsError {
     /// The variable is not `uid:gid`.
     #[error("{RUN_AS} must be `uid:gid`, both numbers, not `{text}`")]

@@ -33,6 +33,7 @@ pub struct SelfSigned {
 
 /// Why there is no certificate.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum SelfSignedError {
     /// A file can not be read or written.
     #[error("{}: {source}", path.display())]
@@ -170,15 +171,9 @@ mod tests {
     fn the_server_can_use_it() {
         let folder = tempfile::tempdir().unwrap();
         let made = find_or_make(folder.path(), &["localhost".to_owned()]).unwrap();
-        let files = TlsFiles {
-            certificate: made.certificate,
-            key: made.key,
-            client_authorities: vec![made.authority],
-            client_auth: ClientAuth::IfGiven,
-            minimum_version: MinimumVersion::Tls13,
-            http2_disabled: false,
-            explain: |_, _| String::new(),
-        };
+        let files = TlsFiles::new(made.certificate, made.key)
+            .clients([made.authority], ClientAuth::IfGiven)
+            .minimum_version(MinimumVersion::Tls13);
         Tls::load(files).unwrap();
     }
 }

@@ -48,6 +48,7 @@ pub struct Check {
 
 /// What is checked.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub enum CheckKind {
     /// What is served answers: [`Vitals::check`].
     Storage,

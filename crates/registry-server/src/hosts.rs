@@ -32,6 +32,7 @@ pub struct Hosts {
 /// What becomes of requests for a host that the server does not know to be its own: one that is no address, not `localhost`
 /// or below it, and not configured. A web page can make such a name lead to the server, and do what its clients can.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum UnknownHosts {
     /// They are answered.
     Serve,

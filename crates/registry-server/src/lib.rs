@@ -68,6 +68,7 @@ mod listener;
 mod metrics;
 mod mounted;
 mod observed;
+mod options;
 mod pool;
 mod process;
 mod rates;

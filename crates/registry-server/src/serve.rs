@@ -19,29 +19,31 @@ use crate::{
     service::Service,
 };
 
-/// Limits on what peers can make the server hold. Every one has a default that fits the open internet.
-#[derive(Clone, Debug)]
-pub struct Limits {
-    /// Connections at once; more wait in the system's queue. Fewer, if the process may not have so many files open: half of
-    /// what is left beside 256.
-    pub connections_max: usize,
-    /// How many of them one address may hold, or one /64 network of IPv6. Without a number a public address may hold a
-    /// quarter of all, and a loopback or private one, which any number of clients may be behind, as many as there are. An
-    /// address that is limited here has a share of the [budget](crate::Budget), too.
-    pub connections_per_address: Option<usize>,
-    /// Proxies, of which each may hold as many connections as there are. What their requests hold counts for the client that
-    /// the proxy names.
-    pub proxies: Vec<Network>,
-    /// How long a TLS handshake, or the head of an HTTP/1.1 request on an open connection, may take.
-    pub head_timeout: Duration,
-    /// How long a connection may have no request in progress.
-    pub idle_timeout: Duration,
-    /// How long a peer may take nothing of what is sent to it.
-    pub stall_timeout: Duration,
-    /// The largest head of a request, and what is read at once.
-    pub head_bytes_max: usize,
-    /// Requests at once on one HTTP/2 connection.
-    pub streams_max: u32,
+crate::options! {
+    /// Limits on what peers can make the server hold. Every one has a default that fits the open internet.
+    #[derive(Clone, Debug)]
+    pub struct Limits {
+        /// Connections at once; more wait in the system's queue. Fewer, if the process may not have so many files open: half of
+        /// what is left beside 256.
+        pub connections_max: usize,
+        /// How many of them one address may hold, or one /64 network of IPv6. Without a number a public address may hold a
+        /// quarter of all, and a loopback or private one, which any number of clients may be behind, as many as there are. An
+        /// address that is limited here has a share of the [budget](crate::Budget), too.
+        pub connections_per_address: Option<usize>,
+        /// Proxies, of which each may hold as many connections as there are. What their requests hold counts for the client that
+        /// the proxy names.
+        pub proxies: Vec<Network>,
+        /// How long a TLS handshake, or the head of an HTTP/1.1 request on an open connection, may take.
+        pub head_timeout: Duration,
+        /// How long a connection may have no request in progress.
+        pub idle_timeout: Duration,
+        /// How long a peer may take nothing of what is sent to it.
+        pub stall_timeout: Duration,
+        /// The largest head of a request, and what is read at once.
+        pub head_bytes_max: usize,
+        /// Requests at once on one HTTP/2 connection.
+        pub streams_max: u32,
+    }
 }
 
 impl Default for Limits {
@@ -59,18 +61,20 @@ impl Default for Limits {
     }
 }
 
-/// How to serve.
-#[derive(Clone, Debug, Default)]
-pub struct ServeOptions {
-    /// Encrypts connections. (Feature `tls`.)
-    #[cfg(feature = "tls")]
-    pub tls: Option<Arc<crate::Tls>>,
-    /// Limits on what peers can make the server hold.
-    pub limits: Limits,
-    /// Speaks HTTP/1.1 only.
-    pub http2_disabled: bool,
-    /// How long running transfers may go on after the stop.
-    pub drain: Duration,
+crate::options! {
+    /// How to serve.
+    #[derive(Clone, Debug, Default)]
+    pub struct ServeOptions {
+        /// Encrypts connections. (Feature `tls`.)
+        #[cfg(feature = "tls")]
+        pub tls: Option<Arc<crate::Tls>>,
+        /// Limits on what peers can make the server hold.
+        pub limits: Limits,
+        /// Speaks HTTP/1.1 only.
+        pub http2_disabled: bool,
+        /// How long running transfers may go on after the stop.
+        pub drain: Duration,
+    }
 }
 
 impl ServeOptions {

@@ -32,28 +32,31 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// What keeps this process from reading a file, and what to do about it.
 pub type Explain = fn(&Path, &io::Error) -> String;
 
-/// Where the certificate lies, and what is asked of clients.
-#[derive(Clone, Debug)]
-pub struct TlsFiles {
-    /// PEM: the certificate, followed by its chain.
-    pub certificate: PathBuf,
-    /// PEM: its private key.
-    pub key: PathBuf,
-    /// PEM files of authorities whose client certificates count; none asks for none.
-    pub client_authorities: Vec<PathBuf>,
-    /// What is asked of clients, if there are authorities.
-    pub client_auth: ClientAuth,
-    /// The lowest version that is spoken.
-    pub minimum_version: MinimumVersion,
-    /// Offers HTTP/1.1 only.
-    pub http2_disabled: bool,
-    /// What keeps this process from reading a file, and what to do about it, to be put behind the file's name in an error; empty
-    /// if nothing is known.
-    pub explain: Explain,
+crate::options! {
+    /// Where the certificate lies, and what is asked of clients.
+    #[derive(Clone, Debug)]
+    pub struct TlsFiles {
+        /// PEM: the certificate, followed by its chain.
+        pub certificate: PathBuf,
+        /// PEM: its private key.
+        pub key: PathBuf,
+        /// PEM files of authorities whose client certificates count; none asks for none.
+        pub client_authorities: Vec<PathBuf>,
+        /// What is asked of clients, if there are authorities.
+        pub client_auth: ClientAuth,
+        /// The lowest version that is spoken.
+        pub minimum_version: MinimumVersion,
+        /// Offers HTTP/1.1 only.
+        pub http2_disabled: bool,
+        /// What keeps this process from reading a file, and what to do about it, to be put behind the file's name in an error; empty
+        /// if nothing is known.
+        pub explain: Explain,
+    }
 }
 
 /// What is asked of clients.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum ClientAuth {
     /// A certificate that verifies.
     #[default]
@@ -68,6 +71,7 @@ pub enum ClientAuth {
 
 /// The lowest version that is spoken.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum MinimumVersion {
     /// TLS 1.2.
     #[default]
@@ -78,6 +82,7 @@ pub enum MinimumVersion {
 
 /// Why there is no TLS.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum TlsError {
     /// A file can not be read.
     #[error("can not read {}{hint}", path.display())]

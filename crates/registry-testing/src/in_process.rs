@@ -51,7 +51,7 @@ impl TestRegistry {
 
     /// The settings that tests begin from: the defaults, deletion allowed.
     pub fn settings() -> Settings {
-        Settings { delete_enabled: true, access_log: false, ..Settings::default() }
+        Settings::default().delete_enabled(true).access_log(false)
     }
 
     async fn open(builder: Builder, folder: Option<TempDir>) -> TestRegistry {

@@ -1,6 +1,5 @@
 //! What may be deleted, and what comes of it.
 
-use registry_core::api::Settings;
 use registry_core::types::ErrorCode;
 use registry_testing::{Content, Image, Index, TestRegistry};
 use serde_json::json;
@@ -95,8 +94,7 @@ async fn a_deleted_blob_can_be_pushed_again() {
 
 #[tokio::test]
 async fn nothing_is_deleted_unless_the_operator_says_so() {
-    let registry =
-        TestRegistry::with_settings(Settings { delete_enabled: false, ..TestRegistry::settings() }).await;
+    let registry = TestRegistry::with_settings(TestRegistry::settings().delete_enabled(false)).await;
     let client = registry.client();
     let image = Image::random(25);
     client.push("app", "latest", &image).await.unwrap();
@@ -117,7 +115,7 @@ async fn nothing_is_deleted_unless_the_operator_says_so() {
 
 #[tokio::test]
 async fn a_registry_under_maintenance_takes_nothing() {
-    let settings = Settings { read_only: true, ..TestRegistry::settings() };
+    let settings = TestRegistry::settings().read_only(true);
     let registry = TestRegistry::with_settings(settings).await;
     let client = registry.client();
     let image = Image::random(26);

@@ -2,7 +2,7 @@
 
 use super::refused_for_want_of;
 use bytes::Bytes;
-use registry_core::api::{Regex, Settings, UrlPolicy};
+use registry_core::api::{Regex, UrlPolicy};
 use registry_core::types::{Descriptor, ErrorCode, MediaType};
 use registry_testing::{Content, Image, ImageOptions, Index, TestRegistry, UploadSession};
 use serde_json::{Value, json};
@@ -137,8 +137,8 @@ async fn an_upload_in_progress_is_no_blob() {
 async fn layers_that_lie_elsewhere_need_leave() {
     let registry = TestRegistry::start().await;
     let pattern = Regex::new("^https://mirror\\.example/").unwrap();
-    let layer_urls = UrlPolicy { allow: vec![pattern], deny: Vec::new() };
-    let open = TestRegistry::with_settings(Settings { layer_urls, ..TestRegistry::settings() }).await;
+    let layer_urls = UrlPolicy::default().allow(vec![pattern]).deny(Vec::new());
+    let open = TestRegistry::with_settings(TestRegistry::settings().layer_urls(layer_urls)).await;
     let foreign = |url: &str| {
         let image = Image::docker(18);
         let layer = Descriptor {
@@ -179,8 +179,8 @@ async fn layers_that_lie_elsewhere_need_leave() {
 async fn every_descriptor_may_name_only_urls_that_are_allowed() {
     let closed = TestRegistry::start().await;
     let pattern = Regex::new("^https://mirror\\.example/").unwrap();
-    let layer_urls = UrlPolicy { allow: vec![pattern], deny: Vec::new() };
-    let open = TestRegistry::with_settings(Settings { layer_urls, ..TestRegistry::settings() }).await;
+    let layer_urls = UrlPolicy::default().allow(vec![pattern]).deny(Vec::new());
+    let open = TestRegistry::with_settings(TestRegistry::settings().layer_urls(layer_urls)).await;
     let image = ImageOptions { layers_bytes: vec![10], ..ImageOptions::seeded(29) }.build();
     for registry in [&closed, &open] {
         registry.client().push("app", "whole", &image).await.unwrap();

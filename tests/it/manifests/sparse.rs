@@ -1,14 +1,14 @@
 //! Manifests whose references have no target here.
 
 use super::refused_for_want_of;
-use registry_core::api::{ReferencePolicy, RequiredChildren, Settings};
+use registry_core::api::{ReferencePolicy, RequiredChildren};
 use registry_core::types::Platform;
 use registry_testing::{Image, Index, TestRegistry};
 
 #[tokio::test]
 async fn sparse_images_are_accepted_where_the_operator_says_so() {
-    let references = ReferencePolicy { layers_optional: true, ..ReferencePolicy::default() };
-    let settings = Settings { references, ..TestRegistry::settings() };
+    let references = ReferencePolicy::default().layers_optional(true);
+    let settings = TestRegistry::settings().references(references);
     let registry = TestRegistry::with_settings(settings).await;
     let client = registry.client();
     let image = Image::random(16);
@@ -35,8 +35,8 @@ async fn sparse_indexes_are_accepted_where_the_operator_says_so() {
     };
     let only_amd64 = RequiredChildren::Platforms(vec![platform("amd64")]);
     for (children, is_missing) in [(RequiredChildren::None, false), (only_amd64, true)] {
-        let references = ReferencePolicy { children, ..ReferencePolicy::default() };
-        let registry = TestRegistry::with_settings(Settings { references, ..TestRegistry::settings() }).await;
+        let references = ReferencePolicy::default().children(children);
+        let registry = TestRegistry::with_settings(TestRegistry::settings().references(references)).await;
         let client = registry.client();
         if is_missing {
             refused_for_want_of(&client, "sparse", &index.manifest, &[&index.images[0].manifest]).await;

@@ -1,7 +1,7 @@
 //! What peers make a server hold has a bound, however many they are and however little they take.
 
 use super::http2::Http2;
-use registry_core::{api::Limits, types::MediaType};
+use registry_core::types::MediaType;
 use registry_testing::{Client, Content, RawConnection, Server, ServerOptions, TestRegistry, eventually};
 
 const MIB: usize = 1024 * 1024;
@@ -202,8 +202,7 @@ async fn an_http2_answer_that_waits_for_its_window_ends_with_the_patience() {
 
 #[tokio::test]
 async fn an_address_holds_no_more_connections_than_its_share() {
-    let registry =
-        super::impatient_with(|limits| Limits { connections_per_address: Some(3), ..limits }).await;
+    let registry = super::impatient_with(|limits| limits.connections_per_address(Some(3))).await;
     let mut held = Vec::new();
     for _ in 0..3 {
         let mut connection = super::connect(&registry).await;

@@ -1,7 +1,7 @@
 //! The heads of requests: slow, endless, or none at all.
 
 use super::{A_WHILE, SHORT, connect, impatient, still_serves};
-use registry_core::api::{Limits, ServeOptions};
+use registry_core::api::{Limits, ServeOptions, Tls, TlsFiles};
 use registry_testing::{Content, Image, Random, TestRegistry, within};
 use std::time::Duration;
 
@@ -168,18 +168,9 @@ async fn a_tls_handshake_that_stops_is_given_up() {
     let folder = tempfile::tempdir().unwrap();
     let registry = {
         let made = registry_core::selfsigned::find_or_make(folder.path(), &["localhost".to_owned()]).unwrap();
-        let tls = registry_core::api::Tls::load(registry_core::api::TlsFiles {
-            certificate: made.certificate,
-            key: made.key,
-            client_authorities: Vec::new(),
-            client_auth: Default::default(),
-            minimum_version: Default::default(),
-            http2_disabled: false,
-            explain: |_, _| String::new(),
-        });
-        let limits = Limits { head_timeout: SHORT, ..Limits::default() };
-        let serve =
-            ServeOptions { tls: Some(std::sync::Arc::new(tls.unwrap())), limits, ..ServeOptions::default() };
+        let tls = Tls::load(TlsFiles::new(made.certificate, made.key));
+        let limits = Limits::default().head_timeout(SHORT);
+        let serve = ServeOptions::default().tls(Some(std::sync::Arc::new(tls.unwrap()))).limits(limits);
         TestRegistry::with(|builder| builder.serve_options(serve)).await
     };
     for begun in [&b""[..], b"\x16", b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"] {

@@ -66,7 +66,7 @@ async fn a_layer_that_takes_long_is_followed_by_another_request() {
 
 #[tokio::test]
 async fn a_registry_that_stops_sends_its_layers_to_the_end() {
-    let serve = ServeOptions { drain: Duration::from_secs(20), ..ServeOptions::default() };
+    let serve = ServeOptions::default().drain(Duration::from_secs(20));
     let registry = TestRegistry::on_disk(|builder| builder.serve_options(serve)).await;
     let (layer, path) = pushed(&registry, 33).await;
     let mut connection = RawConnection::open_narrow(registry.address()).await.unwrap();
@@ -86,7 +86,7 @@ async fn a_registry_that_stops_sends_its_layers_to_the_end() {
 #[tokio::test]
 async fn a_registry_that_stops_sends_the_last_piece_too() {
     const READERS: usize = 16;
-    let serve = ServeOptions { drain: Duration::from_secs(20), ..ServeOptions::default() };
+    let serve = ServeOptions::default().drain(Duration::from_secs(20));
     let registry = TestRegistry::on_disk(|builder| builder.serve_options(serve)).await;
     let (layer, path) = pushed(&registry, 35).await;
     let mut readers = Vec::new();

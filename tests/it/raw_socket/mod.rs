@@ -12,7 +12,7 @@ mod vanishing;
 
 use std::time::Duration;
 
-use registry_core::api::{Limits, ServeOptions, Settings};
+use registry_core::api::{Limits, ServeOptions};
 use registry_testing::{Client, RawConnection, TestRegistry, UploadSession, eventually};
 
 /// Short enough for a test to wait for, long enough not to be reached by accident.
@@ -28,10 +28,9 @@ pub(super) async fn impatient() -> TestRegistry {
 
 pub(super) async fn impatient_with(choose: impl FnOnce(Limits) -> Limits) -> TestRegistry {
     // A client's connection that rests while the test waits for another one's end is not to end with it.
-    let limits =
-        Limits { head_timeout: SHORT, idle_timeout: 3 * SHORT, stall_timeout: SHORT, ..Limits::default() };
-    let serve = ServeOptions { limits: choose(limits), ..ServeOptions::default() };
-    let settings = Settings { body_idle: SHORT, ..TestRegistry::settings() };
+    let limits = Limits::default().head_timeout(SHORT).idle_timeout(3 * SHORT).stall_timeout(SHORT);
+    let serve = ServeOptions::default().limits(choose(limits));
+    let settings = TestRegistry::settings().body_idle(SHORT);
     TestRegistry::on_disk(|builder| builder.settings(settings).serve_options(serve)).await
 }
 

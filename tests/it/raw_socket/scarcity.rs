@@ -1,7 +1,6 @@
 //! Readers that take nothing, and too little of what a server needs.
 
 use super::{A_WHILE, SHORT, connect, impatient, impatient_with, no_connection_left};
-use registry_core::api::Limits;
 use registry_testing::{Content, Image, Protocol, RawConnection, ServerOptions};
 use std::time::{Duration, Instant};
 
@@ -124,11 +123,8 @@ async fn hundreds_of_slow_readers_of_http2_take_little_memory() {
 
 #[tokio::test]
 async fn connections_beyond_the_limit_wait_for_their_turn() {
-    let registry = impatient_with(|limits| Limits {
-        connections_max: 3,
-        idle_timeout: Duration::from_secs(60),
-        head_timeout: Duration::from_secs(60),
-        ..limits
+    let registry = impatient_with(|limits| {
+        limits.connections_max(3).idle_timeout(Duration::from_secs(60)).head_timeout(Duration::from_secs(60))
     })
     .await;
     let mut inside = Vec::new();
