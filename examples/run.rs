@@ -1,5 +1,8 @@
 //! Starts each example, and does with it what its first lines say.
 
+// A test has no caller that takes an error.
+#![allow(clippy::unwrap_used)]
+
 use std::{
     path::{Path, PathBuf},
     process::Stdio,

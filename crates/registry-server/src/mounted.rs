@@ -14,6 +14,9 @@ use http_body::Body;
 
 use crate::{Limits, Peer, Server, ServerBody, addresses::Sharing, observed::Observed, service::Service};
 
+/// Finds the peer of a request beside it.
+type PeerOf = dyn Fn(&Extensions) -> Option<Peer> + Send + Sync;
+
 /// A server's site as a [`tower_service::Service`], over bodies of any kind: for a router of an application, whose server reads and
 /// writes what is on the wire. The node's budget, hosts, health, metrics and access log count as they do for connections of its own;
 /// connections, their limits and their TLS are the application's, and files are read and not sent by the kernel.
@@ -32,7 +35,7 @@ use crate::{Limits, Peer, Server, ServerBody, addresses::Sharing, observed::Obse
 pub struct Mounted {
     server: Arc<Server>,
     sharing: Arc<Sharing>,
-    peer_of: Arc<dyn Fn(&Extensions) -> Option<Peer> + Send + Sync>,
+    peer_of: Arc<PeerOf>,
     /// What the application's router took off the path.
     taken_off: Option<Arc<str>>,
 }
