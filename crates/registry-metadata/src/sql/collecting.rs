@@ -95,7 +95,7 @@ statements! {
 
     /// Manifests in the order of their keys, and whether a tag leads there.
     MANIFESTS_AFTER = "SELECT m.repository, m.digest,
-            EXISTS (SELECT 1 FROM tags t WHERE t.repository = m.repository AND t.digest = m.digest)
+            (SELECT 1 FROM tags t WHERE t.repository = m.repository AND t.digest = m.digest LIMIT 1) IS NOT NULL
         FROM manifests m WHERE (m.repository, m.digest) > ($1, $2)
         ORDER BY m.repository, m.digest LIMIT $3";
 }

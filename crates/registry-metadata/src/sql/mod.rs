@@ -12,6 +12,8 @@
 pub(crate) mod audit;
 pub(crate) mod blobs;
 pub(crate) mod collecting;
+#[cfg(test)]
+pub(crate) mod filled;
 pub(crate) mod manifests;
 pub(crate) mod postgres;
 pub(crate) mod quota;

@@ -19,7 +19,7 @@ statements! {
 
     /// PostgreSQL locks the row first: a manifest may be on its way in.
     UNLIST = "UPDATE repositories SET listed = 0, look_at = now_ms() + $1
-        WHERE id = $2 AND NOT EXISTS (SELECT 1 FROM manifests WHERE repository = $2)";
+        WHERE id = $2 AND (SELECT 1 FROM manifests WHERE repository = $2 ORDER BY digest LIMIT 1) IS NULL";
 
     /// Repositories that may be empty, and whose time has come.
     MAYBE_EMPTY = "SELECT id, name FROM repositories WHERE look_at <= now_ms() ORDER BY look_at LIMIT $1";
@@ -49,7 +49,7 @@ statements! {
     RANGE_FROM = "SELECT name FROM repositories
         WHERE listed = 1 AND name >= $1 AND name < $2 ORDER BY name LIMIT $3";
 
-    HAS_MANIFESTS = "SELECT 1 FROM manifests WHERE repository = $1 LIMIT 1";
+    HAS_MANIFESTS = "SELECT 1 FROM manifests WHERE repository = $1 ORDER BY digest LIMIT 1";
 }
 
 /// As `ID`, with the row locked against deletions.

@@ -41,7 +41,7 @@ statements! {
     DELETED = "SELECT id, name, purge_at FROM repositories WHERE purge_at IS NOT NULL ORDER BY purge_at";
 
     BRING_BACK = "UPDATE repositories SET name = $1, purge_at = NULL, look_at = 0,
-            listed = CASE WHEN EXISTS (SELECT 1 FROM manifests m WHERE m.repository = $2) THEN 1 ELSE 0 END
+            listed = CASE WHEN (SELECT 1 FROM manifests m WHERE m.repository = $2 ORDER BY m.digest LIMIT 1) IS NULL THEN 0 ELSE 1 END
         WHERE id = $2";
 
     DUE = "SELECT id, name FROM repositories

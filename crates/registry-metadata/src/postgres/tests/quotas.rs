@@ -18,13 +18,27 @@ use super::{
 };
 use crate::{MetadataError, Options, Quota, Result, traits::*};
 
-const LASTS: Duration = Duration::from_secs(5);
+/// How many steps all clients take together: the counts from the start begin after a fifth of them.
+const STEPS: usize = 1000;
+
+/// How long that may take.
+const STEPS_TIMEOUT: Duration = Duration::from_secs(60);
+
 const CLIENTS: usize = 6;
 const CONTENTS: u64 = 5;
 
 fn quota(prefix: &str, tags_max: u64) -> Quota {
     let (bytes_max, tags_max) = (Some(100_000), Some(tags_max));
     Quota { prefix: prefix.to_owned(), bytes_max, held_max: Some(100_000), tags_max }
+}
+
+async fn wait_for_steps(done: &AtomicUsize, steps: usize) {
+    let wait = async {
+        while done.load(Ordering::Relaxed) < steps {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(STEPS_TIMEOUT, wait).await.expect("the clients go on");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -44,15 +58,13 @@ async fn counters_follow_whatever_happens_at_once() {
             }
         }));
     }
-    tokio::time::sleep(LASTS / 5).await;
+    wait_for_steps(&done, STEPS / 5).await;
     stores[0].begin_quotas().await.unwrap();
-    tokio::time::sleep(LASTS * 4 / 5).await;
+    wait_for_steps(&done, STEPS).await;
     is_over.store(true, Ordering::Relaxed);
     for task in running {
         task.await.unwrap();
     }
-    eprintln!("{} steps", done.load(Ordering::Relaxed));
-    assert!(done.load(Ordering::Relaxed) > 100);
     assert_eq!(stores[1].verify().await.unwrap(), [""; 0]);
     let usage = stores[1].quota_usage().await.unwrap();
     assert!(usage.iter().all(|usage| usage.usage.unwrap().tags < 20), "{usage:?}");

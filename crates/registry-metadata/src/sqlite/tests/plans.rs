@@ -51,13 +51,29 @@ fn store() -> SqliteStore {
 
 #[test]
 fn every_statement_finds_its_rows_by_an_index_in_order() {
-    let store = store();
+    check_plans(&store());
+}
+
+/// The registry never asks for statistics, but an operator may, or a later version.
+#[test]
+fn statements_find_their_rows_by_an_index_if_there_are_statistics() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("filled.sqlite");
+    let open = || SqliteStore::open(&path, Options::default(), Arc::new(SystemClock)).unwrap();
+    drop(open());
+    rusqlite::Connection::open(&path).unwrap().execute_batch(sql::filled::FILL).unwrap();
+    let store = open();
+    assert_ne!(rows(&store, "SELECT 1 FROM sqlite_stat1 LIMIT 1"), [""; 0]);
+    check_plans(&store);
+}
+
+fn check_plans(store: &SqliteStore) {
     for (name, sql) in all() {
         if SCANS.iter().any(|(scan, _)| *scan == name) {
             continue;
         }
         // A list that the statement is given is no table.
-        for step in plan(&store, sql).into_iter().filter(|step| !step.contains("VIRTUAL TABLE")) {
+        for step in plan(store, sql).into_iter().filter(|step| !step.contains("VIRTUAL TABLE")) {
             assert!(!step.starts_with("SCAN"), "{name}: {step}");
             assert!(!step.contains("TEMP B-TREE"), "{name}: {step}");
             assert!(!step.contains("AUTOMATIC"), "{name}: {step}");
