@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use registry_core::api::ServeOptions;
-use registry_testing::{Content, RawConnection, TestRegistry};
+use registry_testing::{Content, RawConnection, TestRegistry, eventually};
+use tokio::net::TcpStream;
 
-use super::{A_WHILE, SHORT, connect, impatient};
+use super::{SHORT, connect, impatient};
 
 const LAYER_BYTES: usize = 8_000_000;
 
@@ -64,6 +65,11 @@ async fn a_layer_that_takes_long_is_followed_by_another_request() {
     assert!(body == layer.bytes && next.starts_with(b"HTTP/1.1 200 OK\r\n"));
 }
 
+/// Until a registry that was told to stop has closed its listener.
+async fn takes_no_connection(address: &str) {
+    eventually("the listener is closed", async || TcpStream::connect(address).await.err().map(drop)).await;
+}
+
 #[tokio::test]
 async fn a_registry_that_stops_sends_its_layers_to_the_end() {
     let serve = ServeOptions::default().drain(Duration::from_secs(20));
@@ -72,12 +78,14 @@ async fn a_registry_that_stops_sends_its_layers_to_the_end() {
     let mut connection = RawConnection::open_narrow(registry.address()).await.unwrap();
     let then = "GET /v2/ HTTP/1.1\r\nhost: x\r\n\r\n";
     connection.send(format!("GET {path} HTTP/1.1\r\nhost: x\r\n\r\n{then}")).await.unwrap();
-    tokio::time::sleep(A_WHILE).await;
+    let mut received = connection.some().await;
+    assert!(received.starts_with(b"HTTP/1.1 200 OK\r\n"));
+    let address = registry.address().to_owned();
     let stop = tokio::spawn(registry.stop());
-    tokio::time::sleep(A_WHILE).await;
-    assert_eq!(connection.answer().await.unwrap().body, layer.bytes);
+    takes_no_connection(&address).await;
+    received.extend(connection.rest().await);
     // No request begins any more.
-    assert!(connection.rest().await.is_empty());
+    assert!(received.ends_with(&layer.bytes), "{} bytes came", received.len());
     tokio::time::timeout(Duration::from_secs(5), stop).await.unwrap().unwrap();
 }
 
@@ -103,9 +111,9 @@ async fn a_registry_that_stops_sends_the_last_piece_too() {
         }
         readers.push((connection, received));
     }
-    tokio::time::sleep(A_WHILE).await;
+    let address = registry.address().to_owned();
     let stop = tokio::spawn(registry.stop());
-    tokio::time::sleep(A_WHILE).await;
+    takes_no_connection(&address).await;
     for (mut connection, mut received) in readers {
         received.extend(connection.rest().await);
         assert!(received.ends_with(&layer.bytes[1_000_000..]), "{} bytes came", received.len());
@@ -135,7 +143,7 @@ async fn what_was_sent_of_a_layer_is_counted() {
     while received_bytes < LAYER_BYTES {
         received_bytes += connection.some().await.len();
     }
-    registry_testing::eventually("the layer is counted", async || {
+    eventually("the layer is counted", async || {
         (sent_bytes() - before >= layer.bytes.len() as f64).then_some(())
     })
     .await;
