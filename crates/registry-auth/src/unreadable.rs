@@ -4,7 +4,7 @@ use std::{io, path::Path};
 
 /// What keeps this process from reading a file that is there, and what to do about it, to be put behind the file's name;
 /// empty for any other error than a lack of permission.
-#[cfg(unix)]
+#[cfg(all(unix, not(portable)))]
 pub fn why_unreadable(path: &Path, error: &io::Error) -> String {
     use std::os::unix::fs::{MetadataExt, PermissionsExt};
 
@@ -29,7 +29,7 @@ pub fn why_unreadable(path: &Path, error: &io::Error) -> String {
 }
 
 /// Nothing is known here.
-#[cfg(not(unix))]
+#[cfg(any(not(unix), portable))]
 pub fn why_unreadable(_path: &Path, _error: &io::Error) -> String {
     String::new()
 }

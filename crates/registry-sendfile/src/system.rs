@@ -66,7 +66,7 @@ pub(crate) fn map(file: &Immutable, range: &Range<u64>) -> io::Result<Mmap> {
 /// milliseconds: not for a thread that others wait for. Allocators other than glibc's give memory back by themselves, and then
 /// this does nothing.
 pub fn release_memory() {
-    #[cfg(all(target_os = "linux", target_env = "gnu"))]
+    #[cfg(all(target_os = "linux", target_env = "gnu", not(portable)))]
     // SAFETY: it may be called at any time, from any thread; it changes nothing that is allocated.
     #[allow(unsafe_code)]
     unsafe {
@@ -112,7 +112,7 @@ mod tests {
     }
 
     /// Much is freed between pieces that stay, which keep the allocator from giving it back by itself.
-    #[cfg(all(target_os = "linux", target_env = "gnu"))]
+    #[cfg(all(target_os = "linux", target_env = "gnu", not(portable)))]
     #[test]
     fn memory_that_nothing_uses_goes_back() {
         const PIECES: usize = 64 * 1024;

@@ -124,14 +124,14 @@ impl Stream for FileBody {
 
 /// Reads what is in the page cache. Nothing if that is none of it, or if the system can not tell: then the read may
 /// wait for the disk and must not happen on a thread that others wait for.
-#[cfg(target_os = "linux")]
+#[cfg(all(target_os = "linux", not(portable)))]
 fn read_cached(file: &File, bytes: &mut [u8], offset: u64) -> Option<usize> {
     let mut slices = [io::IoSliceMut::new(bytes)];
     let read = rustix::io::preadv2(file, &mut slices, offset, rustix::io::ReadWriteFlags::NOWAIT);
     read.ok().filter(|filled| *filled > 0)
 }
 
-#[cfg(not(target_os = "linux"))]
+#[cfg(any(not(target_os = "linux"), portable))]
 fn read_cached(_file: &File, _bytes: &mut [u8], _offset: u64) -> Option<usize> {
     None
 }

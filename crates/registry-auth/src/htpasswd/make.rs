@@ -80,7 +80,7 @@ fn first_password_file(path: &Path) -> PathBuf {
 fn write(path: &Path, line: &str) -> std::io::Result<()> {
     let mut options = OpenOptions::new();
     options.write(true).create_new(true);
-    #[cfg(unix)]
+    #[cfg(all(unix, not(portable)))]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     let mut file = options.open(path)?;
     file.write_all(format!("{line}\n").as_bytes())?;

@@ -220,12 +220,12 @@ fn read(path: &Path) -> Result<Reading, HtpasswdError> {
 }
 
 /// Whether every user of the machine can read it.
-#[cfg(unix)]
+#[cfg(all(unix, not(portable)))]
 fn is_public(metadata: &Metadata) -> bool {
     std::os::unix::fs::MetadataExt::mode(metadata) & 0o004 != 0
 }
 
-#[cfg(not(unix))]
+#[cfg(any(not(unix), portable))]
 fn is_public(_: &Metadata) -> bool {
     false
 }
@@ -239,10 +239,10 @@ fn found(path: &Path) -> Option<Version> {
 }
 
 fn version(metadata: &Metadata) -> Version {
-    #[cfg(unix)]
+    #[cfg(all(unix, not(portable)))]
     let identity =
         (std::os::unix::fs::MetadataExt::dev(metadata), std::os::unix::fs::MetadataExt::ino(metadata));
-    #[cfg(not(unix))]
+    #[cfg(any(not(unix), portable))]
     let identity = (0, 0);
     Version { modified: metadata.modified().ok(), size_bytes: metadata.len(), identity }
 }

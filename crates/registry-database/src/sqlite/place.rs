@@ -53,13 +53,13 @@ fn create_folders(folder: &Path) -> io::Result<()> {
     Ok(())
 }
 
-#[cfg(unix)]
+#[cfg(all(unix, not(portable)))]
 fn create_folder(folder: &Path) -> io::Result<()> {
     use std::os::unix::fs::DirBuilderExt;
     fs::DirBuilder::new().recursive(true).mode(0o750).create(folder)
 }
 
-#[cfg(not(unix))]
+#[cfg(any(not(unix), portable))]
 fn create_folder(folder: &Path) -> io::Result<()> {
     fs::create_dir_all(folder)
 }
@@ -68,13 +68,13 @@ fn create_folder(folder: &Path) -> io::Result<()> {
 fn private() -> OpenOptions {
     let mut options = OpenOptions::new();
     options.read(true).write(true);
-    #[cfg(unix)]
+    #[cfg(all(unix, not(portable)))]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o640);
     options
 }
 
 /// The name of the network file system that a file lies on, if it lies on one.
-#[cfg(target_os = "linux")]
+#[cfg(all(target_os = "linux", not(portable)))]
 fn network_file_system(path: &Path) -> Option<String> {
     // A file system that does not tell what it is gets the benefit of the doubt.
     let kind = rustix::fs::statfs(path).ok()?.f_type as u64 & 0xffff_ffff;
@@ -85,13 +85,13 @@ fn network_file_system(path: &Path) -> Option<String> {
     NETWORK.iter().find(|(magic, _)| *magic == kind).map(|(_, name)| (*name).to_owned())
 }
 
-#[cfg(not(target_os = "linux"))]
+#[cfg(any(not(target_os = "linux"), portable))]
 fn network_file_system(_path: &Path) -> Option<String> {
     None
 }
 
 /// What `statfs` says of file systems whose locks or mappings are not those of one machine.
-#[cfg(target_os = "linux")]
+#[cfg(all(target_os = "linux", not(portable)))]
 const NETWORK: &[(u64, &str)] = &[
     (0x6969, "nfs"),
     (0x517b, "smb"),
@@ -108,11 +108,11 @@ const NETWORK: &[(u64, &str)] = &[
     (0x786f_4256, "vboxsf"),
 ];
 
-#[cfg(target_os = "linux")]
+#[cfg(all(target_os = "linux", not(portable)))]
 const FUSE: u64 = 0x6573_5546;
 
 /// Behind FUSE there may be a disk or a network; the mount's type names the program.
-#[cfg(target_os = "linux")]
+#[cfg(all(target_os = "linux", not(portable)))]
 fn network_fuse(mounts: &str, path: &Path) -> Option<String> {
     const PROGRAMS: &[&str] = &[
         "sshfs",
@@ -143,22 +143,24 @@ fn network_fuse(mounts: &str, path: &Path) -> Option<String> {
 
 /// Where something is mounted and of which type it is: fields 5 and 9 of a line such as
 /// `36 35 0:41 / /mnt rw,noatime shared:1 - fuse.sshfs host: rw`. The number of those before the dash varies.
-#[cfg(target_os = "linux")]
+#[cfg(all(target_os = "linux", not(portable)))]
 fn mount(line: &str) -> Option<(&Path, &str)> {
     let (before, after) = line.split_once(" - ")?;
     Some((Path::new(before.split(' ').nth(4)?), after.split(' ').next()?))
 }
 
-#[cfg(all(test, target_os = "linux"))]
+#[cfg(test)]
 mod tests {
     use super::*;
 
+    #[cfg(all(target_os = "linux", not(portable)))]
     const MOUNTS: &str = "\
 22 1 253:0 / / rw,relatime shared:1 - ext4 /dev/vda rw
 36 22 0:41 / /mnt/far rw,noatime shared:2 - fuse.sshfs host:/srv rw
 37 22 0:42 / /mnt/near rw,noatime - fuse.fuse-overlayfs overlay rw
 38 36 253:0 / /mnt/far/disk rw shared:3 master:4 - ext4 /dev/vdb rw";
 
+    #[cfg(all(target_os = "linux", not(portable)))]
     #[test]
     fn a_fuse_mount_is_judged_by_its_program() {
         let kind = |path: &str| network_fuse(MOUNTS, Path::new(path));
