@@ -33,6 +33,10 @@ impl<'a> From<&'a tokio_postgres::Row> for Row<'a> {
     }
 }
 
+#[cfg_attr(
+    not(any(feature = "postgres", feature = "sqlite")),
+    expect(unused_variables, reason = "without an engine there is no row to read from")
+)]
 impl Row<'_> {
     /// A column as what it is.
     ///
