@@ -74,12 +74,12 @@
 //! texts where it takes many values at once, or locks. Written by hand for each database is what a client waits for most: reads
 //! with a promise, pushes of manifests, sessions of uploads and their claims, and restoring.
 //!
-//! What differs is how two transactions that race are kept apart. SQLite has one writer, so there are none. PostgreSQL runs them side by side as READ COMMITTED, where
-//! each statement sees what was committed when it began; there whoever decides by what is there locks a row first and
-//! looks in a new statement. Nothing but rows is locked (and the
-//! counters of quotas, once, when one is new), so that a PostgreSQL that is spread over machines can do it too.
-//! `sql/postgres.rs` says who locks what, in which order, and against whom. A transaction that loses, to a foreign key, a
-//! unique key, a deadlock, or a tag that appeared between two looks, is run again from its start.
+//! What differs is how two transactions that race are kept apart. SQLite has one writer, so there are none. PostgreSQL runs
+//! them side by side as READ COMMITTED, where each statement sees what was committed when it began; there a transaction that
+//! decides by what is there locks a row first and looks in a new statement. Nothing but rows is locked (and the counters of
+//! quotas, once, when one is new), so that a PostgreSQL that is spread over machines can do it too. `sql/postgres.rs` says who
+//! locks what, in which order, and against whom. A transaction that loses, to a foreign key, a unique key, a deadlock, or a tag
+//! that appeared between two looks, is run again from its start.
 //!
 //! # Modules
 //!
@@ -92,9 +92,10 @@
 //! | `error`, `opening` | [`MetadataError`], [`OpenError`] |
 //! | `schema` | the tables, which promise each of them keeps, migrations; all [`OWNERS`] |
 //! | `sql` | every statement, written once for SQLite and PostgreSQL; `sql/sqlite` and `sql/postgres`, what only one of them understands |
+//! | `dispatch` | which logic answers which method of both stores |
 //! | `logic` | what is decided, one module for each noun, beside the module of `sql` with its statements |
-//! | `sqlite` | [`SqliteStore`]: which logic answers which method, the thread that writes, claims, and what is tuned for it; with a [journal](registry_journal), if one is asked for |
-//! | `postgres` (feature) | `PostgresStore`: which logic answers which method, transactions of content, claims that nodes share, and what is tuned for it |
+//! | `sqlite` | [`SqliteStore`]: the thread that writes, claims, and what is tuned for it; with a [journal](registry_journal), if one is asked for |
+//! | `postgres` (feature) | `PostgresStore`: transactions of content, claims that nodes share, and what is tuned for it |
 //! | `transfer` (feature `postgres`) | from SQLite to PostgreSQL, compared row by row |
 //! | `contract` (feature) | what every implementation must do, as tests to run over it |
 
@@ -104,6 +105,7 @@ mod audit;
 mod collecting;
 #[cfg(any(test, feature = "contract"))]
 pub mod contract;
+mod dispatch;
 mod error;
 mod expiry;
 mod logic;

@@ -107,25 +107,19 @@ pub(super) async fn link(tx: &Tx<'_>, repository: i64, digest: &Digest) -> Resul
 }
 
 /// Puts a blob of one repository into another one; whether it is there.
-pub(super) struct Mount {
-    pub(super) from: RepositoryName,
-    pub(super) to: RepositoryName,
-    pub(super) digest: Digest,
-}
-
-#[async_trait]
-impl Work for Mount {
-    type Output = bool;
-
-    async fn run(&self, tx: &Tx<'_>) -> Result<bool, Fault> {
-        if read(tx, &self.from, &self.digest).await?.is_none() {
-            return Ok(false);
-        }
-        tx.quota.refuse_excess();
-        let to = repositories::create(tx, &self.to).await?;
-        link(tx, to, &self.digest).await?;
-        Ok(true)
+pub(super) async fn mount(
+    tx: &Tx<'_>,
+    from: &RepositoryName,
+    to: &RepositoryName,
+    digest: &Digest,
+) -> Result<bool, Fault> {
+    if read(tx, from, digest).await?.is_none() {
+        return Ok(false);
     }
+    tx.quota.refuse_excess();
+    let to = repositories::create(tx, to).await?;
+    link(tx, to, digest).await?;
+    Ok(true)
 }
 
 fn blob(row: &Row) -> Result<Blob, Fault> {

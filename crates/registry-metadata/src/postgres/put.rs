@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use async_trait::async_trait;
 use futures_util::future::join_all;
 use registry_digest::Digest;
 use registry_types::Tag;
@@ -12,7 +11,7 @@ use super::{
     fault::Fault,
     row::{column, parsed, signed},
     sql as own, tags,
-    transaction::{Tx, Work},
+    transaction::Tx,
 };
 use crate::{
     MetadataError,
@@ -35,29 +34,24 @@ struct Found {
     tags: BTreeMap<Tag, Digest>,
 }
 
-#[async_trait]
-impl Work for Put {
-    type Output = ();
-
-    /// References are checked, then manifest and references inserted, then tags set.
-    async fn run(&self, tx: &Tx<'_>) -> Result<(), Fault> {
-        tx.quota.refuse_excess();
-        let mut found = self.look(tx).await?;
-        self.refuse_if_incomplete(&found)?;
-        let repository = match found.repository {
-            Some(repository) => repository,
-            None => repositories::create(tx, &self.repository).await?,
-        };
-        if self.lock_missing_digests(tx, repository, &found.blobs, &found.children).await? {
-            (found.blobs, found.children) = self.look_for_references(tx).await?;
-        }
-        self.write(tx, repository, &found).await?;
-        if !self.tags.is_empty() {
-            expiry::begin(tx, repository, &self.digest).await?;
-        }
-        let moved: Vec<Digest> = found.tags.values().filter(|old| **old != self.digest).copied().collect();
-        manifests::dereferenced(tx, repository, &moved, Reason::TagMoved).await
+/// References are checked, then manifest and references inserted, then tags set.
+pub(super) async fn push(tx: &Tx<'_>, put: &Put) -> Result<(), Fault> {
+    tx.quota.refuse_excess();
+    let mut found = put.look(tx).await?;
+    put.refuse_if_incomplete(&found)?;
+    let repository = match found.repository {
+        Some(repository) => repository,
+        None => repositories::create(tx, &put.repository).await?,
+    };
+    if put.lock_missing_digests(tx, repository, &found.blobs, &found.children).await? {
+        (found.blobs, found.children) = put.look_for_references(tx).await?;
     }
+    put.write(tx, repository, &found).await?;
+    if !put.tags.is_empty() {
+        expiry::begin(tx, repository, &put.digest).await?;
+    }
+    let moved: Vec<Digest> = found.tags.values().filter(|old| **old != put.digest).copied().collect();
+    manifests::dereferenced(tx, repository, &moved, Reason::TagMoved).await
 }
 
 impl Put {

@@ -2,7 +2,6 @@
 
 use std::pin::Pin;
 
-use async_trait::async_trait;
 use bytes::Bytes;
 use registry_digest::Digest;
 use registry_types::{Manifest, MediaType, Reference, RepositoryName, Tag};
@@ -13,7 +12,7 @@ use super::{
     fault::Fault,
     row::{all_parsed, column, parsed},
     sql as own, tags,
-    transaction::{Tx, Work},
+    transaction::Tx,
 };
 use crate::{
     MetadataError, PutManifest, Restored,
@@ -31,59 +30,44 @@ const RESTORED_MAX: usize = registry_types::MANIFEST_DESCRIPTORS_MAX;
 const DEPTH_MAX: usize = 16;
 
 /// Restores a tag, or a manifest with its tags.
-pub(super) struct Restore {
-    pub(super) repository: RepositoryName,
-    pub(super) reference: Reference,
-    pub(super) actor: Option<String>,
-}
-
-#[async_trait]
-impl Work for Restore {
-    type Output = Restored;
-
-    async fn run(&self, tx: &Tx<'_>) -> Result<Restored, Fault> {
-        let unknown = || match &self.reference {
-            Reference::Tag(tag) => MetadataError::TagUnknown { tag: tag.clone() },
-            Reference::Digest(digest) => MetadataError::ManifestUnknown { digest: *digest },
-        };
-        let Some(restoring) = Restoring::begin(tx, &self.repository, self.actor.as_deref()).await? else {
-            return Err(unknown().into());
-        };
-        let mut restored = Restored::default();
-        match &self.reference {
-            Reference::Tag(tag) => restoring.tag(tag, &mut restored).await?,
-            Reference::Digest(digest) => {
-                restoring.manifest(digest, &mut restored, 0).await?;
-                restoring.free_tags(digest, &mut restored).await?;
-            }
+pub(super) async fn restore(
+    tx: &Tx<'_>,
+    repository: &RepositoryName,
+    reference: &Reference,
+    actor: Option<&str>,
+) -> Result<Restored, Fault> {
+    let unknown = || match reference {
+        Reference::Tag(tag) => MetadataError::TagUnknown { tag: tag.clone() },
+        Reference::Digest(digest) => MetadataError::ManifestUnknown { digest: *digest },
+    };
+    let restoring = Restoring::begin(tx, repository, actor).await?.ok_or_else(unknown)?;
+    let mut restored = Restored::default();
+    match reference {
+        Reference::Tag(tag) => restoring.tag(tag, &mut restored).await?,
+        Reference::Digest(digest) => {
+            restoring.manifest(digest, &mut restored, 0).await?;
+            restoring.free_tags(digest, &mut restored).await?;
         }
-        Ok(restored)
     }
+    Ok(restored)
 }
 
 /// Makes a tag lead to what is here, or can be restored.
-pub(super) struct SetTag {
-    pub(super) repository: RepositoryName,
-    pub(super) tag: Tag,
-    pub(super) digest: Digest,
-    pub(super) actor: Option<String>,
-}
-
-#[async_trait]
-impl Work for SetTag {
-    type Output = Restored;
-
-    async fn run(&self, tx: &Tx<'_>) -> Result<Restored, Fault> {
-        let Some(restoring) = Restoring::begin(tx, &self.repository, self.actor.as_deref()).await? else {
-            return Err(MetadataError::ManifestUnknown { digest: self.digest }.into());
-        };
-        let mut restored = Restored::default();
-        if !restoring.is_here(&self.digest).await? {
-            restoring.manifest(&self.digest, &mut restored, 0).await?;
-        }
-        restoring.set(&self.tag, &self.digest, &mut restored).await?;
-        Ok(restored)
+pub(super) async fn set_tag(
+    tx: &Tx<'_>,
+    repository: &RepositoryName,
+    tag: &Tag,
+    digest: &Digest,
+    actor: Option<&str>,
+) -> Result<Restored, Fault> {
+    let unknown = || MetadataError::ManifestUnknown { digest: *digest };
+    let restoring = Restoring::begin(tx, repository, actor).await?.ok_or_else(unknown)?;
+    let mut restored = Restored::default();
+    if !restoring.is_here(digest).await? {
+        restoring.manifest(digest, &mut restored, 0).await?;
     }
+    restoring.set(tag, digest, &mut restored).await?;
+    Ok(restored)
 }
 
 /// A repository in which something is restored: locked, so that nothing of it is deleted or restored beside.

@@ -1,22 +1,20 @@
-//! The trait, method by method.
-
-mod background;
+//! What this store answers in its own way: reads that are asked once more on another connection, uploads that nodes claim. All
+//! else is in `dispatch`.
 
 use std::time::Duration;
 
 use async_trait::async_trait;
 use registry_database::{Operation, postgres::has_content};
 use registry_digest::Digest;
-use registry_types::{Descriptor, Location, Reference, RepositoryName, RepositorySet, Tag, UploadId};
+use registry_types::{Descriptor, Reference, RepositoryName, UploadId};
 use tokio::{time::Instant, time::sleep};
 
-use super::{PostgresStore, blobs, manifests, restore, uploads};
+use super::{PostgresStore, blobs, collect::Collector, manifests, reclaim::take_due, uploads, verify};
 use crate::{
-    Blob, ClaimedUpload, Content, DeletedRepository, EndedWindows, FinishUpload, FoundManifest, Identity,
-    MetadataError, NewUpload, Pull, Purpose, PutManifest, Restored, Result, StoredManifest, TagChange, Trash,
-    Trashed, UploadRoom, UploadStatus, Uploads,
-    logic::{self, audit, deleted, quota, repositories, retention},
-    push::Put,
+    Blob, ClaimedUpload, CollectRules, Collected, FinishUpload, FoundManifest, MetadataError, NewUpload,
+    Purpose, Reclaim, Result, StoredManifest, UploadRoom, UploadStatus, Uploads,
+    dispatch::{dispatch, dispatch_background},
+    logic::{audit, collect, quota, repositories},
 };
 
 /// How long to look again at a session that another node has: it may be giving it back at this moment.
@@ -25,39 +23,19 @@ const CLAIM_PATIENCE: Duration = Duration::from_secs(1);
 /// Before the second look; twice as long before each further one.
 const CLAIM_PAUSE: Duration = Duration::from_millis(10);
 
-#[async_trait]
-impl Identity for PostgresStore {
-    async fn store_id(&self) -> Result<Option<String>> {
-        read!(self, "read the store's identity", |session| repositories::store_id(session))
-    }
+dispatch!(PostgresStore);
+dispatch_background!(PostgresStore);
 
-    async fn bind_store(&self, id: &str) -> Result<()> {
-        transact!(self, "bind the database to a store", Full, [id = id.to_owned()], |tx| {
-            repositories::bind_store(tx, id)
-        })
-    }
-
-    async fn is_empty(&self) -> Result<bool> {
+impl PostgresStore {
+    async fn has_content(&self) -> Result<bool> {
         read!(self, "look for content", |c| has_content(c, &self.options.owners))
-            .map(|has_content| !has_content)
     }
 
-    async fn check(&self) -> Result<()> {
-        self.store_id().await.map(drop)
+    async fn check_database(&self) -> Result<()> {
+        read!(self, "check the database", |session| repositories::store_id(session)).map(drop)
     }
 
-    async fn mark(&self) -> Result<i64> {
-        read!(self, "read the mark", |session| audit::mark(session))
-    }
-
-    async fn raise_mark(&self, above: i64) -> Result<i64> {
-        transact!(self, "raise the mark", Full, [above = above], |tx| audit::raise_mark(tx, *above))
-    }
-}
-
-#[async_trait]
-impl Content for PostgresStore {
-    async fn blob(
+    async fn read_blob(
         &self,
         repository: &RepositoryName,
         digest: &Digest,
@@ -80,7 +58,7 @@ impl Content for PostgresStore {
         }
     }
 
-    async fn manifest(
+    async fn read_manifest(
         &self,
         repository: &RepositoryName,
         reference: &Reference,
@@ -104,7 +82,7 @@ impl Content for PostgresStore {
         }
     }
 
-    async fn manifest_within(
+    async fn read_manifest_within(
         &self,
         repository: &RepositoryName,
         reference: &Reference,
@@ -112,28 +90,14 @@ impl Content for PostgresStore {
         bytes_max: usize,
     ) -> Result<Option<FoundManifest>> {
         if purpose == Purpose::Promise {
-            let found = self.manifest(repository, reference, purpose).await?;
+            let found = self.read_manifest(repository, reference, purpose).await?;
             return Ok(found.map(|stored| FoundManifest::within(stored, bytes_max)));
         }
         let operation = "read a manifest";
         read!(self, operation, |c| manifests::read_within(c, repository, reference, bytes_max))
     }
 
-    async fn tags(&self, repository: &RepositoryName, after: Option<&str>, limit: usize) -> Result<Vec<Tag>> {
-        let page = read!(self, "list tags", |session| logic::tags::page(session, repository, after, limit))?;
-        page.ok_or_else(|| MetadataError::RepositoryUnknown { name: repository.clone() })
-    }
-
-    async fn repositories(
-        &self,
-        visible: &RepositorySet,
-        after: Option<&str>,
-        limit: usize,
-    ) -> Result<Vec<RepositoryName>> {
-        read!(self, "list repositories", |session| repositories::page(session, visible, after, limit))
-    }
-
-    async fn referrers(
+    async fn list_referrers(
         &self,
         repository: &RepositoryName,
         subject: &Digest,
@@ -146,66 +110,22 @@ impl Content for PostgresStore {
         })
     }
 
-    async fn object(&self, digest: &Digest) -> Result<Option<Blob>> {
-        read!(self, "look for an object", |session| logic::blobs::object(session, digest))
+    async fn collect_garbage(&self, rules: CollectRules, limit: usize) -> Result<Vec<Collected>> {
+        let collector = Collector { pool: self.pool.clone(), options: self.options.clone() };
+        let collected = collect::work_off(&collector, rules, limit).await;
+        Ok(collected.map_err(|fault| fault.explain("collect garbage"))?)
     }
 
-    async fn mark_bad(&self, location: &Location) -> Result<()> {
-        write_alone!(self, "hide an object", Full, [location = location.clone()], |session| {
-            logic::blobs::mark_bad(session, location)
+    async fn take_reclaimable(&self, limit: usize) -> Result<Vec<Reclaim>> {
+        write_of_process!(self, "list bytes to reclaim", |c| take_due(c, limit))
+    }
+
+    async fn verify_database(&self) -> Result<Vec<String>> {
+        read!(self, "verify the database", |session| async {
+            let mut said = verify::check(session).await?;
+            said.extend(audit::verify(session).await?);
+            Ok(said)
         })
-    }
-
-    async fn repositories_with_blob(&self, digest: &Digest, limit: usize) -> Result<Vec<RepositoryName>> {
-        read!(self, "look for a blob", |session| logic::blobs::repositories_with(session, digest, limit))
-    }
-
-    async fn mount_blob(&self, from: &RepositoryName, to: &RepositoryName, digest: &Digest) -> Result<bool> {
-        // If it is there and safe already, a mount is a promise and writes nothing.
-        if self.blob(to, digest, Purpose::Promise).await?.is_some() {
-            return Ok(true);
-        }
-        let mount = blobs::Mount { from: from.clone(), to: to.clone(), digest: *digest };
-        self.transact("mount a blob", mount).await
-    }
-
-    async fn put_manifest(&self, put: &PutManifest<'_>) -> Result<()> {
-        self.transact("push a manifest", Put::new(put)).await
-    }
-
-    async fn delete_tag(&self, repository: &RepositoryName, tag: &Tag, actor: Option<&str>) -> Result<()> {
-        transact!(
-            self,
-            "delete a tag",
-            Full,
-            [repository = repository.clone(), tag = tag.clone(), actor = actor.map(str::to_owned)],
-            |tx| logic::tags::delete(tx, repository, tag, actor.as_deref())
-        )
-    }
-
-    async fn delete_manifest(
-        &self,
-        repository: &RepositoryName,
-        digest: &Digest,
-        actor: Option<&str>,
-    ) -> Result<Vec<Tag>> {
-        transact!(
-            self,
-            "delete a manifest",
-            Full,
-            [repository = repository.clone(), digest = *digest, actor = actor.map(str::to_owned)],
-            |tx| logic::manifests::delete(tx, repository, digest, actor.as_deref())
-        )
-    }
-
-    async fn delete_blob(&self, repository: &RepositoryName, digest: &Digest) -> Result<()> {
-        transact!(self, "delete a blob", Full, [repository = repository.clone(), digest = *digest], |tx| {
-            logic::blobs::delete(tx, repository, digest)
-        })
-    }
-
-    async fn record_pulls(&self, pulls: &[Pull]) -> Result<()> {
-        transact!(self, "record pulls", Process, [pulls = pulls.to_vec()], |tx| retention::record(tx, pulls))
     }
 }
 
@@ -308,75 +228,6 @@ impl Uploads for PostgresStore {
             return self.transact(operation, uploads::Expire { untouched_for, limit }).await;
         }
         write!(self, operation, |c| uploads::expire(c, untouched_for, limit))
-    }
-}
-
-#[async_trait]
-impl Trash for PostgresStore {
-    async fn trash(
-        &self,
-        repository: &RepositoryName,
-        after: Option<&Trashed>,
-        limit: usize,
-    ) -> Result<Vec<Trashed>> {
-        let page =
-            read!(self, "list the trash", |session| logic::restore::page(session, repository, after, limit))?;
-        page.ok_or_else(|| MetadataError::RepositoryUnknown { name: repository.clone() })
-    }
-
-    async fn restore(
-        &self,
-        repository: &RepositoryName,
-        reference: &Reference,
-        actor: Option<&str>,
-    ) -> Result<Restored> {
-        let (repository, reference) = (repository.clone(), reference.clone());
-        let restore = restore::Restore { repository, reference, actor: actor.map(str::to_owned) };
-        self.transact("restore from the trash", restore).await
-    }
-
-    async fn tag_history(
-        &self,
-        repository: &RepositoryName,
-        tag: &Tag,
-        before: Option<i64>,
-        limit: usize,
-    ) -> Result<Vec<TagChange>> {
-        let operation = "read a tag's history";
-        read!(self, operation, |session| logic::restore::history(session, repository, tag, before, limit))
-    }
-
-    async fn set_tag(
-        &self,
-        repository: &RepositoryName,
-        tag: &Tag,
-        digest: &Digest,
-        actor: Option<&str>,
-    ) -> Result<Restored> {
-        let (repository, tag, actor) = (repository.clone(), tag.clone(), actor.map(str::to_owned));
-        self.transact("set a tag", restore::SetTag { repository, tag, digest: *digest, actor }).await
-    }
-
-    async fn delete_repository(&self, repository: &RepositoryName) -> Result<()> {
-        transact!(self, "delete a repository", Full, [repository = repository.clone()], |tx| {
-            deleted::set_aside(tx, repository)
-        })
-    }
-
-    async fn restore_repository(&self, repository: &RepositoryName) -> Result<()> {
-        transact!(self, "restore a repository", Full, [repository = repository.clone()], |tx| {
-            deleted::bring_back(tx, repository)
-        })
-    }
-
-    async fn end_windows(&self, repository: Option<&RepositoryName>, limit: usize) -> Result<EndedWindows> {
-        transact!(self, "empty the trash", Full, [repository = repository.cloned(), limit = limit], |tx| {
-            deleted::end_windows(tx, repository.as_ref(), *limit)
-        })
-    }
-
-    async fn deleted_repositories(&self) -> Result<Vec<DeletedRepository>> {
-        read!(self, "list deleted repositories", |session| deleted::deleted(session))
     }
 }
 

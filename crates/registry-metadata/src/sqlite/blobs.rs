@@ -68,7 +68,7 @@ pub(super) fn link(tx: &Tx<'_>, repository: i64, digest: &Digest) -> Result<(), 
     at_once(enqueue(tx, Garbage::Blob(repository), digest, tx.options.grant_ms(), Reason::Lease))
 }
 
-pub(super) fn mount(
+pub(super) async fn mount(
     tx: &Tx<'_>,
     from: &RepositoryName,
     to: &RepositoryName,
@@ -78,7 +78,7 @@ pub(super) fn mount(
         return Ok(false);
     }
     tx.quota.refuse_excess();
-    let to = at_once(repositories::create(tx, to))?;
+    let to = repositories::create(tx, to).await?;
     link(tx, to, digest)?;
     Ok(true)
 }

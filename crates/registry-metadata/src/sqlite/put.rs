@@ -2,10 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use registry_database::sqlite::{
-    at_once,
-    statement::{execute, exists, one},
-};
+use registry_database::sqlite::statement::{execute, exists, one};
 use rusqlite::params;
 
 use super::{fault::Fault, tags, writer::Tx};
@@ -17,28 +14,28 @@ use crate::{
     sql::{blobs as blob_sql, manifests as sql, repositories as repository_sql},
 };
 
-impl Put {
-    /// References are checked, then manifest and references inserted, then tags set.
-    pub(super) fn run(&self, tx: &Tx<'_>) -> Result<(), Fault> {
-        tx.quota.refuse_excess();
-        let repository = at_once(repositories::create(tx, &self.repository))?;
-        let (blobs, children) = self.resolve(tx, repository)?;
-        if self.insert(tx, repository)? {
-            self.insert_references(tx, repository, &blobs, &children)?;
-            if self.has_labels {
-                at_once(enqueue(tx, Garbage::Label(repository), &self.digest, 0, Reason::Pushed))?;
-            }
+/// References are checked, then manifest and references inserted, then tags set.
+pub(super) async fn push(tx: &Tx<'_>, put: &Put) -> Result<(), Fault> {
+    tx.quota.refuse_excess();
+    let repository = repositories::create(tx, &put.repository).await?;
+    let (blobs, children) = put.resolve(tx, repository)?;
+    if put.insert(tx, repository)? {
+        put.insert_references(tx, repository, &blobs, &children)?;
+        if put.has_labels {
+            enqueue(tx, Garbage::Label(repository), &put.digest, 0, Reason::Pushed).await?;
         }
-        for tag in &self.tags {
-            tags::set(tx, repository, tag, &self.digest, self.actor.as_deref())?;
-        }
-        if self.tags.is_empty() {
-            // Nothing may refer to it yet, and its pusher was told that it is here.
-            at_once(manifests::grant(tx, repository, &self.digest, Reason::Pushed))?;
-        }
-        Ok(())
     }
+    for tag in &put.tags {
+        tags::set(tx, repository, tag, &put.digest, put.actor.as_deref())?;
+    }
+    if put.tags.is_empty() {
+        // Nothing may refer to it yet, and its pusher was told that it is here.
+        manifests::grant(tx, repository, &put.digest, Reason::Pushed).await?;
+    }
+    Ok(())
+}
 
+impl Put {
     /// For a manifest whose row is here again: its references, and what waits for it.
     pub(super) fn link(&self, tx: &Tx<'_>, repository: i64) -> Result<(), Fault> {
         let (blobs, children) = self.resolve(tx, repository)?;

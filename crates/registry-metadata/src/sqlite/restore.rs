@@ -28,7 +28,7 @@ const RESTORED_MAX: usize = registry_types::MANIFEST_DESCRIPTORS_MAX;
 /// How far what is restored may lie from what was asked for: indexes of indexes, referrers of referrers.
 const DEPTH_MAX: usize = 16;
 
-pub(super) fn restore(
+pub(super) async fn restore(
     tx: &Tx<'_>,
     repository: &RepositoryName,
     reference: &Reference,
@@ -76,7 +76,7 @@ fn restore_tag(
 }
 
 /// Makes a tag lead to what is here, or can be restored.
-pub(super) fn set_tag(
+pub(super) async fn set_tag(
     tx: &Tx<'_>,
     repository: &RepositoryName,
     tag: &Tag,

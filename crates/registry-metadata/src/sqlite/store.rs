@@ -1,53 +1,42 @@
-//! The trait, method by method: reads on this thread, writes through the writer.
-
-mod background;
+//! What this store answers in its own way: reads on this thread, writes through the writer, uploads that one process claims. All
+//! else is in `dispatch`.
 
 use std::time::Duration;
 
 use async_trait::async_trait;
 use registry_database::sqlite::has_content;
 use registry_digest::Digest;
-use registry_types::{Descriptor, Location, Reference, RepositoryName, RepositorySet, Tag, UploadId};
+use registry_types::{Descriptor, Reference, RepositoryName, UploadId};
 
 use super::{
-    SqliteStore, blobs, manifests, restore,
+    SqliteStore, blobs, manifests,
+    reclaim::due,
     statement::exists,
-    uploads,
+    uploads, verify,
     writer::{
         Durability::{Full, Process},
         Tx,
     },
 };
 use crate::{
-    Blob, ClaimedUpload, Content, DeletedRepository, EndedWindows, FinishUpload, FoundManifest, Identity,
-    MetadataError, NewUpload, Pull, Purpose, PutManifest, Restored, Result, StoredManifest, TagChange, Trash,
-    Trashed, UploadRoom, UploadStatus, Uploads,
+    Blob, ClaimedUpload, CollectRules, Collected, FinishUpload, FoundManifest, MetadataError, NewUpload,
+    Purpose, Reclaim, Result, StoredManifest, UploadRoom, UploadStatus, Uploads,
     clock::millis,
     collecting::Reason,
-    logic::{self, audit, deleted, quota, repositories, retention},
-    push::Put,
+    dispatch::{dispatch, dispatch_background},
+    logic::{audit, collect, quota},
     sql,
 };
 
-#[async_trait]
-impl Identity for SqliteStore {
-    async fn store_id(&self) -> Result<Option<String>> {
-        read!(self, "read the store's identity", |session| repositories::store_id(session))
+dispatch!(SqliteStore);
+dispatch_background!(SqliteStore);
+
+impl SqliteStore {
+    async fn has_content(&self) -> Result<bool> {
+        self.readers.read("look for content", |connection| has_content(connection, &self.options.owners))
     }
 
-    async fn bind_store(&self, id: &str) -> Result<()> {
-        transact!(self, "bind the database to a store", Full, [id = id.to_owned()], |tx| {
-            repositories::bind_store(tx, id)
-        })
-    }
-
-    async fn is_empty(&self) -> Result<bool> {
-        self.readers
-            .read("look for content", |connection| has_content(connection, &self.options.owners))
-            .map(|has_content| !has_content)
-    }
-
-    async fn check(&self) -> Result<()> {
+    async fn check_database(&self) -> Result<()> {
         let operation = "check the database";
         self.readers
             .read(operation, |connection| exists(connection, sql::repositories::STORE_ID.sqlite, []))?;
@@ -55,18 +44,7 @@ impl Identity for SqliteStore {
         self.writer.check(operation)
     }
 
-    async fn mark(&self) -> Result<i64> {
-        read!(self, "read the mark", |session| audit::mark(session))
-    }
-
-    async fn raise_mark(&self, above: i64) -> Result<i64> {
-        transact!(self, "raise the mark", Full, [above = above], |tx| audit::raise_mark(tx, *above))
-    }
-}
-
-#[async_trait]
-impl Content for SqliteStore {
-    async fn blob(
+    async fn read_blob(
         &self,
         repository: &RepositoryName,
         digest: &Digest,
@@ -92,7 +70,7 @@ impl Content for SqliteStore {
         }
     }
 
-    async fn manifest(
+    async fn read_manifest(
         &self,
         repository: &RepositoryName,
         reference: &Reference,
@@ -126,7 +104,7 @@ impl Content for SqliteStore {
         }
     }
 
-    async fn manifest_within(
+    async fn read_manifest_within(
         &self,
         repository: &RepositoryName,
         reference: &Reference,
@@ -134,7 +112,7 @@ impl Content for SqliteStore {
         bytes_max: usize,
     ) -> Result<Option<FoundManifest>> {
         if purpose == Purpose::Promise {
-            let found = self.manifest(repository, reference, purpose).await?;
+            let found = self.read_manifest(repository, reference, purpose).await?;
             return Ok(found.map(|stored| FoundManifest::within(stored, bytes_max)));
         }
         self.readers.read("read a manifest", |reader| {
@@ -142,21 +120,7 @@ impl Content for SqliteStore {
         })
     }
 
-    async fn tags(&self, repository: &RepositoryName, after: Option<&str>, limit: usize) -> Result<Vec<Tag>> {
-        let page = read!(self, "list tags", |session| logic::tags::page(session, repository, after, limit))?;
-        page.ok_or_else(|| MetadataError::RepositoryUnknown { name: repository.clone() })
-    }
-
-    async fn repositories(
-        &self,
-        visible: &RepositorySet,
-        after: Option<&str>,
-        limit: usize,
-    ) -> Result<Vec<RepositoryName>> {
-        read!(self, "list repositories", |session| repositories::page(session, visible, after, limit))
-    }
-
-    async fn referrers(
+    async fn list_referrers(
         &self,
         repository: &RepositoryName,
         subject: &Digest,
@@ -169,67 +133,25 @@ impl Content for SqliteStore {
         })
     }
 
-    async fn object(&self, digest: &Digest) -> Result<Option<Blob>> {
-        read!(self, "look for an object", |session| logic::blobs::object(session, digest))
-    }
-
-    async fn mark_bad(&self, location: &Location) -> Result<()> {
-        write_alone!(self, "hide an object", Full, [location = location.clone()], |session| {
-            logic::blobs::mark_bad(session, location)
+    async fn collect_garbage(&self, rules: CollectRules, limit: usize) -> Result<Vec<Collected>> {
+        transact!(self, "collect garbage", Full, [rules = rules, limit = limit], |tx| {
+            collect::work_off(tx, *rules, *limit)
         })
     }
 
-    async fn repositories_with_blob(&self, digest: &Digest, limit: usize) -> Result<Vec<RepositoryName>> {
-        read!(self, "look for a blob", |session| logic::blobs::repositories_with(session, digest, limit))
+    async fn take_reclaimable(&self, limit: usize) -> Result<Vec<Reclaim>> {
+        let operation = "list bytes to reclaim";
+        let due = self.readers.read(operation, |connection| due(connection, limit))?;
+        // Bytes must not go before the commit that gave them up can not be lost.
+        self.settled(operation).await?;
+        Ok(due)
     }
 
-    async fn mount_blob(&self, from: &RepositoryName, to: &RepositoryName, digest: &Digest) -> Result<bool> {
-        // If it is there and safe already, a mount is a promise and writes nothing.
-        if self.blob(to, digest, Purpose::Promise).await?.is_some() {
-            return Ok(true);
-        }
-        let (from, to, digest) = (from.clone(), to.clone(), *digest);
-        self.writer.run("mount a blob", Full, (), move |tx| blobs::mount(tx, &from, &to, &digest)).await
-    }
-
-    async fn put_manifest(&self, put: &PutManifest<'_>) -> Result<()> {
-        let put = Put::new(put);
-        self.writer.run("push a manifest", Full, (), move |tx| put.run(tx)).await
-    }
-
-    async fn delete_tag(&self, repository: &RepositoryName, tag: &Tag, actor: Option<&str>) -> Result<()> {
-        transact!(
-            self,
-            "delete a tag",
-            Full,
-            [repository = repository.clone(), tag = tag.clone(), actor = actor.map(str::to_owned)],
-            |tx| logic::tags::delete(tx, repository, tag, actor.as_deref())
-        )
-    }
-
-    async fn delete_manifest(
-        &self,
-        repository: &RepositoryName,
-        digest: &Digest,
-        actor: Option<&str>,
-    ) -> Result<Vec<Tag>> {
-        transact!(
-            self,
-            "delete a manifest",
-            Full,
-            [repository = repository.clone(), digest = *digest, actor = actor.map(str::to_owned)],
-            |tx| logic::manifests::delete(tx, repository, digest, actor.as_deref())
-        )
-    }
-
-    async fn delete_blob(&self, repository: &RepositoryName, digest: &Digest) -> Result<()> {
-        transact!(self, "delete a blob", Full, [repository = repository.clone(), digest = *digest], |tx| {
-            logic::blobs::delete(tx, repository, digest)
-        })
-    }
-
-    async fn record_pulls(&self, pulls: &[Pull]) -> Result<()> {
-        transact!(self, "record pulls", Process, [pulls = pulls.to_vec()], |tx| retention::record(tx, pulls))
+    async fn verify_database(&self) -> Result<Vec<String>> {
+        let operation = "verify the database";
+        let mut said = self.readers.read(operation, verify::check)?;
+        said.extend(read!(self, operation, |session| audit::verify(session))?);
+        Ok(said)
     }
 }
 
@@ -318,77 +240,5 @@ impl Uploads for SqliteStore {
         // The holds come back with the answer, which is after the commit.
         let holds = self.writer.run("expire uploads", Full, (), expire).await?;
         Ok(holds.len() as u64)
-    }
-}
-
-#[async_trait]
-impl Trash for SqliteStore {
-    async fn trash(
-        &self,
-        repository: &RepositoryName,
-        after: Option<&Trashed>,
-        limit: usize,
-    ) -> Result<Vec<Trashed>> {
-        let page =
-            read!(self, "list the trash", |session| logic::restore::page(session, repository, after, limit))?;
-        page.ok_or_else(|| MetadataError::RepositoryUnknown { name: repository.clone() })
-    }
-
-    async fn restore(
-        &self,
-        repository: &RepositoryName,
-        reference: &Reference,
-        actor: Option<&str>,
-    ) -> Result<Restored> {
-        let (repository, reference, actor) =
-            (repository.clone(), reference.clone(), actor.map(str::to_owned));
-        let restore = move |tx: &Tx<'_>| restore::restore(tx, &repository, &reference, actor.as_deref());
-        self.writer.run("restore from the trash", Full, (), restore).await
-    }
-
-    async fn tag_history(
-        &self,
-        repository: &RepositoryName,
-        tag: &Tag,
-        before: Option<i64>,
-        limit: usize,
-    ) -> Result<Vec<TagChange>> {
-        let operation = "read a tag's history";
-        read!(self, operation, |session| logic::restore::history(session, repository, tag, before, limit))
-    }
-
-    async fn set_tag(
-        &self,
-        repository: &RepositoryName,
-        tag: &Tag,
-        digest: &Digest,
-        actor: Option<&str>,
-    ) -> Result<Restored> {
-        let (repository, tag, digest) = (repository.clone(), tag.clone(), *digest);
-        let actor = actor.map(str::to_owned);
-        let set = move |tx: &Tx<'_>| restore::set_tag(tx, &repository, &tag, &digest, actor.as_deref());
-        self.writer.run("set a tag", Full, (), set).await
-    }
-
-    async fn delete_repository(&self, repository: &RepositoryName) -> Result<()> {
-        transact!(self, "delete a repository", Full, [repository = repository.clone()], |tx| {
-            deleted::set_aside(tx, repository)
-        })
-    }
-
-    async fn restore_repository(&self, repository: &RepositoryName) -> Result<()> {
-        transact!(self, "restore a repository", Full, [repository = repository.clone()], |tx| {
-            deleted::bring_back(tx, repository)
-        })
-    }
-
-    async fn end_windows(&self, repository: Option<&RepositoryName>, limit: usize) -> Result<EndedWindows> {
-        transact!(self, "empty the trash", Full, [repository = repository.cloned(), limit = limit], |tx| {
-            deleted::end_windows(tx, repository.as_ref(), *limit)
-        })
-    }
-
-    async fn deleted_repositories(&self) -> Result<Vec<DeletedRepository>> {
-        read!(self, "list deleted repositories", |session| deleted::deleted(session))
     }
 }

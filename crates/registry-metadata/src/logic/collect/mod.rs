@@ -28,7 +28,7 @@ use crate::{
     sql::{collecting as sql, postgres, reclaim as reclaim_sql},
 };
 
-/// Whom the history names for what a collector deletes.
+/// Which actor the history names for what a collector deletes.
 const ACTOR: &str = "gc";
 
 /// An entry of the queue.
@@ -264,7 +264,7 @@ async fn remove_digest(tx: &Tx<'_, impl Session>, entry: &Entry) -> Result<u64, 
     Ok(bytes)
 }
 
-/// Sets untagged manifests down. Whoever collects looks at references and leases.
+/// Puts untagged manifests on the queue. The collection that takes them looks at references and leases.
 pub(crate) async fn enqueue_untagged(
     tx: &Tx<'_, impl Session>,
     after: Option<&QueuePosition>,
