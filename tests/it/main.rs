@@ -45,6 +45,7 @@ mod size;
 mod soak;
 mod store_start;
 mod tokens;
+mod twins;
 mod uploads;
 mod web_pages;
 mod wire;
