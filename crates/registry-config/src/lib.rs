@@ -91,7 +91,9 @@ pub use log_of::log_of;
 pub use metadata::{Metadata, Postgresql};
 pub use problem::{Problem, Problems};
 pub use quota::Quota;
-pub use registry_types::{AzureCredentials, Durability, GcsCredentials, S3Credentials, S3Encryption, Secret};
+pub use registry_types::{
+    AzureCredentials, Durability, GcsCredentials, RateLimit, RateLimits, S3Credentials, S3Encryption, Secret,
+};
 pub use retention::Retention;
 pub use safety::Safety;
 pub use storage::{Driver, Redirect, Storage, UploadPurging};

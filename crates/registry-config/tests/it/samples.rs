@@ -198,6 +198,7 @@ fn a_registry_on_the_network_with_everything_set() {
         },
         hosts: vec!["registry.example.com".into(), "10.0.0.7".into()],
         trusted_proxies: vec!["10.0.0.0/8".parse().unwrap()],
+        rate_limits: RateLimits::default(),
     };
     assert_eq!(http, &expected_http);
     assert_eq!(health.files[0].file, "/run/unwell");
