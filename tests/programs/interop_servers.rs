@@ -4,6 +4,11 @@
 //!   request.
 //! - `slow LISTEN SERVER BYTES` hands connections on to a server, and lets so many bytes a second of each client through.
 
+#![allow(
+    clippy::disallowed_methods,
+    reason = "it hands connections of clients on to a registry of the tests"
+)]
+
 use std::{env, fs, path::PathBuf, process::ExitCode, time::Duration};
 
 use registry_testing::{TokenServer, TokenServerOptions, Users};

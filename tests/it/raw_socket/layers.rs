@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use registry_core::api::ServeOptions;
 use registry_testing::{Content, RawConnection, TestRegistry, eventually};
-use tokio::net::TcpStream;
 
 use super::{SHORT, connect, impatient};
 
@@ -67,7 +66,7 @@ async fn a_layer_that_takes_long_is_followed_by_another_request() {
 
 /// Until a registry that was told to stop has closed its listener.
 async fn takes_no_connection(address: &str) {
-    eventually("the listener is closed", async || TcpStream::connect(address).await.err().map(drop)).await;
+    eventually("the listener is closed", async || RawConnection::open(address).await.err().map(drop)).await;
 }
 
 #[tokio::test]

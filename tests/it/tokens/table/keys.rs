@@ -264,7 +264,7 @@ pub(super) fn algorithms(table: &mut Table<'_>) {
     for (name, signature) in [
         ("of zeros", vec![0; 132]),
         ("of the largest numbers", vec![0xff; 132]),
-        ("whose first number is zero", [&vec![0; 66], s].concat()),
+        ("whose first number is zero", [&[0; 66], s].concat()),
         ("whose numbers are exchanged", [s, r].concat()),
         ("that is too short", signature[1..].to_vec()),
         ("that is too long", [&[0], &signature[..]].concat()),
