@@ -9,7 +9,7 @@ use registry_core::{
     Registry,
     api::Listener,
     auth::{ActionSet, Authorizer, Caller, Htpasswd, HtpasswdOptions},
-    types::{RepositoryName, RepositorySet},
+    types::{RepositoryName, Viewer},
 };
 
 #[derive(Debug)]
@@ -24,8 +24,8 @@ impl Authorizer for OwnNamespace {
         }
     }
 
-    async fn visible(&self, _caller: &Caller) -> RepositorySet {
-        RepositorySet::All
+    async fn visible(&self, _caller: &Caller) -> Viewer {
+        Viewer::everything()
     }
 
     // Anonymous callers may list repositories as well.

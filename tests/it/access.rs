@@ -7,7 +7,7 @@ use http::HeaderValue;
 use registry_core::{
     Builder,
     auth::{ActionSet, AuthenticationError, Authenticator, Authorizer, Caller, Presented, Refused},
-    types::{ErrorCode, RepositoryName, RepositorySet},
+    types::{ErrorCode, NameRange, RepositoryName, Viewer},
 };
 use registry_testing::{Client, Content, Image, TestRegistry};
 
@@ -46,9 +46,9 @@ impl Authorizer for ByPrefix {
         }
     }
 
-    async fn visible(&self, caller: &Caller) -> RepositorySet {
-        let own = caller.name().map(|user| format!("{user}/"));
-        RepositorySet::Prefixes(own.into_iter().chain(["public/".to_owned()]).collect())
+    async fn visible(&self, caller: &Caller) -> Viewer {
+        let own = caller.name().map(|user| NameRange::beginning_with(&format!("{user}/")));
+        Viewer::of(own.into_iter().chain([NameRange::beginning_with("public/")]))
     }
 }
 

@@ -18,7 +18,7 @@ use registry_metadata::{
 use registry_storage::{
     BlobStore, Body, FreeSpace, ObjectInfo, StorageError, StoreIdentity, Upload, UploadState,
 };
-use registry_types::{Descriptor, Location, Reference, RepositoryName, RepositorySet, Tag, UploadId};
+use registry_types::{Descriptor, Location, Reference, RepositoryName, Tag, UploadId, Viewer};
 
 use crate::metrics::Metrics;
 
@@ -187,7 +187,7 @@ measured! {
             bytes_max: usize,
         ) -> MetadataResult<Option<FoundManifest>>;
         fn tags(&self, repository: &RepositoryName, after: Option<&str>, limit: usize) -> MetadataResult<Vec<Tag>>;
-        fn repositories(&self, visible: &RepositorySet, after: Option<&str>, limit: usize)
+        fn repositories(&self, viewer: &Viewer, after: Option<&str>, limit: usize)
             -> MetadataResult<Vec<RepositoryName>>;
         fn referrers(
             &self,
@@ -199,7 +199,7 @@ measured! {
         ) -> MetadataResult<Vec<Descriptor>>;
         fn object(&self, digest: &Digest) -> MetadataResult<Option<Blob>>;
         fn mark_bad(&self, location: &Location) -> MetadataResult<()>;
-        fn repositories_with_blob(&self, digest: &Digest, limit: usize) -> MetadataResult<Vec<RepositoryName>>;
+        fn repositories_with_blob(&self, viewer: &Viewer, digest: &Digest, limit: usize) -> MetadataResult<Vec<RepositoryName>>;
         fn mount_blob(&self, from: &RepositoryName, to: &RepositoryName, digest: &Digest) -> MetadataResult<bool>;
         fn put_manifest(&self, put: &PutManifest<'_>) -> MetadataResult<()>;
         fn delete_tag(&self, repository: &RepositoryName, tag: &Tag, actor: Option<&str>) -> MetadataResult<()>;

@@ -1,7 +1,7 @@
 use std::fmt::Debug;
 
 use async_trait::async_trait;
-use registry_types::{RepositoryName, RepositorySet};
+use registry_types::{RepositoryName, Viewer};
 
 use crate::access::{Access, ActionSet};
 use crate::caller::Caller;
@@ -16,8 +16,8 @@ pub trait Authorizer: Debug + Send + Sync + 'static {
     /// one that does not.
     async fn allowed(&self, caller: &Caller, repository: &RepositoryName) -> ActionSet;
 
-    /// Which repositories this caller may see in a list: in a form that an index can be read by.
-    async fn visible(&self, caller: &Caller) -> RepositorySet;
+    /// Which repositories this caller may see in a list. It must fit to [`allowed`](Self::allowed): what is listed can be pulled.
+    async fn visible(&self, caller: &Caller) -> Viewer;
 
     /// Whether this caller need not log in: what `GET /v2/` answers, from which clients learn that they must. By default, a
     /// caller that has logged in.
@@ -99,8 +99,8 @@ impl Authorizer for AllowAll {
         ActionSet::ALL
     }
 
-    async fn visible(&self, _: &Caller) -> RepositorySet {
-        RepositorySet::All
+    async fn visible(&self, _: &Caller) -> Viewer {
+        Viewer::everything()
     }
 
     async fn admits(&self, _: &Caller) -> bool {
@@ -143,10 +143,10 @@ impl Authorizer for Authenticated {
         }
     }
 
-    async fn visible(&self, caller: &Caller) -> RepositorySet {
+    async fn visible(&self, caller: &Caller) -> Viewer {
         match self.anonymous {
-            AnonymousAccess::None if !caller.is_authenticated() => RepositorySet::NONE,
-            _ => RepositorySet::All,
+            AnonymousAccess::None if !caller.is_authenticated() => Viewer::nothing(),
+            _ => Viewer::everything(),
         }
     }
 
@@ -203,10 +203,10 @@ mod tests {
     #[tokio::test]
     async fn what_may_not_be_read_is_not_listed() {
         let closed = Authenticated::default();
-        assert_eq!(closed.visible(&Caller::anonymous()).await, RepositorySet::NONE);
-        assert_eq!(closed.visible(&ada()).await, RepositorySet::All);
+        assert_eq!(closed.visible(&Caller::anonymous()).await, Viewer::nothing());
+        assert_eq!(closed.visible(&ada()).await, Viewer::everything());
         let open = Authenticated { anonymous: AnonymousAccess::Pull };
-        assert_eq!(open.visible(&Caller::anonymous()).await, RepositorySet::All);
+        assert_eq!(open.visible(&Caller::anonymous()).await, Viewer::everything());
     }
 
     #[tokio::test]
@@ -240,8 +240,8 @@ mod tests {
             if name.as_str().starts_with("public/") { ActionSet::PULL } else { ActionSet::NONE }
         }
 
-        async fn visible(&self, _: &Caller) -> RepositorySet {
-            RepositorySet::Prefixes(vec!["public/".into()])
+        async fn visible(&self, _: &Caller) -> Viewer {
+            Viewer::of([registry_types::NameRange::beginning_with("public/")])
         }
     }
 

@@ -9,7 +9,7 @@ use std::{
 use registry_digest::Digest;
 use registry_metadata::{MetadataStore, StoredObject};
 use registry_storage::{BlobStore, StorageError};
-use registry_types::Location;
+use registry_types::{Location, Viewer};
 use serde::Serialize;
 
 use crate::{MarkError, Pace, Sweep, SweepOptions, SweepReport, hash, mark};
@@ -185,7 +185,8 @@ impl Fsck {
         }
         let mut finding = Finding::of(problem);
         for digest in &object.digests {
-            let repositories = self.metadata.repositories_with_blob(digest, REPOSITORIES_MAX).await?;
+            let repositories =
+                self.metadata.repositories_with_blob(&Viewer::everything(), digest, REPOSITORIES_MAX).await?;
             finding.repositories.extend(repositories.iter().map(ToString::to_string));
         }
         if self.options.repair {

@@ -20,7 +20,7 @@ use registry_digest::{Algorithm, Digest};
 use registry_metadata::{
     Clock, FinishUpload, NewUpload, Options, Purpose, PutManifest, SqliteStore, SystemClock, traits::*,
 };
-use registry_types::{Location, Manifest, Reference, RepositoryName, RepositorySet, UploadId};
+use registry_types::{Location, Manifest, NameRange, Reference, RepositoryName, UploadId, Viewer};
 
 const TAGS: u64 = 100_000;
 const REPOSITORIES: u64 = 1_000_000;
@@ -163,14 +163,14 @@ async fn reads(bench: &Bench) {
         bench
             .line("repositories, 100 of 1,000,000", tasks, |store, n| async move {
                 let after = format!("r/{:07}", n * 7919 % (REPOSITORIES - 200));
-                let page = store.repositories(&RepositorySet::All, Some(&after), 100).await.unwrap();
+                let page = store.repositories(&Viewer::everything(), Some(&after), 100).await.unwrap();
                 assert_eq!(page.len(), 100);
             })
             .await;
         bench
             .line("repositories, 100 of 10 prefixes", tasks, |store, n| async move {
                 let prefix = |p: u64| format!("r/0{:04}", (n * 7919 + p * 1000) % 10_000);
-                let visible = RepositorySet::Prefixes((0..10).map(prefix).collect());
+                let visible = Viewer::of((0..10).map(|n| NameRange::beginning_with(&prefix(n))));
                 assert_eq!(store.repositories(&visible, None, 100).await.unwrap().len(), 100);
             })
             .await;

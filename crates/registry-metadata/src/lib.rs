@@ -101,6 +101,7 @@
 
 #![forbid(unsafe_code)]
 
+mod aside;
 mod audit;
 mod collecting;
 #[cfg(any(test, feature = "contract"))]
@@ -116,7 +117,6 @@ pub mod postgres;
 mod push;
 mod quota;
 mod record;
-mod repository_set;
 mod restoring;
 mod retention;
 mod schema;

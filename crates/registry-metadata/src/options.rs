@@ -3,7 +3,7 @@ use std::time::Duration;
 use registry_database::Owners;
 use registry_types::{Pattern, Tag};
 
-use crate::{OWNERS, Quota, clock::millis, repository_set::former_name};
+use crate::{OWNERS, Quota, aside::former_name, clock::millis};
 
 /// How long what is not used is kept, what is held to limits, and what the database has beside content.
 #[derive(Clone, Debug, PartialEq, Eq)]

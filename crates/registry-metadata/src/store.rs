@@ -4,7 +4,7 @@ use std::{fmt, time::Duration};
 
 use async_trait::async_trait;
 use registry_digest::Digest;
-use registry_types::{Descriptor, Location, Reference, RepositoryName, RepositorySet, Tag, UploadId};
+use registry_types::{Descriptor, Location, Reference, RepositoryName, Tag, UploadId, Viewer};
 
 use crate::{
     Blob, ClaimedUpload, DeletedRepository, EndedWindows, FinishUpload, FoundManifest, NewUpload, Pull,
@@ -112,11 +112,11 @@ pub trait Content: fmt::Debug + Send + Sync + 'static {
     /// manifest yet is known.
     async fn tags(&self, repository: &RepositoryName, after: Option<&str>, limit: usize) -> Result<Vec<Tag>>;
 
-    /// The names of the repositories that have a manifest and are in `visible`, in the order of their bytes, strictly
+    /// The names of the repositories that have a manifest and that a viewer sees, in the order of their bytes, strictly
     /// after `after`, at most `limit`.
     async fn repositories(
         &self,
-        visible: &RepositorySet,
+        viewer: &Viewer,
         after: Option<&str>,
         limit: usize,
     ) -> Result<Vec<RepositoryName>>;
@@ -144,8 +144,14 @@ pub trait Content: fmt::Debug + Send + Sync + 'static {
     /// happens if there is no object at `location`.
     async fn mark_bad(&self, location: &Location) -> Result<()>;
 
-    /// Some repositories that have a blob, at most `limit`.
-    async fn repositories_with_blob(&self, digest: &Digest, limit: usize) -> Result<Vec<RepositoryName>>;
+    /// Some repositories that have a blob and that a viewer sees, at most `limit`. Of a viewer that does not see all, the first 1,000
+    /// repositories are looked at, and nothing that it does not see.
+    async fn repositories_with_blob(
+        &self,
+        viewer: &Viewer,
+        digest: &Digest,
+        limit: usize,
+    ) -> Result<Vec<RepositoryName>>;
 
     /// Puts a blob of `from` into `to` as well, with a lease; `false` if `from` does not have it. Creates `to` if it is
     /// new.

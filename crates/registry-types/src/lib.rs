@@ -26,7 +26,7 @@
 //! | `upload_id`, `location` | upload sessions, and the keys of stored objects |
 //! | `media_type`, `descriptor`, `platform` | what describes content |
 //! | `manifest` | the four accepted manifest formats, parsed and checked |
-//! | `repository_set`, `pattern`, `version` | what somebody may see, and which names are meant |
+//! | `viewer`, `pattern`, `version` | what a caller may see, and which names are meant |
 //! | `retention` | which images are to be kept, and which go |
 //! | `stores`, `secret` | how a store of bytes is used, and with which credentials |
 //! | `error_code`, `error_body` | errors on the wire |
@@ -45,7 +45,6 @@ mod platform;
 mod rate_limit;
 mod reference;
 mod repository;
-mod repository_set;
 pub mod retention;
 mod secret;
 mod signing;
@@ -54,6 +53,7 @@ mod tag;
 mod text;
 mod upload_id;
 mod version;
+mod viewer;
 
 pub use descriptor::{DESCRIPTOR_SIZE_MAX, Descriptor, DescriptorError};
 pub use error_body::{ErrorBody, ErrorEntry};
@@ -70,13 +70,13 @@ pub use platform::Platform;
 pub use rate_limit::{RateLimit, RateLimits};
 pub use reference::{ParseReferenceError, Reference};
 pub use repository::{ParseNameError, REPOSITORY_NAME_BYTES_MAX, RepositoryName};
-pub use repository_set::RepositorySet;
 pub use secret::Secret;
 pub use signing::SigningAlgorithm;
 pub use stores::{AzureCredentials, Durability, GcsCredentials, S3Credentials, S3Encryption};
 pub use tag::{ParseTagError, TAG_BYTES_MAX, Tag};
 pub use upload_id::{ParseUploadIdError, UploadId};
 pub use version::{ParseVersionRangeError, Version, VersionRange};
+pub use viewer::{NameRange, Viewer};
 
 /// The examples of the README are compiled like these.
 #[cfg(doctest)]

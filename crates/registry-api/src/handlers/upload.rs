@@ -6,7 +6,7 @@ use std::sync::Arc;
 use http::{HeaderMap, StatusCode, header};
 use registry_digest::{Algorithm, Digest};
 use registry_metadata::{MetadataError, NewUpload, Purpose};
-use registry_types::{Location, RepositoryName, RepositorySet, UploadId};
+use registry_types::{Location, RepositoryName, UploadId};
 use tracing::Instrument;
 
 use super::blob;
@@ -220,14 +220,11 @@ async fn mount(
     Ok(false)
 }
 
-/// Where a blob may lie that the client names no source for. For a caller that may see everything it is every one; for others the
-/// first repositories that they may see are asked.
+/// Where a blob may lie that the client names no source for, of what the caller may see.
 async fn sources(call: &Call<'_>, digest: &Digest) -> Result<Vec<RepositoryName>, ApiError> {
+    let viewer = call.app.authorizer.visible(&call.caller).await;
     let metadata = &call.app.metadata;
-    let mut sources = match call.app.authorizer.visible(&call.caller).await {
-        RepositorySet::All => metadata.repositories_with_blob(digest, MOUNT_SOURCES_MAX).await?,
-        visible => metadata.repositories(&visible, None, MOUNT_SOURCES_MAX).await?,
-    };
+    let mut sources = metadata.repositories_with_blob(&viewer, digest, MOUNT_SOURCES_MAX).await?;
     sources.retain(|source| call.caller.grant.on(source).contains(registry_auth::Action::Pull));
     Ok(sources)
 }

@@ -2,7 +2,7 @@ use std::{fmt, sync::Arc};
 
 use registry_metadata::{Image, ImagePosition, MetadataError, MetadataStore};
 use registry_types::{
-    Pattern, RepositoryName, RepositorySet,
+    Pattern, RepositoryName, Viewer,
     retention::{Policy, fingerprint},
 };
 use serde::Serialize;
@@ -126,7 +126,7 @@ impl Retention {
         let mut after: Option<RepositoryName> = None;
         loop {
             let names = after.as_ref().map(RepositoryName::as_str);
-            let page = self.metadata.repositories(&RepositorySet::All, names, PAGE).await?;
+            let page = self.metadata.repositories(&Viewer::everything(), names, PAGE).await?;
             for repository in &page {
                 if only.is_none_or(|only| only.matches(repository.as_str())) {
                     let applied = self.repository(repository, is_preview, &mut report, see).await;

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use registry_types::{NameRange, Viewer};
+
 use super::{
     Backend,
     fixture::{digest, image, put, repo},
@@ -72,7 +74,7 @@ async fn bad_bytes_are_hidden_until_they_are_pushed_again(backend: &dyn Backend)
     }
     assert_eq!(f.store().object(&digest).await.unwrap(), None);
     assert!(!f.store().mount_blob(&repo("a"), &repo("c"), &digest).await.unwrap());
-    assert!(f.store().repositories_with_blob(&digest, 10).await.unwrap().is_empty());
+    assert!(f.store().repositories_with_blob(&Viewer::everything(), &digest, 10).await.unwrap().is_empty());
 
     let (_, healed) = f.push_blob_at("a", "content", None).await;
     for repository in ["a", "b"] {
@@ -120,10 +122,16 @@ async fn repositories_with_a_blob_are_found(backend: &dyn Backend) {
     let digest = f.push_blob("a", "content").await;
     f.push_blob("b", "other").await;
     f.push_blob("c", "content").await;
-    let mut found = f.store().repositories_with_blob(&digest, 10).await.unwrap();
+    let mut found = f.store().repositories_with_blob(&Viewer::everything(), &digest, 10).await.unwrap();
     found.sort();
     assert_eq!(found, [repo("a"), repo("c")]);
-    assert_eq!(f.store().repositories_with_blob(&digest, 1).await.unwrap().len(), 1);
+    assert_eq!(f.store().repositories_with_blob(&Viewer::everything(), &digest, 1).await.unwrap().len(), 1);
+    // To a viewer of less, repositories without a manifest are as those that are not listed.
+    let of_c = Viewer::of([NameRange::beginning_with("b"), NameRange::exactly(&repo("c"))]);
+    assert_eq!(f.store().repositories_with_blob(&of_c, &digest, 10).await.unwrap(), []);
+    f.push_image("c", "content", &["v1"]).await;
+    assert_eq!(f.store().repositories_with_blob(&of_c, &digest, 10).await.unwrap(), [repo("c")]);
+    assert_eq!(f.store().repositories_with_blob(&Viewer::nothing(), &digest, 10).await.unwrap(), []);
 }
 
 async fn a_deleted_blob_is_gone_from_one_repository(backend: &dyn Backend) {

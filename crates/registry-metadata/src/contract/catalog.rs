@@ -1,6 +1,6 @@
 //! Repositories that somebody may see.
 
-use registry_types::{RepositoryName, RepositorySet};
+use registry_types::{NameRange, RepositoryName, Viewer};
 
 use super::{
     Backend,
@@ -26,40 +26,40 @@ async fn with_names(backend: &dyn Backend) -> Fixture {
     f
 }
 
-async fn page(f: &Fixture, visible: &RepositorySet, after: Option<&str>, limit: usize) -> Vec<String> {
-    let page = f.store().repositories(visible, after, limit).await.unwrap();
+async fn page(f: &Fixture, viewer: &Viewer, after: Option<&str>, limit: usize) -> Vec<String> {
+    let page = f.store().repositories(viewer, after, limit).await.unwrap();
     page.iter().map(RepositoryName::to_string).collect()
 }
 
 async fn a_repository_is_listed_while_it_has_a_manifest(backend: &dyn Backend) {
     let f = open(backend).await;
     f.push_blob("a", "content").await;
-    assert!(page(&f, &RepositorySet::All, None, 10).await.is_empty());
+    assert!(page(&f, &Viewer::everything(), None, 10).await.is_empty());
     let first = f.push_image("a", "one", &["v1"]).await;
     let second = f.push_image("a", "two", &[]).await;
     for deleted in [first, second] {
-        assert_eq!(page(&f, &RepositorySet::All, None, 10).await, ["a"]);
+        assert_eq!(page(&f, &Viewer::everything(), None, 10).await, ["a"]);
         f.store().delete_manifest(&repo("a"), &deleted, None).await.unwrap();
     }
-    assert!(page(&f, &RepositorySet::All, None, 10).await.is_empty());
+    assert!(page(&f, &Viewer::everything(), None, 10).await.is_empty());
     f.push_image("a", "one", &[]).await;
-    assert_eq!(page(&f, &RepositorySet::All, None, 10).await, ["a"]);
+    assert_eq!(page(&f, &Viewer::everything(), None, 10).await, ["a"]);
 }
 
 async fn pages_are_in_the_order_of_bytes(backend: &dyn Backend) {
     let f = with_names(backend).await;
-    assert_eq!(page(&f, &RepositorySet::All, None, 100).await, NAMES);
-    assert_eq!(page(&f, &RepositorySet::All, Some("a/b"), 2).await, ["a/c", "ab"]);
-    assert_eq!(page(&f, &RepositorySet::All, Some("a/b0"), 1).await, ["a/c"], "need not be there");
-    assert!(page(&f, &RepositorySet::All, Some("z"), 2).await.is_empty());
-    assert!(page(&f, &RepositorySet::All, None, 0).await.is_empty());
+    assert_eq!(page(&f, &Viewer::everything(), None, 100).await, NAMES);
+    assert_eq!(page(&f, &Viewer::everything(), Some("a/b"), 2).await, ["a/c", "ab"]);
+    assert_eq!(page(&f, &Viewer::everything(), Some("a/b0"), 1).await, ["a/c"], "need not be there");
+    assert!(page(&f, &Viewer::everything(), Some("z"), 2).await.is_empty());
+    assert!(page(&f, &Viewer::everything(), None, 0).await.is_empty());
 }
 
 async fn a_page_has_only_what_may_be_seen(backend: &dyn Backend) {
     let f = with_names(backend).await;
     let prefixes =
-        |prefixes: &[&str]| RepositorySet::Prefixes(prefixes.iter().map(ToString::to_string).collect());
-    let names = |names: &[&str]| RepositorySet::Names(names.iter().map(|name| repo(name)).collect());
+        |prefixes: &[&str]| Viewer::of(prefixes.iter().map(|prefix| NameRange::beginning_with(prefix)));
+    let names = |names: &[&str]| Viewer::of(names.iter().map(|name| NameRange::exactly(&repo(name))));
     let cases = [
         (prefixes(&["team/", "a/"]), vec!["a/b", "a/c", "team/app", "team/app2"]),
         (prefixes(&["a/b", "a/", "a/"]), vec!["a/b", "a/c"]),
@@ -68,7 +68,7 @@ async fn a_page_has_only_what_may_be_seen(backend: &dyn Backend) {
         (prefixes(&["none/"]), vec![]),
         (prefixes(&[]), vec![]),
         (names(&["b", "a/b", "unknown", "b"]), vec!["a/b", "b"]),
-        (RepositorySet::NONE, vec![]),
+        (Viewer::nothing(), vec![]),
     ];
     for (visible, expected) in cases {
         assert_eq!(page(&f, &visible, None, 100).await, expected, "{visible:?}");
@@ -78,15 +78,19 @@ async fn a_page_has_only_what_may_be_seen(backend: &dyn Backend) {
 /// Whatever the set, the limit and the place: a page is what a filter over everything would give.
 async fn pages_of_a_filtered_catalog_are_the_filtered_pages(backend: &dyn Backend) {
     let f = with_names(backend).await;
+    // More ranges than one statement is asked about, most of them without a name.
+    let many = (0..400).map(|n| NameRange::exactly(&repo(&format!("a/b{n}"))));
+    let some = ["a/c", "b", "team/app2"].map(|name| NameRange::exactly(&repo(name)));
     let sets = [
-        RepositorySet::All,
-        RepositorySet::Prefixes(vec!["a/".to_owned(), "team/app".to_owned(), "b".to_owned()]),
-        RepositorySet::Names(["team/app", "a", "b"].map(repo).to_vec()),
+        Viewer::of(many.chain(some)),
+        Viewer::everything(),
+        Viewer::of(["a/", "team/app", "b"].map(NameRange::beginning_with)),
+        Viewer::of(["team/app", "a", "b"].map(|name| NameRange::exactly(&repo(name)))),
     ];
     let everywhere = NAMES.into_iter().chain(["", "a.", "a/zz", "team/", "~"]);
     for after in everywhere {
         for visible in &sets {
-            let filtered = NAMES.into_iter().filter(|name| *name > after && visible.contains(&repo(name)));
+            let filtered = NAMES.into_iter().filter(|name| *name > after && visible.sees(&repo(name), false));
             let filtered: Vec<&str> = filtered.collect();
             for limit in 0..4 {
                 let expected = &filtered[..limit.min(filtered.len())];

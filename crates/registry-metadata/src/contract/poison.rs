@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use registry_digest::Digest;
-use registry_types::{Location, RepositorySet, UploadId};
+use registry_types::{Location, NameRange, UploadId, Viewer};
 
 use super::{
     Backend,
@@ -239,15 +239,15 @@ async fn names_that_are_none_end_no_page(backend: &dyn Backend) {
     }
     f.run("UPDATE repositories SET name = 'team/a!!' WHERE name = 'team/b'").await;
     f.run("UPDATE tags SET name = 'v1!!' WHERE name = 'v2'").await;
-    let names = RepositorySet::Names(["team/a", "team/c", "team/d"].map(repo).to_vec());
-    for visible in [RepositorySet::All, RepositorySet::Prefixes(vec!["team/".to_owned()]), names] {
+    let names = Viewer::of(["team/a", "team/c", "team/d"].map(|name| NameRange::exactly(&repo(name))));
+    for visible in [Viewer::everything(), Viewer::of([NameRange::beginning_with("team/")]), names] {
         let page = async |after| f.store().repositories(&visible, after, 2).await.unwrap();
         assert_eq!(page(None).await, ["team/a", "team/c"].map(repo));
         assert_eq!(page(Some("team/a")).await, ["team/c", "team/d"].map(repo));
     }
     assert_eq!(f.store().tags(&repo("team/a"), None, 2).await.unwrap(), [tag("v1"), tag("v3")]);
     let content = digest("content");
-    let with = f.store().repositories_with_blob(&content, 10).await.unwrap();
+    let with = f.store().repositories_with_blob(&Viewer::everything(), &content, 10).await.unwrap();
     assert_eq!(with, ["team/a", "team/c", "team/d"].map(repo));
 }
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use registry_digest::Digest;
-use registry_types::{Reference, RepositorySet};
+use registry_types::{Reference, Viewer};
 
 use super::{
     Backend,
@@ -96,7 +96,7 @@ async fn a_manifest_is_restored_after_its_blobs_were_unlinked(backend: &dyn Back
         ["0"],
         "they are held"
     );
-    assert_eq!(f.store().repositories(&RepositorySet::All, None, 10).await.unwrap(), [repo("a")]);
+    assert_eq!(f.store().repositories(&Viewer::everything(), None, 10).await.unwrap(), [repo("a")]);
 }
 
 async fn an_index_is_restored_with_children_and_referrers(backend: &dyn Backend) {
@@ -273,10 +273,10 @@ async fn a_deleted_repository_is_gone_at_once_and_can_come_back(backend: &dyn Ba
     f.store().delete_repository(&repo("a")).await.unwrap();
     assert_eq!(f.resolve("a", "v1").await, None);
     assert!(f.blob("a", &super::fixture::digest("content")).await.is_none());
-    assert!(f.store().repositories(&RepositorySet::All, None, 10).await.unwrap().is_empty());
+    assert!(f.store().repositories(&Viewer::everything(), None, 10).await.unwrap().is_empty());
     assert!(f.store().upload(&repo("a"), &upload.id).await.unwrap().is_none());
     let content = super::fixture::digest("content");
-    assert!(f.store().repositories_with_blob(&content, 10).await.unwrap().is_empty());
+    assert!(f.store().repositories_with_blob(&Viewer::everything(), &content, 10).await.unwrap().is_empty());
     assert!(matches!(
         f.store().delete_repository(&repo("a")).await,
         Err(MetadataError::RepositoryUnknown { .. })
@@ -290,7 +290,7 @@ async fn a_deleted_repository_is_gone_at_once_and_can_come_back(backend: &dyn Ba
     f.store().restore_repository(&repo("a")).await.unwrap();
     assert_eq!(f.resolve("a", "v1").await, Some(digest));
     assert!(f.blob("a", &content).await.is_some());
-    assert_eq!(f.store().repositories(&RepositorySet::All, None, 10).await.unwrap(), [repo("a")]);
+    assert_eq!(f.store().repositories(&Viewer::everything(), None, 10).await.unwrap(), [repo("a")]);
     assert!(f.store().deleted_repositories().await.unwrap().is_empty());
     assert!(matches!(
         f.store().restore_repository(&repo("a")).await,

@@ -15,7 +15,7 @@ macro_rules! dispatch {
         const _: () = {
             use async_trait::async_trait;
             use registry_digest::Digest;
-            use registry_types::{Descriptor, Location, Reference, RepositoryName, RepositorySet, Tag};
+            use registry_types::{Descriptor, Location, Reference, RepositoryName, Tag, Viewer};
 
             use super::{blobs, put, restore};
             use crate::{
@@ -100,12 +100,12 @@ macro_rules! dispatch {
 
                 async fn repositories(
                     &self,
-                    visible: &RepositorySet,
+                    viewer: &Viewer,
                     after: Option<&str>,
                     limit: usize,
                 ) -> Result<Vec<RepositoryName>> {
                     read!(self, "list repositories", |session| repositories::page(
-                        session, visible, after, limit
+                        session, viewer, after, limit
                     ))
                 }
 
@@ -132,11 +132,12 @@ macro_rules! dispatch {
 
                 async fn repositories_with_blob(
                     &self,
+                    viewer: &Viewer,
                     digest: &Digest,
                     limit: usize,
                 ) -> Result<Vec<RepositoryName>> {
-                    read!(self, "look for a blob", |session| logic::blobs::repositories_with(
-                        session, digest, limit
+                    read!(self, "look for a blob", |session| logic::repositories::with_blob(
+                        session, viewer, digest, limit
                     ))
                 }
 

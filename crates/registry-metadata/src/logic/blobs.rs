@@ -30,17 +30,6 @@ pub(crate) async fn mark_bad(session: &impl Session, location: &Location) -> Res
     session.execute(sql::MARK_BAD, params![location.as_str()]).await.map(drop)
 }
 
-pub(crate) async fn repositories_with(
-    session: &impl Session,
-    digest: &Digest,
-    limit: usize,
-) -> Result<Vec<RepositoryName>, Fault> {
-    let digest = digest.to_string();
-    let page = params![&digest, signed(limit)];
-    let names = super::all_readable(session, sql::REPOSITORIES, page).await?;
-    Ok(names.into_iter().map(|name: registry_database::Text<_>| name.0).collect())
-}
-
 /// Grants a lease to those of some blobs that lost a reference just now, in this transaction, and have none left.
 pub(crate) async fn dereferenced(
     tx: &Tx<'_, impl Session>,

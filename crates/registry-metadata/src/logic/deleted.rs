@@ -11,8 +11,8 @@ use super::{
 };
 use crate::{
     Candidate, CandidateKind, Collected, DeletedRepository, EndedWindows, Kept, MetadataError, Verdict,
+    aside::{former_name, name_aside},
     collecting::{FAILED_AGAIN_MS, Garbage, Reason},
-    repository_set::{former_name, name_aside},
     sql::{
         blobs as blob_sql, collecting as collecting_sql, manifests as manifest_sql, restore as sql,
         retention as retention_sql, uploads as upload_sql,

@@ -1,12 +1,12 @@
 //! Repositories and their catalog.
 
-use registry_database::{Fault, Session, params};
-use registry_types::{RepositoryName, RepositorySet};
+use registry_database::{Fault, Session, Text, params, signed};
+use registry_digest::Digest;
+use registry_types::{NameRange, RepositoryName, Viewer};
 
-use super::{Tx, page::Page};
+use super::{Tx, all_readable, page::Page};
 use crate::{
     MetadataError,
-    repository_set::{outermost, range_end},
     sql::{postgres, repositories as sql},
 };
 
@@ -56,42 +56,64 @@ pub(crate) async fn unlist_if_empty(tx: &Tx<'_, impl Session>, id: i64) -> Resul
     tx.execute(sql::UNLIST, params![tx.options.lease_ms(), id]).await.map(drop)
 }
 
+/// How many ranges of a viewer the first statement of a page is asked about, and how many times as many the next one. A page is
+/// mostly full after the first few ranges; where there is nothing in thousands of them, a few statements find that out.
+const RANGES_FIRST: usize = 16;
+const RANGES_GROWTH: usize = 8;
+
+/// The names in the catalog that a viewer sees. Only what its ranges have is read, and of each range a page at most.
 pub(crate) async fn page(
     session: &impl Session,
-    visible: &RepositorySet,
+    viewer: &Viewer,
     after: Option<&str>,
     limit: usize,
 ) -> Result<Vec<RepositoryName>, Fault> {
     let after = after.unwrap_or_default();
-    match visible {
-        RepositorySet::All => Page::of(sql::PAGE_AFTER).first_readable(session, after, limit).await,
-        RepositorySet::Prefixes(prefixes) => page_of_prefixes(session, prefixes, after, limit).await,
-        RepositorySet::Names(names) => {
-            let names: Vec<&str> = names.iter().map(RepositoryName::as_str).collect();
-            let page = Page { before: params![&names[..]], ..Page::of(sql::PAGE_OF_NAMES) };
-            page.first_readable(session, after, limit).await
-        }
+    if viewer.sees_everything() {
+        return Page::of(sql::PAGE_AFTER).first_readable(session, after, limit).await;
     }
+    let begin = viewer.ranges().partition_point(|range| range.high() <= after);
+    let (mut ranges, mut at_once, mut page) = (&viewer.ranges()[begin..], RANGES_FIRST, Vec::new());
+    while !ranges.is_empty() && page.len() < limit {
+        let (now, later) = ranges.split_at(at_once.min(ranges.len()));
+        page.extend(page_of_ranges(session, now, after, limit - page.len()).await?);
+        (ranges, at_once) = (later, at_once * RANGES_GROWTH);
+    }
+    Ok(page)
 }
 
-/// Range by range, so that the cost follows the page and not what the caller may not see.
-async fn page_of_prefixes(
+async fn page_of_ranges(
     session: &impl Session,
-    prefixes: &[String],
+    ranges: &[NameRange],
     after: &str,
     limit: usize,
 ) -> Result<Vec<RepositoryName>, Fault> {
-    let mut page = Vec::new();
-    for prefix in outermost(prefixes) {
-        let end = range_end(prefix);
-        let rest = limit - page.len();
-        if after >= end.as_str() || rest == 0 {
-            continue;
-        }
-        let (first, begin) =
-            if after < prefix { (sql::RANGE_FROM, prefix) } else { (sql::RANGE_AFTER, after) };
-        let range = Page { first, next: sql::RANGE_AFTER, before: &[], between: params![&end] };
-        page.extend(range.first_readable::<RepositoryName>(session, begin, rest).await?);
-    }
-    Ok(page)
+    // No name has a space.
+    let ranges: Vec<String> =
+        ranges.iter().map(|range| format!("{} {}", range.low(), range.high())).collect();
+    let ranges: Vec<&str> = ranges.iter().map(String::as_str).collect();
+    let page = Page { before: params![&ranges[..]], ..Page::of(sql::PAGE_OF_RANGES) };
+    page.first_readable(session, after, limit).await
+}
+
+/// How many of the repositories that a viewer sees are asked whether they have a blob, if it does not see all.
+const LOOKED_AT_MAX: usize = 1000;
+
+/// Repositories that a viewer sees and that have a blob. What the viewer does not see is not read, so that the time it takes tells
+/// nothing of that.
+pub(crate) async fn with_blob(
+    session: &impl Session,
+    viewer: &Viewer,
+    digest: &Digest,
+    limit: usize,
+) -> Result<Vec<RepositoryName>, Fault> {
+    let digest = digest.to_string();
+    let found: Vec<Text<RepositoryName>> = if viewer.sees_everything() {
+        all_readable(session, sql::WITH_BLOB, params![&digest, signed(limit)]).await?
+    } else {
+        let names = page(session, viewer, None, LOOKED_AT_MAX).await?;
+        let names: Vec<&str> = names.iter().map(RepositoryName::as_str).collect();
+        all_readable(session, sql::WITH_BLOB_AMONG, params![&names[..], &digest, signed(limit)]).await?
+    };
+    Ok(found.into_iter().map(|name| name.0).collect())
 }

@@ -68,14 +68,6 @@ statements! {
 
     /// Fails by its foreign key if a manifest came to refer to the blob.
     UNLINK = "DELETE FROM repository_blobs WHERE repository = $1 AND digest = $2";
-
-    REPOSITORIES = "SELECT r.name
-        FROM digests d
-        JOIN objects o ON o.id = d.object
-        JOIN repository_blobs b ON b.digest = d.digest
-        JOIN repositories r ON r.id = b.repository
-        WHERE d.digest = $1 AND o.bad = 0 AND r.purge_at IS NULL
-        LIMIT $2";
 }
 
 /// As `IS_LINKED`, with the row locked.

@@ -236,8 +236,20 @@ texts! {
 
     LOCK_REPOSITORY_ALONE = "SELECT 1 FROM repositories WHERE id = $1 FOR UPDATE";
 
-    PAGE_OF_NAMES = "SELECT name FROM repositories
-        WHERE listed = 1 AND name = ANY ($1) AND name > $2 ORDER BY name LIMIT $3";
+    PAGE_OF_RANGES = "SELECT r.name FROM unnest($1::text[]) g
+        CROSS JOIN LATERAL (
+            SELECT w.name FROM repositories w
+            WHERE w.listed = 1 AND w.name >= split_part(g, ' ', 1) AND w.name < split_part(g, ' ', 2) AND w.name > $2
+            ORDER BY w.name LIMIT $3) r
+        ORDER BY r.name LIMIT $3";
+
+    WITH_BLOB_AMONG = "SELECT r.name FROM unnest($1::text[]) g
+        JOIN repositories r ON r.name = g
+        JOIN repository_blobs b ON b.repository = r.id AND b.digest = $2
+        JOIN digests d ON d.digest = b.digest
+        JOIN objects o ON o.id = d.object
+        WHERE o.bad = 0 AND r.purge_at IS NULL
+        LIMIT $3";
 
     /// As `tags::REMEMBER` and `tags::FORGET_OLDEST` in one: the new change is not seen yet, so one less is left out.
     REMEMBER = join!(

@@ -41,13 +41,14 @@ statements! {
 
     PAGE_AFTER = "SELECT name FROM repositories WHERE listed = 1 AND name > $1 ORDER BY name LIMIT $2";
 
-    /// What is left of a range after a name within it.
-    RANGE_AFTER = "SELECT name FROM repositories
-        WHERE listed = 1 AND name > $1 AND name < $2 ORDER BY name LIMIT $3";
-
-    /// A range from its beginning.
-    RANGE_FROM = "SELECT name FROM repositories
-        WHERE listed = 1 AND name >= $1 AND name < $2 ORDER BY name LIMIT $3";
+    /// Every one that has a blob.
+    WITH_BLOB = "SELECT r.name
+        FROM digests d
+        JOIN objects o ON o.id = d.object
+        JOIN repository_blobs b ON b.digest = d.digest
+        JOIN repositories r ON r.id = b.repository
+        WHERE d.digest = $1 AND o.bad = 0 AND r.purge_at IS NULL
+        LIMIT $2";
 
     HAS_MANIFESTS = "SELECT 1 FROM manifests WHERE repository = $1 ORDER BY digest LIMIT 1";
 }
@@ -56,8 +57,11 @@ statements! {
 pub(crate) const LOCK: Statement = Statement::each(ID.sqlite, postgres::LOCK_REPOSITORY);
 
 of_each! {
-    /// Of some names, those in the catalog.
-    PAGE_OF_NAMES;
+    /// Of some ranges of names, each two texts with a space between them, what is in the catalog.
+    PAGE_OF_RANGES;
+
+    /// Of some names, those that have a blob.
+    WITH_BLOB_AMONG;
 
     /// The name of a repository that may be empty, if no transaction has locked it and nothing is on its way into it.
     LOCK_MAYBE_EMPTY;

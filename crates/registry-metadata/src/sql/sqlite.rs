@@ -17,9 +17,21 @@ texts! {
 
     NAMES_OF = "SELECT r.id, r.name FROM json_each($1) f JOIN repositories r ON r.id = f.value";
 
-    PAGE_OF_NAMES = "SELECT r.name FROM repositories r
-        WHERE r.listed = 1 AND r.name IN (SELECT f.value FROM json_each($1) f) AND +r.name > $2
+    PAGE_OF_RANGES = "SELECT r.name FROM json_each($1) g
+        CROSS JOIN repositories r ON r.id IN (
+            SELECT w.id FROM repositories w
+            WHERE w.listed = 1 AND w.name >= substr(g.value, 1, instr(g.value, ' ') - 1)
+                AND w.name < substr(g.value, instr(g.value, ' ') + 1) AND w.name > $2
+            ORDER BY w.name LIMIT $3)
         ORDER BY r.name LIMIT $3";
+
+    WITH_BLOB_AMONG = "SELECT r.name FROM json_each($1) g
+        CROSS JOIN repositories r ON r.name = g.value
+        JOIN repository_blobs b ON b.repository = r.id AND b.digest = $2
+        JOIN digests d ON d.digest = b.digest
+        JOIN objects o ON o.id = d.object
+        WHERE o.bad = 0 AND r.purge_at IS NULL
+        LIMIT $3";
 
     LOCK_MAYBE_EMPTY = "SELECT name FROM repositories WHERE id = $1 AND purge_at IS NULL AND look_at <= now_ms()";
 

@@ -14,7 +14,7 @@ use registry_metadata::{
     QueuePosition, QuotaUsage, Quotas, Reclaim, Restored, Result, StoredManifest, StoredObject, TagChange,
     Trash, Trashed, UnknownObject, UploadRoom, UploadStatus, Uploads, Verdict,
 };
-use registry_types::{Descriptor, Location, Reference, RepositoryName, RepositorySet, Tag, UploadId};
+use registry_types::{Descriptor, Location, Reference, RepositoryName, Tag, UploadId, Viewer};
 
 use super::{
     ledger::Ledger,
@@ -186,7 +186,7 @@ metadata_store! {
         }
     }
     async fn tags(&self, repository: &RepositoryName, after: Option<&str>, limit: usize) -> Result<Vec<Tag>>;
-    async fn repositories(&self, visible: &RepositorySet, after: Option<&str>, limit: usize) -> Result<Vec<RepositoryName>>;
+    async fn repositories(&self, viewer: &Viewer, after: Option<&str>, limit: usize) -> Result<Vec<RepositoryName>>;
     async fn referrers(
         &self,
         repository: &RepositoryName,
@@ -197,7 +197,7 @@ metadata_store! {
     ) -> Result<Vec<Descriptor>>;
     async fn object(&self, digest: &Digest) -> Result<Option<Blob>>;
     async fn mark_bad(&self, location: &Location) -> Result<()>;
-    async fn repositories_with_blob(&self, digest: &Digest, limit: usize) -> Result<Vec<RepositoryName>>;
+    async fn repositories_with_blob(&self, viewer: &Viewer, digest: &Digest, limit: usize) -> Result<Vec<RepositoryName>>;
     async fn record_pulls(&self, pulls: &[Pull]) -> Result<()>;
 }
 

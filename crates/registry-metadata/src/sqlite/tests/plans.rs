@@ -20,6 +20,7 @@ const SCANS: &[(&str, &str)] = &[
     ("COUNT_REPOSITORY", "counts a whole repository, when one is brought back"),
     ("AUDIT", "counts all there is, for `fsck`"),
     ("MANIFESTS_WITHIN", "a page of keys, which is found by an index"),
+    ("PAGE_OF_RANGES", "sorts a page of each range, which is found by an index"),
 ];
 
 /// Statements that ask a whole repository, and why they may.
@@ -121,8 +122,8 @@ fn hot_reads_use_the_index_that_is_meant_for_them() {
             "repositories USING COVERING INDEX repositories_listed (name>?)",
         ),
         (
-            sql::repositories::RANGE_FROM.sqlite,
-            "repositories USING COVERING INDEX repositories_listed (name>? AND name<?)",
+            sql::repositories::PAGE_OF_RANGES.sqlite,
+            "repositories|w USING COVERING INDEX repositories_listed (name>? AND name<?)",
         ),
         (
             sql::manifests::REFERRERS.sqlite,
