@@ -47,7 +47,7 @@ pub async fn all(backend: &dyn Backend) {
 }
 
 /// Everything that is due, until nothing is.
-async fn collect(f: &Fixture) -> Vec<Collected> {
+pub(super) async fn collect(f: &Fixture) -> Vec<Collected> {
     collect_with(f.store(), CollectRules::default()).await
 }
 

@@ -16,6 +16,7 @@ mod held;
 mod immutable;
 mod leases;
 mod manifests;
+mod namespaces;
 mod poison;
 mod quotas;
 mod races;
@@ -92,8 +93,8 @@ macro_rules! parts {
 }
 
 parts!(
-    store, uploads, blobs, manifests, tags, catalog, referrers, deletes, leases, races, collecting, audit,
-    restoring, retention, quotas, held, immutable, poison,
+    store, uploads, blobs, manifests, namespaces, tags, catalog, referrers, deletes, leases, races,
+    collecting, audit, restoring, retention, quotas, held, immutable, poison,
 );
 
 /// Opens a database with the options that most cases want.

@@ -5,7 +5,9 @@ use registry_digest::Digest;
 use registry_types::RepositoryName;
 
 use super::{
-    Tx, all_parsed, manifests as manifests_of, quota,
+    Tx, all_parsed, manifests as manifests_of,
+    namespaces::remove_unused,
+    quota,
     reclaim::{dequeue, enqueue_digests},
     repositories, tags,
 };
@@ -117,6 +119,7 @@ pub(crate) async fn work_off(
         return Ok(vec![gone(CandidateKind::History, name)]);
     }
     tx.execute(sql::DELETE_REPOSITORY, params![id]).await?;
+    remove_unused(tx.session, &name).await?;
     Ok(vec![gone(CandidateKind::Repository, name)])
 }
 

@@ -21,6 +21,7 @@ pub(crate) mod deleted;
 pub(crate) mod empty;
 pub(crate) mod expiry;
 pub(crate) mod manifests;
+pub(crate) mod namespaces;
 mod page;
 pub(crate) mod quota;
 pub(crate) mod reclaim;

@@ -4,7 +4,7 @@ use registry_database::{Fault, Session, Text, params, signed};
 use registry_digest::Digest;
 use registry_types::{NameRange, RepositoryName, Viewer};
 
-use super::{Tx, all_readable, page::Page};
+use super::{Tx, all_readable, namespaces, page::Page};
 use crate::{
     MetadataError,
     sql::{postgres, repositories as sql},
@@ -41,9 +41,7 @@ pub(crate) async fn create(tx: &Tx<'_, impl Session>, name: &RepositoryName) -> 
     if let Some(id) = id(tx.session, name).await? {
         return Ok(id);
     }
-    // If another transaction creates it at this moment, this waits for that and then finds it.
-    tx.execute(sql::CREATE, params![name.as_str(), tx.options.lease_ms()]).await?;
-    id(tx.session, name).await?.ok_or(Fault::Again)
+    namespaces::make(tx, name).await
 }
 
 /// Takes a repository off the catalog if its last manifest went. Deletions in it come here one after the other; see

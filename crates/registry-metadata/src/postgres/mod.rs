@@ -77,6 +77,7 @@ mod blobs;
 mod claims;
 mod collect;
 mod manifests;
+mod namespaces;
 mod put;
 mod reclaim;
 mod restore;
@@ -159,6 +160,8 @@ impl PostgresStore {
         }
         let pool = Pool::new(postgres)?;
         migrate(&pool, &options.owners).await?;
+        let failed = registry_database::OpenError::database("put repositories into their namespaces");
+        namespaces::place_all(&pool).await.map_err(|fault| failed(fault.explain("place repositories")))?;
         let claims = Claims::default();
         let keeper = tokio::spawn(claims::keep(claims.clone(), pool.clone())).abort_handle();
         let (options, place) = (Arc::new(options), postgres.place());

@@ -8,8 +8,10 @@ INSERT INTO numbers
     WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 6000)
     SELECT i, CASE WHEN i % 2 = 0 THEN 1 ELSE i % 200 + 2 END, 'sha256:' || i FROM n;
 
-INSERT INTO repositories (name, listed, created_at, purge_at, look_at)
-    SELECT 'team-' || (i % 20) || '/app-' || i, CASE WHEN i % 10 = 0 THEN 0 ELSE 1 END, i,
+INSERT INTO namespaces (name, created_at) SELECT 'team-' || i, i FROM numbers;
+INSERT INTO repositories (name, namespace, listed, created_at, purge_at, look_at)
+    SELECT 'team-' || (i % 20) || '/app-' || i, (SELECT s.id FROM namespaces s WHERE s.name = 'team-' || (i % 1500 + 1)),
+        CASE WHEN i % 10 = 0 THEN 0 ELSE 1 END, i,
         CASE WHEN i % 50 = 0 THEN i END, CASE WHEN i % 10 = 0 THEN i END
     FROM numbers ORDER BY i LIMIT 3000;
 INSERT INTO objects (location, size, created_at) SELECT 'blobs/' || i, i, i FROM numbers;

@@ -15,6 +15,7 @@ pub(crate) mod collecting;
 #[cfg(test)]
 pub(crate) mod filled;
 pub(crate) mod manifests;
+pub(crate) mod namespaces;
 pub(crate) mod postgres;
 pub(crate) mod quota;
 pub(crate) mod reclaim;
@@ -72,6 +73,7 @@ pub(crate) fn all() -> impl Iterator<Item = (&'static str, &'static str)> {
         blobs::ALL,
         collecting::ALL,
         manifests::ALL,
+        namespaces::ALL,
         quota::ALL,
         reclaim::ALL,
         repositories::ALL,

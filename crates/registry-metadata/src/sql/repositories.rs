@@ -10,8 +10,10 @@ statements! {
 
     ID = "SELECT id FROM repositories WHERE name = $1";
 
-    /// Two requests may create a repository at once: the second one finds the row of the first.
-    CREATE = "INSERT INTO repositories (name, created_at, look_at) VALUES ($1, now_ms(), now_ms() + $2)
+    /// Two requests may create a repository at once: the second one finds the row of the first. Where a collector has removed the
+    /// namespace meanwhile, the foreign key fails, and the transaction is run again.
+    CREATE = "INSERT INTO repositories (name, created_at, look_at, namespace)
+        VALUES ($1, now_ms(), now_ms() + $2, COALESCE((SELECT n.id FROM namespaces n WHERE n.name = $3), 0))
         ON CONFLICT (name) DO NOTHING";
 
     /// Hits a row only the first time, so that pushes to one repository do not meet in this row.

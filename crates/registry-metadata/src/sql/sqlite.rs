@@ -33,6 +33,12 @@ texts! {
         WHERE o.bad = 0 AND r.purge_at IS NULL
         LIMIT $3";
 
+    /// Looks at the rows of the list, and not at all that are in no namespace.
+    PLACE = "UPDATE repositories SET namespace = (SELECT n.id FROM namespaces n WHERE n.name = $1)
+        WHERE id IN (SELECT f.value FROM json_each($2) f) AND COALESCE(namespace, 0) = 0";
+
+    LOCK_UNKEPT = "SELECT id FROM namespaces WHERE name = $1 AND kept = 0";
+
     LOCK_MAYBE_EMPTY = "SELECT name FROM repositories WHERE id = $1 AND purge_at IS NULL AND look_at <= now_ms()";
 
     LOCK_DUE_REPOSITORY = "SELECT name FROM repositories

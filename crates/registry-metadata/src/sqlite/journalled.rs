@@ -9,7 +9,7 @@ use registry_journal::{
 use rusqlite::Connection;
 use tokio::runtime::Handle;
 
-use super::SqliteStore;
+use super::{SqliteStore, namespaces};
 use crate::{Clock, MetadataError, OpenError, Options};
 
 /// The journal of a registry's database: how it is kept, and where.
@@ -42,7 +42,7 @@ impl SqliteStore {
         place: JournalPlace,
     ) -> Result<SqliteStore, OpenError> {
         let (path, runtime) = (path.as_ref().to_owned(), Handle::current());
-        let open = move || {
+        let open = move || -> Result<SqliteStore, OpenError> {
             let owners = options.owners;
             let mut opening = Opening::begin(&path, owners, clock, place.options, place.objects, runtime)?;
             if opening.is_beginning() {
@@ -51,13 +51,14 @@ impl SqliteStore {
             let Journalled { journal, database } = opening.finish()?;
             Ok(SqliteStore { journal: Some(journal), ..Self::over(database, options) })
         };
-        match tokio::task::spawn_blocking(open).await {
-            Ok(opened) => opened,
-            Err(error) => Err(OpenError::Database(registry_database::OpenError::System {
-                operation: "open the database on a thread of its own",
-                source: std::io::Error::other(error),
-            })),
-        }
+        let opened = tokio::task::spawn_blocking(open).await;
+        let store: SqliteStore = opened.unwrap_or_else(|error| {
+            let operation = "open the database on a thread of its own";
+            Err(registry_database::OpenError::System { operation, source: std::io::Error::other(error) }
+                .into())
+        })?;
+        namespaces::place_all_journalled(&store.database).await?;
+        Ok(store)
     }
 
     /// How the journal is doing; none without one.

@@ -40,6 +40,7 @@ mod claims;
 mod collect;
 mod journalled;
 mod manifests;
+mod namespaces;
 mod put;
 mod readers;
 mod reclaim;
@@ -122,6 +123,7 @@ impl SqliteStore {
             return Err(OpenError::Journalled { path: path.to_owned() });
         }
         opening.migrate(&options.owners)?;
+        namespaces::place_all(opening.writer())?;
         Ok(Self::over(opening.finish(None)?, options))
     }
 

@@ -19,7 +19,7 @@ use self::{
     purge::Trashed,
 };
 use super::{
-    Tx, deleted, empty, expiry, manifests, quota,
+    Tx, deleted, empty, expiry, manifests, namespaces, quota,
     reclaim::{enqueue, give_up},
 };
 use crate::{
@@ -74,6 +74,8 @@ pub(crate) enum Piece {
     RemoveEmpty(i64, usize),
     /// Has it wait, whose number and name these are.
     PostponeEmpty(i64, String, String),
+    /// Puts some repositories into their namespaces that an earlier program has made beside this one.
+    Place,
 }
 
 impl Piece {
@@ -93,6 +95,10 @@ impl Piece {
             }
             Piece::RemoveEmpty(id, limit) => empty::remove(tx, *id, *limit).await,
             Piece::PostponeEmpty(id, name, reason) => Ok(vec![empty::postpone(tx, *id, name, reason).await?]),
+            Piece::Place => {
+                namespaces::place(tx.session, namespaces::Placing::default()).await?;
+                Ok(Vec::new())
+            }
         }
     }
 }
@@ -142,6 +148,7 @@ pub(crate) async fn work_off(
     rules: CollectRules,
     limit: usize,
 ) -> Result<Vec<Collected>, Fault> {
+    place(pieces).await?;
     let mut done = purge::work_off(pieces, limit).await?;
     done.extend(work_off_deleted(pieces, limit - done.len()).await?);
     done.extend(remove_empty(pieces, limit - done.len()).await?);
@@ -152,6 +159,14 @@ pub(crate) async fn work_off(
         done.extend(attempt(pieces, look, |reason| Piece::PostponeEntry(entry, reason)).await?);
     }
     Ok(done)
+}
+
+/// What is placed is not told of: nothing of it goes.
+async fn place(pieces: &impl Pieces) -> Result<(), Fault> {
+    if namespaces::is_any_unplaced(&*pieces.reader().await?).await? {
+        pieces.run(Piece::Place).await?;
+    }
+    Ok(())
 }
 
 async fn work_off_deleted(pieces: &impl Pieces, limit: usize) -> Result<Vec<Collected>, Fault> {

@@ -18,7 +18,10 @@ use registry_types::{Location, Manifest, Reference, RepositoryName, Tag, UploadI
 use super::backend::{START_MS, rows};
 use crate::{
     Clock, CollectRules, Collected, FinishUpload, Kept, MetadataError, NewUpload, Options, Purpose,
-    PutManifest, Quota, Restored, SqliteStore, Verdict, clock::ManualClock, logic::quota, traits::*,
+    PutManifest, Quota, Restored, SqliteStore, Verdict,
+    clock::ManualClock,
+    logic::{namespaces::namespace_of, quota},
+    traits::*,
 };
 
 /// How many seeds are tried, unless `REGISTRY_MODEL_SEEDS` says otherwise.
@@ -347,6 +350,7 @@ impl Model {
     async fn check(&mut self) {
         let (seed, now_ms) = (self.seed, self.clock.now_ms());
         assert!(rows(&self.store, "PRAGMA foreign_key_check").is_empty(), "seed {seed}");
+        self.check_namespaces();
         let miscounted = self
             .store
             .readers
@@ -379,6 +383,19 @@ impl Model {
         for collected in gone {
             self.manifests.remove(&collected);
         }
+    }
+
+    /// Each repository is in the one of its name, also when it is set aside; none is empty.
+    fn check_namespaces(&self) {
+        let seed = self.seed;
+        let placed = "SELECT r.name, n.name FROM repositories r LEFT JOIN namespaces n ON n.id = r.namespace";
+        for row in rows(&self.store, placed) {
+            let (repository, namespace) = row.split_once('|').unwrap();
+            assert_eq!(namespace, namespace_of(repository), "seed {seed}");
+        }
+        let empty = "SELECT name FROM namespaces n
+            WHERE NOT EXISTS (SELECT 1 FROM repositories r WHERE r.namespace = n.id)";
+        assert_eq!(rows(&self.store, empty), [""; 0], "seed {seed}");
     }
 
     async fn check_blob(&self, number: usize, digest: &Digest, why: &str) {

@@ -7,11 +7,7 @@ use rusqlite::Connection;
 use registry_database::{OpenError as DatabaseError, SQLITE};
 
 use super::backend::{place, rows};
-use crate::{
-    OpenError, Options, SqliteStore, SystemClock,
-    schema::{OWNERS, SCHEMA},
-    traits::*,
-};
+use crate::{OpenError, Options, SqliteStore, SystemClock, schema::OWNERS, traits::*};
 
 fn open(path: &std::path::Path) -> Result<SqliteStore, OpenError> {
     SqliteStore::open(path, Options::default(), Arc::new(SystemClock))
@@ -63,26 +59,50 @@ fn what_is_no_database_is_refused() {
     assert!(matches!(open(&path), Err(OpenError::Database(DatabaseError::Database { .. }))));
 }
 
+/// A database as the program left it that knew the first `count` steps.
+fn older(count: usize) -> (tempfile::TempDir, std::path::PathBuf) {
+    let (folder, path) = place();
+    let older = Connection::open(&path).unwrap();
+    older.pragma_update(None, "application_id", 0x5247_4d44).unwrap();
+    let steps = &OWNERS.migrations()[..count];
+    for step in steps {
+        older.execute_batch(&SQLITE.render(step.sql)).unwrap();
+    }
+    let row = "INSERT INTO store (one, format, oldest_binary, created_at) VALUES (1, $1, 1, 1)";
+    older.execute(row, [steps.last().unwrap().number]).unwrap();
+    (folder, path)
+}
+
 #[test]
 fn an_older_schema_is_brought_up_to_date() {
-    for migration in SCHEMA.migrations {
-        let (_folder, path) = place();
-        let older = Connection::open(&path).unwrap();
-        older.pragma_update(None, "application_id", 0x5247_4d44).unwrap();
-        for before in SCHEMA.migrations.iter().filter(|before| before.number <= migration.number) {
-            older.execute_batch(&SQLITE.render(before.sql)).unwrap();
-        }
-        let row = "INSERT INTO store (one, format, oldest_binary, created_at) VALUES (1, $1, 1, 1)";
-        older.execute(row, [migration.number]).unwrap();
-        drop(older);
+    for count in 1..=OWNERS.migrations().len() {
+        let (_folder, path) = older(count);
         let store = open(&path).unwrap();
         assert_eq!(rows(&store, "SELECT format FROM store"), [OWNERS.format().to_string()]);
         assert!(rows(&store, "SELECT digest FROM pulls").is_empty());
-        assert_eq!(
-            rows(&store, "SELECT owner, format FROM owners ORDER BY owner"),
-            ["database|7", "metadata|6"]
-        );
+        if count < OWNERS.migrations().len() {
+            let owners = rows(&store, "SELECT owner, format FROM owners ORDER BY owner");
+            assert_eq!(owners, ["database|7", "metadata|8"]);
+        }
     }
+}
+
+/// More repositories than one transaction places, some of them deleted.
+#[test]
+fn repositories_of_an_older_schema_are_in_their_namespaces() {
+    let (_folder, path) = older(OWNERS.migrations().len() - 1);
+    let some = "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 1200)
+        INSERT INTO repositories (name, created_at, purge_at)
+        SELECT CASE i % 3 WHEN 0 THEN 'app' || i WHEN 1 THEN 'team' || (i % 7) || '/app' || i
+            ELSE '~' || i || '~away/app' || i END, 1, CASE i % 3 WHEN 2 THEN 1 << 60 END FROM n";
+    Connection::open(&path).unwrap().execute_batch(some).unwrap();
+    let store = open(&path).unwrap();
+    let counts = "SELECT n.name, COUNT(*), SUM(r.public) FROM repositories r
+        JOIN namespaces n ON n.id = r.namespace GROUP BY n.name ORDER BY n.name";
+    let teams = (0..7).map(|team| format!("team{team}|{}|0", if team == 1 { 58 } else { 57 }));
+    let expected: Vec<String> =
+        ["_|400|0", "away|400|0"].map(str::to_owned).into_iter().chain(teams).collect();
+    assert_eq!(rows(&store, counts), expected);
 }
 
 #[test]

@@ -1,0 +1,35 @@
+//! Repositories that earlier programs made are put into their namespaces.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use registry_database::{
+    Fault, Pool,
+    postgres::{self, Connection},
+};
+
+use crate::logic::namespaces::{Placing, is_any_unplaced, place};
+
+/// All that are there now, some in each transaction; an index read if there are none. An earlier program beside this one may
+/// make more, which the collector places.
+pub(super) async fn place_all(pool: &Arc<Pool>) -> Result<(), Fault> {
+    if !is_any_unplaced(&*pool.connection().await?).await? {
+        return Ok(());
+    }
+    let mut placing = Placing::default();
+    while !placing.is_done() {
+        placing = postgres::try_transact(pool, "place repositories".into(), (), Place(placing)).await?;
+    }
+    Ok(())
+}
+
+struct Place(Placing);
+
+#[async_trait]
+impl postgres::Work for Place {
+    type Output = Placing;
+
+    async fn run(&self, connection: &Connection) -> Result<Placing, Fault> {
+        place(connection, self.0.clone()).await
+    }
+}
