@@ -6,6 +6,7 @@
 //! | Variable | What |
 //! |---|---|
 //! | `REGISTRY_BIN` | the binary to test; the one that is built with the tests, if absent |
+//! | `REGISTRY_EARLIER_BIN` | the program before this one, for the tests of `upgrade`, which are ignored without being asked for: `tests/setup earlier` builds it |
 //! | `REGISTRY_NODES_ROUNDS` | how often every fault is tried on three nodes; once if absent |
 //! | `REGISTRY_SOAK_SECONDS` | how long the soak of three nodes runs; 15 if absent, 600 is the long form |
 //! | `REGISTRY_SOAK_SEED` | repeats a soak |
@@ -17,6 +18,7 @@ mod nodes;
 mod object_stores;
 mod postgres;
 mod tokens;
+mod upgrade;
 
 /// A number from one of the variables above, if it is set.
 fn number(variable: &str) -> Option<u64> {

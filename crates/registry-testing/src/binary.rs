@@ -42,7 +42,12 @@ fn path(program: Program) -> PathBuf {
 
 /// A binary with these arguments, without any `REGISTRY_…` variable of the environment that the tests run in.
 pub(crate) fn command(program: Program, arguments: &[&str]) -> Command {
-    let mut command = Command::new(path(program));
+    command_of(&path(program), arguments)
+}
+
+/// The same with a program that lies elsewhere.
+pub(crate) fn command_of(path: &Path, arguments: &[&str]) -> Command {
+    let mut command = Command::new(path);
     for (name, _) in env::vars_os() {
         if name.to_string_lossy().starts_with("REGISTRY_") {
             command.env_remove(name);

@@ -33,6 +33,7 @@ pub struct ServerOptions {
     variables: Vec<(String, String)>,
     is_nobody: bool,
     open_files: Option<u64>,
+    registry: Option<PathBuf>,
 }
 
 /// The user that nothing belongs to.
@@ -56,6 +57,7 @@ impl ServerOptions {
             variables: Vec::new(),
             is_nobody: false,
             open_files: None,
+            registry: None,
         };
         options
             .variable("REGISTRY_HTTP_ADDR", "127.0.0.1:0")
@@ -95,6 +97,11 @@ impl ServerOptions {
     /// Lets it have so many files open at most, from its start on.
     pub fn open_files(self, files: u64) -> ServerOptions {
         ServerOptions { open_files: Some(files), ..self }
+    }
+
+    /// Starts another program in place of the one under test, which has the same variables: one of an earlier version.
+    pub fn registry(self, path: &Path) -> ServerOptions {
+        ServerOptions { registry: Some(path.to_owned()), ..self }
     }
 
     /// A folder for the test's own files, which is removed with the last clone of these options.
@@ -166,7 +173,10 @@ impl ServerOptions {
             arguments.push(path.display().to_string());
         }
         let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
-        let command = binary::command(Program::Registry, &arguments);
+        let command = match &self.registry {
+            Some(path) => binary::command_of(path, &arguments),
+            None => binary::command(Program::Registry, &arguments),
+        };
         let mut command = match self.open_files {
             Some(files) => limited(&command, files),
             None => command,
