@@ -13,6 +13,7 @@ pub async fn all(backend: &dyn Backend) {
     a_repository_is_listed_while_it_has_a_manifest(backend).await;
     pages_are_in_the_order_of_bytes(backend).await;
     a_page_has_only_what_may_be_seen(backend).await;
+    public_repositories_are_listed_beside_what_a_viewer_sees(backend).await;
     pages_of_a_filtered_catalog_are_the_filtered_pages(backend).await;
 }
 
@@ -73,6 +74,20 @@ async fn a_page_has_only_what_may_be_seen(backend: &dyn Backend) {
     for (visible, expected) in cases {
         assert_eq!(page(&f, &visible, None, 100).await, expected, "{visible:?}");
     }
+}
+
+async fn public_repositories_are_listed_beside_what_a_viewer_sees(backend: &dyn Backend) {
+    let f = with_names(backend).await;
+    f.run("UPDATE repositories SET public = 1 WHERE name IN ('a/c', 'b', 'team/app')").await;
+    let team = Viewer::of([NameRange::beginning_with("team/")]);
+    assert_eq!(page(&f, &Viewer::public(), None, 100).await, ["a/c", "b", "team/app"]);
+    assert_eq!(page(&f, &team, None, 100).await, ["team/app", "team/app2"]);
+    let both = team.and_public();
+    assert_eq!(page(&f, &both, None, 100).await, ["a/c", "b", "team/app", "team/app2"]);
+    assert_eq!(page(&f, &both, None, 3).await, ["a/c", "b", "team/app"]);
+    assert_eq!(page(&f, &both, Some("b"), 1).await, ["team/app"]);
+    assert_eq!(page(&f, &both, Some("team/app"), 10).await, ["team/app2"]);
+    assert_eq!(page(&f, &Viewer::nothing(), None, 100).await, [] as [&str; 0]);
 }
 
 /// Whatever the set, the limit and the place: a page is what a filter over everything would give.

@@ -77,6 +77,14 @@ pub(crate) async fn page(
         page.extend(page_of_ranges(session, now, after, limit - page.len()).await?);
         (ranges, at_once) = (later, at_once * RANGES_GROWTH);
     }
+    if viewer.sees_public() {
+        page.extend(
+            Page::of(sql::PUBLIC_AFTER).first_readable::<RepositoryName>(session, after, limit).await?,
+        );
+        page.sort_unstable_by(|one, other| one.as_str().cmp(other.as_str()));
+        page.dedup();
+        page.truncate(limit);
+    }
     Ok(page)
 }
 

@@ -15,4 +15,5 @@ CREATE TABLE namespaces (
 ALTER TABLE repositories ADD COLUMN namespace BIGINT REFERENCES namespaces (id) ON DELETE RESTRICT;
 ALTER TABLE repositories ADD COLUMN public BIGINT NOT NULL DEFAULT 0 CHECK (public IN (0, 1));
 CREATE INDEX repositories_namespace ON repositories (namespace, name);
+CREATE INDEX repositories_public ON repositories (name) WHERE listed = 1 AND public = 1;
 ";

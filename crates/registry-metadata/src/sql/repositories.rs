@@ -43,6 +43,9 @@ statements! {
 
     PAGE_AFTER = "SELECT name FROM repositories WHERE listed = 1 AND name > $1 ORDER BY name LIMIT $2";
 
+    PUBLIC_AFTER = "SELECT name FROM repositories
+        WHERE listed = 1 AND public = 1 AND name > $1 ORDER BY name LIMIT $2";
+
     /// Every one that has a blob.
     WITH_BLOB = "SELECT r.name
         FROM digests d

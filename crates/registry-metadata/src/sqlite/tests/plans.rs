@@ -122,6 +122,10 @@ fn hot_reads_use_the_index_that_is_meant_for_them() {
             "repositories USING COVERING INDEX repositories_listed (name>?)",
         ),
         (
+            sql::repositories::PUBLIC_AFTER.sqlite,
+            "repositories USING COVERING INDEX repositories_public (name>?)",
+        ),
+        (
             sql::repositories::PAGE_OF_RANGES.sqlite,
             "repositories|w USING COVERING INDEX repositories_listed (name>? AND name<?)",
         ),
