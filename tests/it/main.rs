@@ -17,6 +17,7 @@
 mod access;
 mod cli;
 mod collecting;
+mod completions;
 mod crash;
 mod dependencies;
 mod earlier;

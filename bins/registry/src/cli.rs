@@ -13,6 +13,8 @@ use clap::{
     builder::{BoolishValueParser, NonEmptyStringValueParser},
 };
 
+use clap_complete::Shell;
+
 pub(crate) use self::{
     content::{Content, RepositoryCommand, TagCommand, Target, TrashCommand, Undelete},
     retention::{Import, Retention, Which},
@@ -119,6 +121,12 @@ pub(crate) enum Command {
     /// What was deleted and is still kept
     #[command(subcommand)]
     Trash(TrashCommand),
+    /// Print a script with which a shell completes this command line
+    Completions {
+        /// The shell
+        #[arg(value_enum)]
+        shell: Shell,
+    },
 }
 
 /// Where the configuration is: as an argument of its own, or behind `--config`.
@@ -258,6 +266,13 @@ pub(crate) fn parse_from(
     }
     let arguments = std::iter::once("registry".into()).chain(arguments);
     Ok(Arguments::try_parse_from(arguments)?.command)
+}
+
+/// The script with which a shell completes the command line.
+pub(crate) fn completions(shell: Shell) -> String {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Arguments::command(), "registry", &mut script);
+    String::from_utf8_lossy(&script).into_owned()
 }
 
 fn is_command(name: &OsString) -> bool {

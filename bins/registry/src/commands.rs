@@ -15,7 +15,7 @@ use registry_core::{
 use rustix::termios::{LocalModes, OptionalActions, isatty, tcgetattr, tcsetattr};
 
 use crate::{
-    cli::{Command, ConfigFile, Content, Retention},
+    cli::{self, Command, ConfigFile, Content, Retention},
     content, fsck, garbage, health, journal, logging, migrate, quota, retention, serve,
 };
 
@@ -55,6 +55,7 @@ pub(crate) fn run(command: Command) -> anyhow::Result<()> {
             let (file, action) = journal::Action::of(action);
             print(&journal::run(action, &load_beside(file)?.config)?)
         }
+        Command::Completions { shell } => print(&cli::completions(shell)),
         Command::Migrate { from, file } => migrate::run(from.as_deref(), &load_beside(file)?),
     }
 }
