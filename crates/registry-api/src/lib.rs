@@ -71,9 +71,10 @@ pub use metered::{MeteredMetadata, MeteredStore};
 pub use metrics::{JournalFigures, Metrics};
 pub use pulls::Pulls;
 pub use regex_lite::Regex;
+pub use registry_types::RequiredChildren;
 pub use route::{PUSH_TAGS_MAX, Page, Route, RouteError, StartUpload};
 pub use service::Api;
-pub use settings::{RedirectPolicy, ReferencePolicy, RequiredChildren, Settings, UrlPolicy};
+pub use settings::{RedirectPolicy, ReferencePolicy, Settings, UrlPolicy};
 pub use shared::Manifests;
 pub use vitals::Vitals;
 

@@ -4,7 +4,7 @@ use std::{net::IpAddr, time::Duration};
 
 use http::{HeaderMap, HeaderValue, header};
 use registry_server::{Hosts, MEMORY_BYTES, UnknownHosts};
-use registry_types::{MANIFEST_BYTES_MAX, Network, Platform, RateLimits};
+use registry_types::{MANIFEST_BYTES_MAX, Network, RateLimits, RequiredChildren};
 
 registry_server::options! {
     /// How the API behaves. The defaults are those of a registry that nobody configured.
@@ -128,19 +128,6 @@ registry_server::options! {
         /// Which of an index's manifests must be there.
         pub children: RequiredChildren,
     }
-}
-
-/// Which of an index's manifests must be there.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum RequiredChildren {
-    /// All.
-    #[default]
-    All,
-    /// None.
-    None,
-    /// Those for one of these platforms (architecture and operating system are compared).
-    Platforms(Vec<Platform>),
 }
 
 registry_server::options! {

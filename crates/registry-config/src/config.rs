@@ -1,6 +1,6 @@
 use std::path::PathBuf;
 
-use registry_types::Pattern;
+use registry_types::{ImmutableTags, Pattern, Quota};
 
 use crate::absent;
 use crate::auth::Auth;
@@ -14,7 +14,7 @@ use crate::log::Log;
 use crate::metadata::Metadata;
 use crate::node::Node;
 use crate::problem::Problems;
-use crate::quota::Quota;
+use crate::quota::quotas;
 use crate::retention::Retention;
 use crate::safety::{self, Safety};
 use crate::storage::Storage;
@@ -47,15 +47,6 @@ pub struct Config {
     pub quotas: Vec<Quota>,
     /// What is done about what is open to others. Key `safety`.
     pub safety: Safety,
-}
-
-/// Tags that are never moved or deleted: those that one pattern of each list means. Key `tags.immutable[]`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ImmutableTags {
-    /// In which repositories; in all, if the key is absent.
-    pub repositories: Vec<Pattern>,
-    /// Which tags; all, if the key is absent.
-    pub tags: Vec<Pattern>,
 }
 
 /// A configuration, and what the operator should know about it.
@@ -119,14 +110,8 @@ impl Config {
             validation: Validation::read(&root.get("validation")),
             catalog_entries_max: catalog_entries(&root.get("catalog").get("maxentries")),
             tags_entries_max: page_entries(&root.get("tags").get("maxtags")),
-            immutable_tags: root
-                .get("tags")
-                .get("immutable")
-                .items()
-                .iter()
-                .map(ImmutableTags::read)
-                .collect(),
-            quotas: Quota::read_all(&root.get("quotas")),
+            immutable_tags: root.get("tags").get("immutable").items().iter().map(immutable_tags).collect(),
+            quotas: quotas(&root.get("quotas")),
             safety: Safety::read(&root.get("safety")),
             http,
         }
@@ -148,10 +133,9 @@ fn warn_of_held_uploads(config: &Config, root: &Field<'_>) {
     );
 }
 
-impl ImmutableTags {
-    fn read(rule: &Field<'_>) -> ImmutableTags {
-        ImmutableTags { repositories: patterns(&rule.get("repositories")), tags: patterns(&rule.get("tags")) }
-    }
+/// Key `tags.immutable[]`. A key that is absent means all.
+fn immutable_tags(rule: &Field<'_>) -> ImmutableTags {
+    ImmutableTags { repositories: patterns(&rule.get("repositories")), tags: patterns(&rule.get("tags")) }
 }
 
 /// Patterns of names; everything, if there is none.

@@ -78,7 +78,7 @@ mod yaml;
 pub use address::TcpAddress;
 pub use auth::{Anonymous, Auth};
 pub use cloud::{Azure, Bucket, Gcs, S3};
-pub use config::{Config, ImmutableTags, Loaded};
+pub use config::{Config, Loaded};
 pub use data_folder::data_folder;
 pub use environment::VARIABLES_MAX;
 pub use gc::{Gc, GcRate, GcSweep};
@@ -90,16 +90,16 @@ pub use log::{Log, LogFormatter, LogLevel};
 pub use log_of::log_of;
 pub use metadata::{Metadata, Postgresql};
 pub use problem::{Problem, Problems};
-pub use quota::Quota;
 pub use registry_types::{
-    AzureCredentials, Durability, GcsCredentials, RateLimit, RateLimits, S3Credentials, S3Encryption, Secret,
+    AzureCredentials, ClientAuth, Durability, GcsCredentials, ImmutableTags, MinimumVersion, Quota,
+    RateLimit, RateLimits, RequiredChildren, S3Credentials, S3Encryption, Secret,
 };
 pub use retention::Retention;
 pub use safety::Safety;
 pub use storage::{Driver, Redirect, Storage, UploadPurging};
-pub use tls::{Certificate, ClientCertificateMode, ClientCertificates, Tls, TlsVersion};
+pub use tls::{Certificate, ClientCertificates, Tls};
 pub use token::Token;
-pub use validation::{IndexRule, UrlRules, Validation};
+pub use validation::{UrlRules, Validation};
 pub use warning::Warning;
 pub use yaml::{CONFIG_BYTES_MAX, CONFIG_DEPTH_MAX, CONFIG_NODES_MAX};
 

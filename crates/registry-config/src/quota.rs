@@ -1,18 +1,6 @@
-use crate::field::Field;
+use registry_types::Quota;
 
-/// What the repositories whose names begin with a prefix may hold together. Key `quotas[]`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Quota {
-    /// How their names begin; all repositories, if the key is absent or empty.
-    pub prefix: String,
-    /// How many bytes, each digest once; without a limit, if the key is absent.
-    pub bytes: Option<u64>,
-    /// How many bytes may be held beside those, by unfinished uploads, blobs without an image and the trash; as many as
-    /// `bytes`, if the key is absent.
-    pub held: Option<u64>,
-    /// How many tags; without a limit, if the key is absent.
-    pub tags: Option<u64>,
-}
+use crate::field::Field;
 
 /// The most quotas: each costs a look in every push that it holds for.
 const QUOTAS_MAX: usize = 1000;
@@ -23,38 +11,38 @@ const PREFIX_BYTES_MAX: usize = 255;
 /// What fits the database's numbers.
 const NUMBER_MAX: u64 = i64::MAX as u64;
 
-impl Quota {
-    pub(crate) fn read_all(quotas: &Field<'_>) -> Vec<Quota> {
-        let items = quotas.items();
-        if items.len() > QUOTAS_MAX {
-            quotas.problem(format!("has {} quotas", items.len()), format!("at most {QUOTAS_MAX}"));
-        }
-        let mut read: Vec<Quota> = Vec::new();
-        for item in items.iter().take(QUOTAS_MAX) {
-            let quota = Quota::read(item);
-            if read.iter().any(|other| other.prefix == quota.prefix) {
-                let prefix = item.get("prefix");
-                prefix.problem(format!("is {:?} once more", quota.prefix), "each prefix once");
-            }
-            read.push(quota);
-        }
-        read
+/// Key `quotas[]`.
+pub(crate) fn quotas(quotas: &Field<'_>) -> Vec<Quota> {
+    let items = quotas.items();
+    if items.len() > QUOTAS_MAX {
+        quotas.problem(format!("has {} quotas", items.len()), format!("at most {QUOTAS_MAX}"));
     }
-
-    fn read(quota: &Field<'_>) -> Quota {
-        let (bytes, held, tags) = (quota.get("bytes"), quota.get("held"), quota.get("tags"));
-        let size = |field: &Field<'_>| field.is_set().then(|| field.size(0, 0..=NUMBER_MAX));
-        let bytes = size(&bytes);
-        let prefix = |text: &str| is_prefix(text).then(|| text.to_owned());
-        Quota {
-            prefix: quota
-                .get("prefix")
-                .parse("the beginning of names of repositories, such as team/", prefix)
-                .unwrap_or_default(),
-            bytes,
-            held: size(&held).or(bytes),
-            tags: tags.is_set().then(|| tags.integer(0, 0..=NUMBER_MAX)),
+    let mut read: Vec<Quota> = Vec::new();
+    for item in items.iter().take(QUOTAS_MAX) {
+        let quota = quota(item);
+        if read.iter().any(|other| other.prefix == quota.prefix) {
+            let prefix = item.get("prefix");
+            prefix.problem(format!("is {:?} once more", quota.prefix), "each prefix once");
         }
+        read.push(quota);
+    }
+    read
+}
+
+/// `held` is as `bytes`, if the key is absent.
+fn quota(quota: &Field<'_>) -> Quota {
+    let (bytes, held, tags) = (quota.get("bytes"), quota.get("held"), quota.get("tags"));
+    let size = |field: &Field<'_>| field.is_set().then(|| field.size(0, 0..=NUMBER_MAX));
+    let bytes = size(&bytes);
+    let prefix = |text: &str| is_prefix(text).then(|| text.to_owned());
+    Quota {
+        prefix: quota
+            .get("prefix")
+            .parse("the beginning of names of repositories, such as team/", prefix)
+            .unwrap_or_default(),
+        bytes_max: bytes,
+        held_max: size(&held).or(bytes),
+        tags_max: tags.is_set().then(|| tags.integer(0, 0..=NUMBER_MAX)),
     }
 }
 

@@ -1,10 +1,11 @@
 //! What is open to others on the network: said, or refused.
 
+use registry_types::ClientAuth;
+
 use crate::auth::Auth;
 use crate::config::Config;
 use crate::field::Field;
 use crate::http::Listen;
-use crate::tls::ClientCertificateMode;
 use crate::warning::Warning;
 
 /// What the registry does about what is open to everybody who reaches it. Key `safety`.
@@ -126,5 +127,5 @@ fn has_https_host(config: &Config) -> bool {
 /// A certificate that every client must show, and that is verified, is authentication too.
 fn clients_are_known(config: &Config) -> bool {
     let clients = config.http.tls.as_ref().and_then(|tls| tls.clients.as_ref());
-    clients.is_some_and(|clients| clients.mode == ClientCertificateMode::RequireAndVerify)
+    clients.is_some_and(|clients| clients.mode == ClientAuth::Required)
 }

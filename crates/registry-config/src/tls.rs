@@ -1,5 +1,7 @@
 use std::path::{Path, PathBuf};
 
+use registry_types::{ClientAuth, MinimumVersion};
+
 use crate::field::Field;
 use crate::http::{Listen, host_of};
 
@@ -11,7 +13,7 @@ pub struct Tls {
     /// What clients must show, if anything.
     pub clients: Option<ClientCertificates>,
     /// The oldest version that is spoken. Key `minimumtls`.
-    pub minimum: TlsVersion,
+    pub minimum: MinimumVersion,
 }
 
 /// What the registry shows clients.
@@ -41,31 +43,7 @@ pub struct ClientCertificates {
     /// PEM files with the authorities that are trusted. Key `clientcas`.
     pub authorities: Vec<PathBuf>,
     /// Key `clientauth`.
-    pub mode: ClientCertificateMode,
-}
-
-/// How strictly certificates of clients are wanted.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum ClientCertificateMode {
-    /// Asked for, not needed, not verified.
-    Request,
-    /// Needed, not verified.
-    RequireAny,
-    /// Not needed, but verified if there is one.
-    VerifyIfGiven,
-    /// Needed and verified.
-    #[default]
-    RequireAndVerify,
-}
-
-/// A version of TLS.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub enum TlsVersion {
-    /// TLS 1.2.
-    #[default]
-    V1_2,
-    /// TLS 1.3.
-    V1_3,
+    pub mode: ClientAuth,
 }
 
 /// The names that the Go registry knows.
@@ -186,12 +164,12 @@ fn default_hosts(listen: &Listen, host: Option<&str>) -> Vec<String> {
     hosts
 }
 
-fn minimum(field: &Field<'_>) -> TlsVersion {
+fn minimum(field: &Field<'_>) -> MinimumVersion {
     if let Some(old @ ("tls1.0" | "tls1.1")) = field.scalar() {
         field.remark(format!("{old} is not spoken any more, so tls1.2 is the oldest"));
-        return TlsVersion::V1_2;
+        return MinimumVersion::Tls12;
     }
-    field.choice(&[("tls1.2", TlsVersion::V1_2), ("tls1.3", TlsVersion::V1_3)]).unwrap_or_default()
+    field.choice(&[("tls1.2", MinimumVersion::Tls12), ("tls1.3", MinimumVersion::Tls13)]).unwrap_or_default()
 }
 
 fn check_cipher_suites(field: &Field<'_>) {
@@ -208,10 +186,10 @@ fn check_cipher_suites(field: &Field<'_>) {
 fn clients(tls: &Field<'_>) -> Option<ClientCertificates> {
     let mode = tls.get("clientauth");
     let chosen = mode.choice(&[
-        ("request-client-cert", ClientCertificateMode::Request),
-        ("require-any-client-cert", ClientCertificateMode::RequireAny),
-        ("verify-client-cert-if-given", ClientCertificateMode::VerifyIfGiven),
-        ("require-and-verify-client-cert", ClientCertificateMode::RequireAndVerify),
+        ("request-client-cert", ClientAuth::IfGivenUnverified),
+        ("require-any-client-cert", ClientAuth::RequiredUnverified),
+        ("verify-client-cert-if-given", ClientAuth::IfGiven),
+        ("require-and-verify-client-cert", ClientAuth::Required),
     ]);
     let authorities: Vec<PathBuf> = tls.get("clientcas").items().iter().filter_map(Field::path).collect();
     if authorities.is_empty() {

@@ -1,4 +1,4 @@
-use registry_types::Platform;
+use registry_types::{Platform, RequiredChildren};
 
 use crate::field::Field;
 
@@ -11,7 +11,7 @@ pub struct Validation {
     /// Which URLs a layer that lies elsewhere may name. Key `manifests.urls`.
     pub urls: UrlRules,
     /// Which manifests of an index must be here. Key `manifests.indexes`.
-    pub indexes: IndexRule,
+    pub indexes: RequiredChildren,
     /// Whether the layers and the config of an image must be here. Key `manifests.images.layers`: `all` or `none`.
     pub image_layers_required: bool,
 }
@@ -29,18 +29,6 @@ pub struct UrlRules {
     pub deny: Vec<String>,
 }
 
-/// Which manifests of an index must be here.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum IndexRule {
-    /// All.
-    #[default]
-    All,
-    /// None.
-    None,
-    /// Those for one of these platforms, of which architecture and operating system are given.
-    Platforms(Vec<Platform>),
-}
-
 const EVERYTHING: &str = "";
 
 impl Validation {
@@ -53,7 +41,7 @@ impl Validation {
             let urls = UrlRules { allow: vec![EVERYTHING.to_owned()], deny: Vec::new() };
             return Validation {
                 urls,
-                indexes: IndexRule::None,
+                indexes: RequiredChildren::None,
                 image_layers_required: layers.unwrap_or(true),
             };
         }
@@ -86,9 +74,13 @@ fn patterns(field: &Field<'_>) -> Vec<String> {
     field.items().iter().filter_map(pattern).collect()
 }
 
-fn indexes(field: &Field<'_>) -> IndexRule {
+fn indexes(field: &Field<'_>) -> RequiredChildren {
     let listed: Vec<Platform> = field.get("platformlist").items().iter().filter_map(platform).collect();
-    let words = [("all", IndexRule::All), ("none", IndexRule::None), ("list", IndexRule::Platforms(listed))];
+    let words = [
+        ("all", RequiredChildren::All),
+        ("none", RequiredChildren::None),
+        ("list", RequiredChildren::Platforms(listed)),
+    ];
     field.get("platforms").choice(&words).unwrap_or_default()
 }
 

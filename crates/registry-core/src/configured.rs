@@ -3,15 +3,13 @@
 use std::{io, path::PathBuf, sync::Arc, time::Duration};
 
 use http::{HeaderMap, HeaderName, HeaderValue};
-use registry_api::{RedirectPolicy, ReferencePolicy, Regex, RequiredChildren, Settings, UrlPolicy, Vitals};
+use registry_api::{RedirectPolicy, ReferencePolicy, Regex, Settings, UrlPolicy, Vitals};
 use registry_auth::{FirstUser, why_unreadable};
 use registry_collector::{CollectorOptions, SweepOptions};
-use registry_config::{
-    self as config, Certificate, ClientCertificateMode, Config, Driver, IndexRule, Listen, TlsVersion,
-};
+use registry_config::{self as config, Certificate, Config, Driver, Listen};
 use registry_journal::JournalOptions;
-use registry_metadata::{CollectRules, ImmutableTags, Options, Quota};
-use registry_server::{ClientAuth, Debug, Limits, Listener, MinimumVersion, ServeOptions, Tls, TlsFiles};
+use registry_metadata::{CollectRules, Options};
+use registry_server::{Debug, Limits, Listener, ServeOptions, Tls, TlsFiles};
 
 use crate::{
     Beside, Builder, Collecting, OpenError, Purge, Registry, Retaining, authentication,
@@ -138,8 +136,8 @@ fn places(config: &Config) -> Result<Builder, OpenError> {
         undelete_window: gc.undelete_window,
         // What a signed URL was handed out for must stay until the last download that it began has ended.
         read_grace: gc.grace + signed_url_lifetime(&config.storage),
-        immutable_tags: config.immutable_tags.iter().map(immutable_tags).collect(),
-        quotas: config.quotas.iter().map(quota).collect(),
+        immutable_tags: config.immutable_tags.clone(),
+        quotas: config.quotas.clone(),
         owners: crate::OWNERS,
     };
     let builder = Registry::builder().options(options).journal(journal(&config.journal));
@@ -312,13 +310,9 @@ fn settings(config: &Config) -> Settings {
         .blob_bytes_max(http.limits.blob_bytes)
         .chunk_bytes_min(http.limits.chunk_bytes_min)
         .references(
-            ReferencePolicy::default().layers_optional(!config.validation.image_layers_required).children(
-                match &config.validation.indexes {
-                    IndexRule::All => RequiredChildren::All,
-                    IndexRule::None => RequiredChildren::None,
-                    IndexRule::Platforms(platforms) => RequiredChildren::Platforms(platforms.clone()),
-                },
-            ),
+            ReferencePolicy::default()
+                .layers_optional(!config.validation.image_layers_required)
+                .children(config.validation.indexes.clone()),
         )
         .layer_urls(
             UrlPolicy::default()
@@ -386,14 +380,6 @@ fn purge(purging: &config::UploadPurging) -> Option<Purge> {
     purges.then_some(Purge { age: purging.age, interval: purging.interval })
 }
 
-fn immutable_tags(rule: &config::ImmutableTags) -> ImmutableTags {
-    ImmutableTags { repositories: rule.repositories.clone(), tags: rule.tags.clone() }
-}
-
-fn quota(quota: &config::Quota) -> Quota {
-    Quota { prefix: quota.prefix.clone(), bytes_max: quota.bytes, held_max: quota.held, tags_max: quota.tags }
-}
-
 fn collecting(gc: &config::Gc) -> Option<Collecting> {
     gc.enabled.then(|| Collecting {
         interval: gc.interval,
@@ -432,16 +418,8 @@ pub(crate) fn tls_files(config: &Config, tls: &config::Tls, certificate: PathBuf
     let clients = tls.clients.as_ref();
     TlsFiles::new(certificate, key)
         .client_authorities(clients.map(|clients| clients.authorities.clone()).unwrap_or_default())
-        .client_auth(clients.map_or(ClientAuth::Required, |clients| match clients.mode {
-            ClientCertificateMode::RequireAndVerify => ClientAuth::Required,
-            ClientCertificateMode::VerifyIfGiven => ClientAuth::IfGiven,
-            ClientCertificateMode::RequireAny => ClientAuth::RequiredUnverified,
-            ClientCertificateMode::Request => ClientAuth::IfGivenUnverified,
-        }))
-        .minimum_version(match tls.minimum {
-            TlsVersion::V1_2 => MinimumVersion::Tls12,
-            TlsVersion::V1_3 => MinimumVersion::Tls13,
-        })
+        .client_auth(clients.map(|clients| clients.mode).unwrap_or_default())
+        .minimum_version(tls.minimum)
         .http2_disabled(!config.http.http2)
         .explain(why_unreadable)
 }

@@ -133,12 +133,10 @@ pub use collecting::{
 pub use error::{MetadataError, Result};
 pub use expiry::EXPIRES_AFTER_MAX;
 pub use opening::OpenError;
-pub use options::{ImmutableTags, Options};
+pub use options::Options;
 #[cfg(feature = "postgres")]
 pub use postgres::PostgresStore;
-pub use quota::{
-    ByteSize, COUNTED_UNTOUCHED_MAX, Quota, QuotaExceeded, QuotaKind, QuotaUsage, UploadRoom, Usage,
-};
+pub use quota::{ByteSize, COUNTED_UNTOUCHED_MAX, QuotaExceeded, QuotaKind, QuotaUsage, UploadRoom, Usage};
 pub use record::{
     Blob, ClaimedUpload, FinishUpload, FoundManifest, NewUpload, Purpose, PutManifest, Reclaim,
     StoredManifest, UploadStatus,
@@ -146,6 +144,7 @@ pub use record::{
 pub use registry_database::{Clock, SystemClock, clock};
 #[cfg(feature = "postgres")]
 pub use registry_database::{PoolOptions, PostgresOptions};
+pub use registry_types::{ImmutableTags, Quota};
 pub use restoring::{DeletedRepository, EndedWindows, Restored, TagChange, Trashed};
 pub use retention::{Hold, Image, ImagePage, ImagePosition, PULLS_APART, Pull};
 pub use schema::{OWNERS, SCHEMA};

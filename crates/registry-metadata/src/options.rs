@@ -1,9 +1,9 @@
 use std::time::Duration;
 
 use registry_database::Owners;
-use registry_types::{Pattern, Tag};
+use registry_types::{ImmutableTags, Quota, Tag};
 
-use crate::{OWNERS, Quota, aside::former_name, clock::millis};
+use crate::{OWNERS, aside::former_name, clock::millis};
 
 /// How long what is not used is kept, what is held to limits, and what the database has beside content.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,23 +21,6 @@ pub struct Options {
     pub quotas: Vec<Quota>,
     /// Whose tables the database has. [`OWNERS`].
     pub owners: Owners,
-}
-
-/// Tags that are never moved or deleted once they are set: those that one pattern of each list means.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ImmutableTags {
-    /// In which repositories.
-    pub repositories: Vec<Pattern>,
-    /// Which tags.
-    pub tags: Vec<Pattern>,
-}
-
-impl ImmutableTags {
-    fn has(&self, repository: &str, tag: &Tag) -> bool {
-        let is_meant =
-            |patterns: &[Pattern], name: &str| patterns.iter().any(|pattern| pattern.matches(name));
-        is_meant(&self.repositories, repository) && is_meant(&self.tags, tag.as_str())
-    }
 }
 
 impl Default for Options {

@@ -104,9 +104,12 @@ pub use refused::Refused;
 pub use registry_sendfile::Immutable;
 pub use serve::{Limits, ServeOptions, serve, serve_all};
 pub use service::Server;
-#[cfg(feature = "tls")]
-pub use tls::{ClientAuth, Explain, MinimumVersion, Tls, TlsError, TlsFiles};
 pub use turns::Turn;
+#[cfg(feature = "tls")]
+pub use {
+    registry_types::{ClientAuth, MinimumVersion},
+    tls::{Explain, Tls, TlsError, TlsFiles},
+};
 
 /// `error: cause: cause`, for a line of the log.
 pub fn chain(error: &dyn std::error::Error) -> String {

@@ -12,6 +12,7 @@ use std::{
 
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
+use registry_types::{ClientAuth, MinimumVersion};
 use rustls::{
     DigitallySignedStruct, DistinguishedName, RootCertStore, ServerConfig, SignatureScheme,
     SupportedProtocolVersion,
@@ -52,32 +53,6 @@ crate::options! {
         /// if nothing is known.
         pub explain: Explain,
     }
-}
-
-/// What is asked of clients.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum ClientAuth {
-    /// A certificate that verifies.
-    #[default]
-    Required,
-    /// A certificate that verifies, or none.
-    IfGiven,
-    /// A certificate, whoever signed it: a proxy in front may look at it.
-    RequiredUnverified,
-    /// A certificate, whoever signed it, or none.
-    IfGivenUnverified,
-}
-
-/// The lowest version that is spoken.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum MinimumVersion {
-    /// TLS 1.2.
-    #[default]
-    Tls12,
-    /// TLS 1.3.
-    Tls13,
 }
 
 /// Why there is no TLS.

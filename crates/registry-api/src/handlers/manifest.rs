@@ -8,7 +8,8 @@ use http::{HeaderMap, StatusCode, header};
 use registry_digest::{Algorithm, Digest};
 use registry_metadata::{FoundManifest, Purpose, PutManifest};
 use registry_types::{
-    Descriptor, Manifest, ManifestError, ManifestKind, MediaType, Reference, RepositoryName, Tag,
+    Descriptor, Manifest, ManifestError, ManifestKind, MediaType, Reference, RepositoryName,
+    RequiredChildren, Tag,
 };
 use tokio::time::timeout;
 
@@ -23,7 +24,7 @@ use crate::{
     events::Change,
     response::{DOCKER_CONTENT_DIGEST, OCI_SUBJECT, OCI_TAG, Response, empty_response, set, set_digest},
     room::Room,
-    settings::{ReferencePolicy, RequiredChildren, Settings},
+    settings::{ReferencePolicy, Settings},
 };
 
 /// Manifests up to this size are read with the answer that says where they are. Larger ones are counted, and shared, before

@@ -743,7 +743,7 @@ fn what_validation_says_is_what_counts() {
         |yaml: &str| with(&format!("version: 0.1\nvalidation: {yaml}"), &[]).unwrap().config.validation;
     let everything = || vec![String::new()];
     assert_eq!(read("{}").urls, UrlRules::default());
-    assert_eq!(read("{enabled: false}").indexes, IndexRule::All);
+    assert_eq!(read("{enabled: false}").indexes, RequiredChildren::All);
     assert_eq!(
         read("{manifests: {urls: {deny: [a]}}}").urls,
         UrlRules { allow: everything(), deny: vec!["a".into()] }
@@ -754,7 +754,7 @@ fn what_validation_says_is_what_counts() {
     );
     let disabled = read("{disabled: true, manifests: {urls: {deny: [a]}}}");
     assert_eq!(disabled.urls, UrlRules { allow: everything(), deny: vec![] });
-    assert_eq!((disabled.indexes, disabled.image_layers_required), (IndexRule::None, true));
+    assert_eq!((disabled.indexes, disabled.image_layers_required), (RequiredChildren::None, true));
     let wrong = with("version: 0.1\nvalidation: {manifests: {urls: {allow: ['(']}}}", &[]).unwrap_err();
     assert_eq!(wrong.iter().next().unwrap().key, "validation.manifests.urls.allow[0]");
 }

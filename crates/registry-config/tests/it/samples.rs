@@ -153,8 +153,13 @@ fn a_registry_on_the_network_with_everything_set() {
     ];
     assert_eq!(immutable_tags, &expected_tags);
     let expected_quotas = [
-        Quota { prefix: "team/".to_owned(), bytes: Some(100 << 30), held: Some(100 << 30), tags: Some(1000) },
-        Quota { prefix: String::new(), bytes: Some(2 << 40), held: Some(2 << 40), tags: None },
+        Quota {
+            prefix: "team/".to_owned(),
+            bytes_max: Some(100 << 30),
+            held_max: Some(100 << 30),
+            tags_max: Some(1000),
+        },
+        Quota { prefix: String::new(), bytes_max: Some(2 << 40), held_max: Some(2 << 40), tags_max: None },
     ];
     assert_eq!(quotas, &expected_quotas);
     assert!(matches!(auth, Auth::Htpasswd { anonymous: Anonymous::Pull, .. }));
@@ -176,9 +181,9 @@ fn a_registry_on_the_network_with_everything_set() {
             },
             clients: Some(ClientCertificates {
                 authorities: ["/etc/registry/ca1.pem", "/etc/registry/ca2.pem"].map(PathBuf::from).to_vec(),
-                mode: ClientCertificateMode::VerifyIfGiven,
+                mode: ClientAuth::IfGiven,
             }),
-            minimum: TlsVersion::V1_3,
+            minimum: MinimumVersion::Tls13,
         }),
         insecure: false,
         debug: None,
@@ -204,7 +209,7 @@ fn a_registry_on_the_network_with_everything_set() {
     assert_eq!(health.files[0].file, "/run/unwell");
     assert_eq!((health.http[0].status, health.http[0].rhythm.threshold), (204, 2));
     assert_eq!(health.tcp[0].address.to_string(), "redis.example.com:6379");
-    let IndexRule::Platforms(platforms) = &validation.indexes else { panic!("{validation:?}") };
+    let RequiredChildren::Platforms(platforms) = &validation.indexes else { panic!("{validation:?}") };
     assert_eq!((platforms[0].architecture.as_str(), platforms[0].os.as_str()), ("amd64", "linux"));
     assert!(!validation.image_layers_required);
     assert_eq!((validation.urls.allow.len(), validation.urls.deny.len()), (1, 1));
@@ -272,7 +277,7 @@ fn without_a_file_it_listens_on_loopback_and_keeps_data_in_one_folder() {
     assert_eq!(config.gc, expected_gc);
     assert_eq!((config.catalog_entries_max, config.tags_entries_max), (1000, 1000));
     assert_eq!(config.validation.urls, UrlRules::default());
-    assert_eq!(config.validation.indexes, IndexRule::All);
+    assert_eq!(config.validation.indexes, RequiredChildren::All);
     assert_eq!(loaded.warnings, []);
 
     let driver = load_as(None, home(), true).unwrap().config.storage.driver;

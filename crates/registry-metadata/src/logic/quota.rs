@@ -14,7 +14,7 @@ use serde_json::json;
 use super::Tx;
 use crate::{
     MetadataError, Options, QuotaUsage, UploadRoom, Usage,
-    quota::{AUDIT_COLUMNS, Change, Counted, Counter, More, Noted, audited},
+    quota::{AUDIT_COLUMNS, Change, Counted, Counter, More, Noted, audited, has_room, has_room_for, rooms},
     sql::{postgres, quota as sql},
 };
 
@@ -191,7 +191,7 @@ pub(crate) async fn refuse_if_full(
 ) -> Result<(), Fault> {
     for quota in options.quotas_of(repository.as_str()) {
         if let Some(usage) = used(session, &quota.prefix).await? {
-            quota.has_room(usage).map_err(MetadataError::from)?;
+            has_room(quota, usage).map_err(MetadataError::from)?;
         }
     }
     Ok(())
@@ -207,7 +207,7 @@ pub(crate) async fn refuse_if_too_large(
 ) -> Result<(), Fault> {
     for quota in options.quotas_of(repository.as_str()) {
         let Some(usage) = used(session, &quota.prefix).await? else { continue };
-        let Err(exceeded) = quota.has_room_for(usage, size_bytes) else { continue };
+        let Err(exceeded) = has_room_for(quota, usage, size_bytes) else { continue };
         if !is_used(session, &quota.prefix, digest).await? {
             return Err(MetadataError::from(exceeded).into());
         }
@@ -230,7 +230,7 @@ pub(crate) async fn room(
             Some(digest) => Some(is_used(session, &quota.prefix, digest).await?),
             None => None,
         };
-        let room = quota.room(usage, saved_bytes, is_used);
+        let room = rooms(quota, usage, saved_bytes, is_used);
         least = least.into_iter().chain(room).min_by_key(|room| room.size_bytes_max);
     }
     Ok(least)

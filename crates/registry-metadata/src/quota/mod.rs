@@ -17,30 +17,12 @@ use thiserror::Error;
 
 pub(crate) use self::ledger::{Change, Counted, Ledger, More, Noted};
 
+use registry_types::Quota;
+
 use crate::Options;
 
 /// For how long a session is held at most that no client goes on with, where there is a quota.
 pub const COUNTED_UNTOUCHED_MAX: Duration = Duration::from_secs(24 * 60 * 60);
-
-/// What the repositories whose names begin with a prefix may hold together.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Quota {
-    /// How their names begin, such as `team/`; empty for all repositories.
-    pub prefix: String,
-    /// How many bytes: of blobs that manifests refer to, and of manifests, each once. None is without a limit.
-    pub bytes_max: Option<u64>,
-    /// How many bytes are held beside those: by unfinished uploads, by blobs that no manifest refers to, by what was deleted
-    /// and can be restored. None is without a limit.
-    pub held_max: Option<u64>,
-    /// How many tags. None is without a limit.
-    pub tags_max: Option<u64>,
-}
-
-impl Quota {
-    fn holds_for(&self, repository: &str) -> bool {
-        repository.starts_with(&self.prefix)
-    }
-}
 
 /// What repositories hold.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -185,71 +167,69 @@ impl Options {
         uploads: i64,
     ) -> Result<(), QuotaExceeded> {
         for quota in self.quotas.iter().filter(|quota| quota.prefix == counter.prefix) {
-            quota.fits(QuotaKind::Bytes, counter.bytes, more.bytes)?;
-            quota.fits(QuotaKind::Held, counter.held + uploads - more.uploads, more.held + more.uploads)?;
-            quota.fits(QuotaKind::Tags, counter.tags, more.tags)?;
+            fits(quota, QuotaKind::Bytes, counter.bytes, more.bytes)?;
+            fits(quota, QuotaKind::Held, counter.held + uploads - more.uploads, more.held + more.uploads)?;
+            fits(quota, QuotaKind::Tags, counter.tags, more.tags)?;
         }
         Ok(())
     }
 }
 
-impl Quota {
-    fn limit(&self, kind: QuotaKind) -> Option<u64> {
-        match kind {
-            QuotaKind::Bytes => self.bytes_max,
-            QuotaKind::Held => self.held_max,
-            QuotaKind::Tags => self.tags_max,
+fn limit_of(quota: &Quota, kind: QuotaKind) -> Option<u64> {
+    match kind {
+        QuotaKind::Bytes => quota.bytes_max,
+        QuotaKind::Held => quota.held_max,
+        QuotaKind::Tags => quota.tags_max,
+    }
+}
+
+fn fits(quota: &Quota, kind: QuotaKind, usage: i64, more: i64) -> Result<(), QuotaExceeded> {
+    let (Some(limit), Ok(requested @ 1..)) = (limit_of(quota, kind), u64::try_from(more)) else {
+        return Ok(());
+    };
+    let usage = u64::try_from(usage).unwrap_or(0);
+    if usage.saturating_add(requested) <= limit {
+        return Ok(());
+    }
+    Err(QuotaExceeded { prefix: quota.prefix.clone(), kind, limit, usage, requested })
+}
+
+/// Whether there is room for at least one byte, for whoever is about to send some.
+pub(crate) fn has_room(quota: &Quota, usage: Usage) -> Result<(), QuotaExceeded> {
+    for (kind, usage) in [(QuotaKind::Bytes, usage.bytes), (QuotaKind::Held, usage.held)] {
+        if let Some(limit) = limit_of(quota, kind).filter(|limit| usage >= *limit) {
+            return Err(QuotaExceeded { prefix: quota.prefix.clone(), kind, limit, usage, requested: 0 });
         }
     }
+    Ok(())
+}
 
-    fn fits(&self, kind: QuotaKind, usage: i64, more: i64) -> Result<(), QuotaExceeded> {
-        let (Some(limit), Ok(requested @ 1..)) = (self.limit(kind), u64::try_from(more)) else {
-            return Ok(());
-        };
-        let usage = u64::try_from(usage).unwrap_or(0);
-        if usage.saturating_add(requested) <= limit {
-            return Ok(());
-        }
-        Err(QuotaExceeded { prefix: self.prefix.clone(), kind, limit, usage, requested })
-    }
+/// Whether there is room for a blob that is not counted yet.
+pub(crate) fn has_room_for(quota: &Quota, usage: Usage, size_bytes: u64) -> Result<(), QuotaExceeded> {
+    let signed = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
+    fits(quota, QuotaKind::Bytes, signed(usage.bytes), signed(size_bytes))
+}
 
-    /// Whether there is room for at least one byte, for whoever is about to send some.
-    pub(crate) fn has_room(&self, usage: Usage) -> Result<(), QuotaExceeded> {
-        for (kind, usage) in [(QuotaKind::Bytes, usage.bytes), (QuotaKind::Held, usage.held)] {
-            if let Some(limit) = self.limit(kind).filter(|limit| usage >= *limit) {
-                return Err(QuotaExceeded { prefix: self.prefix.clone(), kind, limit, usage, requested: 0 });
-            }
-        }
-        Ok(())
-    }
-
-    /// Whether there is room for a blob that is not counted yet.
-    pub(crate) fn has_room_for(&self, usage: Usage, size_bytes: u64) -> Result<(), QuotaExceeded> {
-        let signed = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
-        self.fits(QuotaKind::Bytes, signed(usage.bytes), signed(size_bytes))
-    }
-
-    /// How large an upload may become that has saved so much. `is_used` says whether manifests use the blob already, if it
-    /// is known which blob this will be: what they use adds nothing, and of what is not known this can not be said.
-    pub(crate) fn room(
-        &self,
-        usage: Usage,
-        saved_bytes: u64,
-        is_used: Option<bool>,
-    ) -> impl Iterator<Item = UploadRoom> {
-        let held = self.held_max.map(|limit| {
-            let size_bytes_max = saved_bytes.saturating_add(limit.saturating_sub(usage.held));
-            (QuotaKind::Held, limit, usage.held, size_bytes_max)
-        });
-        let bytes = self.bytes_max.filter(|_| is_used != Some(true)).map(|limit| {
-            let size_bytes_max = if is_used.is_some() { limit.saturating_sub(usage.bytes) } else { limit };
-            (QuotaKind::Bytes, limit, usage.bytes, size_bytes_max)
-        });
-        [held, bytes].into_iter().flatten().map(|(kind, limit, usage, size_bytes_max)| {
-            let exceeded = QuotaExceeded { prefix: self.prefix.clone(), kind, limit, usage, requested: 0 };
-            UploadRoom { size_bytes_max, exceeded }
-        })
-    }
+/// How large an upload may become that has saved so much. `is_used` says whether manifests use the blob already, if it
+/// is known which blob this will be: what they use adds nothing, and of what is not known this can not be said.
+pub(crate) fn rooms(
+    quota: &Quota,
+    usage: Usage,
+    saved_bytes: u64,
+    is_used: Option<bool>,
+) -> impl Iterator<Item = UploadRoom> {
+    let held = quota.held_max.map(|limit| {
+        let size_bytes_max = saved_bytes.saturating_add(limit.saturating_sub(usage.held));
+        (QuotaKind::Held, limit, usage.held, size_bytes_max)
+    });
+    let bytes = quota.bytes_max.filter(|_| is_used != Some(true)).map(|limit| {
+        let size_bytes_max = if is_used.is_some() { limit.saturating_sub(usage.bytes) } else { limit };
+        (QuotaKind::Bytes, limit, usage.bytes, size_bytes_max)
+    });
+    [held, bytes].into_iter().flatten().map(|(kind, limit, usage, size_bytes_max)| {
+        let exceeded = QuotaExceeded { prefix: quota.prefix.clone(), kind, limit, usage, requested: 0 };
+        UploadRoom { size_bytes_max, exceeded }
+    })
 }
 
 /// How large an upload may become, and because of what.
@@ -391,11 +371,11 @@ mod tests {
         let quota = Quota { bytes_max: Some(100), held_max: Some(50), ..Quota::default() };
         let usage = Usage { bytes: 70, held: 45, tags: 0 };
         let room =
-            |is_used| quota.room(usage, 40, is_used).map(|room| room.size_bytes_max).collect::<Vec<_>>();
+            |is_used| rooms(&quota, usage, 40, is_used).map(|room| room.size_bytes_max).collect::<Vec<_>>();
         assert_eq!(room(None), [45, 100]);
         assert_eq!(room(Some(false)), [45, 30]);
         assert_eq!(room(Some(true)), [45]);
-        let first = quota.room(usage, 40, None).next().unwrap();
+        let first = rooms(&quota, usage, 40, None).next().unwrap();
         assert_eq!(first.exceeded(40, 46).requested, 6);
     }
 }
