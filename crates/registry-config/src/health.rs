@@ -70,6 +70,9 @@ pub struct TcpCheck {
     pub rhythm: Rhythm,
 }
 
+/// The longest URL that can be asked, in bytes.
+const URL_BYTES_MAX: usize = 2048;
+
 impl Health {
     pub(crate) fn read(health: &Field<'_>) -> Health {
         let storage = health.get("storagedriver");
@@ -102,8 +105,12 @@ fn file(check: &Field<'_>) -> Option<FileCheck> {
 
 fn http(check: &Field<'_>) -> Option<HttpCheck> {
     let uri = check.get("uri").required("a URL").and_then(|_| {
-        let is_url = |text: &str| is_web_url(text.split(['?', '#']).next()?).then(|| text.to_owned());
-        check.get("uri").parse("a URL that begins with http:// or https://", is_url)
+        let is_url = |text: &str| {
+            let fits =
+                text.len() <= URL_BYTES_MAX && !text.contains('#') && is_web_url(text.split('?').next()?);
+            fits.then(|| text.to_owned())
+        };
+        check.get("uri").parse("a URL that begins with http:// or https:// and has no part after #", is_url)
     });
     let headers = headers(&check.get("headers"));
     let (timeout, rhythm) = (timeout(check), Rhythm::read(check));

@@ -28,7 +28,9 @@ pub(crate) fn checks(health: &config::Health) -> Result<Vec<Check>, OpenError> {
     if health.tcp.is_empty() && health.http.is_empty() {
         return Ok(checks);
     }
-    let outbound = Outbound::new(OutboundOptions::default())?;
+    let mut options = OutboundOptions::default();
+    options.idle_max = 0;
+    let outbound = Outbound::new(options)?;
     for tcp in &health.tcp {
         let probe = TcpProbe { outbound: outbound.clone(), check: tcp.clone() };
         add(CheckKind::Probe { name: tcp.address.to_string(), probe: Arc::new(probe) }, &tcp.rhythm);

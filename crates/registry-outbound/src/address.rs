@@ -57,9 +57,12 @@ fn network_of(text: &str) -> Network {
     text.parse().expect("the table holds networks")
 }
 
-/// The address that is reached in the end: that of IPv4 which a mapped or translated address of IPv6 holds.
+/// The address that is reached in the end: that of IPv4 which a mapped or translated address of IPv6 holds, and this machine
+/// for an address that is none, to which systems connect as to `127.0.0.1` and `::1`.
 pub(crate) fn unmapped(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
+        IpAddr::V4(Ipv4Addr::UNSPECIFIED) => IpAddr::V4(Ipv4Addr::LOCALHOST),
+        IpAddr::V6(Ipv6Addr::UNSPECIFIED) => IpAddr::V6(Ipv6Addr::LOCALHOST),
         IpAddr::V6(v6) => translated(v6).map_or(IpAddr::V6(v6), IpAddr::V4),
         v4 => v4,
     }

@@ -7,7 +7,7 @@ use std::{
 
 use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
-use http::{HeaderMap, Method, StatusCode};
+use http::{HeaderMap, HeaderName, Method, StatusCode, header};
 use registry_types::Network;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use tokio::net::TcpStream;
@@ -20,8 +20,12 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long an idle connection is kept: common servers keep them at least as long.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// How many idle connections are kept to one host.
+/// How many idle connections are kept to one host by default.
 const IDLE_MAX: usize = 8;
+
+/// Headers that the client makes: what a caller gives of them is left out.
+const MADE: [HeaderName; 4] =
+    [header::HOST, header::CONTENT_LENGTH, header::TRANSFER_ENCODING, header::CONNECTION];
 
 /// Learns the addresses of a name.
 #[async_trait]
@@ -56,6 +60,9 @@ pub struct OutboundOptions {
     pub own: Vec<Network>,
     /// What learns the addresses of names.
     pub resolver: Arc<dyn Resolver>,
+    /// How many connections are kept to a host for the next request. With none each request connects, resolves names and checks
+    /// certificates again, as a health check has to. 8.
+    pub idle_max: usize,
     /// What requests say of the program: `registry/1.2.3`.
     pub user_agent: String,
     /// Certificates, in PEM, of authorities that are trusted beside those of the system.
@@ -69,6 +76,7 @@ impl Default for OutboundOptions {
             allowed: Vec::new(),
             own: Vec::new(),
             resolver: Arc::new(SystemResolver),
+            idle_max: IDLE_MAX,
             user_agent: concat!("registry/", env!("CARGO_PKG_VERSION")).to_owned(),
             roots: Vec::new(),
         }
@@ -83,7 +91,8 @@ pub struct Outbound {
 }
 
 impl Outbound {
-    /// Reads the roots that the system trusts. Where it has none, each request fails with [`OutboundError::SetUp`].
+    /// Reads the roots that the system trusts. Where it has none, each request to a URL of https fails with
+    /// [`OutboundError::SetUp`].
     ///
     /// # Errors
     /// [`OutboundError::SetUp`], if a certificate or the proxy's URL can not be used.
@@ -119,7 +128,7 @@ pub struct Ask {
     pub method: Method,
     /// The URL.
     pub url: Destination,
-    /// Headers; `Host` and `Content-Length` are made.
+    /// Headers. `Host`, `Content-Length`, `Transfer-Encoding` and `Connection` are made, and left out if they are here.
     pub headers: HeaderMap,
     /// The body.
     pub body: Bytes,
@@ -145,40 +154,34 @@ pub struct Answer {
 /// Sends requests and opens connections.
 #[derive(Clone, Debug)]
 pub struct Client {
-    /// Why there is none, where the system has no roots: connections that are no HTTP need none, so that is said to the first
-    /// request.
-    http: Result<reqwest::Client, Arc<reqwest::Error>>,
+    /// Why there is none for https, where the system has no roots.
+    https: Result<reqwest::Client, Arc<reqwest::Error>>,
+    /// For `http:` in that case.
+    http: Option<reqwest::Client>,
     resolver: Arc<dyn Resolver>,
     guard: Option<Arc<Guard>>,
 }
 
 impl Client {
-    #[expect(clippy::disallowed_methods, reason = "here connections are opened")]
     fn new(options: &OutboundOptions, guard: Option<Arc<Guard>>) -> Result<Client, OutboundError> {
-        let set_up = |error: reqwest::Error| OutboundError::SetUp(Arc::new(error));
-        // A proxy resolves names itself, and is the operator's: its own name is not judged.
-        let judge = guard.clone().filter(|guard| !guard.is_proxied);
-        let resolver = Judging { resolver: options.resolver.clone(), guard: judge };
-        let mut builder = reqwest::Client::builder()
-            .connect_timeout(CONNECT_TIMEOUT)
-            .pool_idle_timeout(IDLE_TIMEOUT)
-            .pool_max_idle_per_host(IDLE_MAX)
-            .redirect(reqwest::redirect::Policy::none())
-            .retry(reqwest::retry::never())
-            .referer(false)
-            .tcp_nodelay(true)
-            .user_agent(options.user_agent.as_str())
-            .dns_resolver(Arc::new(resolver))
-            .no_proxy();
-        if let Some(proxy) = &options.proxy {
-            builder = builder.proxy(reqwest::Proxy::all(proxy.url().clone()).map_err(set_up)?);
+        let https = builder(options, guard.as_ref())?.build().map_err(Arc::new);
+        let http = match &https {
+            Ok(_) => None,
+            // It is given no URL of https, so that it never meets a certificate.
+            Err(_) => {
+                let plain = builder(options, guard.as_ref())?.tls_danger_accept_invalid_certs(true).build();
+                Some(plain.map_err(|error| OutboundError::SetUp(Arc::new(error)))?)
+            }
+        };
+        Ok(Client { https, http, resolver: options.resolver.clone(), guard })
+    }
+
+    fn client_for(&self, url: &Destination) -> Result<&reqwest::Client, OutboundError> {
+        match (&self.https, &self.http) {
+            (Ok(client), _) => Ok(client),
+            (Err(_), Some(client)) if !url.is_https() => Ok(client),
+            (Err(error), _) => Err(OutboundError::SetUp(error.clone())),
         }
-        for pem in &options.roots {
-            let roots = reqwest::Certificate::from_pem_bundle(pem).map_err(set_up)?;
-            builder = builder.tls_certs_merge(roots);
-        }
-        let http = builder.build().map_err(Arc::new);
-        Ok(Client { http, resolver: options.resolver.clone(), guard })
     }
 
     /// Sends a request once, and reads the beginning of the answer.
@@ -193,13 +196,16 @@ impl Client {
         }
     }
 
-    async fn send_and_read(&self, ask: Ask) -> Result<Answer, OutboundError> {
-        let http = self.http.as_ref().map_err(|error| OutboundError::SetUp(error.clone()))?;
+    async fn send_and_read(&self, mut ask: Ask) -> Result<Answer, OutboundError> {
+        let client = self.client_for(&ask.url)?;
         let host = ask.url.host().to_owned();
         if let Some(guard) = &self.guard {
             guard.judge_url(&ask.url).map_err(|reason| refused(&host, reason))?;
         }
-        let request = http.request(ask.method, ask.url.url().clone()).headers(ask.headers).body(ask.body);
+        for made in MADE {
+            ask.headers.remove(made);
+        }
+        let request = client.request(ask.method, ask.url.url().clone()).headers(ask.headers).body(ask.body);
         let mut response = request.send().await.map_err(|error| failed(&host, error))?;
         self.judge_peer(&host, response.remote_addr())?;
         let (status, headers) = (response.status(), std::mem::take(response.headers_mut()));
@@ -222,18 +228,24 @@ impl Client {
     #[expect(clippy::disallowed_methods, reason = "here connections are opened")]
     pub async fn connect(&self, host: &str, port: u16, within: Duration) -> Result<TcpStream, OutboundError> {
         let connect = async {
-            let addresses = match host.parse() {
-                Ok(address) => vec![address],
-                Err(_) => resolve(&*self.resolver, host).await?,
+            if let Some(guard) = &self.guard {
+                guard.judge_port(port).map_err(|reason| refused(host, reason))?;
+            }
+            let literal = host.parse().ok();
+            let addresses = match literal {
+                Some(address) => vec![address],
+                None => resolve(&*self.resolver, host).await?,
             };
             if let Some(guard) = &self.guard {
-                guard.judge_addresses(host, &addresses).map_err(|reason| refused(host, reason))?;
+                guard.judge_connection(host, literal, &addresses).map_err(|reason| refused(host, reason))?;
             }
             let addresses: Vec<_> =
                 addresses.into_iter().map(|address| SocketAddr::new(address, port)).collect();
             let connected = TcpStream::connect(&addresses[..]).await;
-            connected
-                .map_err(|source| OutboundError::Connect { host: host.to_owned(), source: source.into() })
+            let stream = connected
+                .map_err(|source| OutboundError::Connect { host: host.to_owned(), source: source.into() })?;
+            self.judge_peer(host, stream.peer_addr().ok())?;
+            Ok(stream)
         };
         let timed_out = |_| OutboundError::TimedOut { host: host.to_owned(), limit: within };
         tokio::time::timeout(within, connect).await.map_err(timed_out)?
@@ -245,6 +257,36 @@ impl Client {
         let peer = peer.map(|peer| peer.ip()).ok_or_else(|| refused(host, Refusal::Special))?;
         guard.judge_addresses(host, &[peer]).map_err(|reason| refused(host, reason))
     }
+}
+
+#[expect(clippy::disallowed_methods, reason = "here connections are opened")]
+fn builder(
+    options: &OutboundOptions,
+    guard: Option<&Arc<Guard>>,
+) -> Result<reqwest::ClientBuilder, OutboundError> {
+    let set_up = |error: reqwest::Error| OutboundError::SetUp(Arc::new(error));
+    // A proxy resolves names itself, and is the operator's: its own name is not judged.
+    let judge = guard.filter(|guard| !guard.is_proxied).cloned();
+    let resolver = Judging { resolver: options.resolver.clone(), guard: judge };
+    let mut builder = reqwest::Client::builder()
+        .connect_timeout(CONNECT_TIMEOUT)
+        .pool_idle_timeout(IDLE_TIMEOUT)
+        .pool_max_idle_per_host(options.idle_max)
+        .redirect(reqwest::redirect::Policy::none())
+        .retry(reqwest::retry::never())
+        .referer(false)
+        .tcp_nodelay(true)
+        .user_agent(options.user_agent.as_str())
+        .dns_resolver(Arc::new(resolver))
+        .no_proxy();
+    if let Some(proxy) = &options.proxy {
+        builder = builder.proxy(reqwest::Proxy::all(proxy.url().clone()).map_err(set_up)?);
+    }
+    for pem in &options.roots {
+        let roots = reqwest::Certificate::from_pem_bundle(pem).map_err(set_up)?;
+        builder = builder.tls_certs_merge(roots);
+    }
+    Ok(builder)
 }
 
 async fn resolve(resolver: &dyn Resolver, host: &str) -> Result<Vec<IpAddr>, OutboundError> {

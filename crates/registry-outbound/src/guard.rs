@@ -123,7 +123,21 @@ impl Guard {
         }
     }
 
+    /// Judges a connection for a protocol other than HTTP: to an address that the caller names, or to those of a name.
+    pub(crate) fn judge_connection(
+        &self,
+        host: &str,
+        literal: Option<IpAddr>,
+        addresses: &[IpAddr],
+    ) -> Result<(), Refusal> {
+        match literal {
+            Some(address) => self.judge(address),
+            None => self.judge_addresses(host, addresses),
+        }
+    }
+
     fn has_name(&self, name: &str) -> bool {
+        let name = &name.to_ascii_lowercase();
         self.allowed.iter().any(|allowed| allowed.has_name(name))
     }
 
@@ -140,7 +154,7 @@ impl Guard {
         if is_own { Err(Refusal::Own) } else { Ok(()) }
     }
 
-    fn judge_port(&self, port: u16) -> Result<(), Refusal> {
+    pub(crate) fn judge_port(&self, port: u16) -> Result<(), Refusal> {
         let is_for_http = LOW_PORTS.contains(&port) || port >= 1024 && !FOREIGN_PORTS.contains(&port);
         if is_for_http { Ok(()) } else { Err(Refusal::Port(port)) }
     }

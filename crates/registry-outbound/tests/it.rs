@@ -200,6 +200,14 @@ async fn users_reach_no_address_that_is_not_public() {
     let outbound = outbound(options);
     is_refused(outbound.users().send(ask(&server.url("own.example"))).await, Refusal::Own);
     is_refused(outbound.users().connect("own.example", port, WITHIN).await, Refusal::Own);
+    is_refused(outbound.users().connect("127.0.0.1", port, WITHIN).await, Refusal::Own);
+    for nowhere in ["0.0.0.0", "::"] {
+        let mut options = self::options(&["*"], &["127.0.0.0/8", "::1"]);
+        options.resolver = Answers::new(&[&[nowhere]]);
+        let outbound = self::outbound(options);
+        is_refused(outbound.users().send(ask(&server.url("own.example"))).await, Refusal::Own);
+        is_refused(outbound.users().connect("own.example", port, WITHIN).await, Refusal::Own);
+    }
     assert!(server.asked.all().is_empty());
 }
 
@@ -310,4 +318,7 @@ async fn other_protocols_get_a_connection() {
     stream.read_to_string(&mut said).await.unwrap();
     assert_eq!(said, "+PONG\r\n");
     is_refused(outbound.users().connect("127.0.0.1", port, WITHIN).await, Refusal::Special);
+    let lenient = self::outbound(options(&["*"], &[]));
+    is_refused(lenient.users().connect("127.0.0.1", port, WITHIN).await, Refusal::Special);
+    is_refused(lenient.users().connect("example.com", 22, WITHIN).await, Refusal::Port(22));
 }

@@ -244,7 +244,7 @@ const WRONG: &[(&str, &str)] = &[
     ),
     (
         "health: {http: [{uri: 'ftp://a'}]}",
-        "health.http[0].uri: is \"ftp://a\"; expected a URL that begins with http:// or https://",
+        "health.http[0].uri: is \"ftp://a\"; expected a URL that begins with http:// or https:// and has no part after #",
     ),
     (
         "proxy: {remoteurl: 'https://registry-1.docker.io', password: hunter2}",
