@@ -38,6 +38,10 @@ struct Page(Arc<Pushes>);
 impl Endpoint for Page {
     fn respond<'a>(&'a self, _: Request<ServerBody>, context: &'a Context) -> BoxFuture<'a, Reply> {
         context.set_route("pushes");
+        // Where requests are limited, this one counts for its client's address.
+        if let Err(refused) = context.admit(None) {
+            return Box::pin(async { refused.into_response().into() });
+        }
         let text = format!("{} pushes\n", self.0.0.load(Ordering::Relaxed));
         Box::pin(async { Response::new(Body::full(text.into())).into() })
     }

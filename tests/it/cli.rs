@@ -97,12 +97,15 @@ catalog: {maxentries: many}
 fn a_good_configuration_has_no_problems_but_warnings() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("good.yml");
-    let yaml = "
+    let yaml = format!(
+        "
 version: 0.1
-storage: {filesystem: {rootdirectory: /tmp/x}, cache: {blobdescriptor: inmemory}}
-http: {adr: ':5000'}
-notifications: {endpoints: []}
-";
+storage: {{filesystem: {{rootdirectory: {}}}, cache: {{blobdescriptor: inmemory}}}}
+http: {{adr: ':5000'}}
+notifications: {{endpoints: []}}
+",
+        folder.path().join("data").display()
+    );
     fs::write(&path, yaml).unwrap();
     let output = run_binary(&["check-config", path.to_str().unwrap()], &[("REGISTRY_HTPP_ADDR", ":5000")]);
     let warnings = String::from_utf8(output.stderr).unwrap();

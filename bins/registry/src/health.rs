@@ -18,6 +18,9 @@ use crate::{
 /// How long an answer may take.
 const TIMEOUT: Duration = Duration::from_secs(5);
 
+/// What a server that is well may also answer.
+const IS_WELL: [StatusCode; 2] = [StatusCode::UNAUTHORIZED, StatusCode::TOO_MANY_REQUESTS];
+
 /// Where to ask.
 #[derive(Debug, PartialEq, Eq)]
 struct Question {
@@ -98,8 +101,8 @@ async fn ask(question: &Question) -> anyhow::Result<String> {
     let url = &question.url;
     match client.get(url).send().await {
         Ok(answer) => match answer.status() {
-            // A server that is well tells a client without credentials to log in.
-            status if status.is_success() || status == StatusCode::UNAUTHORIZED => {
+            // A server that is well tells a client without credentials to log in, or to come again where its address sent too much.
+            status if status.is_success() || IS_WELL.contains(&status) => {
                 Ok(format!("{url} answers {status}"))
             }
             status => bail!("{url} answers {status}"),

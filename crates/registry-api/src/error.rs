@@ -365,7 +365,30 @@ impl ApiError {
         match self {
             ApiError::Internal { .. } | ApiError::Unavailable { .. } | ApiError::NoSpace => Some(chain(self)),
             ApiError::Metadata(error) if metadata::is_ours(error) => Some(chain(self)),
-            _ => None,
+            ApiError::Metadata(_)
+            | ApiError::Refused(_)
+            | ApiError::Route(_)
+            | ApiError::Unauthenticated { .. }
+            | ApiError::WrongCredentials { .. }
+            | ApiError::InvalidToken { .. }
+            | ApiError::InsufficientScope { .. }
+            | ApiError::MalformedCredentials { .. }
+            | ApiError::LoginsSlowed { .. }
+            | ApiError::Denied
+            | ApiError::DeleteDisabled
+            | ApiError::ReadOnly
+            | ApiError::ManifestUnknown { .. }
+            | ApiError::ChunkOutOfOrder { .. }
+            | ApiError::ContentRange(_)
+            | ApiError::LengthMismatch { .. }
+            | ApiError::DigestMismatch { .. }
+            | ApiError::Manifest(_)
+            | ApiError::ManifestContentType { .. }
+            | ApiError::ManifestTooLarge { .. }
+            | ApiError::BlobTooLarge { .. }
+            | ApiError::LayerUrl { .. }
+            | ApiError::RangeNotSatisfiable { .. }
+            | ApiError::PreconditionFailed => None,
         }
     }
 }

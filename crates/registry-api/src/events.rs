@@ -2,6 +2,7 @@
 
 use std::{
     fmt,
+    panic::AssertUnwindSafe,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering::Relaxed},
@@ -10,7 +11,7 @@ use std::{
 };
 
 use async_trait::async_trait;
-use futures_util::future::join_all;
+use futures_util::{FutureExt, future::join_all};
 use parking_lot::Mutex;
 use registry_digest::Digest;
 use registry_types::{MediaType, RepositoryName, Tag};
@@ -68,7 +69,8 @@ pub enum Change {
 /// Is told of what clients change.
 ///
 /// An event is told after its change is durable, in the order in which this process's requests ended, one at a time. It is told
-/// at most once: what waits when the process is killed is lost, and beyond [`EVENTS_WAITING_MAX`] that wait the newest are. Other
+/// at most once: what waits when the process is killed is lost, and beyond [`EVENTS_WAITING_MAX`] that wait the newest are. So is the
+/// event of a change whose client went away before it was answered, or was told that the database is not available. Other
 /// nodes, commands beside the server, the collector and retention tell nothing. What must see each change looks at the registry as
 /// well, now and then.
 #[async_trait]
@@ -143,14 +145,20 @@ impl Queue {
     fn put(&self, event: Event) {
         let sender = self.sender.lock();
         if sender.as_ref().is_some_and(|sender| sender.try_send(event).is_err()) {
-            self.dropped.fetch_add(1, Relaxed);
+            // Said at once, since a sink that hangs is never done with an event; how many there were is said when it is.
+            if self.dropped.fetch_add(1, Relaxed) == 0 {
+                tracing::warn!("events are dropped: {EVENTS_WAITING_MAX} wait for {:?}", self.sink);
+            }
         }
     }
 
     async fn tell(&self) {
         let mut receiver = self.receiver.lock().await;
         while let Some(event) = receiver.recv().await {
-            self.sink.note(event).await;
+            // A sink that panics loses that event, and neither the next ones nor other sinks theirs.
+            if AssertUnwindSafe(self.sink.note(event)).catch_unwind().await.is_err() {
+                tracing::error!("{:?} panicked over an event", self.sink);
+            }
             let dropped = self.dropped.swap(0, Relaxed);
             if dropped > 0 {
                 let sink = &self.sink;

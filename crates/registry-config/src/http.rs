@@ -247,15 +247,16 @@ fn rate_limit(limit: &Field<'_>) -> Option<RateLimit> {
     if !limit.is_set() {
         return None;
     }
-    let requests = limit.get("requests");
-    requests.required("how many requests a client may send in the time `per`")?;
     let count = |field: &Field<'_>, default| {
         let count = field.integer(default, 1..=REQUESTS_MAX);
         u32::try_from(count).ok().and_then(NonZeroU32::new)
     };
-    let requests = count(&requests, 1)?;
+    let (requests, burst) = (limit.get("requests"), limit.get("burst"));
     let per = limit.get("per").duration(Duration::from_secs(1), Duration::from_secs(1));
-    Some(RateLimit { requests, per, burst: count(&limit.get("burst"), u64::from(requests.get()))? })
+    let named = requests.required("how many requests a client may send in the time `per`");
+    let requests = count(&requests, 1)?;
+    let burst = count(&burst, u64::from(requests.get()))?;
+    named.map(|_| RateLimit { requests, per, burst })
 }
 
 impl Limits {

@@ -77,10 +77,11 @@ impl Registry {
     }
 
     /// The registry as a [`tower::Service`](registry_server::Mounted), for an application that has a server of its own; its background
-    /// work is done by [`background`](Self::background). An application that anybody reaches lets anybody in, unless there is an
-    /// authenticator or authoriser.
+    /// work is done by [`background`](Self::background). Where others reach the application's address, they can read and change
+    /// everything, unless there is an authenticator or authoriser. Once the [`journal`](Self::journal) is lost, every request is
+    /// answered with 503.
     pub fn service(&self) -> Mounted {
-        Mounted::new(self.served.server.clone())
+        Mounted::new(self.served.server.clone()).limits(&self.options.limits)
     }
 
     /// Does what is to be done beside serving, without serving: gives up uploads, collects garbage, applies policies, records pulls,
@@ -118,13 +119,16 @@ impl Registry {
             let (health, vitals) = (server.health.clone(), vitals.clone());
             background.spawn(async move { health.run(check, vitals).await });
         }
-        let lost = self.journal.clone();
+        let (lost, health) = (self.journal.clone(), server.health.clone());
         if let Some(journal) = self.journal.clone() {
             background.spawn(journal.show(app.clone()));
         }
         let over = async {
             match lost {
-                Some(journal) => tokio::select! { () = shutdown => {}, _ = journal.lost() => {} },
+                Some(journal) => tokio::select! {
+                    () = shutdown => {}
+                    _ = journal.lost() => health.fail("journal", "the journal is lost; the log says why"),
+                },
                 None => shutdown.await,
             }
         };

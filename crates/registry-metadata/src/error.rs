@@ -94,7 +94,9 @@ pub enum MetadataError {
     #[error(transparent)]
     QuotaExceeded(#[from] QuotaExceeded),
     /// The repository has as many unfinished uploads as there may be.
-    #[error("the repository has {limit} unfinished uploads; finish or cancel some")]
+    #[error(
+        "the repository has {limit} unfinished uploads; finish or cancel some, or wait until they are given up"
+    )]
     TooManyUploads {
         /// How many there may be.
         limit: usize,

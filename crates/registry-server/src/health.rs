@@ -87,6 +87,11 @@ impl Health {
         !self.is_failing.load(Ordering::Relaxed)
     }
 
+    /// Serves no request any more: what the server stands on is lost for good.
+    pub fn fail(&self, name: &str, reason: &str) {
+        self.note(name, Some(reason.to_owned()));
+    }
+
     /// What fails: name and reason, from the checks that run now and then and from a look now.
     pub async fn look(&self, vitals: &dyn Vitals) -> BTreeMap<String, String> {
         let mut failures = self.failures.lock().clone();

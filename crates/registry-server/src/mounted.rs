@@ -60,6 +60,12 @@ impl Mounted {
         }
     }
 
+    /// Has addresses share what the node holds, and proxies speak for them, as these limits say; by default as [`Limits::default`]
+    /// does.
+    pub fn limits(self, limits: &Limits) -> Mounted {
+        Mounted { sharing: Arc::new(Sharing::new(limits, limits.connections_max)), ..self }
+    }
+
     /// Finds the peer of a request in what the application's server put beside it, such as axum's `ConnectInfo`.
     pub fn peers(self, peer_of: impl Fn(&Extensions) -> Option<Peer> + Send + Sync + 'static) -> Mounted {
         Mounted { peer_of: Arc::new(peer_of), ..self }

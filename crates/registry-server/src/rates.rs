@@ -88,7 +88,10 @@ impl Meter {
         let (client, now) = (self.hasher.hash_one(client), Instant::now());
         let mut buckets = self.buckets.lock();
         let full_at = buckets.full_at(client).map_or(now, |full_at| full_at.max(now)) + self.interval;
-        let wait = full_at.saturating_duration_since(now + self.depth);
+        // A bucket so deep that no clock holds it is never empty.
+        let wait = now
+            .checked_add(self.depth)
+            .map_or(Duration::ZERO, |full| full_at.saturating_duration_since(full));
         if !wait.is_zero() {
             return Err(self.refusal(wait));
         }
