@@ -228,7 +228,7 @@ serve_tls() {
 }
 
 # serve_tokens NAME [EXPIRES_IN ENDS_IN]: a server of tokens and a registry that takes them; after `make_credentials`. $user may do
-# everything, $reader may pull, and everybody may pull below public/. Tokens are good for five minutes; or the server says that they
+# everything, $reader may pull, and a pull below public/ needs no login. Tokens are good for five minutes; or the server says that they
 # are for EXPIRES_IN seconds, and they end after ENDS_IN. The registry forgives a minute, so it takes them for a minute more.
 serve_tokens() {
     local name=$1 expires_in=${2:-300} ends_in=${3:-300} folder="$work/pki" realm

@@ -44,7 +44,7 @@ pub struct App {
     pub pulls: Pulls,
     /// Large manifests that are being sent.
     pub manifests: Manifests,
-    /// Who is told of what clients change.
+    /// The sinks that are told of what clients change.
     pub events: Events,
 }
 

@@ -1,4 +1,4 @@
-//! What changed, for those who want to know while it happens.
+//! What clients changed, for sinks that hear of it while it happens.
 
 use std::{
     fmt,

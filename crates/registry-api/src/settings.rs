@@ -7,7 +7,7 @@ use registry_server::{Hosts, MEMORY_BYTES, UnknownHosts};
 use registry_types::{MANIFEST_BYTES_MAX, Network, RateLimits, RequiredChildren};
 
 registry_server::options! {
-    /// How the API behaves. The defaults are those of a registry that nobody configured.
+    /// How the API behaves. The defaults are those of a registry without a configuration.
     #[derive(Clone, Debug)]
     pub struct Settings {
         /// Whether tags, manifests and blobs may be deleted. Off by default, as in the Go registry.

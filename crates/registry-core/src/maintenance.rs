@@ -1,4 +1,4 @@
-//! What is done now and then, besides serving: uploads that nobody finishes are given up, garbage is collected, images go by
+//! What is done now and then, besides serving: idle uploads are removed, garbage is collected, images go by
 //! policies, pulls are written down.
 
 use std::{sync::Arc, time::Duration};
@@ -13,10 +13,10 @@ use registry_types::{Location, retention::Policy};
 use tokio::time::sleep;
 
 registry_server::options! {
-    /// When uploads that nobody continues are given up.
+    /// When idle uploads are removed.
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]
     pub struct Purge {
-        /// How long nobody must have continued an upload.
+        /// How long an upload must be idle.
         pub age: Duration,
         /// How often is looked.
         pub interval: Duration,
@@ -76,7 +76,7 @@ registry_server::options! {
         pub interval: Duration,
         /// What is taken, and how fast.
         pub options: CollectorOptions,
-        /// How often the store is looked through for bytes that nobody knows; never, if nothing. One day.
+        /// How often the store is looked through for bytes to which no row refers; never, if nothing. One day.
         pub sweep_interval: Option<Duration>,
         /// What is done with them.
         pub sweep: SweepOptions,

@@ -1,4 +1,4 @@
-//! Options that may become more without breaking those who set some of them.
+//! Options that may become more without breaking programs that set some of them.
 
 /// Declares a struct of options: made by its default or a constructor, and by a setter for each field, which has the field's name
 /// and documentation.

@@ -125,7 +125,7 @@ pub(super) fn manifest_unknown(repository: Option<&RepositoryName>, reference: &
 }
 
 /// One error for each missing digest, as the Go registry has it, so that clients which show them show all; up to as many as
-/// anybody reads.
+/// can be read.
 pub(super) fn missing_references(digests: &[Digest]) -> Vec<ErrorEntry> {
     let entry = |digest: &Digest| ErrorEntry {
         code: ErrorCode::ManifestBlobUnknown,

@@ -43,7 +43,7 @@ struct ResourceActions {
     actions: Option<Vec<Option<String>>>,
 }
 
-/// Whom a token is for.
+/// The services that a token is for.
 #[derive(Deserialize)]
 #[serde(untagged)]
 enum Audience {

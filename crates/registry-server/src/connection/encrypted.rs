@@ -26,7 +26,7 @@ impl Connection {
                     Some(_) => Version::Http1,
                     None => Version::Either,
                 };
-                // One that nobody has verified says nothing.
+                // One that was not verified says nothing.
                 let shown = session.peer_certificates().filter(|_| tls.verifies_clients());
                 let certificate = shown.and_then(<[_]>::first).map(|shown| Arc::from(shown.as_ref()));
                 let service = self.service.clone().with_certificate(certificate);

@@ -32,7 +32,7 @@ const REFRESH_TOKENS_MAX: usize = 1000;
 
 const KEY_ID: &str = "token-server";
 
-/// What tokens say, and who gets them.
+/// What tokens say, and which users get them.
 #[derive(Debug)]
 pub struct TokenServerOptions {
     /// The issuer of the tokens.
