@@ -115,13 +115,10 @@ impl Source {
         Ok(Source { connection, _database: database })
     }
 
-    /// The tables, each after those that it refers to: so they were made.
+    /// The tables, each after those that it refers to.
     pub(super) async fn tables(&self) -> Result<Vec<Table>, TransferError> {
         self.ask(|connection| {
-            let names = "SELECT name FROM sqlite_schema
-                WHERE type = 'table' AND name NOT LIKE 'sqlite_%' ORDER BY rowid";
-            let names: Vec<String> =
-                connection.prepare(names)?.query_map([], |row| row.get(0))?.collect::<Result<_, _>>()?;
+            let names = parents_first(connection)?;
             names.into_iter().map(|name| table(connection, name)).collect()
         })
         .await
@@ -170,6 +167,35 @@ impl Source {
 
 fn refused(error: OpenError) -> TransferError {
     TransferError::Source(error.into())
+}
+
+/// The names of all tables, each after those that it refers to: PostgreSQL looks at each row's foreign keys when the row is
+/// copied. The order in which tables were made is not that one, since a column that is added later may refer to a later table.
+fn parents_first(connection: &Connection) -> rusqlite::Result<Vec<String>> {
+    let names = "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\' ORDER BY rowid";
+    let mut rest = texts(connection, names, [])?
+        .into_iter()
+        .map(|name| Ok((parents(connection, &name)?, name)))
+        .collect::<rusqlite::Result<Vec<_>>>()?;
+    let mut ordered = Vec::with_capacity(rest.len());
+    while !rest.is_empty() {
+        let waits = |parent: &String| rest.iter().any(|(_, name)| name == parent);
+        let is_next = |(parents, _): &(Vec<String>, String)| !parents.iter().any(waits);
+        // Of tables that refer to each other in a circle the first one is taken; the target says what it lacks.
+        let next = rest.iter().position(is_next).unwrap_or(0);
+        ordered.push(rest.remove(next).1);
+    }
+    Ok(ordered)
+}
+
+/// The other tables that a table refers to.
+fn parents(connection: &Connection, name: &str) -> rusqlite::Result<Vec<String>> {
+    let parents = "SELECT DISTINCT \"table\" FROM pragma_foreign_key_list($1) WHERE \"table\" <> $1";
+    texts(connection, parents, [name])
+}
+
+fn texts(connection: &Connection, sql: &str, params: impl rusqlite::Params) -> rusqlite::Result<Vec<String>> {
+    connection.prepare(sql)?.query_map(params, |row| row.get(0))?.collect()
 }
 
 fn table(connection: &Connection, name: String) -> rusqlite::Result<Table> {
@@ -238,5 +264,34 @@ fn size_bytes(value: &Value) -> usize {
         Value::Null | Value::Number(_) => 8,
         Value::Text(text) => text.len(),
         Value::Bytes(bytes) => bytes.len(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ordered(tables: &str) -> Vec<String> {
+        let connection = Connection::open_in_memory().unwrap();
+        connection.execute_batch(tables).unwrap();
+        parents_first(&connection).unwrap()
+    }
+
+    #[test]
+    fn a_table_comes_after_those_that_it_refers_to() {
+        let later_columns =
+            "CREATE TABLE links (id INTEGER PRIMARY KEY, thing INTEGER REFERENCES things (id));
+            CREATE TABLE things (id INTEGER PRIMARY KEY, made_of INTEGER REFERENCES things (id));
+            CREATE TABLE rooms (id INTEGER PRIMARY KEY);
+            ALTER TABLE things ADD COLUMN room INTEGER REFERENCES rooms (id);
+            CREATE TABLE others (id INTEGER PRIMARY KEY AUTOINCREMENT)";
+        assert_eq!(ordered(later_columns), ["rooms", "things", "links", "others"]);
+    }
+
+    #[test]
+    fn tables_in_a_circle_are_all_there() {
+        let circle = "CREATE TABLE one (id INTEGER PRIMARY KEY, other INTEGER REFERENCES two (id));
+            CREATE TABLE two (id INTEGER PRIMARY KEY, other INTEGER REFERENCES one (id))";
+        assert_eq!(ordered(circle), ["one", "two"]);
     }
 }
