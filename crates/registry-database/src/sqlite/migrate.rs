@@ -46,6 +46,9 @@ fn look(connection: &Connection) -> rusqlite::Result<Option<Found>> {
 /// [`OpenError::TooNew`], [`OpenError::UnknownOwner`], or what SQLite said. Then nothing was changed.
 pub fn migrate(connection: &mut Connection, owners: &Owners) -> Result<(), OpenError> {
     let failed = || OpenError::database("update the database's schema");
+    if is_current(connection, owners)? {
+        return Ok(());
+    }
     let transaction =
         connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(failed())?;
     let format = current(&transaction, owners)?;
@@ -61,6 +64,17 @@ pub fn migrate(connection: &mut Connection, owners: &Owners) -> Result<(), OpenE
         note_owners(&transaction, owners).map_err(failed())?;
     }
     transaction.commit().map_err(failed())
+}
+
+/// Whether there is nothing to bring up to date. This is looked at without the lock of writers, for which most openings then need
+/// not wait.
+fn is_current(connection: &Connection, owners: &Owners) -> Result<bool, OpenError> {
+    let failed = || OpenError::database("read the database's schema");
+    let transaction = connection.unchecked_transaction().map_err(failed())?;
+    match look(&transaction).map_err(failed())? {
+        Some(Found::Ours) => Ok(current(&transaction, owners)? >= owners.format()),
+        _ => Ok(false),
+    }
 }
 
 fn note_owners(transaction: &Transaction<'_>, owners: &Owners) -> rusqlite::Result<()> {
