@@ -11,7 +11,7 @@ use rusqlite::{Connection, Row, ToSql, params};
 
 use super::{fault::Fault, writer::Tx};
 use crate::{
-    FoundManifest, REFERRERS_BYTES_MAX, StoredManifest,
+    FoundManifest, MetadataError, REFERRERS_BYTES_MAX, StoredManifest,
     collecting::Reason,
     logic::{manifests, repositories},
     sql::manifests as sql,
@@ -71,15 +71,20 @@ pub(super) fn promise(
     })
 }
 
-/// Grants a new lease to a manifest that is about to be promised. None if it went in the meantime.
+/// Grants a new lease to a manifest that is about to be promised. [`MetadataError::ManifestUnknown`] if it went in the
+/// meantime: then nothing of this is kept.
 pub(super) fn renew(
     tx: &Tx<'_>,
     repository: &RepositoryName,
     digest: &Digest,
-) -> Result<Option<StoredManifest>, Fault> {
-    let Some(id) = at_once(repositories::id(tx.session, repository))? else { return Ok(None) };
-    at_once(manifests::grant(tx, id, digest, Reason::Lease))?;
-    Ok(read(tx.connection(), repository, &Reference::Digest(*digest))?)
+) -> Result<StoredManifest, Fault> {
+    let unknown = || MetadataError::ManifestUnknown { digest: *digest };
+    let id = at_once(repositories::id(tx.session, repository))?.ok_or_else(unknown)?;
+    if !at_once(manifests::grant(tx, id, digest, Reason::Lease))? {
+        return Err(unknown().into());
+    }
+    let found = read(tx.connection(), repository, &Reference::Digest(*digest))?;
+    found.ok_or_else(|| unknown().into())
 }
 
 pub(super) fn referrers(

@@ -95,7 +95,10 @@ impl SqliteStore {
             Some(promised) if !promised.is_safe => {
                 let (repository, digest) = (repository.clone(), *digest);
                 let renew = move |tx: &Tx<'_>| manifests::renew(tx, &repository, &digest);
-                self.writer.run("renew a manifest's lease", Full, (), renew).await
+                match self.writer.run("renew a manifest's lease", Full, (), renew).await {
+                    Err(MetadataError::ManifestUnknown { .. }) => Ok(None),
+                    renewed => renewed.map(Some),
+                }
             }
             promised => {
                 self.settled(operation).await?;

@@ -7,6 +7,7 @@ use rusqlite::Connection;
 use super::{
     super::{
         fault::Fault,
+        manifests,
         writer::{Durability, Tx},
     },
     backend::{place, rows},
@@ -150,4 +151,19 @@ async fn the_log_does_not_grow_without_end() {
     }
     let log = std::fs::metadata(path.with_file_name("registry.db-wal")).unwrap().len();
     assert!(log < 200 << 20, "{log}");
+}
+
+/// It goes between the look at it and the renewal of its lease.
+#[tokio::test]
+async fn renewing_a_manifest_that_has_gone_leaves_nothing() {
+    let (_folder, path) = place();
+    let store = open(&path);
+    let renew = |tx: &Tx<'_>| {
+        let digest = registry_digest::Digest::of(registry_digest::Algorithm::Sha256, b"gone");
+        manifests::renew(tx, &"r0".parse().unwrap(), &digest)
+    };
+    store.writer.run("insert", Durability::Full, (), |tx| insert(tx, "r0")).await.unwrap();
+    let renewed = store.writer.run("renew", Durability::Full, (), renew).await;
+    assert!(matches!(renewed, Err(MetadataError::ManifestUnknown { .. })), "{renewed:?}");
+    assert_eq!(rows(&store, "SELECT digest FROM gc_queue"), [""; 0]);
 }
