@@ -4,7 +4,7 @@ use std::{
     collections::HashMap,
     future::poll_fn,
     pin::pin,
-    sync::atomic::{AtomicBool, Ordering},
+    sync::atomic::{AtomicBool, AtomicU64, Ordering},
     task::Poll,
     time::{Duration, Instant},
 };
@@ -54,6 +54,8 @@ pub struct Connection {
     statements: Mutex<HashMap<&'static str, Statement>>,
     /// Held by the statement that is sent next, until it is sent.
     turn: tokio::sync::Mutex<()>,
+    /// How many statements took their turn.
+    turns: AtomicU64,
     /// How long the operation that has the connection may take.
     limits: Mutex<Limits>,
     /// Whether it can not be used again: a transaction was left open, or an answer never came.
@@ -94,6 +96,7 @@ impl Connection {
             client,
             statements: Mutex::default(),
             turn: tokio::sync::Mutex::default(),
+            turns: AtomicU64::new(0),
             limits: Mutex::new(Limits::REQUEST),
             is_unusable: AtomicBool::new(false),
             opened: Instant::now(),
@@ -180,15 +183,18 @@ impl Connection {
     }
 
     /// Runs one statement by itself, which a crash of the server may lose: in a transaction of its own that does not wait for
-    /// the disk, begun and committed in the same round trip.
+    /// the disk, begun and committed in the same round trip. A second statement would be sent after the end of that transaction.
     ///
     /// # Errors
     /// See [`Fault`].
     pub async fn of_process<T>(&self, statement: impl Future<Output = Result<T, Fault>>) -> Result<T, Fault> {
         // Dropped half way it would leave the transaction open.
         self.mark_unusable(true);
+        let before = self.turns.load(Ordering::Relaxed);
         let (begun, outcome, committed) =
             tokio::join!(biased; self.batch(ALONE_OF_PROCESS), statement, self.batch("END"));
+        let sent = self.turns.load(Ordering::Relaxed) - before;
+        debug_assert!(sent <= 1, "{sent} statements where one is promised");
         begun?;
         let is_gone = |fault: &Fault| fault.remedy() == Remedy::Reconnect;
         if committed.is_ok() && !outcome.as_ref().is_err_and(is_gone) {
@@ -276,7 +282,9 @@ impl Connection {
         sql: &'static str,
     ) -> Result<(Statement, MutexGuard<'_, ()>), Fault> {
         let turn = self.turn.lock().await;
-        Ok((self.prepared(sql).await?, turn))
+        let statement = self.prepared(sql).await?;
+        self.turns.fetch_add(1, Ordering::Relaxed);
+        Ok((statement, turn))
     }
 }
 

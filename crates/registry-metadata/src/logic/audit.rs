@@ -31,7 +31,7 @@ pub(crate) async fn claim_sweep(session: &impl Session, interval_ms: i64) -> Res
     session.exists(sql::CLAIM_SWEEP, params![interval_ms]).await
 }
 
-/// Those to which no row leads at this moment, in the order in which their notes are locked.
+/// Those to which no row leads at this moment, in the order of their locations.
 pub(crate) async fn unknown(session: &impl Session, locations: &[Location]) -> Result<Vec<Location>, Fault> {
     let locations: Vec<&str> = locations.iter().map(Location::as_str).collect();
     let mut unknown: Vec<Location> = all_parsed(session, sql::UNKNOWN, params![&locations[..]]).await?;
@@ -39,12 +39,12 @@ pub(crate) async fn unknown(session: &impl Session, locations: &[Location]) -> R
     Ok(unknown)
 }
 
+/// Notes those to which no row leads at this moment, in one statement.
 pub(crate) async fn note_unknown(
     session: &impl Session,
     locations: &[Location],
 ) -> Result<Vec<UnknownObject>, Fault> {
-    let unknown = unknown(session, locations).await?;
-    let texts: Vec<&str> = unknown.iter().map(Location::as_str).collect();
+    let texts: Vec<&str> = locations.iter().map(Location::as_str).collect();
     let noted: Vec<(Text<Location>, i64)> = session.all(sql::NOTE_UNKNOWN, params![&texts[..]]).await?;
     let object = |(location, unknown_ms): (Text<Location>, i64)| {
         // It was seen first in the future if the clock was set back.

@@ -117,7 +117,12 @@ impl PostgresStore {
     }
 
     async fn take_reclaimable(&self, limit: usize) -> Result<Vec<Reclaim>> {
-        write_of_process!(self, "list bytes to reclaim", |c| take_due(c, limit))
+        loop {
+            let taken = write_of_process!(self, "list bytes to reclaim", |c| take_due(c, limit))?;
+            if !taken.due.is_empty() || taken.is_last {
+                return Ok(taken.due);
+            }
+        }
     }
 
     async fn verify_database(&self) -> Result<Vec<String>> {
@@ -184,7 +189,10 @@ impl Uploads for PostgresStore {
             let operation = Operation::from("save an upload").of_process();
             return self.transact_holding(operation, hold, save).await;
         }
-        write_of_process!(self, "save an upload", |c| uploads::save(c, id, epoch, offset, state))
+        match write_of_process!(self, "save an upload", |c| uploads::save(c, id, epoch, offset, state))? {
+            true => Ok(()),
+            false => Err(read!(self, "save an upload", |c| uploads::not_saved(c, id))?),
+        }
     }
 
     fn release_upload(&self, id: &UploadId, epoch: i64) {

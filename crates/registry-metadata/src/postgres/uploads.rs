@@ -93,20 +93,22 @@ pub(super) async fn claim(
     row.as_ref().map(claimed).transpose()
 }
 
+/// Saves a session, in one statement, if no later claim has saved it. Whether it did; [`not_saved`] says why not.
 pub(super) async fn save(
     connection: &Connection,
     id: &UploadId,
     epoch: i64,
     offset: u64,
     state: &[u8],
-) -> Result<(), Fault> {
-    let text = id.to_string();
-    if connection.execute(sql::SAVE.postgres, &[&epoch, &signed(offset), &state, &text]).await? > 0 {
-        return Ok(());
-    }
-    Err(match connection.exists(sql::EXISTS.postgres, &[&text]).await? {
-        true => MetadataError::UploadStale { id: *id }.into(),
-        false => MetadataError::UploadUnknown { id: *id }.into(),
+) -> Result<bool, Fault> {
+    let row: Parameters<'_> = &[&epoch, &signed(offset), &state, &id.to_string()];
+    Ok(connection.execute(sql::SAVE.postgres, row).await? > 0)
+}
+
+pub(super) async fn not_saved(connection: &Connection, id: &UploadId) -> Result<MetadataError, Fault> {
+    Ok(match connection.exists(sql::EXISTS.postgres, &[&id.to_string()]).await? {
+        true => MetadataError::UploadStale { id: *id },
+        false => MetadataError::UploadUnknown { id: *id },
     })
 }
 
@@ -125,7 +127,9 @@ impl Work for Save {
     async fn run(&self, tx: &Tx<'_>) -> Result<(), Fault> {
         tx.quota.refuse_excess();
         let saved = tx.one(own::LOCK_SAVED, &[&self.id.to_string()]).await?;
-        save(tx, &self.id, self.epoch, self.offset, &self.state).await?;
+        if !save(tx, &self.id, self.epoch, self.offset, &self.state).await? {
+            return Err(not_saved(tx, &self.id).await?.into());
+        }
         if let Some(row) = saved {
             tx.quota.add_upload(column(&row, 0)?, signed(self.offset) - column::<i64>(&row, 1)?);
         }

@@ -58,7 +58,7 @@ of_each! {
     /// Those of many locations to which no row leads, at one moment.
     UNKNOWN;
 
-    /// Notes objects to which no row leads, and says of each for how long that has been so.
+    /// Notes those of many objects to which no row leads, and says of each for how long that has been so.
     NOTE_UNKNOWN;
 
     /// The digests of many objects.

@@ -317,10 +317,13 @@ texts! {
             AND NOT EXISTS (SELECT 1 FROM uploads u WHERE u.location = found.location)
             AND NOT EXISTS (SELECT 1 FROM reclaim r WHERE r.location = found.location)";
 
-    NOTE_UNKNOWN = "INSERT INTO unknown_objects (location, first_seen, last_seen)
-        SELECT location, now_ms(), now_ms() FROM unnest($1::text[]) AS found (location)
+    /// In the order of the locations, so that two nodes do not wait for each other.
+    NOTE_UNKNOWN = join!(
+        "INSERT INTO unknown_objects (location, first_seen, last_seen)
+        SELECT location, now_ms(), now_ms() FROM (", UNKNOWN, ") AS noted ORDER BY location
         ON CONFLICT (location) DO UPDATE SET last_seen = excluded.last_seen
-        RETURNING location, last_seen - first_seen";
+        RETURNING location, last_seen - first_seen"
+    );
 
     DIGESTS_OF = "SELECT object, digest FROM digests WHERE object = ANY ($1)";
 
