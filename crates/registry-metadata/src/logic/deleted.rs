@@ -16,7 +16,7 @@ use crate::{
     aside::{former_name, name_aside},
     collecting::{FAILED_AGAIN_MS, Garbage, Reason},
     sql::{
-        blobs as blob_sql, collecting as collecting_sql, manifests as manifest_sql, restore as sql,
+        blobs as blob_sql, collecting as collecting_sql, manifests as manifest_sql, postgres, restore as sql,
         retention as retention_sql, uploads as upload_sql,
     },
 };
@@ -182,7 +182,11 @@ async fn blobs(tx: &Tx<'_, impl Session>, id: i64, limit: usize) -> Result<Vec<C
 }
 
 async fn running_uploads(tx: &Tx<'_, impl Session>, id: i64, limit: usize) -> Result<Vec<Collected>, Fault> {
-    let ids = some(tx, sql::SOME_UPLOADS, id, limit).await?;
+    let mut ids = some(tx, sql::SOME_UPLOADS, id, limit).await?;
+    ids.sort_unstable();
+    // A session may be saved at this moment; what it saves is given back with its bytes.
+    let locked: Vec<&str> = ids.iter().map(String::as_str).collect();
+    tx.lock(postgres::LOCK_UPLOADS, params![&locked[..]]).await?;
     let reason = Reason::RepositoryDeleted.as_str();
     let given: Vec<[Param<'_>; 2]> = ids.iter().map(|upload| [reason.into(), upload.into()]).collect();
     tx.execute_many(upload_sql::TO_RECLAIM, &given).await?;

@@ -151,9 +151,10 @@ async fn trash(
         return Ok(());
     }
     let of_manifest = params![repository, &text];
-    tx.ready(&[sql::IS_TRASHED.postgres, sql::TRASH.postgres, sql::TRASH_BLOBS.postgres]).await?;
+    tx.ready(&[sql::LOCK_IS_TRASHED.postgres, sql::TRASH.postgres, sql::TRASH_BLOBS.postgres]).await?;
+    // Locked: what a collector purges at this moment is not kept any more, and counted as new.
     let (is_trashed, size, blobs) = pipeline!(
-        async { Ok(!tx.quota.is_kept() || tx.exists(sql::IS_TRASHED, of_manifest).await?) },
+        async { Ok(!tx.quota.is_kept() || tx.exists(sql::LOCK_IS_TRASHED, of_manifest).await?) },
         tx.one::<i64>(sql::TRASH, params![actor, window_ms, repository, &text]),
         all_parsed::<Digest>(tx.session, sql::TRASH_BLOBS, of_manifest),
     )?;

@@ -131,3 +131,6 @@ pub(crate) const LOCK: Statement = Statement::each(EXISTS.sqlite, postgres::LOCK
 /// What removing the last reference does, of some manifests; tells those to which nothing refers.
 pub(crate) const GRANT_UNREFERENCED: Statement =
     Statement::each(sqlite::GRANT_UNREFERENCED_MANIFESTS, postgres::GRANT_UNREFERENCED_MANIFESTS);
+
+/// As `IS_TRASHED`, with the row locked.
+pub(crate) const LOCK_IS_TRASHED: Statement = Statement::each(IS_TRASHED.sqlite, postgres::LOCK_IS_TRASHED);

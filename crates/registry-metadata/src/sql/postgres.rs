@@ -95,6 +95,9 @@ texts! {
         FROM uploads u JOIN repositories r ON r.id = u.repository
         WHERE u.id = $1 AND r.name = $2 FOR UPDATE OF u FOR KEY SHARE OF r";
 
+    /// Of many sessions that are to end, so that the state that is read next is the last one.
+    LOCK_UPLOADS = "SELECT 1 FROM uploads WHERE id = ANY ($1) ORDER BY id FOR UPDATE";
+
     /// Ends a session that nobody has, and gives its bytes back with their state.
     CANCEL = "WITH gone AS (
             DELETE FROM uploads WHERE id = $1 AND repository = (SELECT id FROM repositories WHERE name = $2)
@@ -291,6 +294,8 @@ texts! {
     TAKE_TRASHED_TAGS = join!(collecting::TRASHED_TAGS.postgres, " FOR UPDATE SKIP LOCKED");
 
     TAKE_TRASHED_MANIFESTS = join!(collecting::TRASHED_MANIFESTS.postgres, " FOR UPDATE SKIP LOCKED");
+
+    LOCK_IS_TRASHED = join!(manifests::IS_TRASHED.postgres, " FOR UPDATE");
 
     LOCK_TRASHED_MANIFEST = join!(restore::TRASHED_MANIFEST.postgres, " FOR UPDATE");
 

@@ -10,15 +10,19 @@ use super::{
     images::{digest, finished, image, index, new_upload, push_blob, put, repo, tag},
 };
 use crate::{
-    CollectRules, FinishUpload, MetadataError, MetadataStore, Options, Purpose,
+    CollectRules, FinishUpload, MetadataError, MetadataStore, Options, Purpose, Quota,
     contract::{Backend, Subject},
 };
 
 /// How often two are let loose where nobody can be stopped in the middle.
 const ROUNDS: usize = 30;
 
-async fn subject() -> (Subject, PostgresProbe) {
-    let subject = OnServer.open(Options::default()).await;
+pub(super) async fn subject() -> (Subject, PostgresProbe) {
+    subject_with(Options::default()).await
+}
+
+async fn subject_with(options: Options) -> (Subject, PostgresProbe) {
+    let subject = OnServer.open(options).await;
     let name = subject.probe.rows("SELECT current_database()").await.remove(0);
     let url = registry_testing_postgres::PostgresServer::shared().url(&name);
     (subject, PostgresProbe::connect(&url).await)
@@ -383,4 +387,39 @@ async fn an_upload_that_begins_while_its_repository_deleted_makes_it_again() {
     let start = async move { store.start_upload(&new_upload("a")).await };
     against(&subject, &probe, start).await.unwrap();
     assert_eq!(subject.probe.rows("SELECT name FROM repositories").await, ["a"]);
+}
+
+/// What a node saves at this moment is what a store needs to give the bytes back.
+#[tokio::test]
+async fn a_session_of_a_deleted_repository_goes_with_the_state_that_it_saved_last() {
+    let (subject, probe) = subject().await;
+    subject.store.start_upload(&new_upload("a")).await.unwrap();
+    subject.store.delete_repository(&repo("a")).await.unwrap();
+    subject.probe.advance(Options::default().undelete_window).await;
+    probe.run("BEGIN; UPDATE uploads SET state = 'new'").await;
+    let store = store(&subject);
+    let work_off = async move { store.collect(&CollectRules::default(), 10).await };
+    against(&subject, &probe, work_off).await.unwrap();
+    let states = "SELECT encode(upload_state, 'escape') FROM reclaim";
+    assert_eq!(subject.probe.rows(states).await, ["new"]);
+}
+
+/// What is purged while it is deleted once more is kept anew, and counted as that.
+#[tokio::test]
+async fn a_manifest_that_is_purged_while_it_goes_to_the_trash_again_is_counted() {
+    let quota = Quota { prefix: String::new(), bytes_max: Some(100_000), held_max: None, tags_max: None };
+    let (subject, probe) = subject_with(Options { quotas: vec![quota], ..Options::default() }).await;
+    subject.store.begin_quotas().await.unwrap();
+    let config = push_blob(&*subject.store, "a", "config").await;
+    let manifest = image(&config, &[]);
+    let pushed = put(&*subject.store, "a", &manifest, &[], false).await.unwrap();
+    subject.store.delete_manifest(&repo("a"), &pushed, None).await.unwrap();
+    put(&*subject.store, "a", &manifest, &[], false).await.unwrap();
+    probe.run("BEGIN; DELETE FROM trash_blobs; DELETE FROM trash_manifests").await;
+    probe.run(&format!("UPDATE quota_digests SET holds = 0 WHERE digest = '{pushed}'")).await;
+    let store = store(&subject);
+    let delete = async move { store.delete_manifest(&repo("a"), &pushed, None).await };
+    against(&subject, &probe, delete).await.unwrap();
+    let holds = format!("SELECT holds FROM quota_digests WHERE digest = '{pushed}'");
+    assert_eq!(subject.probe.rows(&holds).await, ["1"]);
 }
