@@ -15,6 +15,7 @@ pub async fn all(backend: &dyn Backend) {
     a_repository_is_in_the_namespace_of_its_first_component(backend).await;
     a_namespace_goes_with_its_last_repository_unless_it_is_kept(backend).await;
     a_deleted_repository_holds_its_namespace(backend).await;
+    namespaces_that_nothing_is_in_go_some_with_each_collection(backend).await;
     what_an_earlier_program_makes_is_placed_by_the_collector(backend).await;
     several_that_make_a_namespace_at_once_make_one(backend).await;
     a_repository_that_is_made_while_the_last_one_goes_is_in_a_namespace(backend).await;
@@ -74,6 +75,25 @@ async fn a_deleted_repository_holds_its_namespace(backend: &dyn Backend) {
     f.store().delete_repository(&repo("team/a")).await.unwrap();
     f.store().restore_repository(&repo("team/a")).await.unwrap();
     assert_eq!(f.rows("SELECT id FROM namespaces").await, before);
+}
+
+/// A program that knows of no namespaces removes the last repository of one and leaves it.
+async fn namespaces_that_nothing_is_in_go_some_with_each_collection(backend: &dyn Backend) {
+    let f = open(backend).await;
+    f.push_image("team/a", "content", &["v1"]).await;
+    f.run(
+        "INSERT INTO namespaces (name, created_at, kept)
+            WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 150)
+            SELECT 'left-' || i, 0, CASE WHEN i = 70 THEN 1 ELSE 0 END FROM n",
+    )
+    .await;
+    collect(&f).await;
+    assert_eq!(f.rows("SELECT COUNT(*) FROM namespaces").await, ["53"], "a hundred are looked at");
+    collect(&f).await;
+    assert_eq!(namespaces(&f).await, ["left-70", "team"]);
+    f.run("INSERT INTO namespaces (name, created_at) VALUES ('later', 0)").await;
+    collect(&f).await;
+    assert_eq!(namespaces(&f).await, ["left-70", "team"], "it begins again");
 }
 
 async fn what_an_earlier_program_makes_is_placed_by_the_collector(backend: &dyn Backend) {

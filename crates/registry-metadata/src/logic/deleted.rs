@@ -6,7 +6,7 @@ use registry_types::RepositoryName;
 
 use super::{
     Tx, all_parsed, manifests as manifests_of,
-    namespaces::remove_unused,
+    namespaces::remove_with_last,
     quota,
     reclaim::{dequeue, enqueue_digests},
     repositories, tags,
@@ -119,7 +119,7 @@ pub(crate) async fn work_off(
         return Ok(vec![gone(CandidateKind::History, name)]);
     }
     tx.execute(sql::DELETE_REPOSITORY, params![id]).await?;
-    remove_unused(tx.session, &name).await?;
+    remove_with_last(tx.session, &name).await?;
     Ok(vec![gone(CandidateKind::Repository, name)])
 }
 

@@ -2,7 +2,7 @@
 
 use registry_database::{Fault, Session, params};
 
-use super::{Tx, deleted, namespaces::remove_unused};
+use super::{Tx, deleted, namespaces::remove_with_last};
 use crate::{
     Candidate, CandidateKind, Collected, Kept, Verdict,
     collecting::{FAILED_AGAIN_MS, MAYBE_EMPTY_MAX},
@@ -33,7 +33,7 @@ pub(crate) async fn remove(
             return Ok(vec![empty(CandidateKind::History, &name)]);
         }
         if tx.execute(sql::REMOVE_EMPTY, params![id, lease_ms]).await? > 0 {
-            remove_unused(tx.session, &name).await?;
+            remove_with_last(tx.session, &name).await?;
             return Ok(vec![empty(CandidateKind::Repository, &name)]);
         }
     }

@@ -103,7 +103,7 @@ use self::{
     fault::{Fault, Remedy},
     transaction::Work,
 };
-use crate::{OpenError, Options, Result, sql::postgres as sql};
+use crate::{OpenError, Options, Result, logic::namespaces::LookedAt, sql::postgres as sql};
 
 /// What stops a piece of work, as the modules of content name it.
 mod fault {
@@ -143,6 +143,7 @@ pub struct PostgresStore {
     claims: Claims,
     options: Arc<Options>,
     place: String,
+    looked_at: LookedAt,
     keeper: AbortHandle,
 }
 
@@ -160,12 +161,11 @@ impl PostgresStore {
         }
         let pool = Pool::new(postgres)?;
         migrate(&pool, &options.owners).await?;
-        let failed = registry_database::OpenError::database("put repositories into their namespaces");
-        namespaces::place_all(&pool).await.map_err(|fault| failed(fault.explain("place repositories")))?;
+        namespaces::place_all(&pool).await;
         let claims = Claims::default();
         let keeper = tokio::spawn(claims::keep(claims.clone(), pool.clone())).abort_handle();
         let (options, place) = (Arc::new(options), postgres.place());
-        Ok(PostgresStore { pool, claims, options, place, keeper })
+        Ok(PostgresStore { pool, claims, options, looked_at: LookedAt::default(), place, keeper })
     }
 
     async fn transact<W: Work>(&self, operation: impl Into<Operation>, work: W) -> Result<W::Output> {

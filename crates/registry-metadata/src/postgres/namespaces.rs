@@ -8,11 +8,18 @@ use registry_database::{
     postgres::{self, Connection},
 };
 
-use crate::logic::namespaces::{Placing, is_any_unplaced, place};
+use crate::logic::namespaces::{Placing, is_any_unplaced, place, warn_not_placed};
 
-/// All that are there now, some in each transaction; an index read if there are none. An earlier program beside this one may
-/// make more, which the collector places.
-pub(super) async fn place_all(pool: &Arc<Pool>) -> Result<(), Fault> {
+/// Those that are there now, some in each transaction; an index read if there are none. The collector places what is left after
+/// a bounded number of transactions, what another transaction has locked, and what an earlier program makes beside this one; so
+/// a failure is a warning.
+pub(super) async fn place_all(pool: &Arc<Pool>) {
+    if let Err(fault) = try_place_all(pool).await {
+        warn_not_placed(&fault.explain("place repositories"));
+    }
+}
+
+async fn try_place_all(pool: &Arc<Pool>) -> Result<(), Fault> {
     if !is_any_unplaced(&*pool.connection().await?).await? {
         return Ok(());
     }

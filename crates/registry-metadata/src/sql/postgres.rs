@@ -19,7 +19,7 @@
 //! | when a tag expires | the manifest whose label says when (`UPDATE`) | a tag that is being set to it, which holds `KEY SHARE` and then looks for the label |
 //! | a tag expires | the tag, by the condition of the `DELETE`: what it leads to and since when, as it was seen | a push that sets it: it stays |
 //! | something on the queue is looked at | for a manifest its repository; then its entry, if nobody else has it; then the target (`UPDATE`) | whoever grants it a lease or refers to it |
-//! | a namespace has no repository left | the namespace (`UPDATE`), unless a repository is on its way in; then a look for repositories | a repository on its way in, which holds `KEY SHARE` until it is committed, or waits and fails by the key |
+//! | a namespace has no repository left | last of its piece: the namespace (`UPDATE`), then a look for repositories | another collector that removes the other last repository; a repository on its way in, which holds `KEY SHARE` until it is committed, or waits and fails by the key |
 //! | there is room in a quota | last of all: the repository (`KEY SHARE`), then the counters of its quotas (`UPDATE`) in the order of their prefixes | another push that takes the same room. A quota that is new is counted under a lock on the table of the counters, which waits for whoever has counted and not committed: the only lock that is not on rows, once for each new quota |
 //! | a session is free | its row, by the condition of the `UPDATE` that claims it | another claim: the second one sees the first |
 
@@ -308,11 +308,25 @@ texts! {
     LOCK_DUE_REPOSITORY = "SELECT name FROM repositories
         WHERE id = $1 AND purge_at IS NOT NULL AND purge_at <= now_ms() FOR UPDATE SKIP LOCKED";
 
-    /// Looks at the rows of the list, and not at all that are in no namespace.
-    PLACE = "UPDATE repositories SET namespace = (SELECT n.id FROM namespaces n WHERE n.name = $1)
-        WHERE id = ANY ($2) AND COALESCE(namespace, 0) = 0";
+    MAKE_ALL = "INSERT INTO namespaces (name, created_at) SELECT name, now_ms() FROM unnest($1::text[]) AS new (name)
+        ON CONFLICT (name) DO NOTHING";
 
-    LOCK_UNKEPT = "SELECT id FROM namespaces WHERE name = $1 AND kept = 0 FOR UPDATE SKIP LOCKED";
+    /// Looks at the rows of the list, and not at all that are in no namespace.
+    PLACE = "WITH free AS (
+            SELECT id FROM repositories WHERE id = ANY ($2) AND COALESCE(namespace, 0) = 0
+            ORDER BY id FOR NO KEY UPDATE SKIP LOCKED)
+        UPDATE repositories r SET namespace = n.id
+        FROM unnest($1::text[], $2::bigint[]) AS placed (name, id)
+            JOIN namespaces n ON n.name = placed.name
+            JOIN free ON free.id = placed.id
+        WHERE r.id = placed.id";
+
+    LOCK_UNKEPT = "SELECT id FROM namespaces WHERE name = $1 AND kept = 0 FOR UPDATE";
+
+    LOCK_UNUSED = "SELECT id FROM namespaces WHERE id = ANY ($1) AND kept = 0 ORDER BY id FOR UPDATE SKIP LOCKED";
+
+    REMOVE_UNUSED = "DELETE FROM namespaces WHERE id = ANY ($1)
+        AND NOT EXISTS (SELECT 1 FROM repositories r WHERE r.namespace = namespaces.id)";
 
     LOCK_MAYBE_EMPTY = "SELECT name FROM repositories
         WHERE id = $1 AND purge_at IS NULL AND look_at <= now_ms() FOR UPDATE SKIP LOCKED";

@@ -41,11 +41,20 @@ texts! {
         WHERE o.bad = 0 AND r.purge_at IS NULL
         LIMIT $3";
 
+    MAKE_ALL = "INSERT INTO namespaces (name, created_at) SELECT f.value, now_ms() FROM json_each($1) f WHERE true
+        ON CONFLICT (name) DO NOTHING";
+
     /// Looks at the rows of the list, and not at all that are in no namespace.
-    PLACE = "UPDATE repositories SET namespace = (SELECT n.id FROM namespaces n WHERE n.name = $1)
-        WHERE id IN (SELECT f.value FROM json_each($2) f) AND COALESCE(namespace, 0) = 0";
+    PLACE = "UPDATE repositories SET namespace = n.id
+        FROM json_each($1) f CROSS JOIN namespaces n
+        WHERE n.name = f.value AND repositories.id = ($2 ->> f.key) AND COALESCE(repositories.namespace, 0) = 0";
 
     LOCK_UNKEPT = "SELECT id FROM namespaces WHERE name = $1 AND kept = 0";
+
+    LOCK_UNUSED = "SELECT n.id FROM json_each($1) f CROSS JOIN namespaces n ON n.id = f.value WHERE n.kept = 0";
+
+    REMOVE_UNUSED = "DELETE FROM namespaces WHERE id IN (SELECT f.value FROM json_each($1) f)
+        AND NOT EXISTS (SELECT 1 FROM repositories r WHERE r.namespace = namespaces.id)";
 
     LOCK_MAYBE_EMPTY = "SELECT name FROM repositories WHERE id = $1 AND purge_at IS NULL AND look_at <= now_ms()";
 

@@ -57,7 +57,7 @@ impl SqliteStore {
             Err(registry_database::OpenError::System { operation, source: std::io::Error::other(error) }
                 .into())
         })?;
-        namespaces::place_all_journalled(&store.database).await?;
+        namespaces::place_all_journalled(&store.database).await;
         Ok(store)
     }
 

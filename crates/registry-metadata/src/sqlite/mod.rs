@@ -63,7 +63,7 @@ use registry_journal::{Journal, is_journalled};
 
 pub use self::journalled::JournalPlace;
 use self::{claims::Claims, readers::Readers, writer::Writer};
-use crate::{Clock, OpenError, Options};
+use crate::{Clock, OpenError, Options, logic::namespaces::LookedAt};
 
 /// What stops a piece of work, as the modules of content name it.
 mod fault {
@@ -94,6 +94,7 @@ pub struct SqliteStore {
     readers: Readers,
     writer: Writer,
     claims: Claims,
+    looked_at: Arc<LookedAt>,
     options: Arc<Options>,
     database: Arc<Sqlite>,
 }
@@ -123,7 +124,7 @@ impl SqliteStore {
             return Err(OpenError::Journalled { path: path.to_owned() });
         }
         opening.migrate(&options.owners)?;
-        namespaces::place_all(opening.writer())?;
+        namespaces::place_all(opening.writer());
         Ok(Self::over(opening.finish(None)?, options))
     }
 
@@ -142,6 +143,7 @@ impl SqliteStore {
             readers: Readers::new(database.clone()),
             writer: Writer::new(database.clone(), options.clone()),
             claims: Claims::default(),
+            looked_at: Arc::default(),
             options,
             database,
         }

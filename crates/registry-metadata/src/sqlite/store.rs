@@ -137,8 +137,9 @@ impl SqliteStore {
     }
 
     async fn collect_garbage(&self, rules: CollectRules, limit: usize) -> Result<Vec<Collected>> {
-        transact!(self, "collect garbage", Full, [rules = rules, limit = limit], |tx| {
-            collect::work_off(tx, *rules, *limit)
+        let (operation, looked_at) = ("collect garbage", self.looked_at.clone());
+        transact!(self, operation, Full, [rules = rules, limit = limit, looked_at = looked_at], |tx| {
+            collect::work_off(tx, looked_at, *rules, *limit)
         })
     }
 

@@ -19,7 +19,9 @@ use self::{
     purge::Trashed,
 };
 use super::{
-    Tx, deleted, empty, expiry, manifests, namespaces, quota,
+    Tx, deleted, empty, expiry, manifests,
+    namespaces::{self, LookedAt},
+    quota,
     reclaim::{enqueue, give_up},
 };
 use crate::{
@@ -76,6 +78,8 @@ pub(crate) enum Piece {
     PostponeEmpty(i64, String, String),
     /// Puts some repositories into their namespaces that an earlier program has made beside this one.
     Place,
+    /// Removes those of the namespaces of these numbers that nothing is in.
+    RemoveUnused(Vec<i64>),
 }
 
 impl Piece {
@@ -97,6 +101,10 @@ impl Piece {
             Piece::PostponeEmpty(id, name, reason) => Ok(vec![empty::postpone(tx, *id, name, reason).await?]),
             Piece::Place => {
                 namespaces::place(tx.session, namespaces::Placing::default()).await?;
+                Ok(Vec::new())
+            }
+            Piece::RemoveUnused(ids) => {
+                namespaces::remove_unused(tx.session, ids).await?;
                 Ok(Vec::new())
             }
         }
@@ -145,10 +153,12 @@ fn why(fault: Fault) -> String {
 /// First what could be restored until now, since that puts digests on the queue.
 pub(crate) async fn work_off(
     pieces: &impl Pieces,
+    looked_at: &LookedAt,
     rules: CollectRules,
     limit: usize,
 ) -> Result<Vec<Collected>, Fault> {
     place(pieces).await?;
+    remove_unused(pieces, looked_at).await?;
     let mut done = purge::work_off(pieces, limit).await?;
     done.extend(work_off_deleted(pieces, limit - done.len()).await?);
     done.extend(remove_empty(pieces, limit - done.len()).await?);
@@ -161,10 +171,24 @@ pub(crate) async fn work_off(
     Ok(done)
 }
 
-/// What is placed is not told of: nothing of it goes.
+/// What is placed is not told of: nothing of it goes. What can not be placed stops nothing else.
 async fn place(pieces: &impl Pieces) -> Result<(), Fault> {
-    if namespaces::is_any_unplaced(&*pieces.reader().await?).await? {
-        pieces.run(Piece::Place).await?;
+    if namespaces::is_any_unplaced(&*pieces.reader().await?).await?
+        && let Err(fault) = pieces.run(Piece::Place).await
+    {
+        namespaces::warn_not_placed(&fault.explain("place repositories"));
+    }
+    Ok(())
+}
+
+/// A namespace that goes is not told of: no byte goes with it. One that can not go is looked at again when all others were.
+async fn remove_unused(pieces: &impl Pieces, looked_at: &LookedAt) -> Result<(), Fault> {
+    let unused = namespaces::next_unused(&*pieces.reader().await?, looked_at).await?;
+    if !unused.is_empty()
+        && let Err(fault) = pieces.run(Piece::RemoveUnused(unused)).await
+    {
+        let error = why(fault);
+        tracing::warn!(error, "some namespaces without a repository could not be removed: {error}");
     }
     Ok(())
 }

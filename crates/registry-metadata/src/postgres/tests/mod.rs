@@ -5,6 +5,7 @@ mod claims;
 mod contract;
 mod images;
 mod loss;
+mod namespaces;
 mod opening;
 mod plans;
 mod quotas;

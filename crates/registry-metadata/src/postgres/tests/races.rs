@@ -29,7 +29,7 @@ async fn subject_with(options: Options) -> (Subject, PostgresProbe) {
 }
 
 /// Runs `work` while the probe is in the middle of its transaction, waits until `work` waits for that, and commits it.
-async fn against<T: Send + 'static>(
+pub(super) async fn against<T: Send + 'static>(
     subject: &Subject,
     probe: &PostgresProbe,
     work: impl Future<Output = T> + Send + 'static,
@@ -49,7 +49,7 @@ async fn against<T: Send + 'static>(
     running.await.unwrap()
 }
 
-fn store(subject: &Subject) -> Arc<dyn MetadataStore> {
+pub(super) fn store(subject: &Subject) -> Arc<dyn MetadataStore> {
     subject.store.clone()
 }
 

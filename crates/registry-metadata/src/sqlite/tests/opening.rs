@@ -105,6 +105,44 @@ fn repositories_of_an_older_schema_are_in_their_namespaces() {
     assert_eq!(rows(&store, counts), expected);
 }
 
+/// A start places some, and the collector the rest.
+#[tokio::test]
+async fn a_start_places_a_bounded_number_of_repositories() {
+    let (_folder, path) = place();
+    drop(open(&path).unwrap());
+    let some = "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 10050)
+        INSERT INTO repositories (name, created_at) SELECT 'team/app' || i, 1 FROM n";
+    Connection::open(&path).unwrap().execute_batch(some).unwrap();
+    let store = open(&path).unwrap();
+    let unplaced = "SELECT COUNT(*) FROM repositories WHERE namespace IS NULL";
+    assert_eq!(rows(&store, unplaced), ["50"]);
+    store.collect(&crate::CollectRules::default(), 10).await.unwrap();
+    assert_eq!(rows(&store, unplaced), ["0"]);
+}
+
+#[tokio::test]
+async fn repositories_that_can_not_be_placed_stop_no_start_and_no_collection() {
+    let (_folder, path) = place();
+    drop(open(&path).unwrap());
+    let refusing = "INSERT INTO repositories (name, created_at) VALUES ('team/app', 1);
+        INSERT INTO gc_queue (kind, repository, digest, due_at, reason) VALUES ('digest', 0, 'sha256:none', 0, 'x');
+        CREATE TRIGGER refuse BEFORE UPDATE OF namespace ON repositories BEGIN SELECT RAISE(ABORT, 'no'); END";
+    Connection::open(&path).unwrap().execute_batch(refusing).unwrap();
+    let store = open(&path).unwrap();
+    let collected = store.collect(&crate::CollectRules::default(), 10).await.unwrap();
+    assert_eq!(collected.len(), 1, "{collected:?}");
+}
+
+#[test]
+fn opening_does_not_wait_for_a_writer() {
+    let (_folder, path) = place();
+    drop(open(&path).unwrap());
+    let writer = Connection::open(&path).unwrap();
+    writer.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let store = open(&path).unwrap();
+    assert_eq!(rows(&store, "SELECT COUNT(*) FROM store"), ["1"]);
+}
+
 #[test]
 fn a_newer_schema_that_this_binary_can_work_with_is_left_alone() {
     let (_folder, path) = place();
