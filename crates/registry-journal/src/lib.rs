@@ -100,7 +100,7 @@
 //! | `capture`, `hook` | triggers in the writer's memory note what changes; the writer waits for the store |
 //! | `ledger` | the commit is kept as a row, in its own transaction |
 //! | `upload` | one thread stores kept commits, as many as there are in one entry |
-//! | `progress` | how far that is, and who waits |
+//! | `progress` | how far that is, and the work that waits for it |
 //! | `snapshot`, `keeper`, `prune` | another thread makes snapshots and removes what they replace |
 //! | `reconcile`, `replay`, `restore` | what a start does |
 //! | `record`, `change`, `names`, `history` | the format, and what there is of it |

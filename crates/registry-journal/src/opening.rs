@@ -46,7 +46,7 @@ pub struct Journalled {
     pub database: Sqlite,
 }
 
-/// Opens the database at `path` with a journal among `objects`, A database that is
+/// Opens the database at `path` with a journal among `objects`. A database that is
 /// not there, or is behind, is brought to the end of its journal first; then the schema is brought up to date.
 ///
 /// Needs a Tokio runtime, which must outlive the journal. If the future is dropped, opening goes on to its end.

@@ -77,8 +77,8 @@
 //! What differs is how two transactions that race are kept apart. SQLite has one writer, so there are none. PostgreSQL runs
 //! them side by side as READ COMMITTED, where each statement sees what was committed when it began; there a transaction that
 //! decides by what is there locks a row first and looks in a new statement. Nothing but rows is locked (and the counters of
-//! quotas, once, when one is new), so that a PostgreSQL that is spread over machines can do it too. `sql/postgres.rs` says who
-//! locks what, in which order, and against whom. A transaction that loses, to a foreign key, a unique key, a deadlock, or a tag
+//! quotas, once, when one is new), so that a PostgreSQL that is spread over machines can do it too. `sql/postgres.rs` says
+//! which decision locks what, in which order, and against what. A transaction that loses, to a foreign key, a unique key, a deadlock, or a tag
 //! that appeared between two looks, is run again from its start.
 //!
 //! # Modules

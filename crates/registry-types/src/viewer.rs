@@ -7,8 +7,8 @@ const AFTER_EVERY_LETTER: char = '~';
 const BEFORE_EVERY_LETTER: char = '!';
 
 /// The repositories that a caller may see: ranges of names, sorted and disjoint, and those that are public where the caller may
-/// see those. A list for it reads the index of names where the ranges are, so that it costs what is on its page and not what the
-/// caller may not see.
+/// see those. A list for it reads the index of names where the ranges are, so that it costs at most
+/// a page of each range, and not what the caller may not see.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Viewer {
     sees_public: bool,

@@ -31,7 +31,7 @@ pub(crate) async fn id(session: &impl Session, name: &RepositoryName) -> Result<
     session.one(sql::ID, params![name.as_str()]).await
 }
 
-/// The same, with the row locked against all who delete or restore something in the repository.
+/// The same, with the row locked against transactions that delete or restore something in the repository.
 pub(crate) async fn lock(session: &impl Session, name: &RepositoryName) -> Result<Option<i64>, Fault> {
     session.one(sql::LOCK, params![name.as_str()]).await
 }
@@ -59,7 +59,8 @@ pub(crate) async fn unlist_if_empty(tx: &Tx<'_, impl Session>, id: i64) -> Resul
 const RANGES_FIRST: usize = 16;
 const RANGES_GROWTH: usize = 8;
 
-/// The names in the catalog that a viewer sees. Only what its ranges have is read, and of each range a page at most.
+/// The names in the catalog that a viewer sees. Only what its ranges have is read: a statement is asked about many ranges, and reads
+/// of each of them at most the rest of the page.
 pub(crate) async fn page(
     session: &impl Session,
     viewer: &Viewer,

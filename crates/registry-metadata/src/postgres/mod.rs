@@ -61,7 +61,8 @@ macro_rules! transact {
     }};
 }
 
-/// The same, with one statement that needs no transaction around it.
+/// Writes with one statement, which needs no transaction around it: the logic is given a connection. Named values are what the
+/// logic is given, by reference.
 macro_rules! write_alone {
     ($self:ident, $operation:expr, Full, [$($name:ident = $value:expr),*], |$session:ident| $logic:expr) => {{
         $(let $name = &$value;)*
@@ -130,7 +131,7 @@ mod pool {
 ///
 /// **A database that is gone** is told of within a second, and to those who come right after at once, as
 /// [`Unavailable`](crate::MetadataError::Unavailable). When it is back, the next request finds it. If the answer to a
-/// commit is lost, nobody knows whether it was done; that is `Unavailable` too, and doing the same again is right in
+/// commit is lost, it is not known whether it was done; that is `Unavailable` too, and doing the same again is right in
 /// either case.
 ///
 /// **Background work** that [`expire_uploads`](crate::Uploads::expire_uploads) and
@@ -142,8 +143,8 @@ pub struct PostgresStore {
     pool: Arc<Pool>,
     claims: Claims,
     options: Arc<Options>,
-    place: String,
     looked_at: LookedAt,
+    place: String,
     keeper: AbortHandle,
 }
 

@@ -15,7 +15,7 @@
 //! | Table | Keeps |
 //! |---|---|
 //! | `store` | One database, one store of bytes. Its only row also says how old a binary may be that runs on this schema. `mark` grows, and the store holds a copy: a database that has a smaller one was restored from before. `swept_at`: when somebody last began to look through the store, so that of many nodes one does. |
-//! | `repositories` | A name. Everything of a repository hangs on the number, so that it can be renamed aside in one row. `listed`: it has a manifest, so the catalog is one index. `purge_at`: it was deleted, has a name that is none, and goes then. `look_at`: a collector looks then whether anything is in it. `→ namespaces`: null until it is placed. `public`: anybody may pull it; without accounts nothing asks. |
+//! | `repositories` | A name. Everything of a repository hangs on the number, so that it can be renamed aside in one row. `listed`: it has a manifest, so the catalog is one index. `purge_at`: it was deleted, has a name that is none, and goes then. `look_at`: a collector looks then whether anything is in it. `→ namespaces`: null until it is placed. `public`: every client may pull it; without accounts nothing asks. |
 //! | `namespaces` | What a repository is in: the first component of its name, or `_` for a name of one component. Made with its first repository, removed with its last, unless it is `kept`: something other than a push has made it. A deleted repository holds its namespace, so it comes back where it was. |
 //! | `objects` | Bytes, by a key that was never used before. `bad`: the bytes are not what they were; hidden until pushed again. |
 //! | `digests` | What bytes are. `→ objects`: a digest that is known has an object. |

@@ -1,8 +1,9 @@
 //! The collector's statements.
 //!
-//! PostgreSQL appends ` FOR UPDATE SKIP LOCKED` to `DUE`, `TRASHED_TAGS` and `TRASHED_MANIFESTS`, so that each entry has
-//! one collector, and ` FOR UPDATE` to `BLOB_LEASE` and `MANIFEST_LEASE`, so that the lease that is read is the one that
-//! counts; what decides comes in a new statement after that. SQLite has one writer and needs neither.
+//! What is due is looked for without locks (`DUE`). On PostgreSQL each entry is then locked by `LOCK_ENTRY`, and the trash by
+//! `TAKE_TRASHED_TAGS` and `TAKE_TRASHED_MANIFESTS`, which pass over what another collector has, so that each has one collector;
+//! `LOCK_BLOB_LEASE` and `LOCK_MANIFEST_LEASE` lock the row, so that the lease that is read is the one that counts. What decides
+//! comes in a new statement after that. SQLite has one writer and locks no row.
 
 use registry_database::Statement;
 

@@ -1,5 +1,5 @@
-//! Code that changes a tag does it by a function of the module `tags` of either database, which knows the rule about immutable
-//! tags. A test looks that no other module has the statements.
+//! Code that changes a tag does it by a function of `logic::tags`, or of the module `tags` of either database: they know the rule
+//! about immutable tags. A test looks that no other module has the statements.
 
 use registry_database::Statement;
 

@@ -25,7 +25,7 @@ macro_rules! transact {
     }};
 }
 
-/// The same, with one statement that on PostgreSQL needs no transaction around it.
+/// Writes with one statement. PostgreSQL needs no transaction around it; here it is in one like all that writes.
 macro_rules! write_alone {
     ($self:ident, $operation:expr, $durability:ident, [$($name:ident = $value:expr),*], |$session:ident| $logic:expr) => {
         transact!($self, $operation, $durability, [$($name = $value),*], |tx| {
