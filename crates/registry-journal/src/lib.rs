@@ -3,7 +3,7 @@
 //!
 //! For databases of [`registry_database`] on disks that may be lost while the store remains: a container without a volume
 //! beside a bucket. It knows what rows change, whose tables they are in and what their owners say of them
-//! ([`Schema`](registry_database::Schema)), and objects with names ([`SmallObjects`](registry_storage::SmallObjects)). What
+//! ([`Schema`](registry_database::Schema)), and objects with names ([`SmallObjects`]). What
 //! is in the tables is the caller's.
 //!
 //! A journal for tables of one's own takes a schema and a place for the objects:

@@ -219,7 +219,7 @@ impl Connection {
         self.batch(&begin).await
     }
 
-    /// How long answers are waited for from now on. The server is told by [`begin`](Self::begin).
+    /// How long answers are waited for from now on. The server is told when a transaction begins.
     pub fn limit(&self, limits: Limits) {
         *self.limits.lock() = limits;
     }
