@@ -31,7 +31,7 @@ pub struct Event {
     pub repository: RepositoryName,
     /// What changed.
     pub change: Change,
-    /// Who changed it; none for the anonymous.
+    /// The user that changed it; none for the anonymous.
     pub actor: Option<String>,
     /// When it was known to be durable.
     pub at: SystemTime,

@@ -98,7 +98,7 @@ registry_server::options! {
     /// Manifests are never redirected.
     #[derive(Clone, Debug, Default, PartialEq, Eq)]
     pub struct RedirectPolicy {
-        /// Nobody is.
+        /// No client is.
         pub disabled: bool,
         /// Only clients of these networks are; all, if there are none.
         pub only: Vec<Network>,

@@ -65,7 +65,7 @@ async fn open_as(
 pub struct Journal(pub(crate) Arc<SqliteStore>);
 
 impl Journal {
-    /// Completes when the journal is lost: another process writes to it. Whatever serves has to stop.
+    /// Completes when the journal is lost: another process writes to it. What serves the registry has to stop.
     pub async fn lost(&self) -> Arc<JournalError> {
         self.0.journal_lost().await
     }

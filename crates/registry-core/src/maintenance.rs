@@ -143,7 +143,7 @@ registry_server::options! {
     pub struct Retaining {
         /// How often. One hour.
         pub interval: Duration,
-        /// The policies. Who sets them has seen a preview.
+        /// The policies. The operator that sets them has seen a preview.
         pub policies: Vec<Policy>,
     }
 }

@@ -7,7 +7,7 @@ pub trait Answers {
     /// What they answer.
     type All;
 
-    /// All of them, or the first failure: after it the transaction is over, and whatever else fails says only that.
+    /// All of them, or the first failure: after it the transaction is over, and other failures say only that.
     ///
     /// # Errors
     /// That failure.

@@ -251,7 +251,7 @@ impl Client {
         tokio::time::timeout(within, connect).await.map_err(timed_out)?
     }
 
-    /// Looks at the address once more: whatever led to this connection, an answer of a private machine is not handed on.
+    /// Looks at the address once more: an answer of a private machine is not handed on, by whichever way the connection came.
     fn judge_peer(&self, host: &str, peer: Option<SocketAddr>) -> Result<(), OutboundError> {
         let Some(guard) = self.guard.as_ref().filter(|guard| !guard.is_proxied) else { return Ok(()) };
         let peer = peer.map(|peer| peer.ip()).ok_or_else(|| refused(host, Refusal::Special))?;

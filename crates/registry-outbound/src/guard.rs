@@ -21,7 +21,7 @@ const FOREIGN_PORTS: [u16; 12] = [1719, 1720, 1723, 2049, 3306, 3659, 4045, 5060
 pub enum Allowed {
     /// `10.0.0.0/8`, `10.0.0.5`.
     Network(Network),
-    /// `ci.internal`. Whatever addresses it has.
+    /// `ci.internal`, with all addresses that it has.
     Name(String),
     /// `*.internal`: every name that ends so, with at least one more component. `*` is every name.
     Below(String),

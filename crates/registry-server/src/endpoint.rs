@@ -175,7 +175,7 @@ impl Site {
     }
 
     /// Serves the site below a prefix of the path, such as `/registry`: it is taken off before an endpoint is looked for and gets
-    /// the request. `/` alone is asked for by those who look whether the server is there, and is served as it is.
+    /// the request. Clients ask for `/` alone to see whether the server is there, so it is served as it is.
     pub fn behind(mut self, prefix: &str) -> Site {
         let prefix = prefix.trim_end_matches('/');
         self.prefix = (!prefix.is_empty()).then(|| prefix.into());

@@ -1,6 +1,6 @@
 //! Making files another user's, as root, in folders that others may write to.
 //!
-//! Whatever such a folder holds may have been put there by a user that wants another file to change its owner. So no link is
+//! What such a folder holds may have been put there by a user that wants another file to change its owner. So no link is
 //! followed: each folder on the way is opened by itself and then looked into through what was opened, and what is changed is
 //! what was looked at, not what has its name by then. Only what is root's changes hands, only if it has no second name, and
 //! nothing below a folder that is the user's already: what lies there is the user's own business.

@@ -42,7 +42,7 @@ const PAGES: Schema = Schema {
     content: &["texts", "pages"],
 };
 
-/// People, who may be there before any page is.
+/// People. There may be some before there is a page.
 const PEOPLE: Schema = Schema {
     owner: "people",
     migrations: &[Migration {

@@ -122,7 +122,7 @@ async fn unjournalled(bench: &Bench, name: &str, sql: &'static str) {
     plain.writer().run("write", Durability::Full, (), work).await.unwrap();
 }
 
-/// Whatever owner's content it is: people who have no page yet are not thrown away either.
+/// Content of every owner counts: people without a page are not thrown away either.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_database_with_content_that_the_journal_does_not_know_is_refused() {
     let bench = Bench::new();

@@ -5,7 +5,7 @@
 //! [`Tx`].
 
 /// Asks for several statements together, one round trip on PostgreSQL; gives the answers, or the first failure: after it the
-/// transaction is over, and whatever else fails says only that.
+/// transaction is over, and other failures say only that.
 macro_rules! pipeline {
     ($($statement:expr),+ $(,)?) => {
         registry_database::Answers::all(tokio::join!(biased; $(async { $statement.await }),+))

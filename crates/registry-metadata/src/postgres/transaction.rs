@@ -32,7 +32,7 @@ pub(super) struct Logic<A, F> {
     logic: F,
 }
 
-/// What logic answers, on whatever thread.
+/// What logic answers, on any thread.
 type Answer<'t, T> = Pin<Box<dyn Future<Output = std::result::Result<T, Fault>> + Send + 't>>;
 
 impl<A, F> Logic<A, F> {

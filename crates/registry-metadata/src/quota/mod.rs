@@ -194,7 +194,7 @@ fn fits(quota: &Quota, kind: QuotaKind, usage: i64, more: i64) -> Result<(), Quo
     Err(QuotaExceeded { prefix: quota.prefix.clone(), kind, limit, usage, requested })
 }
 
-/// Whether there is room for at least one byte, for whoever is about to send some.
+/// Whether there is room for at least one byte, for a client that is about to send some.
 pub(crate) fn has_room(quota: &Quota, usage: Usage) -> Result<(), QuotaExceeded> {
     for (kind, usage) in [(QuotaKind::Bytes, usage.bytes), (QuotaKind::Held, usage.held)] {
         if let Some(limit) = limit_of(quota, kind).filter(|limit| usage >= *limit) {

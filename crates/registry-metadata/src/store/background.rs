@@ -52,7 +52,7 @@ pub trait Collecting: fmt::Debug + Send + Sync + 'static {
     /// looked at again, under the locks that are needed, and either goes or stays. Nothing more is due only if the answer is
     /// empty: what goes may set down what depended on it. Each candidate is decided and done as one; `limit` bounds how long writers may have to wait.
     ///
-    /// Any number may do this at once. What was done is done for good, whatever becomes of the caller: what depends on it
+    /// Any number may do this at once. What was done is done for good, also if the caller goes away: what depends on it
     /// is on the queue, and bytes that nothing leads to any more are [`reclaimable`](Self::reclaimable) after the
     /// [grace](crate::Options::read_grace).
     async fn collect(&self, rules: &CollectRules, limit: usize) -> Result<Vec<Collected>>;

@@ -39,7 +39,7 @@ pub struct TokenServerOptions {
     pub issuer: String,
     /// The registry's name, which clients must ask for, and which is the audience.
     pub service: String,
-    /// Who may do what.
+    /// What each user may do.
     pub users: Users,
     /// For how many seconds a client is told that a token is good.
     pub expires_in: i64,

@@ -1,4 +1,4 @@
-//! Who may do what at a server of tokens.
+//! What users may do at a server of tokens.
 
 use std::collections::BTreeMap;
 
@@ -6,13 +6,13 @@ use serde::Deserialize;
 
 use super::asked::Scope;
 
-/// Users by name. What the one without a name may, everybody may.
+/// Users by name. What the one without a name may, every client may.
 pub type Users = BTreeMap<String, User>;
 
 /// A user.
 #[derive(Debug, Default, Deserialize)]
 pub struct User {
-    /// Nobody comes in without one.
+    /// No user comes in without one.
     pub password: Option<String>,
     /// What the user may do.
     pub may: Vec<Right>,
@@ -40,7 +40,7 @@ impl Right {
     }
 }
 
-/// The actions of a scope that are allowed to a user, or to everybody: with `*`, all of them.
+/// The actions of a scope that are allowed to a user, or to every client: with `*`, all of them.
 pub(super) fn allowed(users: &Users, name: &str, scope: &Scope) -> Vec<String> {
     let rights = ["", name].into_iter().filter_map(|name| users.get(name)).flat_map(|user| &user.may);
     let mut actions: Vec<_> =

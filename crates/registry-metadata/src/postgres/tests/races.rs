@@ -404,7 +404,7 @@ async fn a_session_of_a_deleted_repository_goes_with_the_state_that_it_saved_las
     assert_eq!(subject.probe.rows(states).await, ["new"]);
 }
 
-/// What is purged while it is deleted once more is kept anew, and counted as that.
+/// What a collector purges while a client deletes it once more is kept again, and counted as that.
 #[tokio::test]
 async fn a_manifest_that_is_purged_while_it_goes_to_the_trash_again_is_counted() {
     let quota = Quota { prefix: String::new(), bytes_max: Some(100_000), held_max: None, tags_max: None };
