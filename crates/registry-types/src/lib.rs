@@ -28,6 +28,7 @@
 //! | `manifest` | the four accepted manifest formats, parsed and checked |
 //! | `viewer`, `pattern`, `version` | what a caller may see, and which names are meant |
 //! | `retention` | which images are to be kept, and which go |
+//! | `event` | what can happen, which of it a receiver wants, and in which format |
 //! | `stores`, `secret` | how a store of bytes is used, and with which credentials |
 //! | `error_code`, `error_body` | errors on the wire |
 
@@ -36,6 +37,7 @@
 mod descriptor;
 mod error_body;
 mod error_code;
+mod event;
 mod location;
 mod manifest;
 mod media_type;
@@ -59,6 +61,7 @@ mod viewer;
 pub use descriptor::{DESCRIPTOR_SIZE_MAX, Descriptor, DescriptorError};
 pub use error_body::{ErrorBody, ErrorEntry};
 pub use error_code::ErrorCode;
+pub use event::{EventFilter, EventKind, ParseEventKindError, ParseWebhookFormatError, WebhookFormat};
 pub use location::{LOCATION_BYTES_MAX, Location, ParseLocationError};
 pub use manifest::{
     MANIFEST_BYTES_MAX, MANIFEST_DEPTH_MAX, MANIFEST_DESCRIPTORS_MAX, MANIFEST_ENTRIES_MAX,
