@@ -8,11 +8,11 @@ use std::{
 use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, HeaderName, Method, StatusCode, header};
-use registry_types::Network;
+use registry_types::{Allowed, Network};
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use tokio::net::TcpStream;
 
-use crate::{Allowed, Destination, OutboundError, Refusal, guard::Guard};
+use crate::{Destination, OutboundError, Refusal, guard::Guard};
 
 /// How long a connection may take to come about, with TLS.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);

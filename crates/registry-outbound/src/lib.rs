@@ -10,4 +10,4 @@ pub use address::special;
 pub use client::{Answer, Ask, Client, Outbound, OutboundOptions, Resolver, SystemResolver};
 pub use destination::{Destination, URL_BYTES_MAX};
 pub use error::{OutboundError, Refusal, UrlError};
-pub use guard::{Allowed, ParseAllowedError};
+pub use registry_types::{Allowed, ParseAllowedError};

@@ -28,12 +28,14 @@
 //! | `manifest` | the four accepted manifest formats, parsed and checked |
 //! | `viewer`, `pattern`, `version` | what a caller may see, and which names are meant |
 //! | `retention` | which images are to be kept, and which go |
+//! | `network`, `allowed` | addresses, and which hosts users may name |
 //! | `event` | what can happen, which of it a receiver wants, and in which format |
 //! | `stores`, `secret` | how a store of bytes is used, and with which credentials |
 //! | `error_code`, `error_body` | errors on the wire |
 
 #![forbid(unsafe_code)]
 
+mod allowed;
 mod descriptor;
 mod error_body;
 mod error_code;
@@ -58,6 +60,7 @@ mod upload_id;
 mod version;
 mod viewer;
 
+pub use allowed::{Allowed, ParseAllowedError};
 pub use descriptor::{DESCRIPTOR_SIZE_MAX, Descriptor, DescriptorError};
 pub use error_body::{ErrorBody, ErrorEntry};
 pub use error_code::ErrorCode;
