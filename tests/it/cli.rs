@@ -102,7 +102,7 @@ fn a_good_configuration_has_no_problems_but_warnings() {
 version: 0.1
 storage: {{filesystem: {{rootdirectory: {}}}, cache: {{blobdescriptor: inmemory}}}}
 http: {{adr: ':5000'}}
-notifications: {{endpoints: []}}
+policy: {{repository: {{classes: [image]}}}}
 ",
         folder.path().join("data").display()
     );
@@ -110,7 +110,7 @@ notifications: {{endpoints: []}}
     let output = run_binary(&["check-config", path.to_str().unwrap()], &[("REGISTRY_HTPP_ADDR", ":5000")]);
     let warnings = String::from_utf8(output.stderr).unwrap();
     assert!(output.status.success(), "{warnings}");
-    for said in ["http.adr", "http.addr", "notifications", "REGISTRY_HTPP_ADDR"] {
+    for said in ["http.adr", "http.addr", "policy", "REGISTRY_HTPP_ADDR"] {
         assert!(warnings.contains(said), "{said} is not in\n{warnings}");
     }
     let by_variable =

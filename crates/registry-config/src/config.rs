@@ -13,14 +13,17 @@ use crate::journal::Journal;
 use crate::log::Log;
 use crate::metadata::Metadata;
 use crate::node::Node;
+use crate::outbound::Outbound;
 use crate::problem::Problems;
 use crate::quota::quotas;
 use crate::retention::Retention;
 use crate::safety::{self, Safety};
+use crate::secrets::Secrets;
 use crate::storage::Storage;
 use crate::unknown;
 use crate::validation::Validation;
 use crate::warning::Warning;
+use crate::webhooks::{Notifications, Webhook, webhooks};
 
 /// Everything that can be configured, checked and with its defaults filled in. Paths are as they were written; nothing was
 /// opened.
@@ -47,6 +50,11 @@ pub struct Config {
     pub quotas: Vec<Quota>,
     /// What is done about what is open to others. Key `safety`.
     pub safety: Safety,
+    pub outbound: Outbound,
+    pub secrets: Secrets,
+    /// Receivers of events. Key `webhooks`.
+    pub webhooks: Vec<Webhook>,
+    pub notifications: Notifications,
 }
 
 /// A configuration, and what the operator should know about it.
@@ -113,6 +121,10 @@ impl Config {
             immutable_tags: root.get("tags").get("immutable").items().iter().map(immutable_tags).collect(),
             quotas: quotas(&root.get("quotas")),
             safety: Safety::read(&root.get("safety")),
+            outbound: Outbound::read(&root.get("outbound")),
+            secrets: Secrets::read(&root.get("secrets")),
+            webhooks: webhooks(&root.get("webhooks")),
+            notifications: Notifications::read(&root.get("notifications")),
             http,
         }
     }

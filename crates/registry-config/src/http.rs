@@ -150,9 +150,12 @@ fn prefix(field: &Field<'_>) -> String {
 }
 
 fn host(field: &Field<'_>) -> Option<String> {
-    field.parse("a URL such as https://registry.example.com", |text| {
-        is_web_url(text).then(|| text.trim_end_matches('/').to_owned())
-    })
+    web_url(field, "a URL such as https://registry.example.com")
+}
+
+/// A URL as [`is_web_url`] wants it, without a slash at its end.
+pub(crate) fn web_url(field: &Field<'_>, expected: &str) -> Option<String> {
+    field.parse(expected, |text| is_web_url(text).then(|| text.trim_end_matches('/').to_owned()))
 }
 
 fn hosts(field: &Field<'_>) -> Vec<String> {

@@ -34,7 +34,7 @@
 //! | `schema`, `unknown` | which keys there are, and warnings about others |
 //! | `environment` | variables laid over the tree |
 //! | `field`, `scalar`, `nearest` | typed reading that notes problems |
-//! | `config`, and `log`, `storage`, `metadata`, `journal`, `gc`, `quota`, `retention`, `auth`, `http`, `tls`, `address`, `health`, `validation`, `secret` | what comes out |
+//! | `config`, and `log`, `storage`, `metadata`, `journal`, `gc`, `quota`, `retention`, `auth`, `http`, `tls`, `address`, `health`, `validation`, `outbound`, `secrets`, `webhooks` | what comes out |
 //! | `absent` | sections that this version refuses |
 //! | `safety` | what is open to others on the network |
 //! | `log_of` | how to log what is wrong |
@@ -61,18 +61,21 @@ mod log_of;
 mod metadata;
 mod nearest;
 mod node;
+mod outbound;
 mod problem;
 mod quota;
 mod retention;
 mod safety;
 mod scalar;
 mod schema;
+mod secrets;
 mod storage;
 mod tls;
 mod token;
 mod unknown;
 mod validation;
 mod warning;
+mod webhooks;
 mod yaml;
 
 pub use address::TcpAddress;
@@ -89,18 +92,22 @@ pub use load::{fuzz, load, load_as, parse, process_environment};
 pub use log::{Log, LogFormatter, LogLevel};
 pub use log_of::log_of;
 pub use metadata::{Metadata, Postgresql};
+pub use outbound::Outbound;
 pub use problem::{Problem, Problems};
 pub use registry_types::{
-    AzureCredentials, ClientAuth, Durability, GcsCredentials, ImmutableTags, MinimumVersion, Quota,
-    RateLimit, RateLimits, RequiredChildren, S3Credentials, S3Encryption, Secret,
+    Allowed, AzureCredentials, ClientAuth, Durability, EventFilter, GcsCredentials, ImmutableTags,
+    MinimumVersion, Quota, RateLimit, RateLimits, RequiredChildren, S3Credentials, S3Encryption, Secret,
+    WebhookFormat,
 };
 pub use retention::Retention;
 pub use safety::Safety;
+pub use secrets::Secrets;
 pub use storage::{Driver, Redirect, Storage, UploadPurging};
 pub use tls::{Certificate, ClientCertificates, Tls};
 pub use token::Token;
 pub use validation::{UrlRules, Validation};
 pub use warning::Warning;
+pub use webhooks::{Endpoint, Notifications, RECEIVERS_MAX, Webhook, WebhookSecret};
 pub use yaml::{CONFIG_BYTES_MAX, CONFIG_DEPTH_MAX, CONFIG_NODES_MAX};
 
 /// The examples of the README are compiled like these.

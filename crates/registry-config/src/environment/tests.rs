@@ -126,6 +126,11 @@ fn lists_take_an_index_or_the_whole() {
         ),
         ("", vec![("REGISTRY_HEALTH_TCPCHECKERS_0_ADDR", "a:1")], "{health: {tcp: [{addr: a:1}]}}"),
         ("", vec![("REGISTRY_HEALTH_HTTPCHECKERS_0_URI", "u")], "{health: {http: [{uri: u}]}}"),
+        (
+            "",
+            vec![("REGISTRY_NOTIFICATIONS_EVENTCONFIG_INCLUDEREFERENCES", "true")],
+            "{notifications: {events: {includereferences: true}}}",
+        ),
         ("", vec![("REGISTRY_HEALTH_FILECHECKERS_0_FILE", "f")], "{health: {file: [{file: f}]}}"),
         (
             "notifications: {endpoints: [{url: a}]}",
@@ -249,8 +254,8 @@ fn values_of_a_map_are_texts_or_lists() {
     }
     // What is below a section that is not looked into keeps its kind, and its single values their text.
     for (value, kept) in [("a #b", "a #b"), ("{a: b}", "{a: b}"), ("true", "true"), ("~", "~")] {
-        let (tree, _, _) = overlay("", &[("REGISTRY_NOTIFICATIONS_X", value)]);
-        assert_eq!(show(&tree), format!("{{notifications: {{x: {kept}}}}}"));
+        let (tree, _, _) = overlay("", &[("REGISTRY_POLICY_X", value)]);
+        assert_eq!(show(&tree), format!("{{policy: {{x: {kept}}}}}"));
     }
 }
 

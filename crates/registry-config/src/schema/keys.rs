@@ -27,7 +27,7 @@ pub(crate) const ROOT: &[Key] = &[
         Section(&[key("registry", Anything), key("repository", Anything), not_active("storage")]),
     ),
     key("http", Section(HTTP)),
-    not_active("notifications"),
+    key("notifications", Section(NOTIFICATIONS)),
     key("redis", Anything).standing(NotNeeded("there is no cache that would lie in it")),
     key("health", Section(HEALTH)),
     key("proxy", Anything),
@@ -48,6 +48,40 @@ pub(crate) const ROOT: &[Key] = &[
     key("retention", Section(RETENTION)),
     key("quotas", Sections(&[scalar("prefix"), scalar("bytes"), scalar("held"), scalar("tags")])),
     scalar("safety"),
+    key("outbound", Section(&[scalar("proxy"), key("allow", Scalars)])),
+    key("secrets", Section(&[scalar("keyfile"), scalar("key")])),
+    key("webhooks", Sections(WEBHOOK)),
+];
+
+const NOTIFICATIONS: &[Key] = &[
+    key("events", Section(&[scalar("includereferences")])).also("EVENTCONFIG"),
+    key("endpoints", Sections(ENDPOINT)),
+];
+
+const ENDPOINT: &[Key] = &[
+    scalar("name"),
+    scalar("disabled"),
+    scalar("url"),
+    key("headers", Map),
+    scalar("timeout"),
+    scalar("threshold"),
+    scalar("backoff"),
+    key("ignoredmediatypes", Scalars),
+    key("ignore", Section(&[key("mediatypes", Scalars), key("actions", Scalars)])),
+];
+
+const WEBHOOK: &[Key] = &[
+    scalar("name"),
+    scalar("url"),
+    scalar("format"),
+    key("events", Scalars),
+    key("repositories", Scalars),
+    key("tags", Scalars),
+    scalar("secret"),
+    scalar("secretfile"),
+    key("headers", Map),
+    scalar("timeout"),
+    scalar("disabled"),
 ];
 
 const GC: &[Key] = &[

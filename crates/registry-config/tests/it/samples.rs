@@ -243,7 +243,6 @@ fn what_this_version_does_not_have_is_refused_or_named() {
         "log.hooks: not active in this version",
         "log.reportcaller: not active in this version",
         "middleware.storage: not active in this version",
-        "notifications: not active in this version",
         "redis: not needed here, there is no cache that would lie in it",
         "validation.enabled: old spelling, write validation.disabled",
         "policy: not active in this version",
