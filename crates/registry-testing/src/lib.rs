@@ -28,6 +28,7 @@
 //! | `pushed`, `soak` | [`Pushed`]: images to compare with later; [`SoakWorker`]: a client that does everything at random |
 //! | `earlier` | [`Earlier`]: what a program of an earlier version left |
 //! | [`tokens`] | keys, certificates and signed tokens, good and bad |
+//! | `receiver` | [`Receiver`]: is told of events, and behaves well or badly |
 //! | `token_server` | [`TokenServer`]: gives tokens to clients that ask for them |
 //! | `wait` | waiting for a condition instead of sleeping |
 //!
@@ -49,6 +50,7 @@ mod object_server;
 mod pushed;
 mod random;
 mod raw;
+mod receiver;
 mod request;
 mod server;
 mod soak;
@@ -69,6 +71,7 @@ pub use object_server::{ObjectServer, free_port};
 pub use pushed::{Pushed, lists};
 pub use random::Random;
 pub use raw::{RawConnection, RawResponse};
+pub use receiver::{Behaviour, Received, Receiver};
 pub use request::{Download, Request, Response};
 pub use server::{Server, ServerOptions};
 pub use soak::{SoakWorker, Soaked, nothing_but_what_is_reachable_is_left};
