@@ -26,6 +26,7 @@
 //! | `upload_id`, `location` | upload sessions, and the keys of stored objects |
 //! | `media_type`, `descriptor`, `platform` | what describes content |
 //! | `manifest` | the four accepted manifest formats, parsed and checked |
+//! | `cause` | the actor and the request that caused a change |
 //! | `viewer`, `pattern`, `version` | what a caller may see, and which names are meant |
 //! | `retention` | which images are to be kept, and which go |
 //! | `network`, `allowed` | addresses, and which hosts users may name |
@@ -36,6 +37,7 @@
 #![forbid(unsafe_code)]
 
 mod allowed;
+mod cause;
 mod descriptor;
 mod error_body;
 mod error_code;
@@ -61,6 +63,10 @@ mod version;
 mod viewer;
 
 pub use allowed::{Allowed, ParseAllowedError};
+pub use cause::{
+    Cause, REQUEST_ADDRESS_BYTES_MAX, REQUEST_HOST_BYTES_MAX, REQUEST_ID_BYTES_MAX, REQUEST_METHOD_BYTES_MAX,
+    REQUEST_USER_AGENT_BYTES_MAX, RequestSource,
+};
 pub use descriptor::{DESCRIPTOR_SIZE_MAX, Descriptor, DescriptorError};
 pub use error_body::{ErrorBody, ErrorEntry};
 pub use error_code::ErrorCode;
