@@ -24,6 +24,7 @@
 //! | [`clock`] | whose time it is |
 //! | `fault`, `error` | what stops a piece of work; what its caller is told; why a database can not be opened |
 //! | `operation`, `durability` | what is to be done, how durable, how long |
+//! | `database` | [`Database`]: a handle to either engine, on which steps run |
 //! | `session`, `statement`, `param`, `row`, `answers` | logic that is written once for both engines |
 //! | [`sqlite`] (feature `sqlite`) | the thread that writes, readers, the log, opening |
 //! | [`postgres`] (feature `postgres`) | options, TLS, the pool, connections, transactions |
@@ -33,6 +34,8 @@
 
 mod answers;
 pub mod clock;
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+mod database;
 mod dialect;
 mod durability;
 mod error;
@@ -52,6 +55,8 @@ pub mod transfer;
 
 pub use answers::Answers;
 pub use clock::{Clock, SystemClock};
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+pub use database::Database;
 pub use dialect::{Dialect, POSTGRES, SQLITE};
 pub use durability::Durability;
 pub use error::{Cause, Error, OpenError};
