@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use registry_collector::{Collector, CollectorOptions, Fsck, FsckOptions, retention::Retention};
+use registry_database::Database;
 use registry_metadata::MetadataStore;
 use registry_storage::BlobStore;
 use registry_types::retention::Policy;
@@ -14,6 +15,8 @@ pub struct Beside {
     pub store: Arc<dyn BlobStore>,
     /// Everything else.
     pub metadata: Arc<dyn MetadataStore>,
+    /// The database of the metadata, for the tables of other owners; none where an embedder gave a store of metadata.
+    pub database: Option<Database>,
 }
 
 impl Beside {

@@ -276,7 +276,7 @@ impl Builder {
         let background =
             Background { tasks: self.tasks, purge, collecting: self.collecting, retaining: self.retaining };
         let served = Served { app, server: Arc::new(server) };
-        Ok(Registry::new(served, self.serve, self.checks, background, opened.journal, is_open))
+        Ok(Registry::new(served, self.serve, self.checks, background, opened.journal, opened.tables, is_open))
     }
 
     /// The place of the database and of its journal, for a look at them beside the registry that serves.

@@ -5,6 +5,7 @@ use std::{
     sync::Arc,
 };
 
+use registry_database::Database;
 use registry_journal::JournalOptions;
 use registry_metadata::{MetadataStore, Options, SqliteStore, SystemClock};
 #[cfg(feature = "postgres")]
@@ -59,6 +60,8 @@ pub(crate) struct Opened {
     pub(crate) metadata: Arc<dyn MetadataStore>,
     pub(crate) driver: &'static str,
     pub(crate) database: &'static str,
+    /// For the tables of other owners; none where an embedder gave the metadata.
+    pub(crate) tables: Option<Database>,
     pub(crate) journal: Option<Journal>,
 }
 
@@ -100,10 +103,11 @@ impl Places {
         // The store first: its lock says whether another process serves this root, before the database is touched. (A
         // bucket has no lock: that one process serves is then the database's and its journal's matter.)
         let store = self.open_store(Access::Serve).await?;
-        let (metadata, database, journal): (Arc<dyn MetadataStore>, _, _) = match &self.tables {
+        let (metadata, database, tables, journal): (Arc<dyn MetadataStore>, _, _, _) = match &self.tables {
             Tables::Sqlite(_) if matches!(self.bytes, Bytes::Memory) => {
                 let metadata = SqliteStore::open_in_memory(self.options(), Arc::new(SystemClock))?;
-                (Arc::new(metadata), "sqlite", None)
+                let tables = metadata.database();
+                (Arc::new(metadata), "sqlite", Some(tables), None)
             }
             Tables::Sqlite(path) => {
                 let path = self.database_path(path.as_deref())?;
@@ -114,17 +118,19 @@ impl Places {
                 // This also keeps the server of another root away that was told to use the same database.
                 let metadata = open_database(&path, options, journal, &*store.blobs).await?;
                 let journal = self.journal.is_some().then(|| Journal(metadata.clone()));
-                (metadata, "sqlite", journal)
+                let tables = metadata.database();
+                (metadata, "sqlite", Some(tables), journal)
             }
             #[cfg(feature = "postgres")]
             Tables::Postgresql(postgres) => {
                 let metadata = PostgresStore::open(postgres, self.options()).await?;
-                (Arc::new(metadata), "postgresql", None)
+                let tables = metadata.database();
+                (Arc::new(metadata), "postgresql", Some(tables), None)
             }
             Tables::Given(_) if matches!(self.bytes, Bytes::Memory) => return Err(OpenError::Incomplete),
-            Tables::Given(metadata) => (metadata.clone(), "given", None),
+            Tables::Given(metadata) => (metadata.clone(), "given", None, None),
         };
-        Ok(Opened { store: store.blobs, metadata, driver: store.driver, database, journal })
+        Ok(Opened { store: store.blobs, metadata, driver: store.driver, database, tables, journal })
     }
 
     /// Opens both for a command that works beside the process that serves. Makes neither.
@@ -140,17 +146,23 @@ impl Places {
             return Err(OpenError::NothingHere { path });
         }
         let store = self.open_store(Access::Beside).await?;
-        let metadata: Arc<dyn MetadataStore> = match &self.tables {
+        let (metadata, database): (Arc<dyn MetadataStore>, _) = match &self.tables {
             Tables::Sqlite(_) => {
                 let path = path.ok_or(OpenError::Incomplete)?;
                 let (options, journal) = (self.options(), self.journal_in(&store)?);
-                open_beside(&path, options, journal, &*store.blobs).await?
+                let metadata = open_beside(&path, options, journal, &*store.blobs).await?;
+                let database = metadata.database();
+                (metadata, Some(database))
             }
             #[cfg(feature = "postgres")]
-            Tables::Postgresql(postgres) => Arc::new(PostgresStore::open(postgres, self.options()).await?),
-            Tables::Given(metadata) => metadata.clone(),
+            Tables::Postgresql(postgres) => {
+                let metadata = PostgresStore::open(postgres, self.options()).await?;
+                let database = metadata.database();
+                (Arc::new(metadata), Some(database))
+            }
+            Tables::Given(metadata) => (metadata.clone(), None),
         };
-        Ok(Beside { store: store.blobs, metadata })
+        Ok(Beside { store: store.blobs, metadata, database })
     }
 
     /// The database and the place of its journal, for a look at them beside the registry that serves.

@@ -3,6 +3,7 @@
 use std::{fmt, net::SocketAddr, pin::Pin, sync::Arc};
 
 use registry_api::{App, Vitals};
+use registry_database::Database;
 use registry_server::{Check, Listener, Mounted, ServeOptions, Server};
 use tokio::task::JoinSet;
 use tracing::Instrument;
@@ -17,6 +18,7 @@ pub struct Registry {
     checks: Vec<Check>,
     background: Background,
     journal: Option<Journal>,
+    database: Option<Database>,
     /// Whether anybody may do anything, and nothing says that this is meant.
     is_open: bool,
 }
@@ -61,9 +63,10 @@ impl Registry {
         checks: Vec<Check>,
         background: Background,
         journal: Option<Journal>,
+        database: Option<Database>,
         is_open: bool,
     ) -> Registry {
-        Registry { served, options, checks, background, journal, is_open }
+        Registry { served, options, checks, background, journal, database, is_open }
     }
 
     /// The parts, for those who serve them in a way of their own.
@@ -94,6 +97,11 @@ impl Registry {
     /// The database's journal, if there is one.
     pub fn journal(&self) -> Option<&Journal> {
         self.journal.as_ref()
+    }
+
+    /// The database of the metadata, for the tables of an embedder's owners; none where the embedder gave a store of metadata.
+    pub fn database(&self) -> Option<&Database> {
+        self.database.as_ref()
     }
 
     /// Serves until `shutdown` completes or the [`journal`](Self::journal) is lost, then lets running requests finish for as long as

@@ -94,7 +94,7 @@ mod verify;
 use std::{fmt, sync::Arc};
 
 use registry_database::{
-    Operation, Pool, PostgresOptions,
+    Database, Operation, Pool, PostgresOptions,
     postgres::{Connection, connection, migrate, row},
 };
 use tokio::task::AbortHandle;
@@ -167,6 +167,11 @@ impl PostgresStore {
         let keeper = tokio::spawn(claims::keep(claims.clone(), pool.clone())).abort_handle();
         let (options, place) = (Arc::new(options), postgres.place());
         Ok(PostgresStore { pool, claims, options, looked_at: LookedAt::default(), place, keeper })
+    }
+
+    /// The database, for the tables of other owners.
+    pub fn database(&self) -> Database {
+        Database::Postgres(self.pool.clone())
     }
 
     async fn transact<W: Work>(&self, operation: impl Into<Operation>, work: W) -> Result<W::Output> {

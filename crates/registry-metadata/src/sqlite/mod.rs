@@ -56,7 +56,7 @@ mod writer;
 use std::{fmt, path::Path, sync::Arc};
 
 use registry_database::{
-    Sqlite,
+    Database, Sqlite,
     sqlite::{Opening, statement},
 };
 use registry_journal::{Journal, is_journalled};
@@ -147,6 +147,11 @@ impl SqliteStore {
             options,
             database,
         }
+    }
+
+    /// The database, for the tables of other owners.
+    pub fn database(&self) -> Database {
+        Database::Sqlite(self.database.clone())
     }
 
     /// Makes this the one process that serves from the database, until the store is dropped. Commands that work beside
