@@ -69,6 +69,12 @@ const TABLE: &[Row] = &[
         never_directly: &[],
     },
     Row {
+        name: "registry-events",
+        imports: &["registry-types", "registry-database"],
+        never: &["hyper", "http", "object_store", "bcrypt"],
+        never_directly: &[],
+    },
+    Row {
         name: "registry-journal",
         imports: &["registry-digest", "registry-types", "registry-storage", "registry-database"],
         never: &["bcrypt"],
@@ -77,7 +83,13 @@ const TABLE: &[Row] = &[
     },
     Row {
         name: "registry-metadata",
-        imports: &["registry-digest", "registry-types", "registry-database", "registry-journal"],
+        imports: &[
+            "registry-digest",
+            "registry-types",
+            "registry-database",
+            "registry-events",
+            "registry-journal",
+        ],
         never: &["bcrypt"],
         never_directly: &["hyper", "http", "object_store"],
     },
@@ -120,6 +132,7 @@ const TABLE: &[Row] = &[
             "registry-types",
             "registry-storage",
             "registry-database",
+            "registry-events",
             "registry-journal",
             "registry-metadata",
             "registry-auth",

@@ -1,7 +1,7 @@
 //! A container registry to embed.
 //!
 //! The crate is the front door of the layers below it, which it re-exports: [`digest`], [`types`], [`storage`],
-//! [`database`], [`journal`], [`metadata`], [`auth`], [`collector`], [`server`] and [`api`]. It adds only the wiring: [`Registry::builder`] opens a store and its database,
+//! [`database`], [`events`], [`journal`], [`metadata`], [`auth`], [`collector`], [`server`] and [`api`]. It adds only the wiring: [`Registry::builder`] opens a store and its database,
 //! makes sure that they belong together, and serves them. It is *not* where any of them is implemented.
 //!
 //! ```no_run
@@ -90,6 +90,7 @@ pub use registry_collector as collector;
 pub use registry_config as config;
 pub use registry_database as database;
 pub use registry_digest as digest;
+pub use registry_events as events;
 pub use registry_journal as journal;
 pub use registry_metadata as metadata;
 pub use registry_server as server;

@@ -1,7 +1,7 @@
 use registry_database::{Owners, SCHEMA};
 
 /// Whose tables a registry's database has. Every program of ours opens a database with this list.
-pub const OWNERS: Owners = Owners::new(&[&registry_metadata::SCHEMA, &SCHEMA]);
+pub const OWNERS: Owners = Owners::new(&[&registry_metadata::SCHEMA, &registry_events::SCHEMA, &SCHEMA]);
 
 #[cfg(test)]
 mod tests {

@@ -1,0 +1,89 @@
+//! What takes events.
+
+use registry_database::{Fault, FromRow, IfReadable, Row, Session, params};
+use thiserror::Error;
+
+use crate::{Event, sql};
+
+/// How many consumers there may be.
+pub const CONSUMERS_MAX: u64 = 10_000;
+
+/// The longest name of a consumer, in bytes.
+pub const CONSUMER_NAME_BYTES_MAX: usize = 128;
+
+/// How many events are taken in one transaction at most.
+pub const TAKEN_MAX: usize = 500;
+
+/// Why a consumer was not added.
+#[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
+pub enum AddConsumerError {
+    /// There are as many as there may be.
+    #[error("there are {CONSUMERS_MAX} consumers of events, and can not be more")]
+    TooMany,
+    /// The name can not be kept.
+    #[error("the name of a consumer of events has 1 to {CONSUMER_NAME_BYTES_MAX} bytes")]
+    Name,
+}
+
+/// Adds a consumer, which begins at the present end: it takes what gets its position from now on. Does nothing, if there is one of
+/// this name. Locks the stream.
+///
+/// After the commit, this process [wants](crate::Recorder::want) events; others do so within a second.
+///
+/// # Errors
+/// [`Fault::Refused`] with an [`AddConsumerError`], or another [`Fault`].
+pub async fn add_consumer(session: &impl Session, name: &str) -> Result<(), Fault> {
+    if name.is_empty() || name.len() > CONSUMER_NAME_BYTES_MAX {
+        return Err(Fault::refused(AddConsumerError::Name));
+    }
+    session.execute(sql::BEGIN_STREAM, params![]).await?;
+    session.one::<i64>(sql::LOCK_STREAM, params![]).await?;
+    if session.one(sql::COUNT_CONSUMERS, params![]).await?.unwrap_or(0) >= CONSUMERS_MAX {
+        return Err(Fault::refused(AddConsumerError::TooMany));
+    }
+    session.execute(sql::ADD_CONSUMER, params![name]).await.map(drop)
+}
+
+/// Removes a consumer. Says whether there was one.
+///
+/// # Errors
+/// See [`Fault`].
+pub async fn remove_consumer(session: &impl Session, name: &str) -> Result<bool, Fault> {
+    Ok(session.execute(sql::REMOVE_CONSUMER, params![name]).await? > 0)
+}
+
+/// Takes the next events for a consumer: at most `limit`, and [`TAKEN_MAX`]. It has them when the transaction is committed, with
+/// whatever else is written there; so each is taken once, by one node. Nothing, if there is no such consumer.
+///
+/// An event that can not be read, because a newer version wrote it, is passed over, with a warning, and counted as lost.
+///
+/// # Errors
+/// See [`Fault`].
+pub async fn take(session: &impl Session, consumer: &str, limit: usize) -> Result<Vec<Event>, Fault> {
+    let limit = limit.min(TAKEN_MAX) as i64;
+    let (locked, rows) = tokio::join!(
+        biased;
+        async { session.lock(sql::LOCK_CONSUMER, params![consumer]).await },
+        async { session.all::<Untaken>(sql::UNTAKEN, params![consumer, limit]).await },
+    );
+    locked?;
+    let rows = rows?;
+    let Some(last) = rows.last().map(|row| row.position) else { return Ok(Vec::new()) };
+    let count = rows.len();
+    let events: Vec<Event> = rows.into_iter().filter_map(|row| row.event).collect();
+    let lost = (count - events.len()) as i64;
+    session.execute(sql::ADVANCE_CONSUMER, params![last, lost, consumer]).await?;
+    Ok(events)
+}
+
+/// An event, if it can be read, and its position.
+struct Untaken {
+    position: i64,
+    event: Option<Event>,
+}
+
+impl FromRow for Untaken {
+    fn from_row(row: &Row<'_>) -> Result<Untaken, Fault> {
+        Ok(Untaken { position: row.get(0)?, event: IfReadable::from_row(row)?.0 })
+    }
+}
