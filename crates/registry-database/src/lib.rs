@@ -28,12 +28,15 @@
 //! | `session`, `statement`, `param`, `row`, `answers` | logic that is written once for both engines |
 //! | [`sqlite`] (feature `sqlite`) | the thread that writes, readers, the log, opening |
 //! | [`postgres`] (feature `postgres`) | options, TLS, the pool, connections, transactions |
+//! | `contract` (feature) | databases of both engines for the tests of owners' crates |
 //! | [`transfer`] (both features) | from SQLite to PostgreSQL, compared row by row |
 
 #![forbid(unsafe_code)]
 
 mod answers;
 pub mod clock;
+#[cfg(feature = "contract")]
+pub mod contract;
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 mod database;
 mod dialect;

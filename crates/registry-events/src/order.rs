@@ -4,7 +4,7 @@ use registry_database::{Fault, Session, Step, params, step};
 
 use crate::sql;
 
-/// How many events get their positions in one transaction.
+/// How many events get their positions in one transaction. The statement has the number as well.
 pub const ORDERED_MAX: usize = 500;
 
 /// What came of it.
@@ -34,7 +34,7 @@ impl Step for Order {
             return Ok(Ordered::default());
         };
         // In a statement of its own, so that it sees what the last one that held the lock did.
-        let given = session.execute(sql::GIVE_POSITIONS, params![position, ORDERED_MAX as i64]).await?;
+        let given = session.execute(sql::GIVE_POSITIONS, params![position]).await?;
         if given > 0 {
             session.execute(sql::ADVANCE_STREAM, params![given as i64]).await?;
         }

@@ -12,7 +12,7 @@ pub const EVENTS_KEPT_MAX: i64 = 1_000_000;
 /// How long events are kept for consumers that lag.
 pub const EVENTS_AGE_MAX: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 
-/// How many events go in one transaction.
+/// How many events go in one transaction. A statement has the number as well.
 pub const PRUNED_MAX: usize = 1_000;
 
 /// What is kept for consumers that lag. A consumer that has not come as far as what is kept is moved on.
@@ -52,7 +52,7 @@ impl Step for Prune {
         let last = session.one::<i64>(sql::LOCK_STREAM, params![]).await?;
         let taken = session.one::<Option<i64>>(sql::TAKEN_BY_ALL, params![]).await?.flatten();
         let (Some(last), Some(taken)) = (last, taken) else {
-            let events = session.execute(sql::EMPTY, params![PRUNED_MAX as i64]).await?;
+            let events = session.execute(sql::EMPTY, params![]).await?;
             return Ok(Pruned { events, lost: Vec::new() });
         };
         let up_to = taken.max(last.saturating_sub(bounds.kept_max));

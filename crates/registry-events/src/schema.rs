@@ -17,8 +17,8 @@ pub const SCHEMA: Schema = Schema {
 };
 
 /// `events`: what happened. No foreign keys: an event outlives what it tells of. `position`: its place in the order that all
-/// consumers see; null until a node has given it one. The unique index of `position` serves consumers and pruning, the partial one
-/// finds what waits for a position.
+/// consumers see; null until a node has given it one. An event is in one of two indexes: consumers and pruning read the one of
+/// positions, what gives positions reads the other.
 ///
 /// `event_stream`: the last position that was given. Its one row is made with the first consumer, and is locked by what gives
 /// positions, adds consumers and prunes.
@@ -28,7 +28,7 @@ pub const SCHEMA: Schema = Schema {
 const SQL: &str = r"
 CREATE TABLE events (
     id                 {id},
-    position           BIGINT UNIQUE,
+    position           BIGINT,
     kind               {text} NOT NULL,
     at_ms              BIGINT NOT NULL,
     repository         BIGINT,
@@ -45,6 +45,7 @@ CREATE TABLE events (
     request_method     {text},
     request_user_agent {text}
 );
+CREATE UNIQUE INDEX events_position ON events (position) WHERE position IS NOT NULL;
 CREATE INDEX events_waiting ON events (id) WHERE position IS NULL;
 
 CREATE TABLE event_stream (
