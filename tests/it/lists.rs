@@ -6,7 +6,7 @@ use registry_core::{
     api::App,
     digest::Algorithm,
     metadata::{Options, PutManifest, SqliteStore, SystemClock, traits::Content as _},
-    types::{ErrorCode, Manifest, MediaType, RepositoryName, Tag},
+    types::{Cause, ErrorCode, Manifest, MediaType, RepositoryName, Tag},
 };
 use registry_testing::{Client, Content, Image, Server, TestRegistry};
 use serde_json::{Value, json};
@@ -189,7 +189,7 @@ async fn seed_tags(server: &Server, image: &Image, tags: usize) {
             tags: some,
             required: &[],
             required_children: &[],
-            actor: None,
+            cause: &Cause::UNKNOWN,
         };
         database.put_manifest(&put).await.unwrap();
     }
@@ -215,7 +215,7 @@ async fn put(app: &Arc<App>, repository: &str, tags: &[Tag]) {
         tags,
         required: &[],
         required_children: &[],
-        actor: None,
+        cause: &Cause::UNKNOWN,
     };
     app.metadata.put_manifest(&put).await.unwrap();
 }

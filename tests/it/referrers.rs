@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use registry_core::{
     digest::Algorithm,
     metadata::PutManifest,
-    types::{ErrorCode, Manifest, MediaType, RepositoryName},
+    types::{Cause, ErrorCode, Manifest, MediaType, RepositoryName},
 };
 use registry_testing::{Content, Image, ImageOptions, TestRegistry};
 use serde_json::{Value, json};
@@ -175,7 +175,7 @@ async fn many_referrers_come_page_by_page() {
             tags: &[],
             required: &[],
             required_children: &[],
-            actor: None,
+            cause: &Cause::UNKNOWN,
         };
         registry.app().metadata.put_manifest(&put).await.unwrap();
         expected.insert(digest.to_string());

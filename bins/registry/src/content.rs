@@ -9,7 +9,7 @@ use registry_core::{
     configured,
     digest::Digest,
     metadata::{EndedWindows, MetadataError, Purpose, Restored, TagChange, Trashed},
-    types::{Reference, RepositoryName, Tag},
+    types::{Cause, Reference, RepositoryName, Tag},
 };
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
@@ -19,7 +19,7 @@ use crate::{
 };
 
 /// Whom the history names for what is done here.
-const ACTOR: Option<&str> = Some("command line");
+const ACTOR: &str = "command line";
 
 /// How much is asked for at once.
 const PAGE: usize = 200;
@@ -69,7 +69,7 @@ async fn undelete(registry: &Beside, target: Target) -> anyhow::Result<String> {
             Err(error) => Err(error.into()),
         };
     };
-    match registry.metadata.restore(&repository, &reference, ACTOR).await {
+    match registry.metadata.restore(&repository, &reference, &Cause::by(ACTOR)).await {
         Ok(Restored { manifests, tags }) if manifests.is_empty() && tags.is_empty() => {
             bail!("{} is not deleted", shown(&repository, &reference))
         }
@@ -171,7 +171,7 @@ async fn revert(
         Some(digest) => digest,
         None => previous(registry, repository, tag).await?,
     };
-    let restored = registry.metadata.set_tag(repository, tag, &digest, ACTOR).await?;
+    let restored = registry.metadata.set_tag(repository, tag, &digest, &Cause::by(ACTOR)).await?;
     Ok(format!("{}{repository}:{tag} points to {digest}\n", told(repository, &restored)))
 }
 

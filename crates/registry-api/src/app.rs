@@ -2,11 +2,12 @@
 
 use std::{sync::Arc, time::Duration};
 
+use http::header;
 use registry_auth::{Action, ActionSet, Authenticator, Authorizer, Caller};
 use registry_metadata::MetadataStore;
 use registry_server::Share;
 use registry_storage::{BlobStore, StorageError};
-use registry_types::{Location, RepositoryName};
+use registry_types::{Cause, Location, RepositoryName, RequestSource};
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
     time::timeout,
@@ -100,6 +101,9 @@ pub(crate) struct Call<'a> {
     pub(crate) share: &'a Share,
     /// The client's address, as far as trusted proxies tell it.
     pub(crate) client: Option<std::net::IpAddr>,
+    /// The id under which the request stands in the logs.
+    pub(crate) request_id: &'a str,
+    pub(crate) method: &'a http::Method,
 }
 
 impl Call<'_> {
@@ -126,8 +130,23 @@ impl Call<'_> {
         self.app.events.note(repository, self.actor(), change);
     }
 
-    /// The user's name, for histories.
-    pub(crate) fn actor(&self) -> Option<&str> {
+    /// The user's name, for sinks.
+    fn actor(&self) -> Option<&str> {
         self.caller.name().map(AsRef::as_ref)
+    }
+
+    /// What causes the changes that the request asks for, for histories and events.
+    pub(crate) fn cause(&self) -> Cause {
+        let address = self.client.map(|address| address.to_string());
+        let agent = self.headers.get(header::USER_AGENT);
+        let agent = agent.map(|agent| String::from_utf8_lossy(agent.as_bytes()));
+        let request = RequestSource::new(
+            self.request_id,
+            address.as_deref(),
+            self.target.host().as_deref(),
+            self.method.as_str(),
+            agent.as_deref(),
+        );
+        Cause { actor: self.actor().map(str::to_owned), request: Some(request) }
     }
 }

@@ -85,12 +85,18 @@ impl Links {
     }
 }
 
+impl Target<'_> {
+    /// The host that the request itself names, perhaps with a port: what a proxy in front was asked for is not looked at.
+    pub(crate) fn host(&self) -> Option<String> {
+        let named = self.headers.get(header::HOST).and_then(|value| value.to_str().ok());
+        named.and_then(valid_host).or_else(|| valid_host(self.authority?.as_str()))
+    }
+}
+
 /// Scheme and host, from what a proxy says or the request itself.
 fn requested(settings: &Settings, from: &Target<'_>, default_scheme: &'static str) -> Option<String> {
     let outside = Outside::of(from.headers, from.peer, &settings.trusted_proxies);
-    let named = from.headers.get(header::HOST).and_then(|value| value.to_str().ok());
-    let host = outside.host.or_else(|| named.and_then(valid_host));
-    let mut host = host.or_else(|| valid_host(from.authority?.as_str()))?;
+    let mut host = outside.host.or_else(|| from.host())?;
     if let Some(port) = outside.port
         && !has_port(&host)
     {

@@ -18,7 +18,7 @@ use registry_metadata::{
 use registry_storage::{
     BlobStore, Body, FreeSpace, ObjectInfo, StorageError, StoreIdentity, Upload, UploadState,
 };
-use registry_types::{Descriptor, Location, Reference, RepositoryName, Tag, UploadId, Viewer};
+use registry_types::{Cause, Descriptor, Location, Reference, RepositoryName, Tag, UploadId, Viewer};
 
 use crate::metrics::Metrics;
 
@@ -202,8 +202,8 @@ measured! {
         fn repositories_with_blob(&self, viewer: &Viewer, digest: &Digest, limit: usize) -> MetadataResult<Vec<RepositoryName>>;
         fn mount_blob(&self, from: &RepositoryName, to: &RepositoryName, digest: &Digest) -> MetadataResult<bool>;
         fn put_manifest(&self, put: &PutManifest<'_>) -> MetadataResult<()>;
-        fn delete_tag(&self, repository: &RepositoryName, tag: &Tag, actor: Option<&str>) -> MetadataResult<()>;
-        fn delete_manifest(&self, repository: &RepositoryName, digest: &Digest, actor: Option<&str>)
+        fn delete_tag(&self, repository: &RepositoryName, tag: &Tag, cause: &Cause) -> MetadataResult<()>;
+        fn delete_manifest(&self, repository: &RepositoryName, digest: &Digest, cause: &Cause)
             -> MetadataResult<Vec<Tag>>;
         fn delete_blob(&self, repository: &RepositoryName, digest: &Digest) -> MetadataResult<()>;
         fn record_pulls(&self, pulls: &[Pull]) -> MetadataResult<()>;
@@ -236,11 +236,11 @@ measured! {
     {
         fn trash(&self, repository: &RepositoryName, after: Option<&Trashed>, limit: usize)
             -> MetadataResult<Vec<Trashed>>;
-        fn restore(&self, repository: &RepositoryName, reference: &Reference, actor: Option<&str>)
+        fn restore(&self, repository: &RepositoryName, reference: &Reference, cause: &Cause)
             -> MetadataResult<Restored>;
         fn tag_history(&self, repository: &RepositoryName, tag: &Tag, before: Option<i64>, limit: usize)
             -> MetadataResult<Vec<TagChange>>;
-        fn set_tag(&self, repository: &RepositoryName, tag: &Tag, digest: &Digest, actor: Option<&str>)
+        fn set_tag(&self, repository: &RepositoryName, tag: &Tag, digest: &Digest, cause: &Cause)
             -> MetadataResult<Restored>;
         fn delete_repository(&self, repository: &RepositoryName) -> MetadataResult<()>;
         fn restore_repository(&self, repository: &RepositoryName) -> MetadataResult<()>;
@@ -275,7 +275,7 @@ measured! {
             -> MetadataResult<Option<QueuePosition>>;
         fn images(&self, repository: &RepositoryName, after: Option<&ImagePosition>, limit: usize)
             -> MetadataResult<ImagePage>;
-        fn expire_image(&self, repository: &RepositoryName, image: &Image, actor: &str) -> MetadataResult<bool>;
+        fn expire_image(&self, repository: &RepositoryName, image: &Image, cause: &Cause) -> MetadataResult<bool>;
         fn reclaimable(&self, limit: usize) -> MetadataResult<Vec<Reclaim>>;
         fn postpone_reclaim(&self, location: &Location, by: Duration) -> MetadataResult<()>;
         fn reclaimable_count(&self, limit: usize) -> MetadataResult<u64>;

@@ -126,6 +126,8 @@ impl Api {
             target: target(parts, context),
             is_head: parts.method == Method::HEAD,
             client: context.client,
+            request_id: context.request_id(),
+            method: &parts.method,
             share: &context.share,
         };
         dispatch(&call, route, body).await

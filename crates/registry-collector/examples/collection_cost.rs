@@ -19,7 +19,7 @@ use registry_metadata::{
     FinishUpload, NewUpload, Options, PutManifest, SqliteStore, clock::ManualClock, traits::*,
 };
 use registry_storage::MemoryStore;
-use registry_types::{Location, Manifest, RepositoryName, UploadId};
+use registry_types::{Cause, Location, Manifest, RepositoryName, UploadId};
 
 /// How many images are deleted, whatever their number.
 const DELETED: usize = 1000;
@@ -59,7 +59,7 @@ async fn measure(images: usize) {
     );
 
     for (repository, digest) in digests.iter().step_by(images / DELETED) {
-        metadata.delete_manifest(repository, digest, None).await.unwrap();
+        metadata.delete_manifest(repository, digest, &Cause::UNKNOWN).await.unwrap();
     }
     clock.advance(options.lease * 2);
     let begun = Instant::now();
@@ -97,7 +97,7 @@ async fn push(metadata: Arc<SqliteStore>, number: usize) -> (RepositoryName, Dig
         tags: &[tag],
         required: &blobs,
         required_children: &[],
-        actor: None,
+        cause: &Cause::UNKNOWN,
     };
     metadata.put_manifest(&put).await.unwrap();
     (repository, digest)

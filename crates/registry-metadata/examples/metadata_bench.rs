@@ -20,7 +20,7 @@ use registry_digest::{Algorithm, Digest};
 use registry_metadata::{
     Clock, FinishUpload, NewUpload, Options, Purpose, PutManifest, SqliteStore, SystemClock, traits::*,
 };
-use registry_types::{Location, Manifest, NameRange, Reference, RepositoryName, UploadId, Viewer};
+use registry_types::{Cause, Location, Manifest, NameRange, Reference, RepositoryName, UploadId, Viewer};
 
 const TAGS: u64 = 100_000;
 const REPOSITORIES: u64 = 1_000_000;
@@ -322,7 +322,7 @@ async fn put(store: &SqliteStore, repository: &RepositoryName, manifest: &Manife
         tags: &tags,
         required: if repository.as_str().starts_with("images/") { &required } else { &[] },
         required_children: &[],
-        actor: Some("bench"),
+        cause: &Cause::by("bench"),
     };
     store.put_manifest(&put).await.unwrap();
 }

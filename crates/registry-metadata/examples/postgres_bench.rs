@@ -17,7 +17,7 @@ use bytes::Bytes;
 use registry_digest::{Algorithm, Digest};
 use registry_metadata::{FinishUpload, NewUpload, Options, PostgresStore, Purpose, PutManifest, traits::*};
 use registry_testing_postgres::PostgresServer;
-use registry_types::{Location, Manifest, Reference, RepositoryName, Tag, UploadId};
+use registry_types::{Cause, Location, Manifest, Reference, RepositoryName, Tag, UploadId};
 
 const LASTS: Duration = Duration::from_secs(2);
 const LAYERS: usize = 8;
@@ -121,7 +121,7 @@ impl Bench {
             tags: std::slice::from_ref(&tag),
             required: &self.blobs,
             required_children: &[],
-            actor: None,
+            cause: &Cause::UNKNOWN,
         };
         self.store.put_manifest(&put).await.unwrap();
     }

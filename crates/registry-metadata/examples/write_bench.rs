@@ -18,7 +18,7 @@ use registry_metadata::{
     FinishUpload, MetadataStore, NewUpload, Options, PostgresStore, PutManifest, SqliteStore, SystemClock,
 };
 use registry_testing_postgres::PostgresServer;
-use registry_types::{Location, Manifest, RepositoryName, Tag, UploadId};
+use registry_types::{Cause, Location, Manifest, RepositoryName, Tag, UploadId};
 
 const LAYERS: usize = 8;
 const CLIENTS: usize = 8;
@@ -73,12 +73,12 @@ impl Bench {
         self.line("push and delete a tag", async || {
             let tag = tag("gone");
             self.put(&tagged, &tag).await;
-            self.store.delete_tag(&self.name, &tag, Some("bench")).await.unwrap();
+            self.store.delete_tag(&self.name, &tag, &Cause::by("bench")).await.unwrap();
         })
         .await;
         self.line("push and delete a manifest", async || {
             let digest = self.push_manifest(&tag("gone")).await;
-            self.store.delete_manifest(&self.name, &digest, Some("bench")).await.unwrap();
+            self.store.delete_manifest(&self.name, &digest, &Cause::by("bench")).await.unwrap();
         })
         .await;
         self.line("push and delete a blob", async || {
@@ -147,7 +147,7 @@ impl Bench {
             tags: std::slice::from_ref(tag),
             required: &self.blobs,
             required_children: &[],
-            actor: Some("bench"),
+            cause: &Cause::by("bench"),
         };
         self.store.put_manifest(&put).await.unwrap();
         put.digest

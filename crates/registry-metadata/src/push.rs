@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use registry_digest::Digest;
-use registry_types::{Descriptor, Manifest, RepositoryName, Tag};
+use registry_types::{Cause, Descriptor, Manifest, RepositoryName, Tag};
 
 use crate::PutManifest;
 
@@ -21,7 +21,7 @@ pub(crate) struct Put {
     pub(crate) blobs: BTreeMap<Digest, bool>,
     pub(crate) children: BTreeMap<Digest, bool>,
     pub(crate) tags: Vec<Tag>,
-    pub(crate) actor: Option<String>,
+    pub(crate) cause: Cause,
     /// Whether it has labels, which somebody is to read.
     pub(crate) has_labels: bool,
 }
@@ -58,7 +58,7 @@ impl Put {
             blobs,
             children,
             tags: put.tags.to_vec(),
-            actor: put.actor.map(str::to_owned),
+            cause: put.cause.clone(),
             has_labels: has_labels(manifest),
         }
     }

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use registry_digest::{Algorithm, Digest};
-use registry_types::{Location, Manifest, MediaType, RepositoryName, Tag, UploadId};
+use registry_types::{Cause, Location, Manifest, MediaType, RepositoryName, Tag, UploadId};
 
 /// Why somebody looks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -132,8 +132,8 @@ pub struct PutManifest<'a> {
     pub required: &'a [Digest],
     /// The manifests that the repository must have, likewise.
     pub required_children: &'a [Digest],
-    /// Who pushes, for the history.
-    pub actor: Option<&'a str>,
+    /// What caused the push, for the history and for events.
+    pub cause: &'a Cause,
 }
 
 /// Bytes to give back: nothing leads to them any more.

@@ -4,7 +4,7 @@ use std::{fmt, time::Duration};
 
 use async_trait::async_trait;
 use registry_digest::Digest;
-use registry_types::{Descriptor, Location, Reference, RepositoryName, Tag, UploadId, Viewer};
+use registry_types::{Cause, Descriptor, Location, Reference, RepositoryName, Tag, UploadId, Viewer};
 
 use crate::{
     Blob, ClaimedUpload, DeletedRepository, EndedWindows, FinishUpload, FoundManifest, NewUpload, Pull,
@@ -173,7 +173,7 @@ pub trait Content: fmt::Debug + Send + Sync + 'static {
     /// # Errors
     /// [`TagUnknown`](crate::MetadataError::TagUnknown); [`TagImmutable`](crate::MetadataError::TagImmutable), here and
     /// wherever else a tag would move or go.
-    async fn delete_tag(&self, repository: &RepositoryName, tag: &Tag, actor: Option<&str>) -> Result<()>;
+    async fn delete_tag(&self, repository: &RepositoryName, tag: &Tag, cause: &Cause) -> Result<()>;
 
     /// Removes a manifest and its tags, and says which tags those were. What it referred to stays for a lease.
     ///
@@ -184,7 +184,7 @@ pub trait Content: fmt::Debug + Send + Sync + 'static {
         &self,
         repository: &RepositoryName,
         digest: &Digest,
-        actor: Option<&str>,
+        cause: &Cause,
     ) -> Result<Vec<Tag>>;
 
     /// Removes a blob from a repository.
@@ -291,7 +291,7 @@ pub trait Trash: fmt::Debug + Send + Sync + 'static {
         &self,
         repository: &RepositoryName,
         reference: &Reference,
-        actor: Option<&str>,
+        cause: &Cause,
     ) -> Result<Restored>;
 
     /// The changes of a tag, the newest first, those before the change with the number `before`, at most `limit`. The last
@@ -314,7 +314,7 @@ pub trait Trash: fmt::Debug + Send + Sync + 'static {
         repository: &RepositoryName,
         tag: &Tag,
         digest: &Digest,
-        actor: Option<&str>,
+        cause: &Cause,
     ) -> Result<Restored>;
 
     /// Deletes a repository with all that is in it: it is gone at once, its name is free, and for the

@@ -7,13 +7,14 @@ use std::{
 };
 
 use futures_util::future::BoxFuture;
-use http::{Request, Response, Uri, request::Parts, uri::PathAndQuery};
+use http::{HeaderMap, Request, Response, Uri, request::Parts, uri::PathAndQuery};
 use parking_lot::Mutex;
 
 use crate::{
     Body, Budget, Refused, ServerBody, Share,
     metrics::{InFlight, Metrics},
     rates::Rates,
+    request_id::{RequestId, RequestIds},
 };
 
 /// Answers the requests below a path.
@@ -83,6 +84,8 @@ pub struct Context {
     pub client: Option<IpAddr>,
     /// What the answer may use of the node's budget.
     pub share: Share,
+    /// The id under which the request stands in the logs.
+    request_id: RequestId,
     /// What the site took off the path.
     prefix: Option<Arc<str>>,
     rates: Option<Arc<Rates>>,
@@ -92,8 +95,20 @@ pub struct Context {
 
 impl Context {
     /// For a request of `client` that came from `peer`.
-    pub(crate) fn new(peer: Peer, client: Option<IpAddr>, share: Share, metrics: Arc<Metrics>) -> Context {
-        Context { peer, client, share, prefix: None, rates: None, metrics, in_flight: Mutex::default() }
+    pub(crate) fn new(
+        peer: Peer,
+        client: Option<IpAddr>,
+        request_id: RequestId,
+        share: Share,
+        metrics: Arc<Metrics>,
+    ) -> Context {
+        let in_flight = Mutex::default();
+        Context { peer, client, share, request_id, prefix: None, rates: None, metrics, in_flight }
+    }
+
+    /// The id under which the request stands in the logs, and which its answer says: up to 64 letters, digits, `-`, `_` and `.`.
+    pub fn request_id(&self) -> &str {
+        self.request_id.as_str()
     }
 
     /// Counts the request of its client by these limits.
@@ -114,8 +129,8 @@ impl Context {
 
     /// For a request that comes from no connection, as in a test: its answer may use a connection's share of `budget`.
     pub fn without_connection(peer: Peer, budget: &Budget) -> Context {
-        let client = peer.address;
-        Context::new(peer, client, budget.client(), Arc::new(Metrics::new()))
+        let (client, request_id) = (peer.address, RequestIds::default().of(&HeaderMap::new()));
+        Context::new(peer, client, request_id, budget.client(), Arc::new(Metrics::new()))
     }
 
     /// Counts the request for its user, or for its client's address if no user is known: without credentials, or with wrong ones.

@@ -162,7 +162,8 @@ impl Service {
         let client = forwarded::client(request.headers(), peer.address, &server.trusted_proxies);
         let mut entry = Entry::begin(&request, client, request_id);
         let (parts, body) = request.into_parts();
-        let context = Context::new(peer.clone(), client, self.share_of(client), server.metrics.clone());
+        let (request_id, share) = (entry.request_id.clone(), self.share_of(client));
+        let context = Context::new(peer.clone(), client, request_id, share, server.metrics.clone());
         let context = context.below(server.site.prefix()).limited(server.rates.clone());
         let span = tracing::info_span!("request", request.id = entry.request_id.as_str());
         let (version, method) = (parts.version, parts.method.clone());

@@ -92,7 +92,7 @@ pub(crate) async fn put(
         tags,
         required: &required_blobs(&settings.references, &manifest),
         required_children: &required_children(&settings.references, &manifest),
-        actor: call.actor(),
+        cause: &call.cause(),
     };
     call.app.metadata.put_manifest(&put).await?;
     call.tell(repository, || Change::Pushed {
@@ -112,11 +112,11 @@ pub(crate) async fn delete(
 ) -> Result<Response<Body>, ApiError> {
     match reference {
         Reference::Tag(tag) => {
-            call.app.metadata.delete_tag(repository, tag, call.actor()).await?;
+            call.app.metadata.delete_tag(repository, tag, &call.cause()).await?;
             call.tell(repository, || Change::TagDeleted { tag: tag.clone() });
         }
         Reference::Digest(digest) => {
-            let tags = call.app.metadata.delete_manifest(repository, digest, call.actor()).await?;
+            let tags = call.app.metadata.delete_manifest(repository, digest, &call.cause()).await?;
             call.tell(repository, || Change::ManifestDeleted { digest: *digest, tags });
         }
     }

@@ -2,7 +2,7 @@ use std::{fmt, sync::Arc};
 
 use registry_metadata::{Image, ImagePosition, MetadataError, MetadataStore};
 use registry_types::{
-    Pattern, RepositoryName, Viewer,
+    Cause, Pattern, RepositoryName, Viewer,
     retention::{Policy, fingerprint},
 };
 use serde::Serialize;
@@ -198,7 +198,7 @@ impl Retention {
         report: &mut RetentionReport,
     ) -> Result<Outcome, MetadataError> {
         self.deletes.wait(1).await;
-        match self.metadata.expire_image(repository, image, ACTOR).await {
+        match self.metadata.expire_image(repository, image, &Cause::by(ACTOR)).await {
             Ok(true) => Ok(Outcome::Deleted),
             Ok(false) => Ok(Outcome::Changed),
             Err(error) => {

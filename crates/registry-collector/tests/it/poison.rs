@@ -10,7 +10,7 @@ use registry_metadata::{Options, Purpose, PutManifest};
 use registry_storage::{
     BlobStore, Body, MemoryStore, ObjectInfo, StorageError, StoreIdentity, Upload, UploadState,
 };
-use registry_types::{Location, Manifest, MediaType, Reference, RepositoryName};
+use registry_types::{Cause, Location, Manifest, MediaType, Reference, RepositoryName};
 
 use crate::world::{DAY, World};
 
@@ -120,7 +120,7 @@ async fn push(world: &World, tag: &str, expires_after: &str) -> Location {
         tags: &[tag.parse().unwrap()],
         required: &[digest],
         required_children: &[],
-        actor: None,
+        cause: &Cause::UNKNOWN,
     };
     world.metadata.put_manifest(&put).await.unwrap();
     location

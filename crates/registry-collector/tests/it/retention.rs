@@ -4,7 +4,7 @@ use registry_collector::retention::{Judged, Outcome, Retention};
 use registry_digest::{Algorithm, Digest};
 use registry_metadata::{MetadataStore, Options, Purpose, PutManifest};
 use registry_types::{
-    Manifest, MediaType, Reference, RepositoryName, Tag,
+    Cause, Manifest, MediaType, Reference, RepositoryName, Tag,
     retention::{Action, Policy, Rule},
 };
 
@@ -23,7 +23,7 @@ async fn push(metadata: &dyn MetadataStore, text: &str, tags: &[&str]) -> Digest
     let manifest = Manifest::parse(None, document.into()).unwrap();
     let digest = manifest.digest(Algorithm::Sha256);
     let tags: Vec<Tag> = tags.iter().map(|tag| tag.parse().unwrap()).collect();
-    let (required, required_children, actor) = (&[][..], &[][..], None);
+    let (required, required_children, cause) = (&[][..], &[][..], &Cause::UNKNOWN);
     let put = PutManifest {
         repository: &repo(),
         digest,
@@ -31,7 +31,7 @@ async fn push(metadata: &dyn MetadataStore, text: &str, tags: &[&str]) -> Digest
         tags: &tags,
         required,
         required_children,
-        actor,
+        cause,
     };
     metadata.put_manifest(&put).await.unwrap();
     digest
@@ -87,7 +87,7 @@ async fn what_changes_between_the_verdict_and_the_deletion_stays() {
     let meanwhile = || async {
         push(&*metadata, "another", &["2-moved"]).await;
         push(&*metadata, "3-pushed", &["3-pushed"]).await;
-        metadata.delete_tag(&repo(), &"4-deleted".parse().unwrap(), None).await.unwrap();
+        metadata.delete_tag(&repo(), &"4-deleted".parse().unwrap(), &Cause::UNKNOWN).await.unwrap();
     };
     let mut outcomes = Vec::new();
     let mut see = |judged: Judged<'_>| {

@@ -1,6 +1,6 @@
 //! Repositories that somebody may see.
 
-use registry_types::{NameRange, RepositoryName, Viewer};
+use registry_types::{Cause, NameRange, RepositoryName, Viewer};
 
 use super::{
     Backend,
@@ -40,7 +40,7 @@ async fn a_repository_is_listed_while_it_has_a_manifest(backend: &dyn Backend) {
     let second = f.push_image("a", "two", &[]).await;
     for deleted in [first, second] {
         assert_eq!(page(&f, &Viewer::everything(), None, 10).await, ["a"]);
-        f.store().delete_manifest(&repo("a"), &deleted, None).await.unwrap();
+        f.store().delete_manifest(&repo("a"), &deleted, &Cause::UNKNOWN).await.unwrap();
     }
     assert!(page(&f, &Viewer::everything(), None, 10).await.is_empty());
     f.push_image("a", "one", &[]).await;

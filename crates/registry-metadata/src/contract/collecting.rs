@@ -3,6 +3,7 @@
 use std::{collections::BTreeSet, time::Duration};
 
 use registry_digest::Digest;
+use registry_types::Cause;
 
 use super::{
     Backend,
@@ -147,7 +148,7 @@ async fn a_deleted_image_goes_after_lease_and_window(backend: &dyn Backend) {
     let f = open(backend).await;
     let digest = f.push_image("a", "content", &["v1"]).await;
     f.advance_leases(2.0).await;
-    f.store().delete_manifest(&repo("a"), &digest, None).await.unwrap();
+    f.store().delete_manifest(&repo("a"), &digest, &Cause::UNKNOWN).await.unwrap();
     f.advance_leases(2.0).await;
     let collected = collect(&f).await;
     assert_eq!(removed(&collected, CandidateKind::Blob).len(), 2);
@@ -214,7 +215,7 @@ async fn children_go_with_their_index(backend: &dyn Backend) {
     f.put("a", &index(&[shared]), &["v2"]).await.unwrap();
     f.advance_leases(2.0).await;
     collect(&f).await;
-    f.store().delete_manifest(&repo("a"), &parent, None).await.unwrap();
+    f.store().delete_manifest(&repo("a"), &parent, &Cause::UNKNOWN).await.unwrap();
     f.advance_leases(1.49).await;
     assert!(removed(&collect(&f).await, CandidateKind::Manifest).is_empty());
     f.advance_leases(0.02).await;
@@ -234,7 +235,7 @@ async fn referrers_go_with_their_subject(backend: &dyn Backend) {
         f.put("a", &referrer(&empty, &super::fixture::digest("to come"), "a/b", ""), &[]).await.unwrap();
     f.advance_leases(2.0).await;
     collect(&f).await;
-    f.store().delete_manifest(&repo("a"), &subject, None).await.unwrap();
+    f.store().delete_manifest(&repo("a"), &subject, &Cause::UNKNOWN).await.unwrap();
     f.advance_leases(2.0).await;
     assert_eq!(removed(&collect(&f).await, CandidateKind::Manifest), texts(&[signature]));
     f.advance_leases(2.0).await;
@@ -248,7 +249,7 @@ async fn a_child_that_is_pushed_again_stays(backend: &dyn Backend) {
     let child = f.put("a", &image(&config, &[]), &[]).await.unwrap();
     let parent = f.put("a", &index(&[child]), &["v1"]).await.unwrap();
     f.advance_leases(2.0).await;
-    f.store().delete_manifest(&repo("a"), &parent, None).await.unwrap();
+    f.store().delete_manifest(&repo("a"), &parent, &Cause::UNKNOWN).await.unwrap();
     f.put("a", &image(&config, &[]), &[]).await.unwrap();
     f.advance_leases(2.0).await;
     assert!(removed(&collect(&f).await, CandidateKind::Manifest).is_empty());
@@ -260,7 +261,7 @@ async fn a_look_at_a_doomed_child_only_delays_it(backend: &dyn Backend) {
     let child = f.push_image("a", "child", &[]).await;
     let parent = f.put("a", &index(&[child]), &["v1"]).await.unwrap();
     f.advance_leases(2.0).await;
-    f.store().delete_manifest(&repo("a"), &parent, None).await.unwrap();
+    f.store().delete_manifest(&repo("a"), &parent, &Cause::UNKNOWN).await.unwrap();
     f.advance_leases(1.0).await;
     f.store().manifest(&repo("a"), &child.into(), Purpose::Promise).await.unwrap().unwrap();
     f.advance_leases(1.0).await;
@@ -402,7 +403,7 @@ async fn a_collection_against_a_push_of_a_manifest(backend: &dyn Backend) {
         collect(&f).await;
         assert_eq!(f.blob("a", &blob).await.is_some(), pushed.is_ok(), "round {round}: {pushed:?}");
         if pushed.is_ok() {
-            f.store().delete_tag(&repo("a"), &tag("v1"), None).await.unwrap();
+            f.store().delete_tag(&repo("a"), &tag("v1"), &Cause::UNKNOWN).await.unwrap();
         }
     }
 }
@@ -452,9 +453,9 @@ async fn a_repository_stays_while_anything_is_in_it(backend: &dyn Backend) {
     f.push_blob("blob", "content of a blob").await;
     f.start("session").await;
     let trashed = f.push_image("trash", "trashed", &["v1"]).await;
-    f.store().delete_manifest(&repo("trash"), &trashed, None).await.unwrap();
+    f.store().delete_manifest(&repo("trash"), &trashed, &Cause::UNKNOWN).await.unwrap();
     let deleted = f.push_image("tag", "content", &["v1"]).await;
-    f.store().delete_manifest(&repo("tag"), &deleted, None).await.unwrap();
+    f.store().delete_manifest(&repo("tag"), &deleted, &Cause::UNKNOWN).await.unwrap();
     let of_tag = "repository = (SELECT id FROM repositories WHERE name = 'tag')";
     f.run(&format!("DELETE FROM trash_blobs WHERE {of_tag}; DELETE FROM trash_manifests WHERE {of_tag}"))
         .await;
@@ -470,14 +471,14 @@ async fn a_repository_stays_while_anything_is_in_it(backend: &dyn Backend) {
     f.advance_leases(2.0).await;
     collect(&f).await;
     assert_eq!(repositories(&f).await, ["image", "session", "tag", "trash"], "a blob's lease is over");
-    f.store().restore(&repo("trash"), &trashed.into(), None).await.unwrap();
+    f.store().restore(&repo("trash"), &trashed.into(), &Cause::UNKNOWN).await.unwrap();
     assert_eq!(f.resolve("trash", "v1").await, Some(trashed));
 }
 
 async fn a_repository_whose_content_is_gone_goes_with_its_history(backend: &dyn Backend) {
     let f = Fixture::new(backend, Options { undelete_window: Duration::ZERO, ..Options::default() }).await;
     let digest = f.push_image("a", "content", &["v1", "v2"]).await;
-    f.store().delete_manifest(&repo("a"), &digest, None).await.unwrap();
+    f.store().delete_manifest(&repo("a"), &digest, &Cause::UNKNOWN).await.unwrap();
     for _ in 0..4 {
         f.advance_leases(1.0).await;
         collect(&f).await;

@@ -7,7 +7,7 @@ use std::{
 
 use bytes::Bytes;
 use registry_digest::{Algorithm, Digest};
-use registry_types::{Location, Manifest, MediaType, RepositoryName, Tag, UploadId};
+use registry_types::{Cause, Location, Manifest, MediaType, RepositoryName, Tag, UploadId};
 use serde_json::{Value, json};
 
 use super::{Backend, Subject};
@@ -153,7 +153,7 @@ pub(super) async fn put(
         tags: &tags,
         required: if is_complete { &blobs } else { &[] },
         required_children: if is_complete { &children } else { &[] },
-        actor: Some("anna"),
+        cause: &Cause::by("anna"),
     };
     store.put_manifest(&put).await.map(|()| digest)
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use registry_digest::Algorithm;
-use registry_types::Location;
+use registry_types::{Cause, Location};
 
 use super::{
     Backend,
@@ -144,13 +144,13 @@ async fn the_trash_holds_until_its_window_is_over(backend: &dyn Backend) {
     let pushed = f.push_image("team/a", "layer", &["v1"]).await;
     let (held_before, size) = held_and_used(&f).await;
     assert_eq!(held_before, 0);
-    f.store().delete_manifest(&repo("team/a"), &pushed, None).await.unwrap();
+    f.store().delete_manifest(&repo("team/a"), &pushed, &Cause::UNKNOWN).await.unwrap();
     assert_eq!(held_and_used(&f).await, (size, 0));
-    f.store().restore(&repo("team/a"), &pushed.into(), None).await.unwrap();
+    f.store().restore(&repo("team/a"), &pushed.into(), &Cause::UNKNOWN).await.unwrap();
     assert_eq!(held_and_used(&f).await, (0, size));
-    f.store().delete_manifest(&repo("team/a"), &pushed, None).await.unwrap();
+    f.store().delete_manifest(&repo("team/a"), &pushed, &Cause::UNKNOWN).await.unwrap();
     f.push_image("team/a", "layer", &["v1"]).await;
-    f.store().delete_manifest(&repo("team/a"), &pushed, None).await.unwrap();
+    f.store().delete_manifest(&repo("team/a"), &pushed, &Cause::UNKNOWN).await.unwrap();
     assert_eq!(held_and_used(&f).await, (size, 0), "in the trash again, and once");
     f.advance_leases(2.0).await;
     collect(&f).await;
@@ -210,7 +210,7 @@ async fn pushing_and_deleting_in_circles_is_refused(backend: &dyn Backend) {
         let manifest = image(&digest(&content), &[]);
         f.put("team/a", &manifest, &["v1"]).await.unwrap();
         let pushed = manifest.digest(Algorithm::Sha256);
-        f.store().delete_manifest(&repo("team/a"), &pushed, None).await.unwrap();
+        f.store().delete_manifest(&repo("team/a"), &pushed, &Cause::UNKNOWN).await.unwrap();
     }
     let refused = refused.expect("it goes on for ever");
     assert_eq!(refused.kind, QuotaKind::Held);
@@ -264,7 +264,7 @@ async fn an_upload_is_told_its_room(backend: &dyn Backend) {
 async fn a_repository_deleted_and_comes_with_what_it_holds(backend: &dyn Backend) {
     let f = open(backend, &[quota("team/", 10_000)]).await;
     let pushed = f.push_image("team/a", "deleted", &["v1"]).await;
-    f.store().delete_manifest(&repo("team/a"), &pushed, None).await.unwrap();
+    f.store().delete_manifest(&repo("team/a"), &pushed, &Cause::UNKNOWN).await.unwrap();
     f.push_image("team/a", "layer", &["v1"]).await;
     f.push_blob("team/a", "unused").await;
     f.push_blob("team/b", "unused").await;
@@ -289,7 +289,7 @@ async fn what_is_there_is_counted_from_the_start(backend: &dyn Backend) {
     let options = Options { quotas: vec![quota("team/", 100)], ..Options::default() };
     let f = Fixture::new(backend, options).await;
     let pushed = f.push_image("team/a", "layer", &["v1"]).await;
-    f.store().delete_manifest(&repo("team/a"), &pushed, None).await.unwrap();
+    f.store().delete_manifest(&repo("team/a"), &pushed, &Cause::UNKNOWN).await.unwrap();
     f.push_blob("team/b", "unused").await;
     let new = f.start("team/a").await;
     let claim = f.claim(&new).await;

@@ -1,5 +1,6 @@
 //! Every way by which a tag moves or goes, against the rule that an immutable one does neither.
 
+use registry_types::Cause;
 use std::time::Duration;
 
 use super::{
@@ -93,8 +94,8 @@ async fn take(f: &Fixture, route: Route, name: &str) -> Result<(), MetadataError
             let layer = f.push_blob("a", "other").await;
             f.put("a", &image(&config, &[layer]), &["first", name]).await?;
         }
-        Route::DeleteTag => f.store().delete_tag(&repository, &tag, None).await?,
-        Route::DeleteManifest => drop(f.store().delete_manifest(&repository, &first, None).await?),
+        Route::DeleteTag => f.store().delete_tag(&repository, &tag, &Cause::UNKNOWN).await?,
+        Route::DeleteManifest => drop(f.store().delete_manifest(&repository, &first, &Cause::UNKNOWN).await?),
         Route::Expire => {
             read_labels(f).await;
             f.advance(HOUR).await;
@@ -107,9 +108,9 @@ async fn take(f: &Fixture, route: Route, name: &str) -> Result<(), MetadataError
             if matches!(route, Route::RetentionToldOtherwise) {
                 told.hold = None;
             }
-            f.store().expire_image(&repository, &told, "retention").await?;
+            f.store().expire_image(&repository, &told, &Cause::by("retention")).await?;
         }
-        Route::Revert => drop(f.store().set_tag(&repository, &tag, &other, None).await?),
+        Route::Revert => drop(f.store().set_tag(&repository, &tag, &other, &Cause::UNKNOWN).await?),
         Route::DeleteRepository => f.store().delete_repository(&repository).await?,
     }
     Ok(())
@@ -165,10 +166,11 @@ async fn what_is_restored_takes_no_tag_from_anything(backend: &dyn Backend) {
                 WHERE digest = '{other}'"
         ))
         .await;
-        f.store().delete_manifest(&repo("a"), &other, None).await.unwrap();
-        let by_tag = f.store().restore(&repo("a"), &name.parse().unwrap(), None).await;
+        f.store().delete_manifest(&repo("a"), &other, &Cause::UNKNOWN).await.unwrap();
+        let by_tag = f.store().restore(&repo("a"), &name.parse().unwrap(), &Cause::UNKNOWN).await;
         assert!(matches!(by_tag, Err(MetadataError::TagTaken { .. })), "{by_tag:?}");
-        let by_digest = f.store().restore(&repo("a"), &other.to_string().parse().unwrap(), None).await;
+        let by_digest =
+            f.store().restore(&repo("a"), &other.to_string().parse().unwrap(), &Cause::UNKNOWN).await;
         assert_eq!(by_digest.unwrap().tags, []);
         assert_eq!(f.resolve("a", name).await, Some(first));
     }

@@ -5,7 +5,7 @@
 //! the queue has an entry for the moment when it ends.
 
 use registry_digest::Digest;
-use registry_types::Reference;
+use registry_types::{Cause, Reference};
 
 use super::{
     Backend,
@@ -148,10 +148,10 @@ async fn the_last_reference_leaves_a_lease(backend: &dyn Backend) {
     let first = f.put("a", &image(&one, &[shared]), &["v1"]).await.unwrap();
     let second = f.put("a", &image(&two, &[shared]), &["v2"]).await.unwrap();
     f.advance_leases(5.0).await;
-    f.store().delete_manifest(&repo("a"), &first, None).await.unwrap();
+    f.store().delete_manifest(&repo("a"), &first, &Cause::UNKNOWN).await.unwrap();
     assert_eq!(blob_left(&f, "a", &one).await, (1.5, Some(1.5)));
     assert_eq!(blob_left(&f, "a", &shared).await.0, -3.5, "the second manifest uses it");
-    f.store().delete_manifest(&repo("a"), &second, None).await.unwrap();
+    f.store().delete_manifest(&repo("a"), &second, &Cause::UNKNOWN).await.unwrap();
     assert_eq!(blob_left(&f, "a", &shared).await, (1.5, Some(1.5)));
 }
 
@@ -163,7 +163,7 @@ async fn a_moved_tag_leaves_a_lease(backend: &dyn Backend) {
     f.push_image("a", "two", &["latest", "next"]).await;
     assert_eq!(manifest_left(&f, "a", &first).await, (1.5, Some(1.5)));
     assert_eq!(manifest_left(&f, "a", &kept).await.0, -3.5, "it has another tag");
-    f.store().delete_tag(&repo("a"), &tag("v1"), None).await.unwrap();
+    f.store().delete_tag(&repo("a"), &tag("v1"), &Cause::UNKNOWN).await.unwrap();
     assert_eq!(manifest_left(&f, "a", &kept).await, (1.5, Some(1.5)));
 }
 
@@ -184,7 +184,7 @@ async fn a_deleted_index_leaves_leases(backend: &dyn Backend) {
     let tagged = f.push_image("a", "tagged", &["v1"]).await;
     let parent = f.put("a", &index(&[child, tagged]), &["v2"]).await.unwrap();
     f.advance_leases(5.0).await;
-    f.store().delete_manifest(&repo("a"), &parent, None).await.unwrap();
+    f.store().delete_manifest(&repo("a"), &parent, &Cause::UNKNOWN).await.unwrap();
     assert_eq!(manifest_left(&f, "a", &child).await, (1.5, Some(1.5)));
     assert_eq!(manifest_left(&f, "a", &tagged).await.0, -3.5);
 }
@@ -195,8 +195,8 @@ async fn a_reference_that_is_not_linked_counts(backend: &dyn Backend) {
     let parent = f.put_sparse("a", &index(&[child]), &["v1"]).await;
     let grandparent = put(f.store(), "a", &index(&[parent]), &[], true).await.unwrap();
     f.advance_leases(5.0).await;
-    f.store().delete_manifest(&repo("a"), &grandparent, None).await.unwrap();
+    f.store().delete_manifest(&repo("a"), &grandparent, &Cause::UNKNOWN).await.unwrap();
     assert_eq!(manifest_left(&f, "a", &parent).await.0, -3.5, "it has a tag");
-    let refused = f.store().delete_manifest(&repo("a"), &child, None).await.unwrap_err();
+    let refused = f.store().delete_manifest(&repo("a"), &child, &Cause::UNKNOWN).await.unwrap_err();
     assert!(matches!(refused, crate::MetadataError::ManifestUnknown { .. }));
 }

@@ -1,6 +1,6 @@
 //! Pushing and reading manifests.
 
-use registry_types::{MediaType, Reference};
+use registry_types::{Cause, MediaType, Reference};
 
 use super::{
     Backend,
@@ -100,7 +100,7 @@ async fn references_are_linked_when_they_arrive(backend: &dyn Backend) {
     f.store().mount_blob(&repo("b"), &repo("a"), &layer).await.unwrap();
     assert!(f.rows(waiting).await.is_empty());
     assert!(f.store().delete_blob(&repo("a"), &layer).await.is_err());
-    assert!(f.store().delete_manifest(&repo("a"), &child_digest, None).await.is_err());
+    assert!(f.store().delete_manifest(&repo("a"), &child_digest, &Cause::UNKNOWN).await.is_err());
 }
 
 async fn entries_of_an_index_that_are_no_manifests_are_blobs(backend: &dyn Backend) {
@@ -121,7 +121,7 @@ async fn entries_of_an_index_that_are_no_manifests_are_blobs(backend: &dyn Backe
         tags: &[],
         required: &[],
         required_children: &required_children,
-        actor: None,
+        cause: &Cause::UNKNOWN,
     };
     f.store().put_manifest(&put).await.unwrap();
     assert!(f.store().delete_blob(&repo("a"), &layer).await.is_err());
@@ -139,7 +139,7 @@ async fn what_is_required_beyond_the_manifest_is_required(backend: &dyn Backend)
         tags: &[],
         required: &required,
         required_children: &[],
-        actor: None,
+        cause: &Cause::UNKNOWN,
     };
     let refused = f.store().put_manifest(&put).await.unwrap_err();
     assert!(matches!(refused, MetadataError::MissingReferences { digests } if digests == required));

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use registry_digest::Digest;
-use registry_types::{Location, NameRange, UploadId, Viewer};
+use registry_types::{Cause, Location, NameRange, UploadId, Viewer};
 
 use super::{
     Backend,
@@ -137,7 +137,7 @@ async fn poison_with_digest(f: &Fixture, refer: &str) {
 async fn trash_is_purged_beside_what_can_not_be(backend: &dyn Backend) {
     let f = open(backend).await;
     let bad = f.push_image("a", "bad", &["bad"]).await;
-    f.store().delete_manifest(&repo("a"), &bad, None).await.unwrap();
+    f.store().delete_manifest(&repo("a"), &bad, &Cause::UNKNOWN).await.unwrap();
     poison_with_digest(
         &f,
         "INSERT INTO trash_blobs (repository, manifest, digest)
@@ -146,7 +146,7 @@ async fn trash_is_purged_beside_what_can_not_be(backend: &dyn Backend) {
     .await;
     f.advance(HOUR).await;
     let good = f.push_image("a", "good", &["good"]).await;
-    f.store().delete_manifest(&repo("a"), &good, None).await.unwrap();
+    f.store().delete_manifest(&repo("a"), &good, &Cause::UNKNOWN).await.unwrap();
     f.advance(f.options.undelete_window).await;
     let collected = collect(&f).await;
     assert_eq!(failed(&collected), 1, "{collected:?}");
@@ -194,7 +194,7 @@ async fn images_are_listed_beside_one_that_can_not_be(backend: &dyn Backend) {
     }
     let tags = f.store().images(&repo("a"), None, 10).await.unwrap().next;
     let images = f.store().images(&repo("a"), tags.as_ref(), 10).await.unwrap().images;
-    assert!(f.store().expire_image(&repo("a"), &images[0], "retention").await.unwrap());
+    assert!(f.store().expire_image(&repo("a"), &images[0], &Cause::by("retention")).await.unwrap());
 }
 
 async fn bytes_are_reclaimed_beside_a_place_that_is_none(backend: &dyn Backend) {

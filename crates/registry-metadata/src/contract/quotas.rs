@@ -1,7 +1,7 @@
 //! What counts for a quota, from when to when, and what is refused.
 
 use registry_digest::Digest;
-use registry_types::Manifest;
+use registry_types::{Cause, Manifest};
 
 use super::{
     Backend,
@@ -113,7 +113,7 @@ async fn a_blob_that_comes_after_its_manifest_counts(backend: &dyn Backend) {
     f.push_blob("elsewhere", "config").await;
     f.store().mount_blob(&repo("elsewhere"), &repo("team/a"), &digest("config")).await.unwrap();
     assert_eq!(usage(&f).await, used(11 + size(&manifest), 1));
-    f.store().delete_manifest(&repo("team/a"), &pushed, None).await.unwrap();
+    f.store().delete_manifest(&repo("team/a"), &pushed, &Cause::UNKNOWN).await.unwrap();
     assert_eq!(usage(&f).await, used(0, 0));
 }
 
@@ -121,17 +121,17 @@ async fn what_is_deleted_is_free_at_once_and_comes_back_in_any_case(backend: &dy
     let f = open(backend, &[quota("team/", 1000, 2)]).await;
     let manifest = prepared(&f, "team/a", &["config", "layer"]).await;
     let pushed = f.put("team/a", &manifest, &["v1", "v2"]).await.unwrap();
-    f.store().delete_tag(&repo("team/a"), &tag("v2"), None).await.unwrap();
+    f.store().delete_tag(&repo("team/a"), &tag("v2"), &Cause::UNKNOWN).await.unwrap();
     assert_eq!(usage(&f).await.tags, 1);
-    f.store().delete_manifest(&repo("team/a"), &pushed, None).await.unwrap();
+    f.store().delete_manifest(&repo("team/a"), &pushed, &Cause::UNKNOWN).await.unwrap();
     assert_eq!(usage(&f).await, used(0, 0));
 
     let full = prepared(&f, "team/b", &["config", &"x".repeat(500)]).await;
     f.put("team/b", &full, &["a", "b"]).await.unwrap();
-    f.store().restore(&repo("team/a"), &pushed.into(), None).await.unwrap();
+    f.store().restore(&repo("team/a"), &pushed.into(), &Cause::UNKNOWN).await.unwrap();
     let both = 506 + 5 + size(&manifest) + size(&full);
     assert_eq!(usage(&f).await, used(both, 4), "beyond the limit");
-    f.store().set_tag(&repo("team/a"), &tag("v9"), &pushed, None).await.unwrap();
+    f.store().set_tag(&repo("team/a"), &tag("v9"), &pushed, &Cause::UNKNOWN).await.unwrap();
     assert_eq!(usage(&f).await, used(both, 5));
     let more = exceeded(f.put("team/a", &image(&digest("config"), &[]), &[]).await);
     assert_eq!(more.usage, both as u64);
@@ -172,7 +172,7 @@ async fn a_push_that_exceeds_a_quota_is_refused(backend: &dyn Backend) {
     assert_eq!(usage(&f).await, used(limit as usize, 1));
     f.put("team/a", &first, &["v2"]).await.unwrap();
     f.store()
-        .delete_manifest(&repo("team/a"), &f.resolve("team/a", "v1").await.unwrap(), None)
+        .delete_manifest(&repo("team/a"), &f.resolve("team/a", "v1").await.unwrap(), &Cause::UNKNOWN)
         .await
         .unwrap();
     f.put("team/a", &second, &["v2"]).await.unwrap();
@@ -217,7 +217,7 @@ async fn a_new_tag_needs_room_and_a_moved_one_does_not(backend: &dyn Backend) {
     let expected = QuotaExceeded { prefix, kind: QuotaKind::Tags, limit: 2, usage: 2, requested: 1 };
     assert_eq!(error, expected);
     f.put("team/b", &third, &["v1"]).await.unwrap();
-    f.store().delete_tag(&repo("team/a"), &tag("v1"), None).await.unwrap();
+    f.store().delete_tag(&repo("team/a"), &tag("v1"), &Cause::UNKNOWN).await.unwrap();
     f.put("team/b", &third, &["v2"]).await.unwrap();
     assert_eq!(usage(&f).await.tags, 2);
 }
@@ -292,7 +292,7 @@ async fn race_20_quota_counted_when_a_commit_aborts(backend: &dyn Backend) {
     let refused = f.put("team/a", &second, &["new", "fixed"]).await;
     assert!(matches!(refused, Err(MetadataError::TagImmutable { .. })));
     exceeded(f.put("team/a", &second, &["v1", "v2"]).await);
-    let refused = f.store().delete_manifest(&repo("team/a"), &first_digest(&f).await, None).await;
+    let refused = f.store().delete_manifest(&repo("team/a"), &first_digest(&f).await, &Cause::UNKNOWN).await;
     assert!(matches!(refused, Err(MetadataError::TagImmutable { .. })));
     assert_eq!(usage(&f).await, before);
     f.put("team/a", &second, &["v1"]).await.unwrap();

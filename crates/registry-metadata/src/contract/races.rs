@@ -6,6 +6,7 @@
 use std::{future::Future, sync::Arc};
 
 use registry_digest::Digest;
+use registry_types::Cause;
 use tokio::sync::Barrier;
 
 use super::{
@@ -156,7 +157,7 @@ async fn a_push_of_an_index_against_a_delete_of_its_child(backend: &dyn Backend)
         let child = f.push_image("a", &format!("child {round}"), &[]).await;
         let manifest = index(&[child]);
         let (name, push) = (repo("a"), put(f.store(), "a", &manifest, &["v1"], true));
-        match both(push, f.other().delete_manifest(&name, &child, None)).await {
+        match both(push, f.other().delete_manifest(&name, &child, &Cause::UNKNOWN)).await {
             (Ok(_), Err(MetadataError::ManifestReferenced { .. }))
             | (Err(MetadataError::MissingReferences { .. }), Ok(_)) => {}
             both => panic!("{both:?}"),
@@ -187,7 +188,8 @@ async fn a_promise_against_the_last_reference(backend: &dyn Backend) {
         f.advance_leases(5.0).await;
         let name = repo("a");
         let promise = f.store().blob(&name, &config, Purpose::Promise);
-        let (promised, deleted) = both(promise, f.other().delete_manifest(&name, &manifest, None)).await;
+        let (promised, deleted) =
+            both(promise, f.other().delete_manifest(&name, &manifest, &Cause::UNKNOWN)).await;
         deleted.unwrap();
         assert!(promised.unwrap().is_some());
         assert!(lease_left_ms(&f, &config).await >= f.options.lease.as_millis() as i64);
@@ -230,7 +232,7 @@ async fn a_repeated_push_against_a_delete_of_the_manifest(backend: &dyn Backend)
     let digest = f.put("a", &manifest, &["v1"]).await.unwrap();
     for _ in 0..ROUNDS {
         let (name, push) = (repo("a"), put(f.store(), "a", &manifest, &["v1"], true));
-        let (pushed, deleted) = both(push, f.other().delete_manifest(&name, &digest, None)).await;
+        let (pushed, deleted) = both(push, f.other().delete_manifest(&name, &digest, &Cause::UNKNOWN)).await;
         pushed.unwrap();
         deleted.unwrap();
         let (by_tag, by_digest) = (f.resolve("a", "v1").await, f.resolve("a", &digest.to_string()).await);

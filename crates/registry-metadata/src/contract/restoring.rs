@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use registry_digest::Digest;
-use registry_types::{Reference, Viewer};
+use registry_types::{Cause, Reference, Viewer};
 
 use super::{
     Backend,
@@ -41,16 +41,16 @@ async fn collect(f: &Fixture) {
 }
 
 async fn restore(f: &Fixture, reference: impl Into<Reference>) -> Result<Restored, MetadataError> {
-    f.store().restore(&repo("a"), &reference.into(), Some("carl")).await
+    f.store().restore(&repo("a"), &reference.into(), &Cause::by("carl")).await
 }
 
 async fn a_deleted_tag_is_restored(backend: &dyn Backend) {
     let f = open(backend).await;
     let first = f.push_image("a", "one", &["v1"]).await;
-    f.store().delete_tag(&repo("a"), &tag("v1"), None).await.unwrap();
+    f.store().delete_tag(&repo("a"), &tag("v1"), &Cause::UNKNOWN).await.unwrap();
     f.advance(Duration::from_secs(1)).await;
     let second = f.push_image("a", "two", &["v1"]).await;
-    f.store().delete_tag(&repo("a"), &tag("v1"), None).await.unwrap();
+    f.store().delete_tag(&repo("a"), &tag("v1"), &Cause::UNKNOWN).await.unwrap();
     let restored = restore(&f, tag("v1")).await.unwrap();
     assert_eq!(restored, Restored { manifests: vec![], tags: vec![tag("v1")] });
     assert_eq!(f.resolve("a", "v1").await, Some(second), "the last one, not {first}");
@@ -65,7 +65,7 @@ async fn a_deleted_tag_is_restored(backend: &dyn Backend) {
 async fn a_deleted_manifest_is_restored_with_its_tags(backend: &dyn Backend) {
     let f = open(backend).await;
     let digest = f.push_image("a", "content", &["v1", "v2"]).await;
-    f.store().delete_manifest(&repo("a"), &digest, Some("bert")).await.unwrap();
+    f.store().delete_manifest(&repo("a"), &digest, &Cause::by("bert")).await.unwrap();
     f.push_image("a", "other", &["v2"]).await;
     let restored = restore(&f, digest).await.unwrap();
     assert_eq!(restored, Restored { manifests: vec![digest], tags: vec![tag("v1")] });
@@ -82,7 +82,7 @@ async fn a_deleted_manifest_is_restored_with_its_tags(backend: &dyn Backend) {
 async fn a_manifest_is_restored_after_its_blobs_were_unlinked(backend: &dyn Backend) {
     let f = open(backend).await;
     let digest = f.push_image("a", "content", &["v1"]).await;
-    f.store().delete_manifest(&repo("a"), &digest, None).await.unwrap();
+    f.store().delete_manifest(&repo("a"), &digest, &Cause::UNKNOWN).await.unwrap();
     f.advance_leases(2.0).await;
     collect(&f).await;
     assert_eq!(f.rows("SELECT COUNT(*) FROM repository_blobs").await, ["0"]);
@@ -106,7 +106,7 @@ async fn an_index_is_restored_with_children_and_referrers(backend: &dyn Backend)
     let parent = f.put("a", &index(&[child]), &["v1"]).await.unwrap();
     let signature = f.put("a", &referrer(&empty, &parent, "a/b", ""), &[]).await.unwrap();
     f.advance_leases(2.0).await;
-    f.store().delete_manifest(&repo("a"), &parent, None).await.unwrap();
+    f.store().delete_manifest(&repo("a"), &parent, &Cause::UNKNOWN).await.unwrap();
     f.advance_leases(2.0).await;
     collect(&f).await;
     for digest in [child, signature] {
@@ -124,7 +124,7 @@ async fn an_index_is_restored_with_children_and_referrers(backend: &dyn Backend)
 async fn a_tag_that_was_set_again_is_not_overwritten(backend: &dyn Backend) {
     let f = open(backend).await;
     f.push_image("a", "one", &["v1"]).await;
-    f.store().delete_tag(&repo("a"), &tag("v1"), None).await.unwrap();
+    f.store().delete_tag(&repo("a"), &tag("v1"), &Cause::UNKNOWN).await.unwrap();
     let second = f.push_image("a", "two", &["v1"]).await;
     let error = restore(&f, tag("v1")).await.unwrap_err();
     assert!(matches!(error, MetadataError::TagTaken { digest, .. } if digest == second));
@@ -133,7 +133,7 @@ async fn a_tag_that_was_set_again_is_not_overwritten(backend: &dyn Backend) {
 async fn what_was_purged_is_not_restored(backend: &dyn Backend) {
     let f = open(backend).await;
     let digest = f.push_image("a", "content", &["v1"]).await;
-    f.store().delete_manifest(&repo("a"), &digest, None).await.unwrap();
+    f.store().delete_manifest(&repo("a"), &digest, &Cause::UNKNOWN).await.unwrap();
     f.advance(f.options.undelete_window).await;
     collect(&f).await;
     assert!(matches!(restore(&f, digest).await, Err(MetadataError::ManifestUnknown { .. })));
@@ -145,7 +145,7 @@ async fn a_restored_manifest_keeps_what_it_uses(backend: &dyn Backend) {
     let config = f.push_blob("a", "config").await;
     let sparse = image(&config, &[super::fixture::digest("not here")]);
     let digest = f.put_sparse("a", &sparse, &["v1"]).await;
-    f.store().delete_manifest(&repo("a"), &digest, None).await.unwrap();
+    f.store().delete_manifest(&repo("a"), &digest, &Cause::UNKNOWN).await.unwrap();
     restore(&f, digest).await.unwrap();
     f.advance_leases(5.0).await;
     f.advance(f.options.undelete_window).await;
@@ -163,7 +163,7 @@ async fn the_trash_is_listed_in_pages(backend: &dyn Backend) {
     let mut digests: Vec<Digest> = Vec::new();
     for number in 0..3 {
         let digest = f.push_image("a", &format!("content {number}"), &[&format!("v{number}")]).await;
-        f.store().delete_manifest(&repo("a"), &digest, Some("bert")).await.unwrap();
+        f.store().delete_manifest(&repo("a"), &digest, &Cause::by("bert")).await.unwrap();
         digests.push(digest);
     }
     let mut listed = Vec::new();
@@ -194,7 +194,7 @@ async fn a_history_tells_who_and_when(backend: &dyn Backend) {
     let first = f.push_image("a", "one", &["v1"]).await;
     f.advance(Duration::from_secs(5)).await;
     let second = f.push_image("a", "two", &["v1"]).await;
-    f.store().delete_tag(&repo("a"), &tag("v1"), Some("bert")).await.unwrap();
+    f.store().delete_tag(&repo("a"), &tag("v1"), &Cause::by("bert")).await.unwrap();
     let history = f.store().tag_history(&repo("a"), &tag("v1"), None, 10).await.unwrap();
     let digests: Vec<_> = history.iter().map(|change| change.digest).collect();
     assert_eq!(digests, [None, Some(second), Some(first)]);
@@ -212,10 +212,11 @@ async fn a_tag_goes_back_to_what_it_led_to(backend: &dyn Backend) {
     f.advance_leases(2.0).await;
     collect(&f).await;
     assert_eq!(f.resolve("a", &first.to_string()).await, None, "untagged manifests go");
-    let restored = f.store().set_tag(&repo("a"), &tag("v1"), &first, Some("carl")).await.unwrap();
+    let restored = f.store().set_tag(&repo("a"), &tag("v1"), &first, &Cause::by("carl")).await.unwrap();
     assert_eq!(restored, Restored { manifests: vec![first], tags: vec![tag("v1")] });
     assert_eq!(f.resolve("a", "v1").await, Some(first));
-    let unknown = f.store().set_tag(&repo("a"), &tag("v1"), &super::fixture::digest("x"), None).await;
+    let unknown =
+        f.store().set_tag(&repo("a"), &tag("v1"), &super::fixture::digest("x"), &Cause::UNKNOWN).await;
     assert!(matches!(unknown, Err(MetadataError::ManifestUnknown { .. })));
 }
 
@@ -323,7 +324,7 @@ async fn a_deleted_repository_is_worked_off(backend: &dyn Backend) {
     let parent = f.put("a", &index(&[child]), &["v1"]).await.unwrap();
     f.put("a", &referrer(&empty, &parent, "a/b", ""), &["v2"]).await.unwrap();
     let trashed = f.push_image("a", "trashed", &["v3"]).await;
-    f.store().delete_manifest(&repo("a"), &trashed, None).await.unwrap();
+    f.store().delete_manifest(&repo("a"), &trashed, &Cause::UNKNOWN).await.unwrap();
     f.start("a").await;
     f.store().delete_repository(&repo("a")).await.unwrap();
     collect(&f).await;
@@ -379,12 +380,12 @@ async fn spoil(f: &Fixture, digest: &Digest) {
 async fn a_manifest_that_is_refused_by_now_stays_deleted(backend: &dyn Backend) {
     let f = open(backend).await;
     let digest = f.push_image("a", "content", &["v1"]).await;
-    f.store().delete_manifest(&repo("a"), &digest, None).await.unwrap();
+    f.store().delete_manifest(&repo("a"), &digest, &Cause::UNKNOWN).await.unwrap();
     spoil(&f, &digest).await;
     let refused = |result: Result<Restored, MetadataError>| matches!(result, Err(MetadataError::ManifestRefused { digest: refused, .. }) if refused == digest);
     assert!(refused(restore(&f, digest).await));
     assert!(refused(restore(&f, tag("v1")).await));
-    assert!(refused(f.store().set_tag(&repo("a"), &tag("v2"), &digest, None).await));
+    assert!(refused(f.store().set_tag(&repo("a"), &tag("v2"), &digest, &Cause::UNKNOWN).await));
     assert_eq!(f.rows("SELECT COUNT(*) FROM trash_manifests").await, ["1"]);
     assert_eq!(f.rows("SELECT COUNT(*) FROM tags").await, ["0"]);
 }
@@ -394,7 +395,7 @@ async fn a_child_that_is_refused_by_now_keeps_no_index_deleted(backend: &dyn Bac
     let [good, bad] = [f.push_image("a", "good", &[]).await, f.push_image("a", "bad", &[]).await];
     let parent = f.put("a", &index(&[bad, good]), &["v1"]).await.unwrap();
     for digest in [parent, good, bad] {
-        f.store().delete_manifest(&repo("a"), &digest, None).await.unwrap();
+        f.store().delete_manifest(&repo("a"), &digest, &Cause::UNKNOWN).await.unwrap();
     }
     spoil(&f, &bad).await;
     let restored = restore(&f, tag("v1")).await.unwrap();
@@ -417,7 +418,7 @@ async fn with_trash(backend: &dyn Backend) -> Fixture {
         f.store().delete_repository(&repo(name)).await.unwrap();
         let digest = f.push_image(name, "content", &["v1", "v2"]).await;
         f.push_image(name, "stays", &["v3"]).await;
-        f.store().delete_manifest(&repo(name), &digest, None).await.unwrap();
+        f.store().delete_manifest(&repo(name), &digest, &Cause::UNKNOWN).await.unwrap();
     }
     f
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use registry_digest::Digest;
-use registry_types::Tag;
+use registry_types::{Cause, Tag};
 
 use super::{
     Backend,
@@ -59,7 +59,7 @@ async fn untagged(f: &Fixture, digest: &Digest) -> Option<Image> {
 }
 
 async fn expire(f: &Fixture, image: &Image) -> bool {
-    f.other().expire_image(&repo("a"), image, "retention").await.unwrap()
+    f.other().expire_image(&repo("a"), image, &Cause::by("retention")).await.unwrap()
 }
 
 async fn pull(f: &Fixture, digest: &Digest) {
@@ -120,7 +120,7 @@ async fn times_are_those_of_pushes(backend: &dyn Backend) {
     f.advance_leases(2.0).await;
     let left_at_ms = first_page(&f).await.now_ms;
     for name in ["v1", "v2"] {
-        f.store().delete_tag(&repo("a"), &tag(name), None).await.unwrap();
+        f.store().delete_tag(&repo("a"), &tag(name), &Cause::UNKNOWN).await.unwrap();
     }
     let left = untagged(&f, &digest).await.unwrap();
     assert_eq!((left.created_at_ms, left.pushed_at_ms), (start_ms, left_at_ms));
@@ -153,7 +153,7 @@ async fn a_pull_is_written_down_once_an_hour(backend: &dyn Backend) {
     f.advance(PULLS_APART).await;
     f.store().record_pulls(&twice).await.unwrap();
     assert_eq!(f.rows("SELECT COUNT(*) FROM pulls WHERE repository > 0").await, ["1"]);
-    f.store().delete_manifest(&repo("a"), &digest, None).await.unwrap();
+    f.store().delete_manifest(&repo("a"), &digest, &Cause::UNKNOWN).await.unwrap();
     assert_eq!(f.rows("SELECT COUNT(*) FROM pulls WHERE repository > 0").await, ["0"]);
 }
 
@@ -178,7 +178,7 @@ async fn an_expired_tag_takes_its_image_along_after_a_lease(backend: &dyn Backen
     f.advance_leases(1.6).await;
     collect(&f).await;
     assert_eq!(f.resolve("a", &whole.to_string()).await, None);
-    let restored = f.store().restore(&repo("a"), &tag("v1").into(), None).await.unwrap();
+    let restored = f.store().restore(&repo("a"), &tag("v1").into(), &Cause::UNKNOWN).await.unwrap();
     assert!(restored.manifests.contains(&whole));
     assert_eq!(f.resolve("a", "v1").await, Some(whole));
     let image = tagged(&f, "v1").await;
@@ -241,7 +241,7 @@ async fn what_changed_since_it_was_told_stays(backend: &dyn Backend) {
     f.advance(Duration::from_secs(1)).await;
     let second = f.push_image("a", "two", &["moved"]).await;
     f.push_image("a", "one", &["pushed"]).await;
-    f.store().delete_tag(&repo("a"), &tag("gone"), None).await.unwrap();
+    f.store().delete_tag(&repo("a"), &tag("gone"), &Cause::UNKNOWN).await.unwrap();
     pull(&f, &first).await;
     for image in &told {
         assert!(!expire(&f, image).await, "{image:?}");
@@ -255,9 +255,9 @@ async fn what_changed_since_it_was_told_stays(backend: &dyn Backend) {
     let told = untagged(&f, &alone).await.unwrap();
     f.push_image("a", "three", &["v3"]).await;
     assert!(!expire(&f, &told).await, "it has a tag now");
-    f.store().delete_tag(&repo("a"), &tag("v3"), None).await.unwrap();
+    f.store().delete_tag(&repo("a"), &tag("v3"), &Cause::UNKNOWN).await.unwrap();
     assert!(!expire(&f, &told).await, "it has a lease now");
-    assert!(!f.store().expire_image(&repo("unknown"), &told, "retention").await.unwrap());
+    assert!(!f.store().expire_image(&repo("unknown"), &told, &Cause::by("retention")).await.unwrap());
 }
 
 async fn what_is_held_stays(backend: &dyn Backend) {

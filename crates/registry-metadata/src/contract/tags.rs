@@ -1,5 +1,7 @@
 //! Tags, their pages and their history.
 
+use registry_types::Cause;
+
 use super::{
     Backend,
     fixture::{Fixture, image, put, repo, tag},
@@ -46,9 +48,9 @@ async fn an_immutable_tag_is_set_once(backend: &dyn Backend) {
         Some(first),
         "nothing of a push that was refused is kept"
     );
-    let refused = f.store().delete_tag(&a, &tag("v1"), None).await.unwrap_err();
+    let refused = f.store().delete_tag(&a, &tag("v1"), &Cause::UNKNOWN).await.unwrap_err();
     assert!(matches!(refused, MetadataError::TagImmutable { .. }));
-    let refused = f.store().delete_manifest(&a, &first, None).await.unwrap_err();
+    let refused = f.store().delete_manifest(&a, &first, &Cause::UNKNOWN).await.unwrap_err();
     assert!(matches!(refused, MetadataError::TagImmutable { .. }));
     assert_eq!(f.resolve("team/a", "v1").await, Some(first));
 
@@ -102,7 +104,7 @@ async fn tags_between_pages_do_no_harm(backend: &dyn Backend) {
     f.push_image("a", "content", &["b", "d", "f"]).await;
     let first = f.store().tags(&repo("a"), None, 2).await.unwrap();
     f.push_image("a", "content", &["a", "c", "e"]).await;
-    f.store().delete_tag(&repo("a"), &tag("d"), None).await.unwrap();
+    f.store().delete_tag(&repo("a"), &tag("d"), &Cause::UNKNOWN).await.unwrap();
     let rest = f.store().tags(&repo("a"), Some(first[1].as_ref()), 10).await.unwrap();
     assert_eq!((first, rest), (["b", "d"].map(tag).to_vec(), ["e", "f"].map(tag).to_vec()));
 }
@@ -112,7 +114,7 @@ async fn an_unknown_repository_is_told_from_an_empty_one(backend: &dyn Backend) 
     let unknown = f.store().tags(&repo("a"), None, 10).await.unwrap_err();
     assert!(matches!(unknown, MetadataError::RepositoryUnknown { name } if name == repo("a")));
     let digest = f.push_image("a", "content", &["v1"]).await;
-    f.store().delete_manifest(&repo("a"), &digest, None).await.unwrap();
+    f.store().delete_manifest(&repo("a"), &digest, &Cause::UNKNOWN).await.unwrap();
     assert!(f.store().tags(&repo("a"), None, 10).await.unwrap().is_empty());
 }
 
@@ -122,7 +124,7 @@ async fn the_later_of_two_pushes_has_the_tag_and_the_history_has_both(backend: &
     let second = f.push_image("a", "two", &["latest"]).await;
     f.push_image("a", "two", &["latest"]).await;
     assert_eq!(f.resolve("a", "latest").await, Some(second));
-    f.store().delete_tag(&repo("a"), &tag("latest"), Some("bert")).await.unwrap();
+    f.store().delete_tag(&repo("a"), &tag("latest"), &Cause::by("bert")).await.unwrap();
     let history = f.rows("SELECT digest, actor FROM tag_history ORDER BY id").await;
     assert_eq!(history, [format!("{first}|anna"), format!("{second}|anna"), "|bert".to_owned()]);
 }
@@ -130,12 +132,12 @@ async fn the_later_of_two_pushes_has_the_tag_and_the_history_has_both(backend: &
 async fn a_deleted_tag_leaves_its_manifest(backend: &dyn Backend) {
     let f = open(backend).await;
     let digest = f.push_image("a", "content", &["v1", "v2"]).await;
-    f.store().delete_tag(&repo("a"), &tag("v1"), None).await.unwrap();
+    f.store().delete_tag(&repo("a"), &tag("v1"), &Cause::UNKNOWN).await.unwrap();
     assert_eq!(f.resolve("a", "v1").await, None);
     assert_eq!(f.resolve("a", "v2").await, Some(digest));
     assert_eq!(f.resolve("a", &digest.to_string()).await, Some(digest));
     for unknown in ["a", "nowhere"] {
-        let again = f.other().delete_tag(&repo(unknown), &tag("v1"), None).await.unwrap_err();
+        let again = f.other().delete_tag(&repo(unknown), &tag("v1"), &Cause::UNKNOWN).await.unwrap_err();
         assert!(matches!(again, MetadataError::TagUnknown { tag } if tag == self::tag("v1")));
     }
 }
@@ -143,7 +145,7 @@ async fn a_deleted_tag_leaves_its_manifest(backend: &dyn Backend) {
 async fn a_deleted_tag_is_kept_in_the_trash_for_the_window(backend: &dyn Backend) {
     let f = open(backend).await;
     let digest = f.push_image("a", "content", &["v1"]).await;
-    f.store().delete_tag(&repo("a"), &tag("v1"), Some("bert")).await.unwrap();
+    f.store().delete_tag(&repo("a"), &tag("v1"), &Cause::by("bert")).await.unwrap();
     let window_ms = f.options.undelete_window.as_millis();
     let trash = f.rows("SELECT name, digest, deleted_by, purge_at - deleted_at FROM trash_tags").await;
     assert_eq!(trash, [format!("v1|{digest}|bert|{window_ms}")]);
@@ -174,8 +176,8 @@ async fn a_history_keeps_the_newest_changes(backend: &dyn Backend) {
         newest.iter().map(|change| change.actor.as_deref()).collect::<Vec<_>>(),
         [Some("anna"), Some("old")]
     );
-    f.store().set_tag(&repo("a"), &tag("v1"), &first, Some("bert")).await.unwrap();
-    f.store().delete_manifest(&repo("a"), &first, Some("carl")).await.unwrap();
+    f.store().set_tag(&repo("a"), &tag("v1"), &first, &Cause::by("bert")).await.unwrap();
+    f.store().delete_manifest(&repo("a"), &first, &Cause::by("carl")).await.unwrap();
     assert_eq!((length("v1").await, length("other").await), (Ok(TAG_HISTORY_MAX), Ok(7)));
     let newest = f.store().tag_history(&repo("a"), &tag("v1"), None, 2).await.unwrap();
     assert_eq!(

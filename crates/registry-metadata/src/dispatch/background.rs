@@ -8,7 +8,7 @@ macro_rules! dispatch_background {
 
             use async_trait::async_trait;
             use registry_digest::Digest;
-            use registry_types::{Location, RepositoryName};
+            use registry_types::{Cause, Location, RepositoryName};
 
             use crate::{
                 Audit, CollectRules, Collected, Collecting, Image, ImagePage, ImagePosition,
@@ -115,14 +115,14 @@ macro_rules! dispatch_background {
                     &self,
                     repository: &RepositoryName,
                     image: &Image,
-                    actor: &str,
+                    cause: &Cause,
                 ) -> Result<bool> {
                     transact!(
                         self,
                         "expire an image",
                         Full,
-                        [repository = repository.clone(), image = image.clone(), actor = actor.to_owned()],
-                        |tx| retention::expire(tx, repository, image, actor)
+                        [repository = repository.clone(), image = image.clone(), cause = cause.clone()],
+                        |tx| retention::expire(tx, repository, image, cause)
                     )
                 }
 

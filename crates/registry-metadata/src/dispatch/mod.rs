@@ -15,7 +15,7 @@ macro_rules! dispatch {
         const _: () = {
             use async_trait::async_trait;
             use registry_digest::Digest;
-            use registry_types::{Descriptor, Location, Reference, RepositoryName, Tag, Viewer};
+            use registry_types::{Cause, Descriptor, Location, Reference, RepositoryName, Tag, Viewer};
 
             use super::{blobs, put, restore};
             use crate::{
@@ -168,18 +168,14 @@ macro_rules! dispatch {
                     &self,
                     repository: &RepositoryName,
                     tag: &Tag,
-                    actor: Option<&str>,
+                    cause: &Cause,
                 ) -> Result<()> {
                     transact!(
                         self,
                         "delete a tag",
                         Full,
-                        [
-                            repository = repository.clone(),
-                            tag = tag.clone(),
-                            actor = actor.map(str::to_owned)
-                        ],
-                        |tx| logic::tags::delete(tx, repository, tag, actor.as_deref())
+                        [repository = repository.clone(), tag = tag.clone(), cause = cause.clone()],
+                        |tx| logic::tags::delete(tx, repository, tag, cause)
                     )
                 }
 
@@ -187,14 +183,14 @@ macro_rules! dispatch {
                     &self,
                     repository: &RepositoryName,
                     digest: &Digest,
-                    actor: Option<&str>,
+                    cause: &Cause,
                 ) -> Result<Vec<Tag>> {
                     transact!(
                         self,
                         "delete a manifest",
                         Full,
-                        [repository = repository.clone(), digest = *digest, actor = actor.map(str::to_owned)],
-                        |tx| logic::manifests::delete(tx, repository, digest, actor.as_deref())
+                        [repository = repository.clone(), digest = *digest, cause = cause.clone()],
+                        |tx| logic::manifests::delete(tx, repository, digest, cause)
                     )
                 }
 
@@ -237,7 +233,7 @@ macro_rules! dispatch {
                     &self,
                     repository: &RepositoryName,
                     reference: &Reference,
-                    actor: Option<&str>,
+                    cause: &Cause,
                 ) -> Result<Restored> {
                     transact!(
                         self,
@@ -246,9 +242,9 @@ macro_rules! dispatch {
                         [
                             repository = repository.clone(),
                             reference = reference.clone(),
-                            actor = actor.map(str::to_owned)
+                            cause = cause.clone()
                         ],
-                        |tx| restore::restore(tx, repository, reference, actor.as_deref())
+                        |tx| restore::restore(tx, repository, reference, cause)
                     )
                 }
 
@@ -270,7 +266,7 @@ macro_rules! dispatch {
                     repository: &RepositoryName,
                     tag: &Tag,
                     digest: &Digest,
-                    actor: Option<&str>,
+                    cause: &Cause,
                 ) -> Result<Restored> {
                     transact!(
                         self,
@@ -280,9 +276,9 @@ macro_rules! dispatch {
                             repository = repository.clone(),
                             tag = tag.clone(),
                             digest = *digest,
-                            actor = actor.map(str::to_owned)
+                            cause = cause.clone()
                         ],
-                        |tx| restore::set_tag(tx, repository, tag, digest, actor.as_deref())
+                        |tx| restore::set_tag(tx, repository, tag, digest, cause)
                     )
                 }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use registry_database::{Fault, FromRow, Row, Session, Text, params, signed};
 use registry_digest::Digest;
-use registry_types::RepositoryName;
+use registry_types::{Cause, RepositoryName};
 
 use super::{
     Keyed, Tx, manifests,
@@ -18,6 +18,9 @@ use crate::{
     expiry::{Expiring, ExpiringTag, after_ms, bounded_ms},
     sql::{collecting as sql, postgres},
 };
+
+/// Which actor the history names for what expires.
+const ACTOR: &str = "expired";
 
 /// Images whose labels are to be read: at most so many that can be told, and none only after the last.
 pub(crate) async fn unread(
@@ -132,8 +135,9 @@ impl FromRow for ExpiringTag {
 /// nothing else refers to it.
 pub(crate) async fn expire(tx: &Tx<'_, impl Session>, repository: i64, digest: &Digest) -> Result<(), Fault> {
     let expiring = look(tx.session, tx.options, repository, &digest.to_string()).await?;
+    let cause = Cause::by(ACTOR);
     for due in &expiring.due {
-        tags::remove_as_seen(tx, repository, digest, due, Some("expired")).await?;
+        tags::remove_as_seen(tx, repository, digest, due, &cause).await?;
     }
     if let Some(again) = expiring.again {
         enqueue_earlier(tx, Garbage::Expiry(repository), digest, again.in_ms, Reason::Label).await?;

@@ -2,7 +2,7 @@
 
 use registry_database::{Fault, Session, Text, params, signed};
 use registry_digest::Digest;
-use registry_types::{RepositoryName, Tag};
+use registry_types::{Cause, RepositoryName, Tag};
 
 use super::{
     Tx, all_parsed, blobs,
@@ -66,7 +66,7 @@ pub(crate) async fn delete(
     tx: &Tx<'_, impl Session>,
     repository: &RepositoryName,
     digest: &Digest,
-    actor: Option<&str>,
+    cause: &Cause,
 ) -> Result<Vec<Tag>, Fault> {
     let unknown = || MetadataError::ManifestUnknown { digest: *digest };
     let id = repositories::lock(tx.session, repository).await?.ok_or_else(unknown)?;
@@ -82,7 +82,7 @@ pub(crate) async fn delete(
     if !by.is_empty() {
         return Err(MetadataError::ManifestReferenced { digest: *digest, by }.into());
     }
-    remove(tx, id, digest, actor).await
+    remove(tx, id, digest, cause).await
 }
 
 /// Moves a manifest and its tags to the trash, or removes them: one that is here, that no index lists, and that is locked,
@@ -92,10 +92,10 @@ pub(crate) async fn remove(
     tx: &Tx<'_, impl Session>,
     id: i64,
     digest: &Digest,
-    actor: Option<&str>,
+    cause: &Cause,
 ) -> Result<Vec<Tag>, Fault> {
-    trash(tx, id, digest, actor).await?;
-    let tags = tags::remove_all(tx, id, digest, actor).await?;
+    trash(tx, id, digest, cause).await?;
+    let tags = tags::remove_all(tx, id, digest, cause).await?;
     let References { blobs, children, referrers } = remove_rows(tx, id, &digest.to_string()).await?;
     tx.quota.remove(id, digest);
     for (blob, _) in blobs.iter().filter(|(_, is_here)| *is_here) {
@@ -144,7 +144,7 @@ async fn trash(
     tx: &Tx<'_, impl Session>,
     repository: i64,
     digest: &Digest,
-    actor: Option<&str>,
+    cause: &Cause,
 ) -> Result<(), Fault> {
     let (text, window_ms) = (digest.to_string(), tx.options.undelete_window_ms());
     if window_ms == 0 {
@@ -155,7 +155,7 @@ async fn trash(
     // Locked: what a collector purges at this moment is not kept any more, and counted as new.
     let (is_trashed, size, blobs) = pipeline!(
         async { Ok(!tx.quota.is_kept() || tx.exists(sql::LOCK_IS_TRASHED, of_manifest).await?) },
-        tx.one::<i64>(sql::TRASH, params![actor, window_ms, repository, &text]),
+        tx.one::<i64>(sql::TRASH, params![cause.actor(), window_ms, repository, &text]),
         all_parsed::<Digest>(tx.session, sql::TRASH_BLOBS, of_manifest),
     )?;
     if let Some(size) = size.filter(|_| !is_trashed) {

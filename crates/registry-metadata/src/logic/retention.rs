@@ -2,7 +2,7 @@
 
 use registry_database::{Fault, FromRow, Param, Row, Session, params, signed};
 use registry_digest::Digest;
-use registry_types::{RepositoryName, Tag};
+use registry_types::{Cause, RepositoryName, Tag};
 
 use super::{Keyed, Tx, manifests, repositories, tags};
 use crate::{
@@ -48,12 +48,12 @@ pub(crate) async fn expire(
     tx: &Tx<'_, impl Session>,
     repository: &RepositoryName,
     image: &Image,
-    actor: &str,
+    cause: &Cause,
 ) -> Result<bool, Fault> {
     match (&image.hold, &image.tag) {
         (Some(_), _) => Ok(false),
-        (None, Some(tag)) => expire_tag(tx, repository, image, tag, actor).await,
-        (None, None) => expire_manifest(tx, repository, image, actor).await,
+        (None, Some(tag)) => expire_tag(tx, repository, image, tag, cause).await,
+        (None, None) => expire_manifest(tx, repository, image, cause).await,
     }
 }
 
@@ -63,7 +63,7 @@ async fn expire_tag(
     repository: &RepositoryName,
     image: &Image,
     tag: &Tag,
-    actor: &str,
+    cause: &Cause,
 ) -> Result<bool, Fault> {
     let Some(id) = repositories::id(tx.session, repository).await? else { return Ok(false) };
     if tags::lock(tx.session, repository, tag).await?.is_none() {
@@ -73,7 +73,7 @@ async fn expire_tag(
     if now.map(|row| row.image(tx.options, repository)).as_ref() != Some(image) {
         return Ok(false);
     }
-    tags::remove(tx, id, tag, Some(actor)).await?;
+    tags::remove(tx, id, tag, cause).await?;
     manifests::dereferenced(tx, id, &[image.digest], Reason::Expired).await?;
     Ok(true)
 }
@@ -83,7 +83,7 @@ async fn expire_manifest(
     tx: &Tx<'_, impl Session>,
     repository: &RepositoryName,
     image: &Image,
-    actor: &str,
+    cause: &Cause,
 ) -> Result<bool, Fault> {
     let Some(id) = repositories::lock(tx.session, repository).await? else { return Ok(false) };
     let digest = image.digest.to_string();
@@ -94,7 +94,7 @@ async fn expire_manifest(
     if now.and_then(|row| row.image(tx.options)).as_ref() != Some(image) {
         return Ok(false);
     }
-    manifests::remove(tx, id, &image.digest, Some(actor)).await?;
+    manifests::remove(tx, id, &image.digest, cause).await?;
     Ok(true)
 }
 

@@ -2,7 +2,7 @@
 
 use registry_database::{Fault, Param, Session, Text, params, signed};
 use registry_digest::Digest;
-use registry_types::{RepositoryName, Tag};
+use registry_types::{Cause, RepositoryName, Tag};
 
 use super::{Tx, all_parsed, manifests, page::Page, repositories};
 use crate::{
@@ -75,11 +75,11 @@ pub(crate) async fn delete(
     tx: &Tx<'_, impl Session>,
     repository: &RepositoryName,
     tag: &Tag,
-    actor: Option<&str>,
+    cause: &Cause,
 ) -> Result<(), Fault> {
     let unknown = || MetadataError::TagUnknown { tag: tag.clone() };
     let id = repositories::id(tx.session, repository).await?.ok_or_else(unknown)?;
-    let digest = remove(tx, id, tag, actor).await?.ok_or_else(unknown)?;
+    let digest = remove(tx, id, tag, cause).await?.ok_or_else(unknown)?;
     manifests::dereferenced(tx, id, &[digest], Reason::TagDeleted).await
 }
 
@@ -90,12 +90,12 @@ pub(crate) async fn remove(
     tx: &Tx<'_, impl Session>,
     repository: i64,
     tag: &Tag,
-    actor: Option<&str>,
+    cause: &Cause,
 ) -> Result<Option<Digest>, Fault> {
     let removed: Option<Text<Digest>> = tx.one(sql::DELETE, params![repository, tag.as_str()]).await?;
     let Some(Text(digest)) = removed else { return Ok(None) };
     Rule::of(tx.session, tx.options, repository).await?.refuse(tag, &digest)?;
-    forget(tx, repository, std::slice::from_ref(tag), &digest, actor).await?;
+    forget(tx, repository, std::slice::from_ref(tag), &digest, cause).await?;
     Ok(Some(digest))
 }
 
@@ -105,7 +105,7 @@ pub(crate) async fn remove_as_seen(
     repository: i64,
     digest: &Digest,
     seen: &DueTag,
-    actor: Option<&str>,
+    cause: &Cause,
 ) -> Result<(), Fault> {
     let DueTag { tag, updated_at_ms } = seen;
     let text = digest.to_string();
@@ -114,7 +114,7 @@ pub(crate) async fn remove_as_seen(
         return Ok(());
     }
     Rule::of(tx.session, tx.options, repository).await?.refuse(tag, digest)?;
-    forget(tx, repository, std::slice::from_ref(tag), digest, actor).await
+    forget(tx, repository, std::slice::from_ref(tag), digest, cause).await
 }
 
 /// Removes all tags of a manifest unless one is immutable, and says which they were.
@@ -122,7 +122,7 @@ pub(crate) async fn remove_all(
     tx: &Tx<'_, impl Session>,
     repository: i64,
     digest: &Digest,
-    actor: Option<&str>,
+    cause: &Cause,
 ) -> Result<Vec<Tag>, Fault> {
     let text = digest.to_string();
     let of_manifest = params![repository, &text];
@@ -135,7 +135,7 @@ pub(crate) async fn remove_all(
     for tag in &tags {
         rule.refuse(tag, digest)?;
     }
-    forget(tx, repository, &tags, digest, actor).await?;
+    forget(tx, repository, &tags, digest, cause).await?;
     Ok(tags)
 }
 
@@ -167,7 +167,7 @@ async fn forget(
     repository: i64,
     tags: &[Tag],
     digest: &Digest,
-    actor: Option<&str>,
+    cause: &Cause,
 ) -> Result<(), Fault> {
     tx.quota.remove_tags(repository, tags.len());
     let names: Vec<&str> = tags.iter().map(Tag::as_str).collect();
@@ -181,12 +181,12 @@ async fn forget(
             match window_ms {
                 0 => Ok(0),
                 window_ms => {
-                    let row = params![repository, &digest, actor, window_ms, &names[..]];
+                    let row = params![repository, &digest, cause.actor(), window_ms, &names[..]];
                     tx.execute(sql::TRASH_ALL, row).await
                 }
             }
         },
-        tx.execute(sql::REMEMBER_DELETED, params![repository, actor, &names[..]]),
+        tx.execute(sql::REMEMBER_DELETED, params![repository, cause.actor(), &names[..]]),
         tx.execute_many(sql::FORGET_OLDEST, &oldest),
     )?;
     Ok(())

@@ -211,7 +211,7 @@ impl Put {
             &self.subject,
             &self.artifact_type,
             &tx.options.grant_ms(),
-            &self.actor,
+            &self.cause.actor(),
             &self.annotations,
             &&self.bytes[..],
         ];
@@ -228,11 +228,10 @@ impl Put {
                 Err(Fault::Again)
             };
         }
-        let actor = self.actor.as_deref();
         let unique: BTreeSet<&Tag> = self.tags.iter().collect();
         let set = |tag| {
             let (name, old) = (&self.repository, found.tags.get(tag));
-            tags::set(tx, tags::Change { repository, name, tag, old, actor }, &self.digest)
+            tags::set(tx, tags::Change { repository, name, tag, old, cause: &self.cause }, &self.digest)
         };
         // As in a pipeline: the first failure is the cause of the others.
         join_all(unique.into_iter().map(set)).await.into_iter().collect()

@@ -4,7 +4,7 @@ use std::pin::Pin;
 
 use bytes::Bytes;
 use registry_digest::Digest;
-use registry_types::{Manifest, MediaType, Reference, RepositoryName, Tag};
+use registry_types::{Cause, Manifest, MediaType, Reference, RepositoryName, Tag};
 
 use super::{
     blobs,
@@ -34,13 +34,13 @@ pub(super) async fn restore(
     tx: &Tx<'_>,
     repository: &RepositoryName,
     reference: &Reference,
-    actor: Option<&str>,
+    cause: &Cause,
 ) -> Result<Restored, Fault> {
     let unknown = || match reference {
         Reference::Tag(tag) => MetadataError::TagUnknown { tag: tag.clone() },
         Reference::Digest(digest) => MetadataError::ManifestUnknown { digest: *digest },
     };
-    let restoring = Restoring::begin(tx, repository, actor).await?.ok_or_else(unknown)?;
+    let restoring = Restoring::begin(tx, repository, cause).await?.ok_or_else(unknown)?;
     let mut restored = Restored::default();
     match reference {
         Reference::Tag(tag) => restoring.tag(tag, &mut restored).await?,
@@ -58,10 +58,10 @@ pub(super) async fn set_tag(
     repository: &RepositoryName,
     tag: &Tag,
     digest: &Digest,
-    actor: Option<&str>,
+    cause: &Cause,
 ) -> Result<Restored, Fault> {
     let unknown = || MetadataError::ManifestUnknown { digest: *digest };
-    let restoring = Restoring::begin(tx, repository, actor).await?.ok_or_else(unknown)?;
+    let restoring = Restoring::begin(tx, repository, cause).await?.ok_or_else(unknown)?;
     let mut restored = Restored::default();
     if !restoring.is_here(digest).await? {
         restoring.manifest(digest, &mut restored, 0).await?;
@@ -75,17 +75,17 @@ struct Restoring<'a> {
     tx: &'a Tx<'a>,
     id: i64,
     repository: &'a RepositoryName,
-    actor: Option<&'a str>,
+    cause: &'a Cause,
 }
 
 impl<'a> Restoring<'a> {
     async fn begin(
         tx: &'a Tx<'a>,
         repository: &'a RepositoryName,
-        actor: Option<&'a str>,
+        cause: &'a Cause,
     ) -> Result<Option<Restoring<'a>>, Fault> {
         let id = repositories::lock(tx.session, repository).await?;
-        Ok(id.map(|id| Restoring { tx, id, repository, actor }))
+        Ok(id.map(|id| Restoring { tx, id, repository, cause }))
     }
 
     async fn is_here(&self, digest: &Digest) -> Result<bool, Fault> {
@@ -118,7 +118,7 @@ impl<'a> Restoring<'a> {
             name: self.repository,
             tag,
             old: old.as_ref(),
-            actor: self.actor,
+            cause: self.cause,
         };
         self.tx.ready(&tags::SET).await?;
         tags::set(self.tx, change, digest).await?;
@@ -224,7 +224,7 @@ impl<'a> Restoring<'a> {
             tags: &[],
             required: &[],
             required_children: &[],
-            actor: None,
+            cause: &Cause::UNKNOWN,
         };
         Put::new(&put).link_again(self.tx, self.id).await?;
         manifests::grant(self.tx, self.id, digest, Reason::Restored).await.map(drop)

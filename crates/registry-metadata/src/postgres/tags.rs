@@ -1,7 +1,7 @@
 //! Setting tags. How they go is in `logic::tags`.
 
 use registry_digest::Digest;
-use registry_types::{RepositoryName, Tag};
+use registry_types::{Cause, RepositoryName, Tag};
 
 use super::{fault::Fault, sql as own, transaction::Tx};
 use crate::{MetadataError, TAG_HISTORY_MAX, logic::pipeline};
@@ -19,13 +19,13 @@ pub(super) struct Change<'a> {
     pub(super) name: &'a RepositoryName,
     pub(super) tag: &'a Tag,
     pub(super) old: Option<&'a Digest>,
-    pub(super) actor: Option<&'a str>,
+    pub(super) cause: &'a Cause,
 }
 
 /// Makes a tag lead to a manifest that is here. The history tells of changes only. What it led to, and when it expires, is
 /// for the caller to see to: [`manifests::dereferenced`](crate::logic::manifests::dereferenced), [`expiry::begin`](crate::logic::expiry::begin).
 pub(super) async fn set(tx: &Tx<'_>, change: Change<'_>, digest: &Digest) -> Result<(), Fault> {
-    let Change { repository, name, tag, old, actor } = change;
+    let Change { repository, name, tag, old, cause } = change;
     if let Some(old) = old.filter(|old| *old != digest)
         && tx.options.is_immutable(name.as_str(), tag)
     {
@@ -36,7 +36,10 @@ pub(super) async fn set(tx: &Tx<'_>, change: Change<'_>, digest: &Digest) -> Res
     let remember = async {
         match old == Some(digest) {
             true => Ok(1),
-            false => tx.execute(own::REMEMBER, &[&repository, &tag, &OTHERS_MAX, &Some(&text), &actor]).await,
+            false => {
+                tx.execute(own::REMEMBER, &[&repository, &tag, &OTHERS_MAX, &Some(&text), &cause.actor()])
+                    .await
+            }
         }
     };
     let (written, _) = pipeline!(async { tx.execute(write, &[&repository, &tag, &text]).await }, remember,)?;

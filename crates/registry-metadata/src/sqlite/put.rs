@@ -26,7 +26,7 @@ pub(super) async fn push(tx: &Tx<'_>, put: &Put) -> Result<(), Fault> {
         }
     }
     for tag in &put.tags {
-        tags::set(tx, repository, tag, &put.digest, put.actor.as_deref())?;
+        tags::set(tx, repository, tag, &put.digest, &put.cause)?;
     }
     if put.tags.is_empty() {
         // Nothing may refer to it yet, and its pusher was told that it is here.
@@ -99,7 +99,7 @@ impl Put {
             self.subject,
             self.artifact_type,
             tx.options.grant_ms(),
-            self.actor,
+            self.cause.actor(),
             self.annotations,
             &self.bytes[..],
         ];

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use registry_database::sqlite::at_once;
 use registry_digest::Digest;
-use registry_types::{Manifest, MediaType, Reference, RepositoryName, Tag};
+use registry_types::{Cause, Manifest, MediaType, Reference, RepositoryName, Tag};
 use rusqlite::params;
 
 use super::{
@@ -32,16 +32,16 @@ pub(super) async fn restore(
     tx: &Tx<'_>,
     repository: &RepositoryName,
     reference: &Reference,
-    actor: Option<&str>,
+    cause: &Cause,
 ) -> Result<Restored, Fault> {
     match reference {
-        Reference::Tag(tag) => restore_tag(tx, repository, tag, actor),
+        Reference::Tag(tag) => restore_tag(tx, repository, tag, cause),
         Reference::Digest(digest) => {
             let id = at_once(repositories::id(tx.session, repository))?;
             let id = id.ok_or(MetadataError::ManifestUnknown { digest: *digest })?;
             let mut restored = Restored::default();
             manifest(tx, id, repository, digest, &mut restored, 0)?;
-            free_tags(tx, id, digest, actor, &mut restored)?;
+            free_tags(tx, id, digest, cause, &mut restored)?;
             Ok(restored)
         }
     }
@@ -52,7 +52,7 @@ fn restore_tag(
     tx: &Tx<'_>,
     repository: &RepositoryName,
     tag: &Tag,
-    actor: Option<&str>,
+    cause: &Cause,
 ) -> Result<Restored, Fault> {
     let unknown = || MetadataError::TagUnknown { tag: tag.clone() };
     let id = at_once(repositories::id(tx.session, repository))?.ok_or_else(unknown)?;
@@ -71,7 +71,7 @@ fn restore_tag(
     if !exists(tx.connection(), manifest_sql::EXISTS.sqlite, params![id, digest.to_string()])? {
         manifest(tx, id, repository, &digest, &mut restored, 0)?;
     }
-    set(tx, id, tag, &digest, actor, &mut restored)?;
+    set(tx, id, tag, &digest, cause, &mut restored)?;
     Ok(restored)
 }
 
@@ -81,7 +81,7 @@ pub(super) async fn set_tag(
     repository: &RepositoryName,
     tag: &Tag,
     digest: &Digest,
-    actor: Option<&str>,
+    cause: &Cause,
 ) -> Result<Restored, Fault> {
     let id = at_once(repositories::id(tx.session, repository))?;
     let id = id.ok_or(MetadataError::ManifestUnknown { digest: *digest })?;
@@ -89,7 +89,7 @@ pub(super) async fn set_tag(
     if !exists(tx.connection(), manifest_sql::EXISTS.sqlite, params![id, digest.to_string()])? {
         manifest(tx, id, repository, digest, &mut restored, 0)?;
     }
-    set(tx, id, tag, digest, actor, &mut restored)?;
+    set(tx, id, tag, digest, cause, &mut restored)?;
     Ok(restored)
 }
 
@@ -98,10 +98,10 @@ fn set(
     repository: i64,
     tag: &Tag,
     digest: &Digest,
-    actor: Option<&str>,
+    cause: &Cause,
     restored: &mut Restored,
 ) -> Result<(), Fault> {
-    tags::set(tx, repository, tag, digest, actor)?;
+    tags::set(tx, repository, tag, digest, cause)?;
     let row = params![repository, tag.as_str(), digest.to_string()];
     execute(tx.connection(), collecting_sql::PURGE_TAG.sqlite, row)?;
     restored.tags.push(tag.clone());
@@ -113,14 +113,14 @@ fn free_tags(
     tx: &Tx<'_>,
     repository: i64,
     digest: &Digest,
-    actor: Option<&str>,
+    cause: &Cause,
     restored: &mut Restored,
 ) -> Result<(), Fault> {
     let of_manifest = params![repository, digest.to_string()];
     let tags: Vec<Tag> = all(tx.connection(), sql::TAGS_OF.sqlite, of_manifest, |row| parsed(row, 0))?;
     for tag in tags {
         if !exists(tx.connection(), tag_sql::DIGEST.sqlite, params![repository, tag.as_str()])? {
-            set(tx, repository, &tag, digest, actor, restored)?;
+            set(tx, repository, &tag, digest, cause, restored)?;
         }
     }
     Ok(())
@@ -216,7 +216,7 @@ fn bring_back(
         tags: &[],
         required: &[],
         required_children: &[],
-        actor: None,
+        cause: &Cause::UNKNOWN,
     };
     Put::new(&put).link(tx, id)?;
     at_once(manifests::grant(tx, id, digest, Reason::Restored)).map(drop)

@@ -5,7 +5,7 @@ use registry_database::sqlite::{
     statement::{execute, one, parsed, signed},
 };
 use registry_digest::Digest;
-use registry_types::Tag;
+use registry_types::{Cause, Tag};
 use rusqlite::params;
 
 use super::{fault::Fault, writer::Tx};
@@ -22,7 +22,7 @@ pub(super) fn set(
     repository: i64,
     tag: &Tag,
     digest: &Digest,
-    actor: Option<&str>,
+    cause: &Cause,
 ) -> Result<(), Fault> {
     let old: Option<Digest> =
         one(tx.connection(), sql::DIGEST.sqlite, params![repository, tag.as_str()], |row| parsed(row, 0))?;
@@ -39,19 +39,13 @@ pub(super) fn set(
     if old.as_ref() == Some(digest) {
         return Ok(());
     }
-    remember(tx, repository, tag, digest, actor)?;
+    remember(tx, repository, tag, digest, cause)?;
     old.map_or(Ok(()), |old| at_once(manifests::dereferenced(tx, repository, &[old], Reason::TagMoved)))
 }
 
 /// Adds a change to the history of a tag, which keeps the newest ones only.
-fn remember(
-    tx: &Tx<'_>,
-    repository: i64,
-    tag: &Tag,
-    digest: &Digest,
-    actor: Option<&str>,
-) -> rusqlite::Result<()> {
-    let row = params![repository, tag.as_str(), digest.to_string(), actor];
+fn remember(tx: &Tx<'_>, repository: i64, tag: &Tag, digest: &Digest, cause: &Cause) -> rusqlite::Result<()> {
+    let row = params![repository, tag.as_str(), digest.to_string(), cause.actor()];
     execute(tx.connection(), sql::REMEMBER.sqlite, row)?;
     let oldest = params![repository, tag.as_str(), signed(TAG_HISTORY_MAX)];
     execute(tx.connection(), sql::FORGET_OLDEST.sqlite, oldest).map(drop)

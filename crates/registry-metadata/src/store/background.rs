@@ -4,7 +4,7 @@ use std::{fmt, time::Duration};
 
 use async_trait::async_trait;
 use registry_digest::Digest;
-use registry_types::{Location, RepositoryName};
+use registry_types::{Cause, Location, RepositoryName};
 
 use crate::{
     CollectRules, Collected, Image, ImagePage, ImagePosition, ManifestPosition, Preview, QueuePosition,
@@ -92,7 +92,7 @@ pub trait Collecting: fmt::Debug + Send + Sync + 'static {
     ///
     /// With a tag its manifest goes, after a lease, unless something else refers to it by then. Both can be
     /// [restored](crate::Trash::restore).
-    async fn expire_image(&self, repository: &RepositoryName, image: &Image, actor: &str) -> Result<bool>;
+    async fn expire_image(&self, repository: &RepositoryName, image: &Image, cause: &Cause) -> Result<bool>;
 
     /// Bytes that can be deleted now, at most `limit`, those that waited longest first. A store that several nodes share
     /// may keep for a while from telling the same again, so that not all of them do it.

@@ -2,6 +2,7 @@
 
 use registry_digest::{Algorithm, Digest};
 use registry_metadata::{MetadataError, traits::*};
+use registry_types::Cause;
 
 use super::{a, before_each_step, digest, garbage, leases_end, nothing_but};
 use crate::stage::{Stage, image, index};
@@ -13,7 +14,7 @@ async fn deleted_image(stage: &Stage) {
     let blob = client.push_blob(&a(), b"used").await.unwrap();
     let manifest = client.put(&a(), &image(&blob, &blob, None), &["v1"]).await.unwrap();
     leases_end(stage);
-    client.metadata.delete_manifest(&a(), &manifest, None).await.unwrap();
+    client.metadata.delete_manifest(&a(), &manifest, &Cause::UNKNOWN).await.unwrap();
 }
 
 #[tokio::test]
@@ -75,7 +76,7 @@ async fn race_12_an_index_is_pushed_while_a_child_goes() {
     let child = image(&used, &used, None).digest(Algorithm::Sha256);
     let push = async |stage: &mut Stage| stage.client().put(&a(), &index(&[child]), &["v1"]).await.is_ok();
     before_each_step(prepare, push, async |stage, is_there| {
-        let refused = stage.client().metadata.delete_manifest(&a(), &child, None).await;
+        let refused = stage.client().metadata.delete_manifest(&a(), &child, &Cause::UNKNOWN).await;
         assert_eq!(matches!(refused, Err(MetadataError::ManifestReferenced { .. })), is_there);
         nothing_but(stage, usize::from(is_there)).await;
     })

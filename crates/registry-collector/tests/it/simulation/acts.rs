@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use registry_collector::MarkError;
 use registry_digest::{Algorithm, Digest};
 use registry_metadata::{Purpose, traits::*};
-use registry_types::{Manifest, RepositoryName, Tag, UploadId};
+use registry_types::{Cause, Manifest, RepositoryName, Tag, UploadId};
 
 use super::random::Random;
 use crate::stage::{Answer, Client, collector, image, index, sweep};
@@ -200,11 +200,15 @@ impl Act {
         let repository = self.repository();
         let metadata = self.client.metadata.clone();
         match self.random.below(3) {
-            0 => metadata.delete_tag(&repository, &self.random.pick(&TAGS).parse().unwrap(), None).await?,
+            0 => {
+                metadata
+                    .delete_tag(&repository, &self.random.pick(&TAGS).parse().unwrap(), &Cause::UNKNOWN)
+                    .await?
+            }
             1 => metadata.delete_blob(&repository, &Digest::of(Algorithm::Sha256, &self.content())).await?,
             _ => {
                 let Some((digest, _)) = self.known(&repository) else { return Ok(()) };
-                metadata.delete_manifest(&repository, &digest, None).await?;
+                metadata.delete_manifest(&repository, &digest, &Cause::UNKNOWN).await?;
             }
         }
         Ok(())
@@ -220,8 +224,8 @@ impl Act {
         let trashed = self.random.pick(&trash);
         let tag: Tag = self.random.pick(&TAGS).parse().unwrap();
         match self.random.percent(50) {
-            true => metadata.restore(&repository, &trashed.digest.into(), None).await?,
-            false => metadata.set_tag(&repository, &tag, &trashed.digest, None).await?,
+            true => metadata.restore(&repository, &trashed.digest.into(), &Cause::UNKNOWN).await?,
+            false => metadata.set_tag(&repository, &tag, &trashed.digest, &Cause::UNKNOWN).await?,
         };
         Ok(())
     }

@@ -4,6 +4,7 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use registry_metadata::{Options, traits::*};
 use registry_storage::BlobStore;
+use registry_types::Cause;
 
 use super::{
     acts::{Act, Sessions, choose},
@@ -212,7 +213,7 @@ impl Run {
     async fn delete_everything(&mut self) {
         let tags: Vec<_> = self.stage.ledger.lock().unwrap().tags.keys().cloned().collect();
         for (repository, tag) in tags {
-            self.stage.client().metadata.delete_tag(&repository, &tag, None).await.unwrap();
+            self.stage.client().metadata.delete_tag(&repository, &tag, &Cause::UNKNOWN).await.unwrap();
         }
         self.come_to_rest().await;
         let left = self.stage.world.store.list(None, 1000).await.unwrap();

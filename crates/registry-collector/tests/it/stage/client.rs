@@ -6,7 +6,7 @@ use bytes::Bytes;
 use registry_digest::{Algorithm, Digest};
 use registry_metadata::{Clock, FinishUpload, NewUpload, Purpose, PutManifest, traits::*};
 use registry_storage::{BlobStore, StorageError, Upload, UploadState};
-use registry_types::{Location, Manifest, RepositoryName, Tag, UploadId};
+use registry_types::{Cause, Location, Manifest, RepositoryName, Tag, UploadId};
 
 use super::{metadata::SteppedMetadata, store::SteppedStore};
 use crate::world::World;
@@ -150,7 +150,7 @@ impl Client {
             tags: &tags,
             required: &required,
             required_children: &required_children,
-            actor: None,
+            cause: &Cause::UNKNOWN,
         };
         self.metadata.put_manifest(&put).await?;
         Ok(digest)

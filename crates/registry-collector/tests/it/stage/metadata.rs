@@ -14,7 +14,7 @@ use registry_metadata::{
     QueuePosition, QuotaUsage, Quotas, Reclaim, Restored, Result, StoredManifest, StoredObject, TagChange,
     Trash, Trashed, UnknownObject, UploadRoom, UploadStatus, Uploads, Verdict,
 };
-use registry_types::{Descriptor, Location, Reference, RepositoryName, Tag, UploadId, Viewer};
+use registry_types::{Cause, Descriptor, Location, Reference, RepositoryName, Tag, UploadId, Viewer};
 
 use super::{
     ledger::Ledger,
@@ -152,8 +152,8 @@ metadata_store! {
             .await
         }
 
-        async fn delete_tag(&self, repository: &RepositoryName, tag: &Tag, actor: Option<&str>) -> Result<()> {
-            self.step_and_note("delete_tag", self.inner.delete_tag(repository, tag, actor), |ledger, done| {
+        async fn delete_tag(&self, repository: &RepositoryName, tag: &Tag, cause: &Cause) -> Result<()> {
+            self.step_and_note("delete_tag", self.inner.delete_tag(repository, tag, cause), |ledger, done| {
                 if done.is_ok() {
                     ledger.delete_tag(repository, tag);
                 }
@@ -165,9 +165,9 @@ metadata_store! {
             &self,
             repository: &RepositoryName,
             digest: &Digest,
-            actor: Option<&str>,
+            cause: &Cause,
         ) -> Result<Vec<Tag>> {
-            let deleted = self.inner.delete_manifest(repository, digest, actor);
+            let deleted = self.inner.delete_manifest(repository, digest, cause);
             self.step_and_note("delete_manifest", deleted, |ledger, done| {
                 if done.is_ok() {
                     ledger.delete_manifest(repository, digest);
@@ -236,10 +236,10 @@ metadata_store! {
             &self,
             repository: &RepositoryName,
             reference: &Reference,
-            actor: Option<&str>,
+            cause: &Cause,
         ) -> Result<Restored> {
             let work = async {
-                let restored = self.inner.restore(repository, reference, actor).await?;
+                let restored = self.inner.restore(repository, reference, cause).await?;
                 let mut tags = Vec::new();
                 for tag in &restored.tags {
                     let reference = Reference::Tag(tag.clone());
@@ -264,9 +264,9 @@ metadata_store! {
             repository: &RepositoryName,
             tag: &Tag,
             digest: &Digest,
-            actor: Option<&str>,
+            cause: &Cause,
         ) -> Result<Restored> {
-            let set = self.inner.set_tag(repository, tag, digest, actor);
+            let set = self.inner.set_tag(repository, tag, digest, cause);
             self.step_and_note("set_tag", set, |ledger, done| {
                 if let Ok(restored) = done {
                     ledger.restored(repository, restored);
@@ -337,7 +337,7 @@ metadata_store! {
         after: Option<&ImagePosition>,
         limit: usize,
     ) -> Result<ImagePage>;
-    async fn expire_image(&self, repository: &RepositoryName, image: &Image, actor: &str) -> Result<bool>;
+    async fn expire_image(&self, repository: &RepositoryName, image: &Image, cause: &Cause) -> Result<bool>;
     async fn reclaimable(&self, limit: usize) -> Result<Vec<Reclaim>>;
     async fn postpone_reclaim(&self, location: &Location, by: Duration) -> Result<()>;
     async fn reclaimable_count(&self, limit: usize) -> Result<u64>;

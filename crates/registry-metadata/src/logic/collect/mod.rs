@@ -11,7 +11,7 @@ use std::{error::Error as StdError, ops::Deref};
 
 use registry_database::{Fault, FromRow, Param, Row, Session, Text, params, signed};
 use registry_digest::Digest;
-use registry_types::{Location, RepositoryName};
+use registry_types::{Cause, Location, RepositoryName};
 
 pub(crate) use self::preview::preview;
 use self::{
@@ -286,7 +286,9 @@ async fn take(tx: &Tx<'_, impl Session>, entry: &Entry, digest: &Digest) -> Resu
             }
             enqueue(tx, Garbage::Digest, digest, 0, Reason::Unlinked).await?;
         }
-        QueueKind::Manifest => drop(manifests::remove(tx, entry.repository, digest, Some(ACTOR)).await?),
+        QueueKind::Manifest => {
+            drop(manifests::remove(tx, entry.repository, digest, &Cause::by(ACTOR)).await?)
+        }
         QueueKind::Expiry => expiry::expire(tx, entry.repository, digest).await?,
         QueueKind::Digest | QueueKind::Label => bytes = remove_digest(tx, entry).await?,
     }

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 use registry_digest::{Algorithm, Digest};
-use registry_types::{Location, Manifest, MediaType, RepositoryName, Tag, UploadId};
+use registry_types::{Cause, Location, Manifest, MediaType, RepositoryName, Tag, UploadId};
 use serde_json::json;
 
 use crate::{FinishUpload, MetadataError, MetadataStore, NewUpload, PutManifest};
@@ -98,7 +98,7 @@ pub(super) async fn put(
         tags: &tags,
         required: if is_sparse { &[] } else { &blobs },
         required_children: if is_sparse { &[] } else { &children },
-        actor: None,
+        cause: &Cause::UNKNOWN,
     };
     store.put_manifest(&put).await.map(|()| digest)
 }

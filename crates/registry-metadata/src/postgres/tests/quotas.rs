@@ -10,6 +10,7 @@ use std::{
 };
 
 use registry_testing_postgres::PostgresServer;
+use registry_types::Cause;
 
 use super::{
     super::PostgresStore,
@@ -106,10 +107,10 @@ async fn step(store: &PostgresStore, random: &mut u64) -> Result<()> {
         10..=12 => {
             let manifest =
                 image(&digest(&config), &[digest(&layer)]).digest(registry_digest::Algorithm::Sha256);
-            store.delete_manifest(&name, &manifest, None).await?;
+            store.delete_manifest(&name, &manifest, &Cause::UNKNOWN).await?;
         }
-        13..=14 => store.delete_tag(&name, &tag(&version), None).await?,
-        15 => drop(store.restore(&name, &tag(&version).into(), None).await?),
+        13..=14 => store.delete_tag(&name, &tag(&version), &Cause::UNKNOWN).await?,
+        15 => drop(store.restore(&name, &tag(&version).into(), &Cause::UNKNOWN).await?),
         16 => store.delete_repository(&name).await?,
         17..=18 => store.restore_repository(&name).await?,
         _ => store.recount_quotas().await?,

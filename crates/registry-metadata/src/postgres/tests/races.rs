@@ -4,6 +4,7 @@
 use std::{sync::Arc, time::Duration};
 
 use registry_digest::Digest;
+use registry_types::Cause;
 
 use super::{
     backend::{OnServer, PostgresProbe},
@@ -163,8 +164,8 @@ async fn of_two_last_references_the_later_one_leaves_a_lease() {
         subject.probe.advance(Options::default().lease * 2).await;
         let (name, tags) = (repo("a"), [tag("v1"), tag("v2")]);
         let (one, two) = tokio::join!(
-            subject.store.delete_tag(&name, &tags[0], None),
-            subject.other.delete_tag(&name, &tags[1], None)
+            subject.store.delete_tag(&name, &tags[0], &Cause::UNKNOWN),
+            subject.other.delete_tag(&name, &tags[1], &Cause::UNKNOWN)
         );
         one.and(two).unwrap();
         leased(&subject, "manifests", "manifest", &pushed).await;
@@ -185,8 +186,8 @@ async fn of_two_manifests_that_go_the_later_one_leaves_a_lease_on_their_blobs() 
         subject.probe.advance(Options::default().lease * 2).await;
         let name = repo("a");
         let (one, two) = tokio::join!(
-            subject.store.delete_manifest(&name, &manifests[0], None),
-            subject.other.delete_manifest(&name, &manifests[1], None)
+            subject.store.delete_manifest(&name, &manifests[0], &Cause::UNKNOWN),
+            subject.other.delete_manifest(&name, &manifests[1], &Cause::UNKNOWN)
         );
         one.and(two).unwrap();
         leased(&subject, "repository_blobs", "blob", &shared).await;
@@ -211,7 +212,7 @@ async fn a_manifest_that_goes_waits_for_another_one_that_lets_go_of_its_blob() {
     );
     probe.run(&let_go).await;
     let (store, other) = (store(&subject), manifests[1]);
-    let delete = async move { store.delete_manifest(&repo("a"), &other, None).await };
+    let delete = async move { store.delete_manifest(&repo("a"), &other, &Cause::UNKNOWN).await };
     against(&subject, &probe, delete).await.unwrap();
     leased(&subject, "repository_blobs", "blob", &shared).await;
 }
@@ -280,7 +281,7 @@ async fn a_repository_is_listed_if_and_only_if_it_has_a_manifest() {
         let first = put(&*subject.store, "a", &manifests[0], &[], true).await.unwrap();
         let name = repo("a");
         let (deleted, pushed) = tokio::join!(
-            subject.other.delete_manifest(&name, &first, None),
+            subject.other.delete_manifest(&name, &first, &Cause::UNKNOWN),
             put(&*subject.store, "a", &manifests[1], &[], true)
         );
         deleted.unwrap();
@@ -289,8 +290,8 @@ async fn a_repository_is_listed_if_and_only_if_it_has_a_manifest() {
 
         let third = put(&*subject.store, "a", &manifests[0], &[], true).await.unwrap();
         let (one, two) = tokio::join!(
-            subject.other.delete_manifest(&name, &second, None),
-            subject.store.delete_manifest(&name, &third, None)
+            subject.other.delete_manifest(&name, &second, &Cause::UNKNOWN),
+            subject.store.delete_manifest(&name, &third, &Cause::UNKNOWN)
         );
         one.and(two).unwrap();
         assert_eq!(subject.probe.rows("SELECT listed FROM repositories").await, ["0"], "round {round}");
@@ -413,12 +414,12 @@ async fn a_manifest_that_is_purged_while_it_goes_to_the_trash_again_is_counted()
     let config = push_blob(&*subject.store, "a", "config").await;
     let manifest = image(&config, &[]);
     let pushed = put(&*subject.store, "a", &manifest, &[], false).await.unwrap();
-    subject.store.delete_manifest(&repo("a"), &pushed, None).await.unwrap();
+    subject.store.delete_manifest(&repo("a"), &pushed, &Cause::UNKNOWN).await.unwrap();
     put(&*subject.store, "a", &manifest, &[], false).await.unwrap();
     probe.run("BEGIN; DELETE FROM trash_blobs; DELETE FROM trash_manifests").await;
     probe.run(&format!("UPDATE quota_digests SET holds = 0 WHERE digest = '{pushed}'")).await;
     let store = store(&subject);
-    let delete = async move { store.delete_manifest(&repo("a"), &pushed, None).await };
+    let delete = async move { store.delete_manifest(&repo("a"), &pushed, &Cause::UNKNOWN).await };
     against(&subject, &probe, delete).await.unwrap();
     let holds = format!("SELECT holds FROM quota_digests WHERE digest = '{pushed}'");
     assert_eq!(subject.probe.rows(&holds).await, ["1"]);

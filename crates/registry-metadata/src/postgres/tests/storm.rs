@@ -10,6 +10,7 @@ use std::{
 };
 
 use registry_testing_postgres::PostgresServer;
+use registry_types::Cause;
 
 use super::{
     backend::{PostgresProbe, open},
@@ -107,7 +108,7 @@ async fn step(store: &dyn MetadataStore, random: &mut u64, counts: &Counts) {
         }
         7 => {
             let manifest = image(&digest(&content), &[]).digest(registry_digest::Algorithm::Sha256);
-            match store.delete_manifest(&repo(repository), &manifest, None).await {
+            match store.delete_manifest(&repo(repository), &manifest, &Cause::UNKNOWN).await {
                 Ok(_) => drop(counts.deleted.fetch_add(1, Ordering::Relaxed)),
                 Err(MetadataError::ManifestUnknown { .. }) => {}
                 Err(error) => panic!("{error:?}"),
@@ -115,7 +116,7 @@ async fn step(store: &dyn MetadataStore, random: &mut u64, counts: &Counts) {
         }
         _ => {
             let tag = tag(&format!("v{}", below(random, 4)));
-            match store.delete_tag(&repo(repository), &tag, None).await {
+            match store.delete_tag(&repo(repository), &tag, &Cause::UNKNOWN).await {
                 Ok(()) | Err(MetadataError::TagUnknown { .. }) => {}
                 Err(error) => panic!("{error:?}"),
             }

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use registry_digest::{Algorithm, Digest};
 use registry_journal::{JournalOptions, JournalReport, verify_journal};
 use registry_storage::{Creation, MemoryStore, ObjectInfo, SmallObjects, StorageError};
-use registry_types::{Location, Manifest, RepositoryName, UploadId};
+use registry_types::{Cause, Location, Manifest, RepositoryName, UploadId};
 use tempfile::TempDir;
 use tokio::sync::watch;
 
@@ -194,7 +194,7 @@ async fn tag(store: &SqliteStore, name: &str, blob: Digest) -> Result<Digest, Me
         tags: &[name.parse().unwrap()],
         required: &[blob],
         required_children: &[],
-        actor: Some("anna"),
+        cause: &Cause::by("anna"),
     };
     store.put_manifest(&put).await.map(|()| digest)
 }

@@ -13,7 +13,7 @@ use std::{
 use bytes::Bytes;
 use registry_database::sqlite::{Session, at_once};
 use registry_digest::{Algorithm, Digest};
-use registry_types::{Location, Manifest, Reference, RepositoryName, Tag, UploadId};
+use registry_types::{Cause, Location, Manifest, Reference, RepositoryName, Tag, UploadId};
 
 use super::backend::{START_MS, rows};
 use crate::{
@@ -236,7 +236,7 @@ impl Model {
             tags: &tags,
             required: &required,
             required_children: &required_children,
-            actor: None,
+            cause: &Cause::UNKNOWN,
         };
         match self.store.put_manifest(&put).await {
             Ok(()) => {
@@ -265,7 +265,7 @@ impl Model {
     async fn delete_manifest(&mut self) {
         let Some((number, digest)) = self.manifest() else { return };
         let repository = REPOSITORIES[number].parse().unwrap();
-        if self.store.delete_manifest(&repository, &digest, None).await.is_ok() {
+        if self.store.delete_manifest(&repository, &digest, &Cause::UNKNOWN).await.is_ok() {
             self.manifests.remove(&(number, digest));
             self.manifest_promises.remove(&(number, digest));
         }
@@ -279,7 +279,7 @@ impl Model {
             return;
         }
         let digest = known[self.below(known.len() as u64) as usize];
-        if let Ok(restored) = self.store.restore(&repository, &digest.into(), None).await {
+        if let Ok(restored) = self.store.restore(&repository, &digest.into(), &Cause::UNKNOWN).await {
             self.is_back(number, &restored);
         }
     }
@@ -289,7 +289,7 @@ impl Model {
         let tag = format!("v{}", self.below(3)).parse().unwrap();
         let history = self.store.tag_history(&repository, &tag, None, 5).await.unwrap();
         let Some(digest) = history.iter().rev().find_map(|change| change.digest) else { return };
-        if let Ok(restored) = self.store.set_tag(&repository, &tag, &digest, None).await {
+        if let Ok(restored) = self.store.set_tag(&repository, &tag, &digest, &Cause::UNKNOWN).await {
             self.is_back(number, &restored);
         }
     }
@@ -314,7 +314,7 @@ impl Model {
     async fn delete_tag(&mut self) {
         let (_, repository) = self.repository();
         let tag = format!("v{}", self.below(3)).parse().unwrap();
-        let _ = self.store.delete_tag(&repository, &tag, None).await;
+        let _ = self.store.delete_tag(&repository, &tag, &Cause::UNKNOWN).await;
     }
 
     async fn delete_blob(&mut self) {
@@ -411,7 +411,10 @@ impl Model {
             // Those that are listed in others can go once those are gone.
             for _ in 0..STEPS {
                 for digest in rows(&self.store, "SELECT digest FROM manifests") {
-                    let _ = self.store.delete_manifest(&repository, &digest.parse().unwrap(), None).await;
+                    let _ = self
+                        .store
+                        .delete_manifest(&repository, &digest.parse().unwrap(), &Cause::UNKNOWN)
+                        .await;
                 }
             }
         }

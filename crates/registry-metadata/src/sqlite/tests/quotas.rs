@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::backend::place;
 use bytes::Bytes;
 use registry_digest::Algorithm;
-use registry_types::Manifest;
+use registry_types::{Cause, Manifest};
 
 use crate::{Options, PutManifest, Quota, SqliteStore, SystemClock, schema::SCHEMA, traits::*};
 
@@ -21,7 +21,7 @@ async fn push(store: &SqliteStore, repository: &str) {
         tags: &["v1".parse().unwrap()],
         required: &[],
         required_children: &[],
-        actor: None,
+        cause: &Cause::UNKNOWN,
     };
     store.put_manifest(&put).await.unwrap();
 }
