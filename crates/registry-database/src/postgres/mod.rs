@@ -24,5 +24,5 @@ pub use self::{
     migrate::migrate,
     options::{PoolOptions, PostgresOptions},
     pool::{Pool, Pooled},
-    transaction::{Work, transact, try_transact},
+    transaction::{LAST_MAX, Work, transact, try_transact},
 };

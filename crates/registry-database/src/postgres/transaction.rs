@@ -20,6 +20,9 @@ const RUNS_MAX: u32 = 10;
 /// of that and all of it, so that transactions that met do not meet again.
 const PAUSE: Duration = Duration::from_millis(4);
 
+/// How many statements are sent with a commit at most.
+pub const LAST_MAX: usize = 64;
+
 /// The longest pause.
 const PAUSE_MAX: Duration = Duration::from_millis(200);
 
@@ -31,6 +34,14 @@ pub trait Work: Send + Sync + 'static {
 
     /// Does it. May be called several times; nothing of earlier calls is there any more.
     async fn run(&self, connection: &Connection) -> Result<Self::Output, Fault>;
+
+    /// The last statements, whose answers decide nothing: they are sent with the commit, in its round trip. They are polled
+    /// together, at most [`LAST_MAX`]; what would be sent after an answer would be sent after the commit. If one of them fails,
+    /// nothing of the transaction is kept.
+    async fn last(&self, connection: &Connection, output: &mut Self::Output) -> Result<(), Fault> {
+        let _ = (connection, output);
+        Ok(())
+    }
 }
 
 /// How one run ended.
@@ -119,11 +130,8 @@ async fn once<W: Work>(connection: &Connection, operation: &Operation, work: &W)
     // The first statement is sent without waiting for the answer to this.
     let (begun, outcome) = join(connection.begin(operation), work.run(connection)).await;
     match begun.and(outcome) {
-        Ok(output) => match connection.batch("COMMIT").await {
-            Ok(()) => {
-                connection.mark_unusable(false);
-                Run::Done(output)
-            }
+        Ok(mut output) => match connection.commit_with(work.last(connection, &mut output)).await {
+            Ok(()) => Run::Done(output),
             Err(fault) if fault.remedy() == Remedy::Reconnect => Run::Unknown(fault),
             Err(fault) => Run::Failed(fault),
         },

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
+use futures_util::future::join_all;
 
 use super::{pool, value};
 use crate::{
@@ -46,6 +47,43 @@ async fn work_that_panics_is_not_kept_and_its_connection_is_closed() {
     assert!(matches!(error, Error::Failed { operation: "try", .. }), "{error:?}");
     assert_ne!(value(&pool, PID).await, before);
     assert_eq!(value(&pool, "SELECT COUNT(*)::text FROM things").await, "0");
+}
+
+/// Inserts a row, and others with the commit.
+struct InsertsLast(&'static [&'static str]);
+
+const INSERT: &str = "INSERT INTO things (name) VALUES ($1)";
+
+#[async_trait]
+impl Work for InsertsLast {
+    type Output = &'static str;
+
+    async fn run(&self, connection: &Connection) -> Result<&'static str, Fault> {
+        connection.execute(INSERT, &[&"first"]).await?;
+        Ok("first")
+    }
+
+    async fn last(&self, connection: &Connection, output: &mut &'static str) -> Result<(), Fault> {
+        assert_eq!(*output, "first");
+        let inserts = self.0.iter().map(|name| async move { connection.execute(INSERT, &[name]).await });
+        join_all(inserts).await.into_iter().collect::<Result<Vec<_>, _>>().map(drop)
+    }
+}
+
+#[tokio::test]
+async fn what_is_sent_with_the_commit_is_kept_with_the_rest_or_nothing_is() {
+    let pool = pool().await;
+    let before = value(&pool, PID).await;
+    let names = "SELECT string_agg(name, ' ' ORDER BY name) FROM things";
+    // The second one has the same key as the row of the work, so the commit rolls back.
+    for last in [&["a", "first"][..], &["first", "a"]] {
+        let error = transact(&pool, "try".into(), (), InsertsLast(last)).await.unwrap_err();
+        assert!(matches!(error, Error::Failed { .. } | Error::Unavailable { .. }), "{error:?}");
+        assert_eq!(value(&pool, "SELECT COUNT(*)::text FROM things").await, "0", "{last:?}");
+    }
+    transact(&pool, "try".into(), (), InsertsLast(&["b", "a"])).await.unwrap();
+    assert_eq!(value(&pool, names).await, "a b first");
+    assert_eq!(value(&pool, PID).await, before, "the connection was as good as before");
 }
 
 #[tokio::test]
