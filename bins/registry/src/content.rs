@@ -36,7 +36,7 @@ pub(crate) fn run(loaded: &Loaded, what: Content) -> anyhow::Result<()> {
             Content::TagHistory { repository, tag } => history(&registry, &repository, &tag).await,
             Content::TagRevert { repository, tag, to } => revert(&registry, &repository, &tag, to).await,
             Content::DeleteRepository { name } => {
-                registry.metadata.delete_repository(&name).await?;
+                registry.metadata.delete_repository(&name, &Cause::by(ACTOR)).await?;
                 Ok(format!("deleted {name}; `registry undelete {name}` brings it back while it is kept\n"))
             }
             Content::EmptyTrash { is_meant: false, .. } => bail!(
@@ -54,7 +54,7 @@ pub(crate) fn run(loaded: &Loaded, what: Content) -> anyhow::Result<()> {
 async fn undelete(registry: &Beside, target: Target) -> anyhow::Result<String> {
     let Target { repository, reference } = target;
     let Some(reference) = reference else {
-        return match registry.metadata.restore_repository(&repository).await {
+        return match registry.metadata.restore_repository(&repository, &Cause::by(ACTOR)).await {
             Ok(()) => Ok(format!("restored {repository}\n")),
             Err(MetadataError::RepositoryUnknown { .. })
                 if registry.metadata.tags(&repository, None, 1).await.is_ok() =>

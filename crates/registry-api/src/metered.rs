@@ -242,8 +242,8 @@ measured! {
             -> MetadataResult<Vec<TagChange>>;
         fn set_tag(&self, repository: &RepositoryName, tag: &Tag, digest: &Digest, cause: &Cause)
             -> MetadataResult<Restored>;
-        fn delete_repository(&self, repository: &RepositoryName) -> MetadataResult<()>;
-        fn restore_repository(&self, repository: &RepositoryName) -> MetadataResult<()>;
+        fn delete_repository(&self, repository: &RepositoryName, cause: &Cause) -> MetadataResult<()>;
+        fn restore_repository(&self, repository: &RepositoryName, cause: &Cause) -> MetadataResult<()>;
         fn end_windows(&self, repository: Option<&RepositoryName>, limit: usize) -> MetadataResult<EndedWindows>;
         fn deleted_repositories(&self) -> MetadataResult<Vec<DeletedRepository>>;
     }

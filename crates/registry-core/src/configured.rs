@@ -139,6 +139,7 @@ fn places(config: &Config) -> Result<Builder, OpenError> {
         immutable_tags: config.immutable_tags.clone(),
         quotas: config.quotas.clone(),
         owners: crate::OWNERS,
+        ..Options::default()
     };
     let builder = Registry::builder().options(options).journal(journal(&config.journal));
     let builder = match &config.storage.driver {

@@ -72,7 +72,7 @@
 //! `async` functions over a [`Session`](registry_database::Session): on SQLite they are done at their first poll, by the
 //! thread that polls them; on PostgreSQL statements that need not wait for each other are one round trip. A statement has two
 //! texts where it takes many values at once, or locks. Written by hand for each database is what a client waits for most: reads
-//! with a promise, pushes of manifests, sessions of uploads and their claims, and restoring.
+//! with a promise, pushes of manifests, sessions of uploads and their claims.
 //!
 //! What differs is how two transactions that race are kept apart. SQLite has one writer, so there are none. PostgreSQL runs
 //! them side by side as READ COMMITTED, where each statement sees what was committed when it began; there a transaction that
@@ -80,6 +80,22 @@
 //! quotas, once, when one is new), so that a PostgreSQL that is spread over machines can do it too. `sql/postgres.rs` says
 //! which decision locks what, in which order, and against what. A transaction that loses, to a foreign key, a unique key, a deadlock, or a tag
 //! that appeared between two looks, is run again from its start.
+//!
+//! # Events
+//!
+//! What happens to repositories, manifests and tags is told by [events](registry_events), where a consumer listens: the
+//! [recorder](Options::recorder) says so, and the database has the tables ([`Options::owners`]). Each transaction notes what it does
+//! and writes it at its end, with the [cause](registry_types::Cause) that its caller gave. A transaction that is refused, rolled back or
+//! run again leaves no event of the earlier run.
+//!
+//! | Change | Events, in this order |
+//! |---|---|
+//! | [`put_manifest`](Content::put_manifest) | `repository.created`, if it had no manifest; `manifest.pushed`, also of what was there; `tag.moved` for each tag that led elsewhere or is new |
+//! | [`delete_tag`](Content::delete_tag), and a tag that expires or that a policy lets go | `tag.deleted` |
+//! | [`delete_manifest`](Content::delete_manifest), and a manifest that a collection removes | `manifest.deleted`, then `tag.deleted` for each of its tags |
+//! | [`restore`](Trash::restore) | `manifest.restored` for each, what is listed before its index; `tag.restored` for each |
+//! | [`set_tag`](Trash::set_tag) | `manifest.restored` as above; `tag.reverted`, if it led elsewhere |
+//! | [`delete_repository`](Trash::delete_repository), [`restore_repository`](Trash::restore_repository) | `repository.deleted`, `repository.restored`; nothing of what is in it, also when that goes for good |
 //!
 //! # Modules
 //!

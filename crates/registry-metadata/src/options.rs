@@ -1,6 +1,7 @@
 use std::time::Duration;
 
 use registry_database::Owners;
+use registry_events::Recorder;
 use registry_types::{ImmutableTags, Quota, Tag};
 
 use crate::{OWNERS, aside::former_name, clock::millis};
@@ -21,6 +22,9 @@ pub struct Options {
     pub quotas: Vec<Quota>,
     /// Whose tables the database has. [`OWNERS`].
     pub owners: Owners,
+    /// What says whether events are wanted; if it ever does, [`owners`](Self::owners) has [`registry_events::SCHEMA`]. Nothing
+    /// listens.
+    pub recorder: Recorder,
 }
 
 impl Default for Options {
@@ -33,6 +37,7 @@ impl Default for Options {
             immutable_tags: Vec::new(),
             quotas: Vec::new(),
             owners: OWNERS,
+            recorder: Recorder::default(),
         }
     }
 }

@@ -4,9 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use registry_digest::Digest;
+use registry_events::Kind;
 use registry_types::{Cause, Descriptor, Manifest, RepositoryName, Tag};
 
-use crate::PutManifest;
+use crate::{
+    PutManifest,
+    logic::{Tx, events::Happened, tags},
+};
 
 /// Everything that a writer needs of a [`PutManifest`], taken out on the thread that asks.
 pub(crate) struct Put {
@@ -60,6 +64,45 @@ impl Put {
             tags: put.tags.to_vec(),
             cause: put.cause.clone(),
             has_labels: has_labels(manifest),
+        }
+    }
+}
+
+impl Put {
+    /// That this manifest was pushed, or came back.
+    pub(crate) fn happened(&self, kind: Kind, repository: i64) -> Happened {
+        Happened {
+            media_type: Some(self.media_type.clone()),
+            size_bytes: Some(self.bytes.len() as u64),
+            ..Happened::to_manifest(kind, repository, &self.digest, &self.cause)
+        }
+    }
+
+    /// The tags to set, each once and in order.
+    pub(crate) fn unique_tags(&self) -> BTreeSet<&Tag> {
+        self.tags.iter().collect()
+    }
+
+    /// Notes what a push did: whether the repository had no manifest before, and what its tags led to then.
+    pub(crate) fn note<S>(
+        &self,
+        tx: &Tx<'_, S>,
+        repository: i64,
+        is_first: bool,
+        before: &BTreeMap<Tag, Digest>,
+    ) {
+        tx.events.name(repository, &self.repository);
+        if is_first {
+            let kind = Kind::RepositoryCreated;
+            tx.events.note(|| Happened::in_repository(kind, repository, &self.cause));
+        }
+        tx.events.note(|| Happened {
+            tag: self.tags.first().map(Tag::to_string),
+            ..self.happened(Kind::ManifestPushed, repository)
+        });
+        for tag in self.unique_tags() {
+            let set = (tag, &self.digest);
+            tags::note_set(tx, Kind::TagMoved, repository, set, before.get(tag), &self.cause);
         }
     }
 }

@@ -323,14 +323,14 @@ pub trait Trash: fmt::Debug + Send + Sync + 'static {
     /// # Errors
     /// [`RepositoryUnknown`](crate::MetadataError::RepositoryUnknown); [`TagImmutable`](crate::MetadataError::TagImmutable)
     /// with the first tag of it that is immutable.
-    async fn delete_repository(&self, repository: &RepositoryName) -> Result<()>;
+    async fn delete_repository(&self, repository: &RepositoryName, cause: &Cause) -> Result<()>;
 
     /// Restores the repository that was deleted last under this name.
     ///
     /// # Errors
     /// [`RepositoryUnknown`](crate::MetadataError::RepositoryUnknown) if none was, or too long ago;
     /// [`RepositoryExists`](crate::MetadataError::RepositoryExists) if the name is taken.
-    async fn restore_repository(&self, repository: &RepositoryName) -> Result<()>;
+    async fn restore_repository(&self, repository: &RepositoryName, cause: &Cause) -> Result<()>;
 
     /// Ends the [window](crate::Options::undelete_window) of what was deleted: of at most `limit` tags, manifests and
     /// repositories each, in one repository and of those that were deleted under its name, or in all. A collection then

@@ -3,7 +3,9 @@
 use bytes::Bytes;
 use http_body_util::BodyExt;
 use registry_auth::{AllowAll, NoAuthentication};
+use registry_database::{Database, Fault, Owners, Session, Statement, Step, step};
 use registry_digest::{Algorithm, Digest};
+use registry_events::Recorder;
 use registry_metadata::{Options, SqliteStore, SystemClock};
 use registry_server::{Budget, Peer};
 use registry_storage::MemoryStore;
@@ -13,15 +15,22 @@ use crate::{Events, Manifests, Metrics, Pulls, RunningUploads, Settings};
 
 const MIB: usize = 1024 * 1024;
 
+/// The owners of a database with events.
+const OWNERS: Owners =
+    Owners::new(&[&registry_metadata::SCHEMA, &registry_events::SCHEMA, &registry_database::SCHEMA]);
+
 /// An API over memory, of which a connection may use what `budget` has for it.
 struct Fixture {
     api: Api,
     budget: Budget,
+    database: Database,
 }
 
 impl Fixture {
     fn new(settings: Settings) -> Fixture {
-        let metadata = SqliteStore::open_in_memory(Options::default(), Arc::new(SystemClock)).unwrap();
+        let options = Options { owners: OWNERS, recorder: Recorder::new(), ..Options::default() };
+        let metadata = SqliteStore::open_in_memory(options, Arc::new(SystemClock)).unwrap();
+        let database = metadata.database();
         let app = App {
             store: Arc::new(MemoryStore::new()),
             metadata: Arc::new(metadata),
@@ -34,11 +43,11 @@ impl Fixture {
             manifests: Manifests::default(),
             events: Events::default(),
         };
-        Fixture { api: Api::new(Arc::new(app)), budget: Budget::new(16 * MIB, 16) }
+        Fixture { api: Api::new(Arc::new(app)), budget: Budget::new(16 * MIB, 16), database }
     }
 
     async fn ask(&self, request: http::request::Builder, body: impl Into<Bytes>) -> (Answer, Bytes) {
-        let context = Context::without_connection(Peer::at(None), &self.budget);
+        let context = Context::without_connection(Peer::at("192.0.2.7".parse().ok()), &self.budget);
         let request = request.body(ServerBody::from(body.into())).unwrap();
         let reply = self.api.respond(request, &context).await;
         let route = context.route();
@@ -47,6 +56,25 @@ impl Fixture {
         (Answer { status: head.status, headers: head.headers, route, cause: reply.cause }, bytes)
     }
 }
+
+/// The events so far: their kinds and requests, without the ids.
+struct Told;
+
+impl Step for Told {
+    type Of = ();
+    type Output = Vec<String>;
+
+    async fn run<S: Session>(&self, session: &S, (): &()) -> Result<Vec<String>, Fault> {
+        let statement = Statement::same(
+            "SELECT kind || ' ' || request_address || ' ' || request_host || ' ' || request_method
+                || ' ' || request_user_agent || ' ' || length(request_id)
+            FROM events ORDER BY id",
+        );
+        session.all(statement, &[]).await
+    }
+}
+
+step!(Told);
 
 /// What is looked at of a reply, beside its body.
 struct Answer {
@@ -106,6 +134,32 @@ async fn a_manifest_that_is_too_long_is_refused_by_what_comes() {
     let (refused, _) = fixture.ask(put(), vec![b' '; 1000]).await;
     assert_eq!(refused.status, StatusCode::BAD_REQUEST);
     assert_eq!(fixture.budget.memory_bytes(), 0);
+}
+
+#[tokio::test]
+async fn an_event_names_the_request_that_caused_it() {
+    let fixture = Fixture::new(Settings { delete_enabled: true, ..Settings::default() });
+    let manifest =
+        r#"{"schemaVersion":2,"mediaType":"application/vnd.oci.image.index.v1+json","manifests":[]}"#;
+    let of = |method: Method| {
+        request(method, "/v2/app/manifests/v1")
+            .header("user-agent", "docker/27.0")
+            .header("content-type", "application/vnd.oci.image.index.v1+json")
+    };
+    let (pushed, _) = fixture.ask(of(Method::PUT), manifest).await;
+    assert_eq!(pushed.status, StatusCode::CREATED);
+    let (deleted, _) = fixture.ask(of(Method::DELETE), "").await;
+    assert_eq!(deleted.status, StatusCode::ACCEPTED);
+    let told = fixture.database.read("look", Told, ()).await.unwrap();
+    let line =
+        |kind: &str, method: &str| format!("{kind} 192.0.2.7 registry.example {method} docker/27.0 24");
+    let expected = [
+        line("repository.created", "PUT"),
+        line("manifest.pushed", "PUT"),
+        line("tag.moved", "PUT"),
+        line("tag.deleted", "DELETE"),
+    ];
+    assert_eq!(told, expected);
 }
 
 #[tokio::test]

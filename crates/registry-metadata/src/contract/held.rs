@@ -273,12 +273,12 @@ async fn a_repository_deleted_and_comes_with_what_it_holds(backend: &dyn Backend
     save(&f, &new, &claim, 100).await.unwrap();
     f.store().release_upload(&new.id, claim.epoch);
     let before = held_and_used(&f).await;
-    f.store().delete_repository(&repo("team/a")).await.unwrap();
+    f.store().delete_repository(&repo("team/a"), &Cause::UNKNOWN).await.unwrap();
     assert_eq!(held_and_used(&f).await, (6, 0));
-    f.store().restore_repository(&repo("team/a")).await.unwrap();
+    f.store().restore_repository(&repo("team/a"), &Cause::UNKNOWN).await.unwrap();
     assert_eq!(held_and_used(&f).await, before);
 
-    f.store().delete_repository(&repo("team/a")).await.unwrap();
+    f.store().delete_repository(&repo("team/a"), &Cause::UNKNOWN).await.unwrap();
     f.advance(f.options.undelete_window * 2).await;
     collect(&f).await;
     assert_eq!(held_and_used(&f).await, (0, 0));

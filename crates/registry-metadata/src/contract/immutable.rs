@@ -111,7 +111,7 @@ async fn take(f: &Fixture, route: Route, name: &str) -> Result<(), MetadataError
             f.store().expire_image(&repository, &told, &Cause::by("retention")).await?;
         }
         Route::Revert => drop(f.store().set_tag(&repository, &tag, &other, &Cause::UNKNOWN).await?),
-        Route::DeleteRepository => f.store().delete_repository(&repository).await?,
+        Route::DeleteRepository => f.store().delete_repository(&repository, &Cause::UNKNOWN).await?,
     }
     Ok(())
 }

@@ -11,6 +11,7 @@ mod blobs;
 mod catalog;
 mod collecting;
 mod deletes;
+mod events;
 mod fixture;
 mod held;
 mod immutable;
@@ -30,8 +31,9 @@ mod uploads;
 use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
+use registry_database::Owners;
 
-use crate::{MetadataStore, Options};
+use crate::{MetadataStore, Options, SCHEMA};
 
 use self::fixture::Fixture;
 /// Makes databases to test.
@@ -94,8 +96,12 @@ macro_rules! parts {
 
 parts!(
     store, uploads, blobs, manifests, namespaces, tags, catalog, referrers, deletes, leases, races,
-    collecting, audit, restoring, retention, quotas, held, immutable, poison,
+    collecting, audit, restoring, retention, quotas, held, immutable, poison, events,
 );
+
+/// The owners of a database with events.
+pub(crate) const OWNERS_WITH_EVENTS: Owners =
+    Owners::new(&[&SCHEMA, &registry_events::SCHEMA, &registry_database::SCHEMA]);
 
 /// Opens a database with the options that most cases want.
 async fn open(backend: &dyn Backend) -> Fixture {

@@ -2,6 +2,8 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
+use registry_types::Cause;
+
 use super::{
     Backend,
     collecting::collect,
@@ -57,7 +59,7 @@ async fn a_namespace_goes_with_its_last_repository_unless_it_is_kept(backend: &d
     collect(&f).await;
     assert_eq!(placed(&f).await, ["team/b|team"]);
     assert_eq!(namespaces(&f).await, ["kept", "team"]);
-    f.store().delete_repository(&repo("team/b")).await.unwrap();
+    f.store().delete_repository(&repo("team/b"), &Cause::UNKNOWN).await.unwrap();
     f.advance(f.options.undelete_window).await;
     collect(&f).await;
     assert_eq!(namespaces(&f).await, ["kept"]);
@@ -67,13 +69,13 @@ async fn a_deleted_repository_holds_its_namespace(backend: &dyn Backend) {
     let f = open(backend).await;
     f.push_image("team/a", "content", &["v1"]).await;
     let before = f.rows("SELECT id FROM namespaces").await;
-    f.store().delete_repository(&repo("team/a")).await.unwrap();
+    f.store().delete_repository(&repo("team/a"), &Cause::UNKNOWN).await.unwrap();
     collect(&f).await;
     f.start("team/a").await;
     let both = [before.clone(), before.clone()].concat();
     assert_eq!(f.rows("SELECT namespace FROM repositories").await, both);
-    f.store().delete_repository(&repo("team/a")).await.unwrap();
-    f.store().restore_repository(&repo("team/a")).await.unwrap();
+    f.store().delete_repository(&repo("team/a"), &Cause::UNKNOWN).await.unwrap();
+    f.store().restore_repository(&repo("team/a"), &Cause::UNKNOWN).await.unwrap();
     assert_eq!(f.rows("SELECT id FROM namespaces").await, before);
 }
 
@@ -101,7 +103,7 @@ async fn what_an_earlier_program_makes_is_placed_by_the_collector(backend: &dyn 
     for name in ["app", "team/a", "team/b"] {
         f.push_image(name, "content", &["v1"]).await;
     }
-    f.store().delete_repository(&repo("team/b")).await.unwrap();
+    f.store().delete_repository(&repo("team/b"), &Cause::UNKNOWN).await.unwrap();
     let before =
         f.rows("SELECT r.name, n.name FROM repositories r JOIN namespaces n ON n.id = r.namespace").await;
     f.run("UPDATE repositories SET namespace = NULL; DELETE FROM namespaces").await;

@@ -163,10 +163,10 @@ async fn repositories_go_beside_one_that_can_not(backend: &dyn Backend) {
             SELECT id, '0 nonsense', 0, 0 FROM repositories WHERE name = 'bad'",
     )
     .await;
-    f.store().delete_repository(&repo("bad")).await.unwrap();
+    f.store().delete_repository(&repo("bad"), &Cause::UNKNOWN).await.unwrap();
     f.advance(HOUR).await;
     f.push_image("good", "good", &["v1"]).await;
-    f.store().delete_repository(&repo("good")).await.unwrap();
+    f.store().delete_repository(&repo("good"), &Cause::UNKNOWN).await.unwrap();
     f.advance(f.options.undelete_window).await;
     let collected = collect(&f).await;
     assert!(failed(&collected) > 0, "{collected:?}");

@@ -233,13 +233,13 @@ async fn a_repository_deleted_and_comes_with_all_it_has(backend: &dyn Backend) {
     let all = used(16 + size(&shared) + size(&second), 4);
     assert_eq!(usage(&f).await, all);
 
-    f.store().delete_repository(&repo("team/a")).await.unwrap();
+    f.store().delete_repository(&repo("team/a"), &Cause::UNKNOWN).await.unwrap();
     let rest = used(11 + size(&shared), 1);
     assert_eq!(usage(&f).await, rest);
-    f.store().restore_repository(&repo("team/a")).await.unwrap();
+    f.store().restore_repository(&repo("team/a"), &Cause::UNKNOWN).await.unwrap();
     assert_eq!(usage(&f).await, all);
 
-    f.store().delete_repository(&repo("team/a")).await.unwrap();
+    f.store().delete_repository(&repo("team/a"), &Cause::UNKNOWN).await.unwrap();
     f.advance(f.options.undelete_window * 2).await;
     while !f.store().collect(&CollectRules { untagged: true }, 100).await.unwrap().is_empty() {}
     assert_eq!(f.rows("SELECT COUNT(*) FROM repositories").await, ["1"], "it was worked off");

@@ -36,7 +36,7 @@ pub async fn all(backend: &dyn Backend) {
 }
 
 /// Runs both, as much at once as the runtime and the database let them.
-async fn both<A, B>(a: impl Future<Output = A>, b: impl Future<Output = B>) -> (A, B) {
+pub(super) async fn both<A, B>(a: impl Future<Output = A>, b: impl Future<Output = B>) -> (A, B) {
     let start = Arc::new(Barrier::new(2));
     let other = start.clone();
     let a = async {

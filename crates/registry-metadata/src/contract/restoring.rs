@@ -271,7 +271,7 @@ async fn a_deleted_repository_is_gone_at_once_and_can_come_back(backend: &dyn Ba
     let f = open(backend).await;
     let digest = f.push_image("a", "content", &["v1"]).await;
     let upload = f.start("a").await;
-    f.store().delete_repository(&repo("a")).await.unwrap();
+    f.store().delete_repository(&repo("a"), &Cause::UNKNOWN).await.unwrap();
     assert_eq!(f.resolve("a", "v1").await, None);
     assert!(f.blob("a", &super::fixture::digest("content")).await.is_none());
     assert!(f.store().repositories(&Viewer::everything(), None, 10).await.unwrap().is_empty());
@@ -279,7 +279,7 @@ async fn a_deleted_repository_is_gone_at_once_and_can_come_back(backend: &dyn Ba
     let content = super::fixture::digest("content");
     assert!(f.store().repositories_with_blob(&Viewer::everything(), &content, 10).await.unwrap().is_empty());
     assert!(matches!(
-        f.store().delete_repository(&repo("a")).await,
+        f.store().delete_repository(&repo("a"), &Cause::UNKNOWN).await,
         Err(MetadataError::RepositoryUnknown { .. })
     ));
     let deleted = f.store().deleted_repositories().await.unwrap();
@@ -288,17 +288,17 @@ async fn a_deleted_repository_is_gone_at_once_and_can_come_back(backend: &dyn Ba
 
     f.advance_leases(3.0).await;
     collect(&f).await;
-    f.store().restore_repository(&repo("a")).await.unwrap();
+    f.store().restore_repository(&repo("a"), &Cause::UNKNOWN).await.unwrap();
     assert_eq!(f.resolve("a", "v1").await, Some(digest));
     assert!(f.blob("a", &content).await.is_some());
     assert_eq!(f.store().repositories(&Viewer::everything(), None, 10).await.unwrap(), [repo("a")]);
     assert!(f.store().deleted_repositories().await.unwrap().is_empty());
     assert!(matches!(
-        f.store().restore_repository(&repo("a")).await,
+        f.store().restore_repository(&repo("a"), &Cause::UNKNOWN).await,
         Err(MetadataError::RepositoryExists { .. })
     ));
     assert!(matches!(
-        f.store().restore_repository(&repo("b")).await,
+        f.store().restore_repository(&repo("b"), &Cause::UNKNOWN).await,
         Err(MetadataError::RepositoryUnknown { .. })
     ));
 }
@@ -307,11 +307,11 @@ async fn a_deleted_repository_leaves_its_name(backend: &dyn Backend) {
     let f = open(backend).await;
     for round in 0..2 {
         f.push_image("a", &format!("content {round}"), &["v1"]).await;
-        f.store().delete_repository(&repo("a")).await.unwrap();
+        f.store().delete_repository(&repo("a"), &Cause::UNKNOWN).await.unwrap();
         f.advance(Duration::from_secs(1)).await;
     }
     assert_eq!(f.store().deleted_repositories().await.unwrap().len(), 2);
-    f.store().restore_repository(&repo("a")).await.unwrap();
+    f.store().restore_repository(&repo("a"), &Cause::UNKNOWN).await.unwrap();
     let last = super::fixture::digest("content 1");
     assert!(f.blob("a", &last).await.is_some(), "the one that was deleted last");
 }
@@ -326,7 +326,7 @@ async fn a_deleted_repository_is_worked_off(backend: &dyn Backend) {
     let trashed = f.push_image("a", "trashed", &["v3"]).await;
     f.store().delete_manifest(&repo("a"), &trashed, &Cause::UNKNOWN).await.unwrap();
     f.start("a").await;
-    f.store().delete_repository(&repo("a")).await.unwrap();
+    f.store().delete_repository(&repo("a"), &Cause::UNKNOWN).await.unwrap();
     collect(&f).await;
     assert_eq!(f.rows("SELECT COUNT(*) FROM manifests").await, ["3"], "it can be restored");
     f.advance(Duration::from_secs(60)).await;
@@ -355,7 +355,7 @@ async fn a_deleted_repository_is_worked_off(backend: &dyn Backend) {
     f.advance(f.options.read_grace).await;
     assert_eq!(f.reclaimable().await.len(), 6, "five blobs and an upload");
     assert!(matches!(
-        f.store().restore_repository(&repo("a")).await,
+        f.store().restore_repository(&repo("a"), &Cause::UNKNOWN).await,
         Err(MetadataError::RepositoryUnknown { .. })
     ));
 }
@@ -364,7 +364,7 @@ async fn what_is_mounted_elsewhere_outlives_a_repository(backend: &dyn Backend) 
     let f = open(backend).await;
     f.push_image("a", "content", &["v1"]).await;
     let digest = f.push_image("b", "content", &["v1"]).await;
-    f.store().delete_repository(&repo("a")).await.unwrap();
+    f.store().delete_repository(&repo("a"), &Cause::UNKNOWN).await.unwrap();
     f.advance(f.options.undelete_window).await;
     f.advance_leases(2.0).await;
     collect(&f).await;
@@ -415,7 +415,7 @@ async fn with_trash(backend: &dyn Backend) -> Fixture {
     let f = open(backend).await;
     for name in ["a", "b"] {
         f.push_image(name, "before", &["v1"]).await;
-        f.store().delete_repository(&repo(name)).await.unwrap();
+        f.store().delete_repository(&repo(name), &Cause::UNKNOWN).await.unwrap();
         let digest = f.push_image(name, "content", &["v1", "v2"]).await;
         f.push_image(name, "stays", &["v3"]).await;
         f.store().delete_manifest(&repo(name), &digest, &Cause::UNKNOWN).await.unwrap();

@@ -49,7 +49,7 @@ async fn first_page(f: &Fixture) -> ImagePage {
     f.store().images(&repo("a"), None, 100).await.unwrap()
 }
 
-async fn tagged(f: &Fixture, name: &str) -> Image {
+pub(super) async fn tagged(f: &Fixture, name: &str) -> Image {
     let tag: Option<Tag> = Some(tag(name));
     images(f).await.into_iter().find(|image| image.tag == tag).unwrap()
 }

@@ -2,8 +2,8 @@
 //! itself, in its folder.
 //!
 //! A macro, since only code that names the database can say that what it does may move between threads. It uses `read!`,
-//! `transact!` and `write_alone!` of the folder where it is expanded, and what is tuned there by hand: `blobs`, `restore`, the
-//! pushing of manifests.
+//! `transact!` and `write_alone!` of the folder where it is expanded, and what is tuned there by hand: the pushing
+//! of manifests.
 
 mod background;
 
@@ -17,11 +17,11 @@ macro_rules! dispatch {
             use registry_digest::Digest;
             use registry_types::{Cause, Descriptor, Location, Reference, RepositoryName, Tag, Viewer};
 
-            use super::{blobs, put, restore};
+            use super::put;
             use crate::{
                 Blob, Content, DeletedRepository, EndedWindows, FoundManifest, Identity, MetadataError, Pull,
                 Purpose, PutManifest, Restored, Result, StoredManifest, TagChange, Trash, Trashed,
-                logic::{self, audit, deleted, repositories, retention},
+                logic::{self, audit, deleted, repositories, retention, undelete},
                 push::Put,
             };
 
@@ -156,7 +156,7 @@ macro_rules! dispatch {
                         "mount a blob",
                         Full,
                         [from = from.clone(), to = to.clone(), digest = *digest],
-                        |tx| { blobs::mount(tx, from, to, digest) }
+                        |tx| { logic::blobs::mount(tx, from, to, digest) }
                     )
                 }
 
@@ -244,7 +244,7 @@ macro_rules! dispatch {
                             reference = reference.clone(),
                             cause = cause.clone()
                         ],
-                        |tx| restore::restore(tx, repository, reference, cause)
+                        |tx| undelete::restore(tx, repository, reference, cause)
                     )
                 }
 
@@ -278,20 +278,28 @@ macro_rules! dispatch {
                             digest = *digest,
                             cause = cause.clone()
                         ],
-                        |tx| restore::set_tag(tx, repository, tag, digest, cause)
+                        |tx| undelete::set_tag(tx, repository, tag, digest, cause)
                     )
                 }
 
-                async fn delete_repository(&self, repository: &RepositoryName) -> Result<()> {
-                    transact!(self, "delete a repository", Full, [repository = repository.clone()], |tx| {
-                        deleted::set_aside(tx, repository)
-                    })
+                async fn delete_repository(&self, repository: &RepositoryName, cause: &Cause) -> Result<()> {
+                    transact!(
+                        self,
+                        "delete a repository",
+                        Full,
+                        [repository = repository.clone(), cause = cause.clone()],
+                        |tx| { deleted::set_aside(tx, repository, cause) }
+                    )
                 }
 
-                async fn restore_repository(&self, repository: &RepositoryName) -> Result<()> {
-                    transact!(self, "restore a repository", Full, [repository = repository.clone()], |tx| {
-                        deleted::bring_back(tx, repository)
-                    })
+                async fn restore_repository(&self, repository: &RepositoryName, cause: &Cause) -> Result<()> {
+                    transact!(
+                        self,
+                        "restore a repository",
+                        Full,
+                        [repository = repository.clone(), cause = cause.clone()],
+                        |tx| { deleted::bring_back(tx, repository, cause) }
+                    )
                 }
 
                 async fn end_windows(

@@ -8,6 +8,7 @@ use super::{
     Tx, all_parsed, quota,
     reclaim::{enqueue, enqueue_all, in_order},
     repositories,
+    tuned::Tuned,
 };
 use crate::{
     Blob, MetadataError, REFERRING_MAX,
@@ -50,6 +51,23 @@ pub(crate) async fn dereferenced(
     )?;
     let granted: Vec<&str> = texts.into_iter().filter(|text| granted.iter().any(|one| one == text)).collect();
     enqueue_all(tx, key, &granted, grant_ms, Reason::Dereferenced).await
+}
+
+/// Puts a blob of one repository into another one; whether it is there.
+pub(crate) async fn mount(
+    tx: &Tx<'_, impl Tuned>,
+    from: &RepositoryName,
+    to: &RepositoryName,
+    digest: &Digest,
+) -> Result<bool, Fault> {
+    let there: Option<Blob> = tx.one(sql::READ, params![from.as_str(), &digest.to_string()]).await?;
+    if there.is_none() {
+        return Ok(false);
+    }
+    tx.quota.refuse_excess();
+    let to = repositories::create(tx, to).await?;
+    Tuned::link_blob(tx, to, digest).await?;
+    Ok(true)
 }
 
 /// Removes a blob from a repository.

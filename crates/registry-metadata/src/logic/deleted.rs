@@ -2,10 +2,13 @@
 
 use registry_database::{Fault, Param, Session, params, signed};
 use registry_digest::Digest;
-use registry_types::RepositoryName;
+use registry_events::Kind;
+use registry_types::{Cause, RepositoryName};
 
 use super::{
-    Tx, all_parsed, manifests as manifests_of,
+    Tx, all_parsed,
+    events::Happened,
+    manifests as manifests_of,
     namespaces::remove_with_last,
     quota,
     reclaim::{dequeue, enqueue_digests},
@@ -26,14 +29,21 @@ const DUE_MAX: i64 = 16;
 
 /// Gives a repository a name that is none, under which all that is in it lies until it is worked off. What is on its way
 /// into it is waited for; what comes later finds no repository, or makes a new one. Refused if it has an immutable tag.
-pub(crate) async fn set_aside(tx: &Tx<'_, impl Session>, repository: &RepositoryName) -> Result<(), Fault> {
+pub(crate) async fn set_aside(
+    tx: &Tx<'_, impl Session>,
+    repository: &RepositoryName,
+    cause: &Cause,
+) -> Result<(), Fault> {
     let unknown = || MetadataError::RepositoryUnknown { name: repository.clone() };
     let id = repositories::id(tx.session, repository).await?.ok_or_else(unknown)?;
     quota::repository_deleted(tx, id).await?;
     let (name, window_ms) = (name_aside(id, repository), tx.options.undelete_window_ms());
     tx.execute(sql::SET_ASIDE, params![&name, window_ms, id]).await?;
     // Now nothing is on its way into it any more.
-    tags::refuse_if_any_is_immutable(tx, id).await
+    tags::refuse_if_any_is_immutable(tx, id).await?;
+    tx.events.name(id, repository);
+    tx.events.note(|| Happened::in_repository(Kind::RepositoryDeleted, id, cause));
+    Ok(())
 }
 
 pub(crate) async fn deleted(session: &impl Session) -> Result<Vec<DeletedRepository>, Fault> {
@@ -53,16 +63,22 @@ async fn deleted_as(session: &impl Session, name: &RepositoryName) -> Result<Vec
 
 /// Restores the repository of this name that was deleted last. If the name is taken at this moment, this fails by its unique
 /// key, and finds it taken in the next run.
-pub(crate) async fn bring_back(tx: &Tx<'_, impl Session>, name: &RepositoryName) -> Result<(), Fault> {
+pub(crate) async fn bring_back(
+    tx: &Tx<'_, impl Session>,
+    name: &RepositoryName,
+    cause: &Cause,
+) -> Result<(), Fault> {
     if repositories::id(tx.session, name).await?.is_some() {
         return Err(MetadataError::RepositoryExists { name: name.clone() }.into());
     }
     let last = deleted_as(tx.session, name).await?.pop();
     let id = last.ok_or_else(|| MetadataError::RepositoryUnknown { name: name.clone() })?;
-    match tx.execute(sql::BRING_BACK, params![name.as_str(), id]).await? {
-        0 => Err(Fault::Again),
-        _ => quota::repository_restored(tx, id).await,
+    if tx.execute(sql::BRING_BACK, params![name.as_str(), id]).await? == 0 {
+        return Err(Fault::Again);
     }
+    tx.events.name(id, name);
+    tx.events.note(|| Happened::in_repository(Kind::RepositoryRestored, id, cause));
+    quota::repository_restored(tx, id).await
 }
 
 /// The window of so many deleted things is over now: all of them, or those of one repository.

@@ -2,10 +2,12 @@
 
 use registry_database::{Fault, Session, Text, params, signed};
 use registry_digest::Digest;
+use registry_events::Kind;
 use registry_types::{Cause, RepositoryName, Tag};
 
 use super::{
     Tx, all_parsed, blobs,
+    events::Happened,
     reclaim::{dequeue, enqueue, enqueue_all, in_order},
     repositories, tags,
 };
@@ -70,6 +72,7 @@ pub(crate) async fn delete(
 ) -> Result<Vec<Tag>, Fault> {
     let unknown = || MetadataError::ManifestUnknown { digest: *digest };
     let id = repositories::lock(tx.session, repository).await?.ok_or_else(unknown)?;
+    tx.events.name(id, repository);
     let text = digest.to_string();
     tx.ready(&[sql::LOCK.postgres, sql::REFERRING.postgres]).await?;
     let (is_here, by) = pipeline!(
@@ -95,6 +98,7 @@ pub(crate) async fn remove(
     cause: &Cause,
 ) -> Result<Vec<Tag>, Fault> {
     trash(tx, id, digest, cause).await?;
+    tx.events.note(|| Happened::to_manifest(Kind::ManifestDeleted, id, digest, cause));
     let tags = tags::remove_all(tx, id, digest, cause).await?;
     let References { blobs, children, referrers } = remove_rows(tx, id, &digest.to_string()).await?;
     tx.quota.remove(id, digest);

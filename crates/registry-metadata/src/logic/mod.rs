@@ -19,6 +19,8 @@ pub(crate) mod blobs;
 pub(crate) mod collect;
 pub(crate) mod deleted;
 pub(crate) mod empty;
+pub(crate) mod ending;
+pub(crate) mod events;
 pub(crate) mod expiry;
 pub(crate) mod manifests;
 pub(crate) mod namespaces;
@@ -29,6 +31,8 @@ pub(crate) mod repositories;
 pub(crate) mod restore;
 pub(crate) mod retention;
 pub(crate) mod tags;
+pub(crate) mod tuned;
+pub(crate) mod undelete;
 
 use std::{error::Error as StdError, ops::Deref, str::FromStr};
 
@@ -36,6 +40,7 @@ use registry_database::{Fault, FromRow, IfReadable, Param, Row, Session, Stateme
 
 use registry_digest::Digest;
 
+use self::events::Events;
 use crate::{Options, quota::Ledger};
 
 /// What work is done with: a transaction, and what was configured.
@@ -44,11 +49,14 @@ pub(crate) struct Tx<'a, S> {
     pub(crate) options: &'a Options,
     /// What it changes that quotas count.
     pub(crate) quota: Ledger,
+    /// What happens in it that events tell.
+    pub(crate) events: Events,
 }
 
 impl<'a, S> Tx<'a, S> {
     pub(crate) fn new(session: &'a S, options: &'a Options) -> Tx<'a, S> {
-        Tx { session, options, quota: Ledger::new(options) }
+        let (quota, events) = (Ledger::new(options), Events::new(&options.recorder));
+        Tx { session, options, quota, events }
     }
 }
 

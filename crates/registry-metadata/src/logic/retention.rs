@@ -66,6 +66,7 @@ async fn expire_tag(
     cause: &Cause,
 ) -> Result<bool, Fault> {
     let Some(id) = repositories::id(tx.session, repository).await? else { return Ok(false) };
+    tx.events.name(id, repository);
     if tags::lock(tx.session, repository, tag).await?.is_none() {
         return Ok(false);
     }
@@ -86,6 +87,7 @@ async fn expire_manifest(
     cause: &Cause,
 ) -> Result<bool, Fault> {
     let Some(id) = repositories::lock(tx.session, repository).await? else { return Ok(false) };
+    tx.events.name(id, repository);
     let digest = image.digest.to_string();
     if !tx.exists(manifest_sql::LOCK, params![id, &digest]).await? {
         return Ok(false);

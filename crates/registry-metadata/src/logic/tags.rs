@@ -2,9 +2,10 @@
 
 use registry_database::{Fault, Param, Session, Text, params, signed};
 use registry_digest::Digest;
+use registry_events::Kind;
 use registry_types::{Cause, RepositoryName, Tag};
 
-use super::{Tx, all_parsed, manifests, page::Page, repositories};
+use super::{Tx, all_parsed, events::Happened, manifests, page::Page, repositories};
 use crate::{
     MetadataError, Options, TAG_HISTORY_MAX,
     collecting::Reason,
@@ -79,6 +80,7 @@ pub(crate) async fn delete(
 ) -> Result<(), Fault> {
     let unknown = || MetadataError::TagUnknown { tag: tag.clone() };
     let id = repositories::id(tx.session, repository).await?.ok_or_else(unknown)?;
+    tx.events.name(id, repository);
     let digest = remove(tx, id, tag, cause).await?.ok_or_else(unknown)?;
     manifests::dereferenced(tx, id, &[digest], Reason::TagDeleted).await
 }
@@ -161,6 +163,20 @@ pub(crate) async fn refuse_if_any_is_immutable(
     Ok(())
 }
 
+/// Notes that a tag was set, unless it leads to where it led before.
+pub(crate) fn note_set<S>(
+    tx: &Tx<'_, S>,
+    kind: Kind,
+    repository: i64,
+    (tag, digest): (&Tag, &Digest),
+    before: Option<&Digest>,
+    cause: &Cause,
+) {
+    if before != Some(digest) {
+        tx.events.note(|| Happened::to_tag(kind, repository, tag, Some(digest), before, cause));
+    }
+}
+
 /// What is left of tags that were removed: a row in the trash, and a change in the history, which keeps the newest ones only.
 async fn forget(
     tx: &Tx<'_, impl Session>,
@@ -170,6 +186,10 @@ async fn forget(
     cause: &Cause,
 ) -> Result<(), Fault> {
     tx.quota.remove_tags(repository, tags.len());
+    for tag in tags {
+        let kind = Kind::TagDeleted;
+        tx.events.note(|| Happened::to_tag(kind, repository, tag, None, Some(digest), cause));
+    }
     let names: Vec<&str> = tags.iter().map(Tag::as_str).collect();
     let (digest, window_ms) = (digest.to_string(), tx.options.undelete_window_ms());
     let newest = Param::Number(signed(TAG_HISTORY_MAX));

@@ -1,4 +1,4 @@
-//! Blobs: reading, promising, mounting. How they go is in `logic::blobs`.
+//! Blobs: reading, promising, linking. How they go is in `logic::blobs`.
 
 use async_trait::async_trait;
 use registry_digest::Digest;
@@ -104,22 +104,6 @@ pub(super) async fn link(tx: &Tx<'_>, repository: i64, digest: &Digest) -> Resul
     }
     tx.quota.add_blob(repository, digest, usize::try_from(waiting).unwrap_or(usize::MAX));
     Ok(())
-}
-
-/// Puts a blob of one repository into another one; whether it is there.
-pub(super) async fn mount(
-    tx: &Tx<'_>,
-    from: &RepositoryName,
-    to: &RepositoryName,
-    digest: &Digest,
-) -> Result<bool, Fault> {
-    if read(tx, from, digest).await?.is_none() {
-        return Ok(false);
-    }
-    tx.quota.refuse_excess();
-    let to = repositories::create(tx, to).await?;
-    link(tx, to, digest).await?;
-    Ok(true)
 }
 
 fn blob(row: &Row) -> Result<Blob, Fault> {

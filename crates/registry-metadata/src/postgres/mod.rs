@@ -81,13 +81,13 @@ mod manifests;
 mod namespaces;
 mod put;
 mod reclaim;
-mod restore;
 mod store;
 mod tags;
 #[cfg(test)]
 #[cfg(feature = "postgres-server")]
 mod tests;
 mod transaction;
+mod tuned;
 mod uploads;
 mod verify;
 

@@ -46,7 +46,8 @@ pub(super) async fn push(tx: &Tx<'_>, put: &Put) -> Result<(), Fault> {
     if put.lock_missing_digests(tx, repository, &found.blobs, &found.children).await? {
         (found.blobs, found.children) = put.look_for_references(tx).await?;
     }
-    put.write(tx, repository, &found).await?;
+    let is_first = put.write(tx, repository, &found).await?;
+    put.note(tx, repository, is_first, &found.tags);
     if !put.tags.is_empty() {
         expiry::begin(tx, repository, &put.digest).await?;
     }
@@ -123,17 +124,18 @@ impl Put {
     }
 
     /// Everything in one go; only the tags if the manifest is here. (If somebody is deleting it, its foreign keys fail, and
-    /// it goes in again.)
-    async fn write(&self, tx: &Tx<'_>, repository: i64, found: &Found) -> Result<(), Fault> {
+    /// it goes in again.) Whether it is the repository's first manifest.
+    async fn write(&self, tx: &Tx<'_>, repository: i64, found: &Found) -> Result<bool, Fault> {
         tx.ready(&tags::SET).await?;
         tx.ready(&manifests::GRANT).await?;
         if found.children.contains(&self.digest) {
-            return self.refer(tx, repository, found).await;
+            self.refer(tx, repository, found).await?;
+            return Ok(false);
         }
         let insert = if self.has_labels { own::INSERT_LABELLED } else { sql::INSERT.postgres };
         tx.ready(&[insert]).await?;
         tx.ready(&REFER).await?;
-        let (inserted, ..) = pipeline!(
+        let (inserted, is_first, ..) = pipeline!(
             self.insert_manifest(tx, repository, insert),
             self.send_references(tx, repository, &found.blobs, &found.children),
             self.refer(tx, repository, found),
@@ -143,7 +145,7 @@ impl Put {
         if inserted > 0 {
             self.note_for_quotas(tx, repository, &found.blobs);
         }
-        Ok(())
+        Ok(is_first)
     }
 
     fn note_for_quotas(&self, tx: &Tx<'_>, repository: i64, blobs: &BTreeMap<Digest, bool>) {
@@ -176,24 +178,25 @@ impl Put {
         Ok(())
     }
 
+    /// Whether it is the repository's first manifest.
     async fn send_references(
         &self,
         tx: &Tx<'_>,
         repository: i64,
         blobs: &BTreeMap<Digest, bool>,
         children: &BTreeSet<Digest>,
-    ) -> Result<(), Fault> {
+    ) -> Result<bool, Fault> {
         let manifest = self.digest.to_string();
         let blobs = links(&self.blobs, |digest| blobs.contains_key(digest));
         let children = links(&self.children, |digest| children.contains(digest));
-        pipeline!(
+        let (.., listed) = pipeline!(
             async { tx.execute(own::INSERT_BLOBS, &[&repository, &manifest, &blobs.0, &blobs.1]).await },
             async {
                 tx.execute(own::INSERT_CHILDREN, &[&repository, &manifest, &children.0, &children.1]).await
             },
             async { tx.execute(own::LIST, &[&repository]).await },
         )?;
-        Ok(())
+        Ok(listed > 0)
     }
 
     async fn insert_manifest(
@@ -228,13 +231,12 @@ impl Put {
                 Err(Fault::Again)
             };
         }
-        let unique: BTreeSet<&Tag> = self.tags.iter().collect();
         let set = |tag| {
             let (name, old) = (&self.repository, found.tags.get(tag));
             tags::set(tx, tags::Change { repository, name, tag, old, cause: &self.cause }, &self.digest)
         };
         // As in a pipeline: the first failure is the cause of the others.
-        join_all(unique.into_iter().map(set)).await.into_iter().collect()
+        join_all(self.unique_tags().into_iter().map(set)).await.into_iter().collect()
     }
 }
 

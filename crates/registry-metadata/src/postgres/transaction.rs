@@ -5,12 +5,12 @@ use std::{pin::Pin, sync::Arc};
 use async_trait::async_trait;
 use registry_database::{
     Fault, Operation, Pool,
-    postgres::{self, Connection},
+    postgres::{self, Connection, LAST_MAX},
 };
 
 use crate::{
     Options, Result,
-    logic::{self, quota},
+    logic::{self, ending::end, events::Told},
 };
 
 /// Something to do in one transaction.
@@ -66,13 +66,24 @@ struct Configured<W> {
 
 #[async_trait]
 impl<W: Work> postgres::Work for Configured<W> {
-    type Output = W::Output;
+    type Output = (W::Output, Told);
 
-    async fn run(&self, connection: &Connection) -> std::result::Result<W::Output, Fault> {
+    async fn run(&self, connection: &Connection) -> std::result::Result<(W::Output, Told), Fault> {
         let tx = Tx::new(connection, &self.options);
         let output = self.work.run(&tx).await?;
-        quota::settle(&tx).await?;
-        Ok(output)
+        let mut told = end(&tx).await?;
+        if told.len() > LAST_MAX {
+            std::mem::take(&mut told).write(connection, &self.options.recorder).await?;
+        }
+        Ok((output, told))
+    }
+
+    async fn last(
+        &self,
+        connection: &Connection,
+        (_, told): &mut (W::Output, Told),
+    ) -> std::result::Result<(), Fault> {
+        told.write(connection, &self.options.recorder).await
     }
 }
 
@@ -86,7 +97,9 @@ pub(super) async fn transact<W: Work, H: Send + 'static>(
     work: W,
 ) -> Result<W::Output> {
     let configured = Configured { work, options: options.clone() };
-    Ok(postgres::transact(pool, operation, hold, configured).await?)
+    let (done, _) = postgres::transact(pool, operation, hold, configured).await?;
+    options.recorder.committed();
+    Ok(done)
 }
 
 /// The same, for callers that look at what went wrong.
@@ -97,5 +110,7 @@ pub(super) async fn try_transact<W: Work, H: Send + 'static>(
     work: W,
 ) -> std::result::Result<W::Output, Fault> {
     let configured = Configured { work, options: options.clone() };
-    postgres::try_transact(pool, "collect garbage".into(), hold, configured).await
+    let (done, _) = postgres::try_transact(pool, "collect garbage".into(), hold, configured).await?;
+    options.recorder.committed();
+    Ok(done)
 }

@@ -33,7 +33,7 @@
 //! | `pulls` | When a manifest was pulled last, to the hour. A row of repository 0, which is none, says since when that is known. No foreign keys: it holds nothing, and may lead nowhere. |
 //! | `quotas`, `quota_digests` | What the repositories hold whose names begin with `prefix`: each digest that manifests there refer to (`uses`: how many do, and the manifest itself), or that is kept there (`holds`: links of blobs, and entries of the trash); the sums of the sizes of those with uses (`bytes`) and of those without (`held`); how many tags. Written in the transaction that changes what is counted, and locked by it, so two pushes can not both take the last free byte. No foreign keys: they count and hold nothing. |
 //! | `quota_uploads` | How many bytes the sessions of these repositories have saved. A part of what is held; changed under the lock of the row of `quotas`. |
-//! | `outbox`, `usage_deltas` | For events and usage. Nothing writes them yet. |
+//! | `outbox`, `usage_deltas` | Nothing writes them: events have tables of their own owner, and usage waits. |
 //! | `owners` | Of `registry-database`: whose tables there are. |
 //!
 //! # Who looks for what

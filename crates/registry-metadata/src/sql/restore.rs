@@ -96,6 +96,10 @@ statements! {
     DELETE_REPOSITORY = "DELETE FROM repositories WHERE id = $1 AND purge_at IS NOT NULL";
 }
 
+/// As `TRASHED_MANIFEST`, with the row locked.
+pub(crate) const LOCK_TRASHED_MANIFEST: Statement =
+    Statement::each(TRASHED_MANIFEST.sqlite, postgres::LOCK_TRASHED_MANIFEST);
+
 /// The name of a deleted repository whose time is over, if no other collector has locked it.
 pub(crate) const LOCK_DUE: Statement =
     Statement::each(sqlite::LOCK_DUE_REPOSITORY, postgres::LOCK_DUE_REPOSITORY);

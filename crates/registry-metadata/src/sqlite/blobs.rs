@@ -1,4 +1,4 @@
-//! Blobs: reading, promising, mounting. How they go is in `logic::blobs`.
+//! Blobs: reading, promising, linking. How they go is in `logic::blobs`.
 
 use registry_database::sqlite::{
     at_once,
@@ -66,21 +66,6 @@ pub(super) fn link(tx: &Tx<'_>, repository: i64, digest: &Digest) -> Result<(), 
     let waiting = execute(tx.connection(), sql::LINK_WAITING.sqlite, params![repository, text])?;
     tx.quota.add_blob(repository, digest, waiting);
     at_once(enqueue(tx, Garbage::Blob(repository), digest, tx.options.grant_ms(), Reason::Lease))
-}
-
-pub(super) async fn mount(
-    tx: &Tx<'_>,
-    from: &RepositoryName,
-    to: &RepositoryName,
-    digest: &Digest,
-) -> Result<bool, Fault> {
-    if read(tx.connection(), from, digest)?.is_none() {
-        return Ok(false);
-    }
-    tx.quota.refuse_excess();
-    let to = repositories::create(tx, to).await?;
-    link(tx, to, digest)?;
-    Ok(true)
 }
 
 fn blob(row: &Row<'_>) -> rusqlite::Result<Blob> {

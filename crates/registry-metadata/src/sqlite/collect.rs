@@ -2,12 +2,15 @@
 
 use registry_database::sqlite::Session;
 
-use super::{fault::Fault, writer::Tx};
+use super::{
+    fault::Fault,
+    writer::{Tx, keep},
+};
 use crate::{
     Collected,
     logic::{
         collect::{Piece, Pieces},
-        quota,
+        ending::forget,
     },
 };
 
@@ -26,8 +29,8 @@ impl<'t> Pieces for Tx<'t> {
         let savepoint = |sql: &str| self.connection().prepare_cached(sql)?.raw_execute();
         savepoint("SAVEPOINT piece")?;
         let result = settled(self, &piece).await;
-        // What a piece noted that failed is not counted.
-        self.quota.take();
+        // What a piece noted that failed is neither counted nor told.
+        forget(self);
         if result.is_err() {
             savepoint("ROLLBACK TO piece")?;
         }
@@ -38,6 +41,6 @@ impl<'t> Pieces for Tx<'t> {
 
 async fn settled(tx: &Tx<'_>, piece: &Piece) -> Result<Vec<Collected>, Fault> {
     let done = piece.run(tx).await?;
-    quota::settle(tx).await?;
+    keep(tx).await?;
     Ok(done)
 }

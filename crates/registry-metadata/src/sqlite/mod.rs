@@ -44,11 +44,11 @@ mod namespaces;
 mod put;
 mod readers;
 mod reclaim;
-mod restore;
 mod store;
 mod tags;
 #[cfg(test)]
 mod tests;
+mod tuned;
 mod uploads;
 mod verify;
 mod writer;

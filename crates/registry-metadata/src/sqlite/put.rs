@@ -1,6 +1,6 @@
 //! Pushing a manifest.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use registry_database::sqlite::statement::{execute, exists, one};
 use rusqlite::params;
@@ -19,15 +19,19 @@ pub(super) async fn push(tx: &Tx<'_>, put: &Put) -> Result<(), Fault> {
     tx.quota.refuse_excess();
     let repository = repositories::create(tx, &put.repository).await?;
     let (blobs, children) = put.resolve(tx, repository)?;
+    let mut is_first = false;
     if put.insert(tx, repository)? {
-        put.insert_references(tx, repository, &blobs, &children)?;
+        is_first = put.insert_references(tx, repository, &blobs, &children)?;
         if put.has_labels {
             enqueue(tx, Garbage::Label(repository), &put.digest, 0, Reason::Pushed).await?;
         }
     }
-    for tag in &put.tags {
-        tags::set(tx, repository, tag, &put.digest, &put.cause)?;
+    let mut before = BTreeMap::new();
+    for tag in put.unique_tags() {
+        let led_to = tags::set(tx, repository, tag, &put.digest, &put.cause)?;
+        before.extend(led_to.map(|led_to| (tag.clone(), led_to)));
     }
+    put.note(tx, repository, is_first, &before);
     if put.tags.is_empty() {
         // Nothing may refer to it yet, and its pusher was told that it is here.
         manifests::grant(tx, repository, &put.digest, Reason::Pushed).await?;
@@ -39,16 +43,18 @@ impl Put {
     /// For a manifest whose row is here again: its references, and what waits for it.
     pub(super) fn link(&self, tx: &Tx<'_>, repository: i64) -> Result<(), Fault> {
         let (blobs, children) = self.resolve(tx, repository)?;
-        Ok(self.insert_references(tx, repository, &blobs, &children)?)
+        self.insert_references(tx, repository, &blobs, &children)?;
+        Ok(())
     }
 
+    /// Whether it is the repository's first manifest.
     fn insert_references(
         &self,
         tx: &Tx<'_>,
         repository: i64,
         blobs: &[Link],
         children: &[Link],
-    ) -> rusqlite::Result<()> {
+    ) -> rusqlite::Result<bool> {
         tx.quota.add_manifest(repository, &self.digest, self.bytes.len());
         for (digest, _) in self.blobs.keys().zip(blobs).filter(|(_, link)| link.target.is_some()) {
             tx.quota.add_blob(repository, digest, 1);
@@ -57,7 +63,7 @@ impl Put {
         insert_links(tx, sql::INSERT_BLOB.sqlite, repository, &manifest, blobs)?;
         insert_links(tx, sql::INSERT_CHILD.sqlite, repository, &manifest, children)?;
         execute(tx.connection(), sql::LINK_WAITING.sqlite, params![repository, manifest])?;
-        execute(tx.connection(), repository_sql::LIST.sqlite, [repository]).map(drop)
+        execute(tx.connection(), repository_sql::LIST.sqlite, [repository]).map(|listed| listed > 0)
     }
 
     /// What of the references is here. All that is required and is not is told at once.

@@ -16,14 +16,14 @@ use crate::{
     sql::tags as sql,
 };
 
-/// Makes a tag lead to a manifest that is here, if it may move. The history tells of changes only.
+/// Makes a tag lead to a manifest that is here, if it may move; answers what it led to before. The history tells of changes only.
 pub(super) fn set(
     tx: &Tx<'_>,
     repository: i64,
     tag: &Tag,
     digest: &Digest,
     cause: &Cause,
-) -> Result<(), Fault> {
+) -> Result<Option<Digest>, Fault> {
     let old: Option<Digest> =
         one(tx.connection(), sql::DIGEST.sqlite, params![repository, tag.as_str()], |row| parsed(row, 0))?;
     let is_immutable = at_once(Rule::of(tx.session, tx.options, repository))?.is_immutable(tag);
@@ -37,10 +37,13 @@ pub(super) fn set(
     }
     at_once(expiry::begin(tx, repository, digest))?;
     if old.as_ref() == Some(digest) {
-        return Ok(());
+        return Ok(old);
     }
     remember(tx, repository, tag, digest, cause)?;
-    old.map_or(Ok(()), |old| at_once(manifests::dereferenced(tx, repository, &[old], Reason::TagMoved)))
+    if let Some(old) = old {
+        at_once(manifests::dereferenced(tx, repository, &[old], Reason::TagMoved))?;
+    }
+    Ok(old)
 }
 
 /// Adds a change to the history of a tag, which keeps the newest ones only.

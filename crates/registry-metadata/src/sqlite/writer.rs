@@ -12,7 +12,7 @@ pub(super) use registry_database::Durability;
 
 use crate::{
     Options, Result,
-    logic::{self, quota},
+    logic::{self, ending::end},
 };
 
 /// A transaction of content.
@@ -22,6 +22,11 @@ pub(super) type Tx<'a> = logic::Tx<'a, Session<'a>>;
 pub(super) struct Writer {
     database: Arc<Sqlite>,
     options: Arc<Options>,
+}
+
+/// Ends what a transaction, or a savepoint of it, was asked for.
+pub(super) async fn keep(tx: &Tx<'_>) -> std::result::Result<(), Fault> {
+    end(tx).await?.write(tx.session, &tx.options.recorder).await
 }
 
 impl Writer {
@@ -47,10 +52,12 @@ impl Writer {
             let session = Session::new(connection);
             let tx = Tx::new(&session, &options);
             let value = work(&tx)?;
-            at_once(quota::settle(&tx))?;
+            at_once(keep(&tx))?;
             Ok(value)
         };
-        Ok(self.database.writer().run(operation, durability, hold, work).await?)
+        let done = self.database.writer().run(operation, durability, hold, work).await?;
+        self.options.recorder.committed();
+        Ok(done)
     }
 
     /// Fails if nothing can be written any more.

@@ -17,7 +17,7 @@ use std::time::Duration;
 use registry_digest::{Algorithm, Digest};
 use registry_metadata::{Options, traits::*};
 use registry_storage::BlobStore;
-use registry_types::RepositoryName;
+use registry_types::{Cause, RepositoryName};
 
 use crate::{
     stage::{Client, Fate, Stage, image, sweep},
@@ -141,7 +141,7 @@ async fn race_18_an_upload_is_completed_after_it_was_given_up() {
             return;
         }
         // Sessions end with their repository, whoever writes to them.
-        let _ = stage.client().metadata.delete_repository(&a()).await;
+        let _ = stage.client().metadata.delete_repository(&a(), &Cause::UNKNOWN).await;
         for _ in 0..3 {
             stage.collect().await;
         }

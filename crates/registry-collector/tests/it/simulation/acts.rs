@@ -232,7 +232,7 @@ impl Act {
 
     async fn delete_repository(&mut self) -> Answer<()> {
         let repository = self.repository();
-        Ok(self.client.metadata.delete_repository(&repository).await?)
+        Ok(self.client.metadata.delete_repository(&repository, &Cause::UNKNOWN).await?)
     }
 
     async fn expire(&mut self) -> Answer<()> {

@@ -276,8 +276,8 @@ metadata_store! {
             .await
         }
 
-        async fn delete_repository(&self, repository: &RepositoryName) -> Result<()> {
-            let deleted = self.inner.delete_repository(repository);
+        async fn delete_repository(&self, repository: &RepositoryName, cause: &Cause) -> Result<()> {
+            let deleted = self.inner.delete_repository(repository, cause);
             self.step_and_note("delete_repository", deleted, |ledger, done| {
                 if done.is_ok() {
                     ledger.delete_repository(repository);
@@ -294,7 +294,7 @@ metadata_store! {
         before: Option<i64>,
         limit: usize,
     ) -> Result<Vec<TagChange>>;
-    async fn restore_repository(&self, repository: &RepositoryName) -> Result<()>;
+    async fn restore_repository(&self, repository: &RepositoryName, cause: &Cause) -> Result<()>;
     async fn end_windows(&self, repository: Option<&RepositoryName>, limit: usize) -> Result<EndedWindows>;
     async fn deleted_repositories(&self) -> Result<Vec<DeletedRepository>>;
 }

@@ -111,8 +111,8 @@ async fn step(store: &PostgresStore, random: &mut u64) -> Result<()> {
         }
         13..=14 => store.delete_tag(&name, &tag(&version), &Cause::UNKNOWN).await?,
         15 => drop(store.restore(&name, &tag(&version).into(), &Cause::UNKNOWN).await?),
-        16 => store.delete_repository(&name).await?,
-        17..=18 => store.restore_repository(&name).await?,
+        16 => store.delete_repository(&name, &Cause::UNKNOWN).await?,
+        17..=18 => store.restore_repository(&name, &Cause::UNKNOWN).await?,
         _ => store.recount_quotas().await?,
     }
     Ok(())

@@ -395,7 +395,7 @@ async fn an_upload_that_begins_while_its_repository_deleted_makes_it_again() {
 async fn a_session_of_a_deleted_repository_goes_with_the_state_that_it_saved_last() {
     let (subject, probe) = subject().await;
     subject.store.start_upload(&new_upload("a")).await.unwrap();
-    subject.store.delete_repository(&repo("a")).await.unwrap();
+    subject.store.delete_repository(&repo("a"), &Cause::UNKNOWN).await.unwrap();
     subject.probe.advance(Options::default().undelete_window).await;
     probe.run("BEGIN; UPDATE uploads SET state = 'new'").await;
     let store = store(&subject);

@@ -5,6 +5,7 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 use async_trait::async_trait;
 use bytes::Bytes;
 use registry_digest::{Algorithm, Digest};
+use registry_events::Recorder;
 use registry_journal::{JournalOptions, JournalReport, verify_journal};
 use registry_storage::{Creation, MemoryStore, ObjectInfo, SmallObjects, StorageError};
 use registry_types::{Cause, Location, Manifest, RepositoryName, UploadId};
@@ -17,7 +18,7 @@ use super::{
 };
 use crate::{
     FinishUpload, JournalPlace, MetadataError, NewUpload, OpenError, Options, Purpose, PutManifest, Quota,
-    SqliteStore, clock::ManualClock, schema::OWNERS, traits::*,
+    SqliteStore, clock::ManualClock, contract::OWNERS_WITH_EVENTS, traits::*,
 };
 
 const SEEDS: u64 = 8;
@@ -104,7 +105,8 @@ impl Bench {
 
     async fn try_open(&self, name: &str) -> Result<SqliteStore, OpenError> {
         let quotas = vec![Quota { prefix: self.quota.clone(), ..Quota::default() }];
-        let options = Options { quotas, ..Options::default() };
+        let (owners, recorder) = (OWNERS_WITH_EVENTS, Recorder::new());
+        let options = Options { quotas, owners, recorder, ..Options::default() };
         let place = JournalPlace {
             options: self.options.clone(),
             objects: Arc::new(self.objects.clone()),
@@ -133,7 +135,7 @@ impl Bench {
 
     async fn verified(&self, name: &str) -> JournalReport {
         let objects = Arc::new(self.objects.clone());
-        let report = verify_journal(&self.path(name), OWNERS, objects).await.unwrap();
+        let report = verify_journal(&self.path(name), OWNERS_WITH_EVENTS, objects).await.unwrap();
         assert_eq!(report.problems, Vec::<String>::new(), "{report:?}");
         report
     }
@@ -209,8 +211,9 @@ fn dump(store: &SqliteStore) -> Vec<String> {
     let tables = "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite%'
         AND name NOT LIKE 'journal%' ORDER BY name";
     let mut dump = Vec::new();
-    for table in
-        rows(store, tables).iter().filter(|table| !OWNERS.volatile().any(|volatile| volatile == *table))
+    for table in rows(store, tables)
+        .iter()
+        .filter(|table| !OWNERS_WITH_EVENTS.volatile().any(|volatile| volatile == *table))
     {
         let mut all = rows(store, &format!("SELECT * FROM {table}"));
         all.sort();
@@ -240,6 +243,8 @@ async fn a_database_that_is_lost_is_made_again_row_by_row() {
         store.journal_settled().await.unwrap();
         let expected = dump(&store);
         assert!(expected.len() > 20, "seed {seed}: too little has happened");
+        let events = expected.iter().filter(|row| row.starts_with("events: "));
+        assert!(events.count() > 10, "seed {seed}: too little was told");
         close(store).await;
         bench.verified("first").await;
         let again = bench.open("second").await;

@@ -304,7 +304,7 @@ impl Model {
 
     async fn delete_repository(&mut self) {
         let (number, repository) = self.repository();
-        if self.store.delete_repository(&repository).await.is_ok() {
+        if self.store.delete_repository(&repository, &Cause::UNKNOWN).await.is_ok() {
             self.manifests.retain(|(at, _), _| *at != number);
             self.manifest_promises.retain(|(at, _), _| *at != number);
             self.blob_promises.retain(|(at, _), _| *at != number);
