@@ -87,6 +87,15 @@ pub enum OpenError {
         /// The part.
         owner: String,
     },
+    /// A journal follows the database's commits, and would not know of tables that are made now.
+    #[error(
+        "the database has no tables of `{owners}`, and none can be made beside its journal: start the registry's server \
+         once in a version that has this part"
+    )]
+    Followed {
+        /// The parts, separated by commas.
+        owners: String,
+    },
     /// The file system does not let SQLite keep a write-ahead log.
     #[error(
         "the database's file system does not support a write-ahead log (the journal stays in mode `{mode}`)"

@@ -5,8 +5,10 @@
 //!
 //! Tables belong to *owners*, one for each crate that has any. An owner is a [`Schema`]: migrations, and which of its tables
 //! are volatile. A program makes one list of all its [`Owners`] and opens the database with it. The table `owners` says whose
-//! tables a database has; a program that lacks one of them does not open it, because it could neither keep that owner's
-//! tables nor remove what refers to its own. `store.format` is one number that every owner's migration raises.
+//! tables a database has, and which step each of them has done; a program that lacks one of them does not open it, because it
+//! could neither keep that owner's tables nor remove what refers to its own. Owners [on demand](Owners::on_demand) come when their
+//! feature is first used, so a program without that feature opens what never used it. All steps share one row of numbers, of
+//! which `store.format` is the highest that was done.
 //!
 //! # Promises
 //!
@@ -20,7 +22,7 @@
 //!
 //! | Module | What |
 //! |---|---|
-//! | `schema`, `dialect` | owners, migrations, and what the two engines spell differently |
+//! | `schema`, `owners`, `dialect` | migrations, whose tables there are, and what the two engines spell differently |
 //! | [`clock`] | whose time it is |
 //! | `fault`, `error` | what stops a piece of work; what its caller is told; why a database can not be opened |
 //! | `operation`, `durability` | what is to be done, how durable, how long |
@@ -44,6 +46,7 @@ mod durability;
 mod error;
 mod fault;
 mod operation;
+mod owners;
 mod param;
 #[cfg(feature = "postgres")]
 pub mod postgres;
@@ -65,11 +68,12 @@ pub use durability::Durability;
 pub use error::{Cause, Error, OpenError};
 pub use fault::{Contended, Fault, Remedy};
 pub use operation::{Limits, Operation};
+pub use owners::Owners;
 pub use param::{Param, signed};
 #[cfg(feature = "postgres")]
 pub use postgres::{Pool, PoolOptions, Pooled, PostgresOptions};
 pub use row::{FromColumn, FromRow, IfReadable, Row, Text};
-pub use schema::{Migration, Owners, SCHEMA, Schema};
+pub use schema::{Migration, SCHEMA, Schema};
 pub use session::{AnyStep, Session, Step};
 #[cfg(feature = "sqlite")]
 pub use sqlite::Sqlite;

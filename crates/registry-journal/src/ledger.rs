@@ -32,7 +32,7 @@ pub(crate) struct State {
     pub(crate) number: i64,
     /// Its hash.
     pub(crate) hash: Hash,
-    /// The schema that its changes are made to.
+    /// The schema that its changes are made to: the sum of its owners' last steps.
     pub(crate) format: i64,
 }
 
@@ -69,12 +69,18 @@ pub(crate) fn append(connection: &Connection, changes: &[u8]) -> rusqlite::Resul
 /// None if the journal is of this schema already.
 pub(crate) fn rebase(connection: &Connection) -> rusqlite::Result<Option<Kept>> {
     connection.execute_batch(CREATE)?;
-    let format = connection.query_row("SELECT format FROM store", [], |row| row.get(0))?;
+    let format = schema_number(connection)?;
     let before = read_state(connection)?;
     if before.is_some_and(|before| before.format == format) {
         return Ok(None);
     }
     keep(connection, before, format, Kind::Rebase, &[]).map(Some)
+}
+
+/// Stands for the tables and columns that changes are made to: all steps of all owners raise it, also those of an owner that comes
+/// after steps with higher numbers, which do not raise `store.format`.
+fn schema_number(connection: &Connection) -> rusqlite::Result<i64> {
+    connection.query_row("SELECT SUM(format) FROM owners", [], |row| row.get(0))
 }
 
 fn keep(

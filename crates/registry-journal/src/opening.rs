@@ -108,7 +108,11 @@ impl Opening {
         };
         tell(found);
         let mut database = sqlite::Opening::begin(path, clock.clone())?;
-        database.migrate(&owners)?;
+        database.migrate(&match options.role {
+            // What is noted of each commit is set up once, for the tables that are there then.
+            JournalRole::Serving => owners.all_at_once(),
+            JournalRole::Beside => owners,
+        })?;
         let path = path.to_owned();
         let beginning = Beginning { path, owners, clock, options, remote, stop, found };
         Ok(Opening { database, beginning, serving })

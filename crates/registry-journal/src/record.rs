@@ -5,7 +5,7 @@
 //! | 8 | its number, consecutive from 1 |
 //! | 32 | the hash of the record before it; zeros for the first |
 //! | 8 | when, in milliseconds since 1970 UTC |
-//! | 8 | the number of the schema |
+//! | 8 | the schema: the sum of the numbers of its owners' last steps |
 //! | 1 | its [`Kind`] |
 //! | … | what it did, see [`change`](super::change) |
 //!

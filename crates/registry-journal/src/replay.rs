@@ -1,6 +1,6 @@
 //! Brings a database from where it is to the end of its journal.
 
-use registry_database::{Owners, sqlite::statement::exists};
+use registry_database::{Owners, sqlite::tables_there};
 use rusqlite::{Connection, TransactionBehavior};
 
 use super::{
@@ -130,11 +130,8 @@ impl Replay<'_> {
 /// content, which it would overwrite. An older schema, which is brought up to date after this, has fewer such tables.
 fn forget_volatile(database: &Connection, owners: &Owners) -> Result<()> {
     let failed = JournalError::database("empty the volatile tables");
-    for table in owners.volatile() {
-        let sql = "SELECT 1 FROM main.sqlite_schema WHERE type = 'table' AND name = $1";
-        if exists(database, sql, [table]).map_err(failed)? {
-            database.execute(&format!("DELETE FROM {table}"), []).map_err(failed)?;
-        }
+    for table in tables_there(database, owners.volatile()).map_err(failed)? {
+        database.execute(&format!("DELETE FROM {table}"), []).map_err(failed)?;
     }
     Ok(())
 }

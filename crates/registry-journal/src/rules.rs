@@ -31,7 +31,7 @@ const NAME_BYTES_MAX: usize = 255;
 /// What is wrong with the tables of these owners, for a test of the program that lists them: what [a journal](crate) could
 /// not carry, or would lose. Nothing, if all is well.
 pub fn problems(owners: &Owners) -> Vec<String> {
-    let database = match Sqlite::open_in_memory(owners, Arc::new(SystemClock)) {
+    let database = match Sqlite::open_in_memory(&owners.all_at_once(), Arc::new(SystemClock)) {
         Ok(database) => database,
         Err(error) => return vec![format!("the tables can not be made: {error}")],
     };

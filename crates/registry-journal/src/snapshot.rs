@@ -10,7 +10,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use registry_database::Owners;
+use registry_database::{Owners, sqlite::tables_there};
 use registry_digest::{Algorithm, Digest, Hasher};
 use rusqlite::{Connection, OpenFlags};
 
@@ -76,7 +76,7 @@ fn copy_database(path: &Path, owners: &Owners, copy: &Path) -> Result<State> {
     drop(database);
     let database = Connection::open_with_flags(copy, flags).map_err(failed)?;
     database.pragma_update(None, "journal_mode", "off").map_err(failed)?;
-    for table in owners.volatile() {
+    for table in tables_there(&database, owners.volatile()).map_err(failed)? {
         database.execute(&format!("DELETE FROM {table}"), []).map_err(failed)?;
     }
     database.execute("DELETE FROM journal_entries", []).map_err(failed)?;

@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use tokio::time::{Instant, sleep};
-use tokio_postgres::{Client, error::SqlState};
+use tokio_postgres::{error::SqlState, types::ToSql};
 
 use super::{
     connection::{BEGIN, Connection},
@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     Cause, Fault, Limits, OpenError, Owners, POSTGRES,
-    schema::{FORMAT_WITH_OWNERS, NOTE_OWNER, Owner},
+    owners::{FOUND_OWNERS, Found, NOTE_OWNER, NOTE_STEP, Plan},
 };
 
 /// Nodes that start at once migrate one after the other under this lock: "RGMD".
@@ -44,15 +44,25 @@ const CLOCK: &str = "CREATE FUNCTION now_ms() RETURNS BIGINT LANGUAGE SQL STABLE
 /// See [`OpenError`].
 pub async fn migrate(pool: &Arc<Pool>, owners: &Owners) -> Result<(), OpenError> {
     let connection = reach(pool).await?;
+    make(&connection, owners, &[]).await?;
+    pool.remember_owners(*owners);
+    Ok(())
+}
+
+/// Does what is due, also for the owners that are `wanted`, in a transaction of its own.
+///
+/// # Errors
+/// See [`OpenError`].
+pub(super) async fn make(connection: &Connection, owners: &Owners, wanted: &[&str]) -> Result<(), OpenError> {
     // Nothing to do is the usual case, and needs no lock.
-    if current(&connection, owners).await? == Some(owners.format()) {
+    if owners.plan(&found(connection).await?, wanted)?.is_empty() {
         return Ok(());
     }
     connection.mark_unusable(true);
     connection.limit(Limits { statement: None, lock: LOCK_WAIT });
     let until = Instant::now() + LOCK_WAIT;
     loop {
-        match attempt(&connection, owners).await {
+        match attempt(connection, owners, wanted).await {
             Err(OpenError::Database { source, .. }) if is_locked(&*source) && Instant::now() < until => {
                 connection.batch("ROLLBACK").await.map_err(failed)?;
                 tracing::warn!("waiting for a lock to update the database's schema");
@@ -63,35 +73,32 @@ pub async fn migrate(pool: &Arc<Pool>, owners: &Owners) -> Result<(), OpenError>
     }
 }
 
-async fn attempt(connection: &Connection, owners: &Owners) -> Result<(), OpenError> {
+async fn attempt(connection: &Connection, owners: &Owners, wanted: &[&str]) -> Result<(), OpenError> {
     let wait = Limits { statement: None, lock: LOCK_WAIT }.settings("SET LOCAL");
     let begin = format!("{BEGIN}; {wait}; SELECT pg_advisory_xact_lock({LOCK})");
     connection.batch(&begin).await.map_err(failed)?;
     let wait = Limits { statement: None, lock: STEP_LOCK }.settings("SET LOCAL");
     connection.batch(&wait).await.map_err(failed)?;
-    let format = current(connection, owners).await?.unwrap_or(0);
-    if format == 0 {
-        connection.batch(CLOCK).await.map_err(failed)?;
-    }
-    for migration in owners.migrations().iter().filter(|migration| migration.number > format) {
-        connection.batch(&POSTGRES.render(migration.sql)).await.map_err(failed)?;
-        let (number, oldest) = (migration.number, owners.oldest_binary(migration.number));
-        let noted = format!(
-            "INSERT INTO store (one, format, oldest_binary, created_at) VALUES (1, {number}, {oldest}, now_ms())
-            ON CONFLICT (one) DO UPDATE SET format = excluded.format, oldest_binary = excluded.oldest_binary;
-            COMMENT ON TABLE store IS '{MARK}'"
-        );
-        connection.batch(&noted).await.map_err(failed)?;
-    }
-    if format < owners.format() {
-        note_owners(connection, owners).await.map_err(failed)?;
-    }
+    let found = found(connection).await?;
+    let plan = owners.plan(&found, wanted)?;
+    perform(connection, &plan, found.format == 0).await.map_err(failed)?;
     connection.batch("COMMIT").await.map_err(failed)
 }
 
-async fn note_owners(connection: &Connection, owners: &Owners) -> Result<(), Fault> {
-    for Owner { owner, format, oldest_binary, volatile } in Owner::all(owners) {
-        connection.execute(NOTE_OWNER, &[&owner, &format, &oldest_binary, &volatile]).await?;
+async fn perform(connection: &Connection, plan: &Plan, is_new: bool) -> Result<(), Fault> {
+    if is_new {
+        connection.batch(CLOCK).await?;
+    }
+    for due in &plan.steps {
+        connection.batch(&POSTGRES.render(due.sql)).await?;
+        connection.execute(NOTE_STEP, &[&due.format, &due.oldest_binary]).await?;
+    }
+    if is_new {
+        connection.batch(&format!("COMMENT ON TABLE store IS '{MARK}'")).await?;
+    }
+    for note in &plan.notes {
+        let row: [&(dyn ToSql + Sync); 4] = [&note.owner, &note.format, &note.oldest_binary, &note.volatile];
+        connection.execute(NOTE_OWNER, &row).await?;
     }
     Ok(())
 }
@@ -130,40 +137,32 @@ fn is_final(error: &(dyn std::error::Error + 'static)) -> bool {
     code.is_some_and(|code| *code != SqlState::TOO_MANY_CONNECTIONS && !code.code().starts_with("57"))
 }
 
-/// The number of the schema that is there, none for none.
-async fn current(connection: &Connection, owners: &Owners) -> Result<Option<i64>, OpenError> {
+/// What the database says of its schema.
+///
+/// # Errors
+/// See [`OpenError`].
+pub(super) async fn found(connection: &Connection) -> Result<Found, OpenError> {
     let client = connection.client();
-    let found = "SELECT to_regclass('store') IS NOT NULL,
+    let look = "SELECT to_regclass('store') IS NOT NULL,
         COALESCE(obj_description(to_regclass('store'), 'pg_class') = $1, FALSE),
         EXISTS (SELECT 1 FROM pg_class WHERE relnamespace = to_regnamespace(current_schema()) AND relkind = 'r')";
-    let row = client.query_one(found, &[&MARK]).await.map_err(|error| failed(error.into()))?;
+    let row = client.query_one(look, &[&MARK]).await.map_err(unreadable)?;
     match (row.get(0), row.get(1), row.get(2)) {
         (true, true, _) => {}
-        (false, _, false) => return Ok(None),
+        (false, _, false) => return Ok(Found::default()),
         (true, false, _) | (false, _, true) => return Err(OpenError::ForeignTables),
     }
-    let format = "SELECT format, oldest_binary FROM store";
-    let row = client.query_one(format, &[]).await.map_err(|error| failed(error.into()))?;
-    let (format, oldest_binary): (i64, i64) = (row.get(0), row.get(1));
-    let known = owners.format();
-    if oldest_binary > known {
-        return Err(OpenError::TooNew { format, oldest_binary, known });
+    let row = client.query_one("SELECT format, oldest_binary FROM store", &[]).await.map_err(unreadable)?;
+    let mut found = Found { format: row.get(0), oldest_binary: row.get(1), ..Found::default() };
+    if found.has_owners() {
+        let rows = client.query(FOUND_OWNERS, &[]).await.map_err(unreadable)?;
+        found.owners = rows.iter().map(|row| (row.get(0), row.get(1))).collect();
     }
-    refuse_unknown_owner(client, owners, format).await?;
-    // A newer one that this binary can work with is as good as its own.
-    Ok(Some(format.min(known)))
+    Ok(found)
 }
 
-async fn refuse_unknown_owner(client: &Client, owners: &Owners, format: i64) -> Result<(), OpenError> {
-    if format < FORMAT_WITH_OWNERS {
-        return Ok(());
-    }
-    let rows = client.query("SELECT owner FROM owners ORDER BY owner", &[]).await;
-    let there = rows.map_err(|error| failed(error.into()))?.into_iter().map(|row| row.get::<_, String>(0));
-    match there.into_iter().find(|owner| !owners.know(owner)) {
-        Some(owner) => Err(OpenError::UnknownOwner { owner }),
-        None => Ok(()),
-    }
+fn unreadable(error: tokio_postgres::Error) -> OpenError {
+    failed(error.into())
 }
 
 fn failed(fault: Fault) -> OpenError {

@@ -6,6 +6,7 @@ mod fault;
 mod guard;
 mod migrate;
 mod options;
+mod owners;
 mod pool;
 pub mod row;
 mod session;

@@ -7,7 +7,7 @@ use std::{
     fmt,
     ops::Deref,
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicUsize, Ordering},
     },
     time::{Duration, Instant},
@@ -25,7 +25,7 @@ use super::{
     options::{PoolOptions, PostgresOptions},
     tls::Tls,
 };
-use crate::{Fault, Limits, OpenError};
+use crate::{Fault, Limits, OpenError, Owners};
 
 /// After how long a connection is replaced, so that a name which leads elsewhere now is followed.
 const AGE_MAX: Duration = Duration::from_secs(30 * 60);
@@ -41,6 +41,7 @@ pub struct Pool {
     permits: Arc<Semaphore>,
     waiting: AtomicUsize,
     state: Mutex<State>,
+    pub(super) owners: OnceLock<Owners>,
 }
 
 #[derive(Default)]
@@ -68,7 +69,13 @@ impl Pool {
             permits: Arc::new(Semaphore::new(options.pool.size.max(1))),
             waiting: AtomicUsize::new(0),
             state: Mutex::default(),
+            owners: OnceLock::new(),
         }))
+    }
+
+    /// The database has these owners now; only the first list counts.
+    pub(super) fn remember_owners(&self, owners: Owners) {
+        let _ = self.owners.set(owners);
     }
 
     /// A connection, within [`PoolOptions::wait`]; at once an error if the database was not there a moment ago, or if

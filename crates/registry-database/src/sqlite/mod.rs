@@ -7,6 +7,7 @@ mod fault;
 mod hook;
 mod migrate;
 mod opening;
+mod owners;
 pub mod place;
 mod readers;
 mod session;
@@ -30,6 +31,7 @@ pub use self::{
     hook::{Answer, CommitHook, HookError},
     migrate::{migrate, refuse_foreign},
     opening::Opening,
+    owners::tables_there,
     readers::Readers,
     session::{Session, at_once},
     writer::Writer,
@@ -53,6 +55,9 @@ pub struct Sqlite {
     writer: Writer,
     path: Option<PathBuf>,
     serving: Mutex<Option<File>>,
+    owners: Owners,
+    /// Whether something follows the commits, and so can not do with tables that it has not seen.
+    is_followed: bool,
 }
 
 impl Sqlite {
@@ -76,11 +81,11 @@ impl Sqlite {
         let connection = Arc::new(Mutex::new(connection));
         let writer = Writer::start(connection.clone(), None, None)
             .map_err(OpenError::system("start the thread that writes"))?;
-        Ok(Sqlite::new(Readers::new(vec![connection]), writer, None))
+        Ok(Sqlite::new(Readers::new(vec![connection]), writer, *owners))
     }
 
-    pub(crate) fn new(readers: Readers, writer: Writer, path: Option<PathBuf>) -> Sqlite {
-        Sqlite { readers, writer, path, serving: Mutex::new(None) }
+    fn new(readers: Readers, writer: Writer, owners: Owners) -> Sqlite {
+        Sqlite { readers, writer, path: None, serving: Mutex::new(None), owners, is_followed: false }
     }
 
     /// Connections for reading.

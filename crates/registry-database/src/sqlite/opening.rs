@@ -12,7 +12,7 @@ use rusqlite::Connection;
 use super::{
     CommitHook, Readers, Sqlite, Writer, checkpoint::Log, connection, migrate, place, refuse_foreign,
 };
-use crate::{Clock, OpenError, Owners};
+use crate::{Clock, OpenError, Owners, SCHEMA};
 
 /// The most connections for reading. More threads than this that read at the same moment wait for each other.
 const READERS_MAX: usize = 16;
@@ -22,6 +22,7 @@ pub struct Opening {
     path: PathBuf,
     clock: Arc<dyn Clock>,
     writer: Connection,
+    owners: Owners,
 }
 
 impl Opening {
@@ -33,7 +34,8 @@ impl Opening {
         place::prepare(path)?;
         let writer = connection::writer(path, &clock).map_err(OpenError::database("open the database"))?;
         refuse_foreign(&writer, path)?;
-        Ok(Opening { path: path.to_owned(), clock, writer })
+        let owners = Owners::new(&[&SCHEMA]);
+        Ok(Opening { path: path.to_owned(), clock, writer, owners })
     }
 
     /// The connection that will write.
@@ -47,6 +49,7 @@ impl Opening {
     /// See [`OpenError`].
     pub fn migrate(&mut self, owners: &Owners) -> Result<(), OpenError> {
         connection::use_log(&self.writer)?;
+        self.owners = *owners;
         migrate(&mut self.writer, owners)
     }
 
@@ -64,9 +67,11 @@ impl Opening {
         let log = Log::watch(&mut self.writer, copier)
             .map_err(failed())?
             .map_err(OpenError::system("start the thread that copies the log"))?;
+        let is_followed = hook.is_some();
         let writer = Writer::start(Arc::new(Mutex::new(self.writer)), Some(log), hook)
             .map_err(OpenError::system("start the thread that writes"))?;
-        Ok(Sqlite::new(Readers::new(readers), writer, Some(self.path)))
+        let database = Sqlite::new(Readers::new(readers), writer, self.owners);
+        Ok(Sqlite { path: Some(self.path), is_followed, ..database })
     }
 }
 

@@ -6,13 +6,15 @@
 
 mod source;
 mod target;
+#[cfg(all(test, feature = "postgres-server"))]
+mod tests;
 
-use std::path::Path;
+use std::{path::Path, sync::Arc};
 
 use thiserror::Error;
 
 use self::{source::Source, target::Target};
-use crate::{Cause, OpenError, Owners, PostgresOptions};
+use crate::{Cause, OpenError, Owners, Pool, PostgresOptions, Sqlite};
 
 /// Why nothing was moved.
 #[derive(Debug, Error)]
@@ -88,8 +90,11 @@ pub async fn transfer(
     owners: &Owners,
     mut progress: impl FnMut(&str, &Moved),
 ) -> Result<Vec<Moved>, TransferError> {
-    let source = Source::take(sqlite, *owners).await?;
-    let target = Target::open(postgres, owners).await?;
+    let database = source::open(sqlite, *owners).await?;
+    let pool = target::open(postgres, owners).await?;
+    share_owners(&database, &pool).await?;
+    let source = Source::take(database).await?;
+    let target = Target::connect(&pool).await?;
     target.begin().await?;
     let tables = source.tables().await?;
     target.must_be_empty(&tables).await?;
@@ -107,4 +112,12 @@ pub async fn transfer(
     target.continue_numbers(&source.last_numbers(&tables).await?).await?;
     target.commit().await?;
     Ok(moved)
+}
+
+/// Gives each side the owners on demand that the other has: then both have the same tables.
+async fn share_owners(source: &Sqlite, target: &Arc<Pool>) -> Result<(), TransferError> {
+    let ours = source.present_owners().map_err(source::refused)?;
+    let theirs = target.present_owners().await.map_err(TransferError::Target)?;
+    source.use_owners(&theirs).await.map_err(source::refused)?;
+    target.use_owners(&ours).await.map_err(TransferError::Target)
 }

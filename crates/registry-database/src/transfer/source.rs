@@ -1,9 +1,6 @@
 //! The SQLite side: locked, and read in batches.
 
-use std::{
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+use std::{path::Path, sync::Arc};
 
 use parking_lot::Mutex;
 use rusqlite::{Connection, OpenFlags, OptionalExtension, types::ValueRef};
@@ -88,31 +85,34 @@ pub(super) struct Source {
     _database: Sqlite,
 }
 
-impl Source {
-    /// Brings the database's schema up to date, and keeps everybody else from serving from it and from writing to it.
-    pub(super) async fn take(path: &Path, owners: Owners) -> Result<Source, TransferError> {
-        let path = path.to_owned();
-        let taking = spawn_blocking(move || Self::take_now(path, &owners));
-        taking.await.map_err(|error| TransferError::database("open the SQLite database", error))?
-    }
-
-    fn take_now(path: PathBuf, owners: &Owners) -> Result<Source, TransferError> {
+/// Opens the source to serve from it, which keeps everybody else from that, and brings its schema up to date.
+pub(super) async fn open(path: &Path, owners: Owners) -> Result<Sqlite, TransferError> {
+    let path = path.to_owned();
+    let opening = spawn_blocking(move || {
         // Opening makes what is not there.
         if !path.is_file() {
             return Err(TransferError::NoSource { path });
         }
-        let database = Sqlite::open(&path, owners, Arc::new(SystemClock)).map_err(refused)?;
+        let database = Sqlite::open(&path, &owners, Arc::new(SystemClock)).map_err(refused)?;
         database.lock_for_serving().map_err(refused)?;
-        let locked = || {
+        Ok(database)
+    });
+    opening.await.map_err(|error| TransferError::database("open the SQLite database", error))?
+}
+
+impl Source {
+    /// Keeps everybody else from writing to the database.
+    pub(super) async fn take(database: Sqlite) -> Result<Source, TransferError> {
+        let taking = spawn_blocking(move || {
+            let path = database.path().ok_or(rusqlite::Error::InvalidQuery)?;
             let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-            let connection = Connection::open_with_flags(&path, flags)?;
+            let connection = Connection::open_with_flags(path, flags)?;
             connection.execute_batch("BEGIN IMMEDIATE")?;
-            Ok(Arc::new(Mutex::new(connection)))
-        };
-        let connection = locked().map_err(|error: rusqlite::Error| {
-            TransferError::database("keep others from writing to the SQLite database", error)
-        })?;
-        Ok(Source { connection, _database: database })
+            Ok(Source { connection: Arc::new(Mutex::new(connection)), _database: database })
+        });
+        let operation = "keep others from writing to the SQLite database";
+        let taken = taking.await.map_err(|error| TransferError::database(operation, error))?;
+        taken.map_err(|error: rusqlite::Error| TransferError::database(operation, error))
     }
 
     /// The tables, each after those that it refers to.
@@ -165,7 +165,7 @@ impl Source {
     }
 }
 
-fn refused(error: OpenError) -> TransferError {
+pub(super) fn refused(error: OpenError) -> TransferError {
     TransferError::Source(error.into())
 }
 

@@ -1,6 +1,6 @@
 //! The PostgreSQL side: one transaction.
 
-use std::pin::pin;
+use std::{pin::pin, sync::Arc};
 
 use futures_util::StreamExt;
 use tokio_postgres::{Client, Row, types::ToSql};
@@ -24,17 +24,22 @@ pub(super) struct Target {
     connection: Pooled,
 }
 
+/// Opens the target, and brings its schema up to date.
+pub(super) async fn open(postgres: &PostgresOptions, owners: &Owners) -> Result<Arc<Pool>, TransferError> {
+    let pool = Pool::new(postgres).map_err(TransferError::Target)?;
+    migrate(&pool, owners).await.map_err(TransferError::Target)?;
+    Ok(pool)
+}
+
 impl Target {
-    /// Connects, and makes the tables.
-    pub(super) async fn open(postgres: &PostgresOptions, owners: &Owners) -> Result<Target, TransferError> {
-        let pool = Pool::new(postgres).map_err(TransferError::Target)?;
-        migrate(&pool, owners).await.map_err(TransferError::Target)?;
+    /// A connection for this alone.
+    pub(super) async fn connect(pool: &Arc<Pool>) -> Result<Target, TransferError> {
         let connection = pool.connection().await;
         let connection = connection.map_err(|fault| {
             let operation = "connect to the database";
             TransferError::database(operation, fault.explain(operation))
         })?;
-        // It is set for this alone, and closed afterwards.
+        // It is closed afterwards.
         connection.mark_unusable(true);
         Ok(Target { connection })
     }

@@ -2,6 +2,7 @@
 
 mod crashing;
 mod objects;
+mod owners;
 mod rebuilding;
 mod refusing;
 mod waiting;
@@ -91,6 +92,11 @@ impl Bench {
     async fn open_on(&self, name: &str, objects: &TroubledObjects) -> Result<Journalled, OpenError> {
         let (clock, objects) = (Arc::new(self.clock.clone()), Arc::new(objects.clone()));
         crate::open(self.path(name), OWNERS, clock, self.options.clone(), objects).await
+    }
+
+    async fn open_with(&self, name: &str, owners: Owners) -> Result<Journalled, OpenError> {
+        let (clock, objects) = (Arc::new(self.clock.clone()), Arc::new(self.objects.clone()));
+        crate::open(self.path(name), owners, clock, self.options.clone(), objects).await
     }
 
     async fn open(&self, name: &str) -> Journalled {

@@ -177,8 +177,8 @@ async fn a_change_of_the_schema_is_carried_by_a_snapshot() {
     push(&store, "one").await.unwrap();
     bench.copy("first", "old");
     close(store).await;
-    let newer =
-        "UPDATE store SET format = 99; ALTER TABLE pages ADD COLUMN note TEXT; UPDATE pages SET note = 'new'";
+    let newer = "UPDATE store SET format = 99; UPDATE owners SET format = 99 WHERE owner = 'pages';
+        ALTER TABLE pages ADD COLUMN note TEXT; UPDATE pages SET note = 'new'";
     rusqlite::Connection::open(bench.path("first")).unwrap().execute_batch(newer).unwrap();
     let store = bench.open("first").await;
     push(&store, "two").await.unwrap();

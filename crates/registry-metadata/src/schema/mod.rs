@@ -89,7 +89,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_list_of_owners_has_no_gap_and_never_asks_for_the_future() {
+    fn the_list_of_owners_has_no_doubles_and_never_asks_for_the_future() {
         assert_eq!(OWNERS.problems(), Vec::<String>::new());
     }
 

@@ -2,6 +2,7 @@
 
 mod connections;
 mod opening;
+mod owners;
 mod transactions;
 
 use std::sync::Arc;

@@ -1,6 +1,7 @@
 //! A file with one table of things.
 
 mod opening;
+pub(crate) mod owners;
 mod writing;
 
 use std::{path::PathBuf, sync::Arc};
