@@ -63,6 +63,12 @@ const TABLE: &[Row] = &[
         never_directly: &["hyper"],
     },
     Row {
+        name: "registry-secrets",
+        imports: &[],
+        never: &["hyper", "http", "object_store", "bcrypt"],
+        never_directly: &["rusqlite"],
+    },
+    Row {
         name: "registry-database",
         imports: &[],
         never: &["hyper", "http", "object_store"],
