@@ -1,7 +1,9 @@
 use std::{fmt, str::FromStr};
 
-use regex_lite::Regex;
+use regex_lite::{Regex, RegexBuilder};
 use thiserror::Error;
+
+use crate::text::excerpt;
 
 /// Which names are meant: a glob, or after `re:` a regular expression. Either has to match the whole name.
 ///
@@ -15,6 +17,9 @@ pub struct Pattern {
 
 /// What comes after this is a regular expression.
 const REGEX: &str = "re:";
+
+/// How much of a text that is too long an error repeats.
+const SHOWN_BYTES: usize = 64;
 
 /// A pattern can not be understood.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
@@ -33,6 +38,23 @@ impl Pattern {
         }
     }
 
+    /// Reads a pattern that a user entered: the text has at most so many bytes, and so has the regular expression once it is
+    /// compiled. `(a{999}){999}` is short, and is not small.
+    ///
+    /// # Errors
+    /// [`ParsePatternError`].
+    pub fn parse_within(
+        text: &str,
+        text_bytes_max: usize,
+        compiled_bytes_max: usize,
+    ) -> Result<Pattern, ParsePatternError> {
+        if text.len() > text_bytes_max {
+            let reason = format!("it has more than {text_bytes_max} bytes");
+            return Err(ParsePatternError { text: excerpt(text, SHOWN_BYTES), reason });
+        }
+        parse(text, Some(compiled_bytes_max))
+    }
+
     /// The pattern as it was written.
     pub fn as_str(&self) -> &str {
         &self.text
@@ -43,15 +65,24 @@ impl FromStr for Pattern {
     type Err = ParsePatternError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let failed = |reason: String| ParsePatternError { text: text.to_owned(), reason };
-        if text.is_empty() {
-            return Err(failed("it is empty".to_owned()));
-        }
-        let compile =
-            |regex: &str| Regex::new(&format!("^(?:{regex})$")).map_err(|error| failed(error.to_string()));
-        let regex = text.strip_prefix(REGEX).map(compile).transpose()?;
-        Ok(Pattern { text: text.into(), regex })
+        parse(text, None)
     }
+}
+
+fn parse(text: &str, compiled_bytes_max: Option<usize>) -> Result<Pattern, ParsePatternError> {
+    let failed = |reason: String| ParsePatternError { text: text.to_owned(), reason };
+    if text.is_empty() {
+        return Err(failed("it is empty".to_owned()));
+    }
+    let compile = |regex: &str| {
+        let mut builder = RegexBuilder::new(&format!("^(?:{regex})$"));
+        if let Some(max) = compiled_bytes_max {
+            builder.size_limit(max);
+        }
+        builder.build().map_err(|error| failed(error.to_string()))
+    };
+    let regex = text.strip_prefix(REGEX).map(compile).transpose()?;
+    Ok(Pattern { text: text.into(), regex })
 }
 
 impl fmt::Display for Pattern {
@@ -131,6 +162,17 @@ mod tests {
         assert!("".parse::<Pattern>().is_err());
         let error = "re:(".parse::<Pattern>().unwrap_err();
         assert!(error.to_string().contains("re:("), "{error}");
+    }
+
+    #[test]
+    fn what_a_user_enters_is_bounded_as_it_is_written_and_as_it_is_compiled() {
+        let within = |text: &str| Pattern::parse_within(text, 256, 10 * 1024);
+        assert!(within("re:(release|v[0-9]+)-[a-z]{1,8}").unwrap().matches("v1-beta"));
+        assert!(within(&"a".repeat(256)).is_ok());
+        let error = within(&"a".repeat(257)).unwrap_err().to_string();
+        assert!(error.contains("more than 256 bytes") && error.len() < 200, "{error}");
+        let large = "re:(a{99}){99}";
+        assert!(within(large).is_err() && large.parse::<Pattern>().is_ok());
     }
 
     #[test]
