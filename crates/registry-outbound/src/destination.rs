@@ -1,5 +1,6 @@
 use std::{fmt, net::IpAddr, str::FromStr};
 
+use percent_encoding::percent_decode_str;
 use reqwest::Url;
 
 use crate::UrlError;
@@ -55,25 +56,67 @@ impl Destination {
     }
 }
 
+/// User and password of a URL, as the header `Authorization: Basic` has them. `Debug` shows neither.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Credentials {
+    /// The user.
+    pub user: String,
+    /// The password, which may be empty.
+    pub password: String,
+}
+
+impl fmt::Debug for Credentials {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Credentials(redacted)")
+    }
+}
+
+impl Destination {
+    /// Reads a URL that an operator configured, which may have a user and a password. They are taken out: the URL is written to
+    /// logs, and they belong in a header.
+    ///
+    /// # Errors
+    /// [`UrlError`]; never [`UrlError::Credentials`].
+    pub fn parse_with_credentials(text: &str) -> Result<(Destination, Option<Credentials>), UrlError> {
+        let mut url = parse(text)?;
+        if url.username().is_empty() && url.password().is_none() {
+            return Ok((Destination(url), None));
+        }
+        let decoded = |text: &str| percent_decode_str(text).decode_utf8_lossy().into_owned();
+        let credentials = Credentials {
+            user: decoded(url.username()),
+            password: decoded(url.password().unwrap_or_default()),
+        };
+        // A URL of http always can be without.
+        let without = url.set_username("").and_then(|()| url.set_password(None));
+        without.map(|()| (Destination(url), Some(credentials))).map_err(|()| UrlError::Credentials)
+    }
+}
+
 impl FromStr for Destination {
     type Err = UrlError;
 
     fn from_str(text: &str) -> Result<Destination, UrlError> {
-        if text.len() > URL_BYTES_MAX {
-            return Err(UrlError::Long { bytes: text.len(), max: URL_BYTES_MAX });
+        let url = parse(text)?;
+        match url.username().is_empty() && url.password().is_none() {
+            true => Ok(Destination(url)),
+            false => Err(UrlError::Credentials),
         }
-        let url = Url::parse(text).map_err(|_| UrlError::Syntax(text.chars().take(SHOWN_CHARS).collect()))?;
-        if !matches!(url.scheme(), "http" | "https") {
-            return Err(UrlError::Scheme(url.scheme().chars().take(SHOWN_CHARS).collect()));
-        }
-        if !url.username().is_empty() || url.password().is_some() {
-            return Err(UrlError::Credentials);
-        }
-        if url.fragment().is_some() {
-            return Err(UrlError::Fragment);
-        }
-        Ok(Destination(url))
     }
+}
+
+fn parse(text: &str) -> Result<Url, UrlError> {
+    if text.len() > URL_BYTES_MAX {
+        return Err(UrlError::Long { bytes: text.len(), max: URL_BYTES_MAX });
+    }
+    let url = Url::parse(text).map_err(|_| UrlError::Syntax(text.chars().take(SHOWN_CHARS).collect()))?;
+    if !matches!(url.scheme(), "http" | "https") {
+        return Err(UrlError::Scheme(url.scheme().chars().take(SHOWN_CHARS).collect()));
+    }
+    if url.fragment().is_some() {
+        return Err(UrlError::Fragment);
+    }
+    Ok(url)
 }
 
 impl fmt::Display for Destination {
@@ -100,6 +143,19 @@ mod tests {
             let url: Destination = text.parse().unwrap();
             assert_eq!((url.host(), url.port(), url.is_https()), (host, port, is_https), "{text}");
         }
+    }
+
+    #[test]
+    fn an_operators_url_may_have_a_user_and_a_password() {
+        let of = |text| Destination::parse_with_credentials(text).unwrap();
+        let (url, credentials) = of("http://ann:p%40ss%3A@example.com:8080/a?b");
+        assert_eq!(url.as_str(), "http://example.com:8080/a?b");
+        let expected = Credentials { user: "ann".into(), password: "p@ss:".into() };
+        assert_eq!(format!("{credentials:?}"), "Some(Credentials(redacted))");
+        assert_eq!(credentials, Some(expected));
+        assert_eq!(of("https://token@example.com/").1.unwrap().password, "");
+        assert_eq!(of("https://example.com/").1, None);
+        assert!(Destination::parse_with_credentials("https://ann:x@example.com/#a").is_err());
     }
 
     #[test]

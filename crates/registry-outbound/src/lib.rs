@@ -8,6 +8,6 @@ mod guard;
 
 pub use address::special;
 pub use client::{Answer, Ask, Client, Outbound, OutboundOptions, Resolver, SystemResolver};
-pub use destination::{Destination, URL_BYTES_MAX};
+pub use destination::{Credentials, Destination, URL_BYTES_MAX};
 pub use error::{OutboundError, Refusal, UrlError};
 pub use registry_types::{Allowed, ParseAllowedError};
