@@ -113,6 +113,12 @@ const TABLE: &[Row] = &[
         never_directly: &[],
     },
     Row {
+        name: "registry-webhooks",
+        imports: &["registry-types", "registry-outbound", "registry-events"],
+        never: &["object_store", "bcrypt"],
+        never_directly: &["hyper", "reqwest"],
+    },
+    Row {
         name: "registry-config",
         imports: &["registry-types"],
         never: &["tokio", "async-std", "smol", "hyper", "http", "rusqlite", "object_store"],
