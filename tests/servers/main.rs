@@ -14,7 +14,9 @@
 // Also in helpers that are not marked as tests: a test has no caller that takes an error.
 #![allow(clippy::unwrap_used)]
 
+mod go_registry;
 mod nodes;
+mod notifications;
 mod object_stores;
 mod postgres;
 mod tokens;

@@ -5,51 +5,11 @@
 #[path = "../it/tokens/table/mod.rs"]
 mod table;
 
-use std::{
-    fs,
-    process::{Child, Command, Stdio},
-};
+use std::fs;
 
-use registry_testing::{Client, ServerOptions, eventually, free_port};
+use crate::go_registry::GoRegistry;
+use registry_testing::{Client, ServerOptions};
 use table::{Fate, ISSUER, Keys, REALM, SERVICE, cases};
-
-/// The Go registry, until it is dropped.
-struct GoRegistry {
-    process: Child,
-    url: String,
-    _folder: tempfile::TempDir,
-}
-
-impl GoRegistry {
-    async fn start(auth: &str) -> GoRegistry {
-        let folder = tempfile::tempdir().unwrap();
-        let (port, config) = (free_port(), folder.path().join("config.yml"));
-        let text = format!(
-            "version: 0.1\nlog: {{level: info}}\nstorage: {{inmemory: {{}}, delete: {{enabled: true}}}}\n\
-             http: {{addr: \"127.0.0.1:{port}\"}}\n{auth}"
-        );
-        fs::write(&config, text).unwrap();
-        let log = fs::File::create(folder.path().join("log")).unwrap();
-        let process = Command::new("go-registry")
-            .args(["serve".as_ref(), config.as_os_str()])
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(log)
-            .spawn()
-            .expect("`tests/setup registries` installs it, and its folder is on the PATH");
-        let go = GoRegistry { process, url: format!("http://127.0.0.1:{port}"), _folder: folder };
-        let client = Client::new(&go.url);
-        eventually("the Go registry answers", async || client.get("/v2/").send().await.ok().map(drop)).await;
-        go
-    }
-}
-
-impl Drop for GoRegistry {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
-}
 
 #[tokio::test]
 async fn both_registries_accept_and_refuse_the_same_tokens() {
@@ -66,12 +26,12 @@ async fn both_registries_accept_and_refuse_the_same_tokens() {
         jwks.display()
     );
     let ours = options.config(&auth).start().await;
-    let go = GoRegistry::start(&auth).await;
+    let go = GoRegistry::start("go-registry", &auth).await;
     let mut wrong = Vec::new();
     for case in cases(&keys) {
         let (method, path) = case.ask.method_and_path();
         let mut statuses = Vec::new();
-        for url in [ours.url(), go.url.clone()] {
+        for url in [ours.url(), go.url().to_owned()] {
             let mut client = Client::new(&url);
             if let Some(authorization) = &case.authorization {
                 client = client.header(http::header::AUTHORIZATION, authorization);
