@@ -64,7 +64,7 @@ const TABLE: &[Row] = &[
     },
     Row {
         name: "registry-secrets",
-        imports: &[],
+        imports: &["registry-database"],
         never: &["hyper", "http", "object_store", "bcrypt"],
         never_directly: &["rusqlite"],
     },
