@@ -146,7 +146,7 @@ mod keys {
 }
 
 registry_database::on_both_engines! {
-    super::OWNERS;
+    super::OWNERS, registry_testing_postgres::PostgresServer::shared().database();
     keys: [
         a_node_with_other_keys_does_not_start,
         of_two_nodes_with_other_keys_one_seals,
