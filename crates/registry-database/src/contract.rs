@@ -67,6 +67,7 @@ impl Bench {
         };
         let (pool, other) = (open(), open());
         migrate(&pool, owners).await.unwrap();
+        migrate(&other, owners).await.unwrap();
         let bench = Bench {
             database: Database::Postgres(pool),
             other: Database::Postgres(other),

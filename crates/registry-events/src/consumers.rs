@@ -28,6 +28,8 @@ pub enum AddConsumerError {
 /// Adds a consumer, which begins at the present end: it takes what gets its position from now on. Does nothing, if there is one of
 /// this name. Locks the stream.
 ///
+/// The tables are there: [`Database::use_owners`](registry_database::Database::use_owners) was called before.
+///
 /// After the commit, this process [wants](crate::Recorder::want) events; others do so within a second.
 ///
 /// # Errors

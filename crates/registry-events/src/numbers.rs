@@ -2,7 +2,7 @@
 
 use registry_database::{Database, Error, Fault, Session, Step, params, step};
 
-use crate::{Recorder, sql};
+use crate::{Recorder, sql, steps::is_there};
 
 /// How far events that wait for a position are counted.
 pub const WAITING_COUNTED_MAX: u64 = 10_000;
@@ -39,6 +39,9 @@ impl Numbers {
     /// # Errors
     /// See [`Error`].
     pub async fn read(database: &Database, recorder: &Recorder) -> Result<Numbers, Error> {
+        if !is_there(database).await? {
+            return Ok(Numbers { recorded: recorder.recorded(), ..Numbers::default() });
+        }
         let numbers = database.read("count events", Count, ()).await?;
         Ok(Numbers { recorded: recorder.recorded(), ..numbers })
     }

@@ -8,7 +8,10 @@ use std::sync::{
 use registry_database::{Database, Error, Fault, Param, Session, signed};
 use tokio::sync::{Notify, watch};
 
-use crate::{NewEvent, sql, steps::Look};
+use crate::{
+    NewEvent, sql,
+    steps::{Look, is_there},
+};
 
 /// Says whether events are wanted, for all transactions of a process. Clones are the same recorder. By default nothing is ever
 /// wanted.
@@ -43,7 +46,7 @@ impl Eq for Recorder {}
 
 impl Recorder {
     /// A recorder that wants events until [`look`](Self::look) has found that there is no consumer: so none is missed between
-    /// the start and then.
+    /// the start and then. A process looks before it changes anything, since the tables may not be there.
     pub fn new() -> Recorder {
         Recorder(Some(Arc::new(State {
             is_wanted: AtomicBool::new(true),
@@ -74,8 +77,9 @@ impl Recorder {
     /// See [`Error`]; then what was known holds.
     pub async fn look(&self, database: &Database) -> Result<(), Error> {
         let Some(state) = &self.0 else { return Ok(()) };
-        let found = database.read("look for consumers of events", Look, ()).await?;
-        state.is_wanted.store(found.is_wanted, Relaxed);
+        let is_wanted = is_there(database).await?
+            && database.read("look for consumers of events", Look, ()).await?.is_wanted;
+        state.is_wanted.store(is_wanted, Relaxed);
         Ok(())
     }
 

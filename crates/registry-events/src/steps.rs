@@ -1,8 +1,8 @@
 //! What is run on a [`Database`](registry_database::Database).
 
-use registry_database::{Fault, Session, Step, params, step};
+use registry_database::{Database, Error, Fault, Session, Step, params, step};
 
-use crate::sql;
+use crate::{SCHEMA, sql};
 
 /// What is there.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -11,6 +11,14 @@ pub(crate) struct Found {
     pub(crate) is_wanted: bool,
     /// Whether there is an event.
     pub(crate) has_events: bool,
+}
+
+/// Whether the tables of events are there: they are made with the first consumer, if their owner is [on
+/// demand](registry_database::Owners::on_demand).
+pub(crate) async fn is_there(database: &Database) -> Result<bool, Error> {
+    const OPERATION: &str = "look for the tables of events";
+    let found = database.has_owner(SCHEMA.owner).await;
+    found.map_err(|error| Error::Unavailable { operation: OPERATION, source: error.into() })
 }
 
 /// Looks what is there.

@@ -10,7 +10,7 @@ use crate::{
     order::{IsWaiting, ORDERED_MAX, Order},
     prune::{IsPrunable, PRUNED_MAX, Prune},
     recorder::State,
-    steps::Look,
+    steps::{Look, is_there},
 };
 
 /// How often a node looks whether there are consumers, events without a position, and events that can go.
@@ -47,6 +47,10 @@ pub async fn watch(database: Database, recorder: Recorder) {
 
 /// `recorded` is how many events this process had written one look before.
 async fn tend(database: &Database, state: &State, bounds: &Bounds, recorded: u64) -> Result<(), Error> {
+    if !is_there(database).await? {
+        state.set_wanted(false);
+        return Ok(());
+    }
     let found = database.read("look for consumers of events", Look, ()).await?;
     state.set_wanted(found.is_wanted);
     if found.is_wanted && found.has_events {

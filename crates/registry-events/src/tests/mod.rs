@@ -1,5 +1,6 @@
 //! What events promise, over each engine.
 
+mod on_demand;
 mod ordering;
 mod plans;
 mod pruning;
