@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use registry_collector::{Collector, CollectorOptions, Fsck, FsckOptions, retention::Retention};
 use registry_database::Database;
+use registry_events::Recorder;
 use registry_metadata::MetadataStore;
 use registry_storage::BlobStore;
 use registry_types::retention::Policy;
@@ -17,6 +18,8 @@ pub struct Beside {
     pub metadata: Arc<dyn MetadataStore>,
     /// The database of the metadata, for the tables of other owners; none where an embedder gave a store of metadata.
     pub database: Option<Database>,
+    /// Records events of what is changed, while there is a consumer.
+    pub recorder: Recorder,
 }
 
 impl Beside {

@@ -273,8 +273,12 @@ impl Builder {
         server.access_log = access_log;
         server.trusted_proxies = trusted_proxies;
         server.limit_rates(rate_limits);
-        let background =
-            Background { tasks: self.tasks, purge, collecting: self.collecting, retaining: self.retaining };
+        let mut tasks = self.tasks;
+        if let Some(database) = opened.tables.clone() {
+            let watch = registry_events::watch(database, opened.recorder.clone());
+            tasks.push(Task { name: "events", work: Box::pin(watch) });
+        }
+        let background = Background { tasks, purge, collecting: self.collecting, retaining: self.retaining };
         let served = Served { app, server: Arc::new(server) };
         Ok(Registry::new(served, self.serve, self.checks, background, opened.journal, opened.tables, is_open))
     }

@@ -6,6 +6,7 @@ use std::{
 };
 
 use registry_database::Database;
+use registry_events::Recorder;
 use registry_journal::JournalOptions;
 use registry_metadata::{MetadataStore, Options, SqliteStore, SystemClock};
 #[cfg(feature = "postgres")]
@@ -62,6 +63,8 @@ pub(crate) struct Opened {
     pub(crate) database: &'static str,
     /// For the tables of other owners; none where an embedder gave the metadata.
     pub(crate) tables: Option<Database>,
+    /// Records events while there is a consumer.
+    pub(crate) recorder: Recorder,
     pub(crate) journal: Option<Journal>,
 }
 
@@ -103,9 +106,10 @@ impl Places {
         // The store first: its lock says whether another process serves this root, before the database is touched. (A
         // bucket has no lock: that one process serves is then the database's and its journal's matter.)
         let store = self.open_store(Access::Serve).await?;
+        let recorder = Recorder::new();
         let (metadata, database, tables, journal): (Arc<dyn MetadataStore>, _, _, _) = match &self.tables {
             Tables::Sqlite(_) if matches!(self.bytes, Bytes::Memory) => {
-                let metadata = SqliteStore::open_in_memory(self.options(), Arc::new(SystemClock))?;
+                let metadata = SqliteStore::open_in_memory(self.options(&recorder), Arc::new(SystemClock))?;
                 let tables = metadata.database();
                 (Arc::new(metadata), "sqlite", Some(tables), None)
             }
@@ -114,7 +118,7 @@ impl Places {
                 if let Some(folder) = path.parent() {
                     make_folder(folder)?;
                 }
-                let (options, journal) = (self.options(), self.journal_in(&store)?);
+                let (options, journal) = (self.options(&recorder), self.journal_in(&store)?);
                 // This also keeps the server of another root away that was told to use the same database.
                 let metadata = open_database(&path, options, journal, &*store.blobs).await?;
                 let journal = self.journal.is_some().then(|| Journal(metadata.clone()));
@@ -123,14 +127,15 @@ impl Places {
             }
             #[cfg(feature = "postgres")]
             Tables::Postgresql(postgres) => {
-                let metadata = PostgresStore::open(postgres, self.options()).await?;
+                let metadata = PostgresStore::open(postgres, self.options(&recorder)).await?;
                 let tables = metadata.database();
                 (Arc::new(metadata), "postgresql", Some(tables), None)
             }
             Tables::Given(_) if matches!(self.bytes, Bytes::Memory) => return Err(OpenError::Incomplete),
             Tables::Given(metadata) => (metadata.clone(), "given", None, None),
         };
-        Ok(Opened { store: store.blobs, metadata, driver: store.driver, database, tables, journal })
+        look_for_consumers(&recorder, tables.as_ref()).await?;
+        Ok(Opened { store: store.blobs, metadata, driver: store.driver, database, tables, recorder, journal })
     }
 
     /// Opens both for a command that works beside the process that serves. Makes neither.
@@ -146,23 +151,25 @@ impl Places {
             return Err(OpenError::NothingHere { path });
         }
         let store = self.open_store(Access::Beside).await?;
+        let recorder = Recorder::new();
         let (metadata, database): (Arc<dyn MetadataStore>, _) = match &self.tables {
             Tables::Sqlite(_) => {
                 let path = path.ok_or(OpenError::Incomplete)?;
-                let (options, journal) = (self.options(), self.journal_in(&store)?);
+                let (options, journal) = (self.options(&recorder), self.journal_in(&store)?);
                 let metadata = open_beside(&path, options, journal, &*store.blobs).await?;
                 let database = metadata.database();
                 (metadata, Some(database))
             }
             #[cfg(feature = "postgres")]
             Tables::Postgresql(postgres) => {
-                let metadata = PostgresStore::open(postgres, self.options()).await?;
+                let metadata = PostgresStore::open(postgres, self.options(&recorder)).await?;
                 let database = metadata.database();
                 (Arc::new(metadata), Some(database))
             }
             Tables::Given(metadata) => (metadata.clone(), None),
         };
-        Ok(Beside { store: store.blobs, metadata, database })
+        look_for_consumers(&recorder, database.as_ref()).await?;
+        Ok(Beside { store: store.blobs, metadata, database, recorder })
     }
 
     /// The database and the place of its journal, for a look at them beside the registry that serves.
@@ -207,8 +214,8 @@ impl Places {
         }
     }
 
-    fn options(&self) -> Options {
-        Options { owners: OWNERS, ..self.options.clone() }
+    fn options(&self, recorder: &Recorder) -> Options {
+        Options { owners: OWNERS, recorder: recorder.clone(), ..self.options.clone() }
     }
 
     /// The journal that was asked for, and where it is to be.
@@ -217,6 +224,12 @@ impl Places {
         let small = store.small.clone().ok_or(OpenError::NoJournal)?;
         Ok(Some((journal.clone(), small)))
     }
+}
+
+/// So that nothing is recorded that no consumer takes.
+async fn look_for_consumers(recorder: &Recorder, database: Option<&Database>) -> Result<(), OpenError> {
+    let Some(database) = database else { return Ok(()) };
+    recorder.look(database).await.map_err(|error| OpenError::Metadata(error.into()))
 }
 
 fn make_folder(path: &Path) -> Result<(), OpenError> {
