@@ -77,4 +77,4 @@ pub use schema::{Migration, SCHEMA, Schema};
 pub use session::{AnyStep, Session, Step};
 #[cfg(feature = "sqlite")]
 pub use sqlite::Sqlite;
-pub use statement::Statement;
+pub use statement::{Deferred, Statement};

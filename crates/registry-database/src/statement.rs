@@ -1,3 +1,5 @@
+use crate::Param;
+
 /// One statement of SQL: one text that both engines understand, or one for each of them.
 ///
 /// Parameters are `$1`, `$2`, …, and appear *for the first time* in that order: PostgreSQL counts by number, SQLite by first
@@ -20,4 +22,13 @@ impl Statement {
     pub const fn each(sqlite: &'static str, postgres: &'static str) -> Statement {
         Statement { sqlite, postgres }
     }
+}
+
+/// A statement and its values, to be run later.
+#[derive(Clone, Debug)]
+pub struct Deferred<'a> {
+    /// The statement.
+    pub statement: Statement,
+    /// Its values, in order.
+    pub params: Vec<Param<'a>>,
 }

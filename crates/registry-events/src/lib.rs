@@ -125,7 +125,7 @@ pub use event::{Event, NewEvent};
 pub use numbers::{ConsumerNumbers, Numbers, WAITING_COUNTED_MAX};
 pub use order::{ORDERED_MAX, Order, Ordered};
 pub use prune::{Bounds, EVENTS_AGE_MAX, EVENTS_KEPT_MAX, PRUNED_MAX, Prune, Pruned};
-pub use recorder::{Recorder, record};
+pub use recorder::{Recorder, deferred, record};
 pub use registry_types::{EventKind as Kind, ParseEventKindError};
 pub use schema::SCHEMA;
 pub use watch::watch;

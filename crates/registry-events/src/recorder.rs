@@ -5,7 +5,7 @@ use std::sync::{
     atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
 };
 
-use registry_database::{Database, Error, Fault, Param, Session, signed};
+use registry_database::{Database, Deferred, Error, Fault, Param, Session, signed};
 use tokio::sync::{Notify, watch};
 
 use crate::{
@@ -168,6 +168,15 @@ pub async fn record(
     };
     state.recorded.fetch_add(events.len() as u64, Relaxed);
     Ok(())
+}
+
+/// The statements that [`record`] runs, for a transaction of PostgreSQL that sends them with its commit. They count as written.
+pub fn deferred<'a>(recorder: &Recorder, events: impl Iterator<Item = NewEvent<'a>>) -> Vec<Deferred<'a>> {
+    let Some(state) = recorder.state().filter(|_| recorder.is_wanted()) else { return Vec::new() };
+    let deferred = |event| Deferred { statement: sql::RECORD, params: values(&event).to_vec() };
+    let deferred: Vec<_> = events.map(deferred).collect();
+    state.recorded.fetch_add(deferred.len() as u64, Relaxed);
+    deferred
 }
 
 fn values<'a>(event: &NewEvent<'a>) -> [Param<'a>; VALUES] {

@@ -219,31 +219,6 @@ impl Connection {
         self.batch(&begin).await
     }
 
-    /// Commits, and sends these statements in the same round trip before it. A statement that fails has the commit roll back.
-    /// After it the connection can be used again, unless no answer came.
-    ///
-    /// # Errors
-    /// The statements' [`Fault`], or that of the commit. If its remedy is to reconnect, it is not known whether anything was kept.
-    pub(crate) async fn commit_with(
-        &self,
-        last: impl Future<Output = Result<(), Fault>>,
-    ) -> Result<(), Fault> {
-        let commit = async {
-            let turn = self.turn.lock().await;
-            let before = self.turns.load(Ordering::Relaxed);
-            sent(self.client.batch_execute("COMMIT"), turn).await?;
-            Ok(before)
-        };
-        let (outcome, committed) = tokio::join!(biased; last, self.answer(commit));
-        let before = committed?;
-        let late = self.turns.load(Ordering::Relaxed) - before;
-        debug_assert!(late == 0, "{late} statements were sent after the commit");
-        if !outcome.as_ref().is_err_and(|fault| fault.remedy() == Remedy::Reconnect) {
-            self.mark_unusable(false);
-        }
-        outcome
-    }
-
     /// How long answers are waited for from now on. The server is told when a transaction begins.
     pub fn limit(&self, limits: Limits) {
         *self.limits.lock() = limits;

@@ -1,5 +1,6 @@
 //! PostgreSQL: a pool of connections to a server that several processes share.
 
+mod commit;
 pub mod connection;
 mod content;
 mod fault;
@@ -25,5 +26,5 @@ pub use self::{
     migrate::migrate,
     options::{PoolOptions, PostgresOptions},
     pool::{Pool, Pooled},
-    transaction::{LAST_MAX, Work, transact, try_transact},
+    transaction::{Work, transact, try_transact},
 };

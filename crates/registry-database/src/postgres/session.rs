@@ -65,7 +65,7 @@ impl Connection {
         .await
     }
 
-    async fn change(&self, sql: &'static str, params: &[Param<'_>]) -> Result<u64, Fault> {
+    pub(super) async fn change(&self, sql: &'static str, params: &[Param<'_>]) -> Result<u64, Fault> {
         self.answer(async {
             let (statement, turn) = self.take_turn(sql).await?;
             Ok(super::connection::sent(self.client().execute_raw(&statement, params), turn).await?)
@@ -76,7 +76,7 @@ impl Connection {
 
 /// Polls futures in the order given until all are done: all answers, or the first failure in that order once no other is
 /// under way.
-async fn in_order<T>(
+pub(super) async fn in_order<T>(
     futures: impl Iterator<Item = impl Future<Output = Result<T, Fault>>>,
 ) -> Result<Vec<T>, Fault> {
     let mut running: Vec<_> = futures.map(|future| (Box::pin(future), None)).collect();

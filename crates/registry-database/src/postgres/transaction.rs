@@ -11,7 +11,7 @@ use futures_util::future::join;
 use tokio::time::sleep;
 
 use super::{connection::Connection, pool::Pool};
-use crate::{Error, Fault, Operation, Remedy};
+use crate::{Deferred, Error, Fault, Operation, Remedy};
 
 /// How often a transaction is run at most.
 const RUNS_MAX: u32 = 10;
@@ -19,9 +19,6 @@ const RUNS_MAX: u32 = 10;
 /// How long to wait before the second run; twice as long before each further one, and each time by chance between half
 /// of that and all of it, so that transactions that met do not meet again.
 const PAUSE: Duration = Duration::from_millis(4);
-
-/// How many statements are sent with a commit at most.
-pub const LAST_MAX: usize = 64;
 
 /// The longest pause.
 const PAUSE_MAX: Duration = Duration::from_millis(200);
@@ -35,12 +32,11 @@ pub trait Work: Send + Sync + 'static {
     /// Does it. May be called several times; nothing of earlier calls is there any more.
     async fn run(&self, connection: &Connection) -> Result<Self::Output, Fault>;
 
-    /// The last statements, whose answers decide nothing: they are sent with the commit, in its round trip. They are polled
-    /// together, at most [`LAST_MAX`]; what would be sent after an answer would be sent after the commit. If one of them fails,
-    /// nothing of the transaction is kept.
-    async fn last(&self, connection: &Connection, output: &mut Self::Output) -> Result<(), Fault> {
-        let _ = (connection, output);
-        Ok(())
+    /// The last statements, whose answers decide nothing: they are sent with the commit, in its round trip; of more than some, the
+    /// first ones before it. If one of them fails, nothing of the transaction is kept.
+    fn last<'a>(&'a self, output: &'a Self::Output) -> Vec<Deferred<'a>> {
+        let _ = output;
+        Vec::new()
     }
 }
 
@@ -129,19 +125,30 @@ async fn once<W: Work>(connection: &Connection, operation: &Operation, work: &W)
     connection.mark_unusable(true);
     // The first statement is sent without waiting for the answer to this.
     let (begun, outcome) = join(connection.begin(operation), work.run(connection)).await;
-    match begun.and(outcome) {
-        Ok(mut output) => match connection.commit_with(work.last(connection, &mut output)).await {
-            Ok(()) => Run::Done(output),
-            Err(fault) if fault.remedy() == Remedy::Reconnect => Run::Unknown(fault),
-            Err(fault) => Run::Failed(fault),
-        },
-        Err(fault) => {
-            if fault.remedy() != Remedy::Reconnect && connection.batch("ROLLBACK").await.is_ok() {
-                connection.mark_unusable(false);
-            }
-            Run::Failed(fault)
+    let output = match begun.and(outcome) {
+        Ok(output) => output,
+        Err(fault) => return roll_back(connection, fault).await,
+    };
+    let last = work.last(&output);
+    let with_commit = match connection.send_first(&last).await {
+        Ok(rest) => rest,
+        Err(fault) => return roll_back(connection, fault).await,
+    };
+    match connection.commit_with(with_commit).await {
+        Ok(()) => {
+            drop(last);
+            Run::Done(output)
         }
+        Err(fault) if fault.remedy() == Remedy::Reconnect => Run::Unknown(fault),
+        Err(fault) => Run::Failed(fault),
     }
+}
+
+async fn roll_back<T>(connection: &Connection, fault: Fault) -> Run<T> {
+    if fault.remedy() != Remedy::Reconnect && connection.batch("ROLLBACK").await.is_ok() {
+        connection.mark_unusable(false);
+    }
+    Run::Failed(fault)
 }
 
 fn pause(runs: u32) -> Duration {

@@ -6,8 +6,12 @@
 use std::collections::{BTreeMap, btree_map::Entry};
 
 use parking_lot::Mutex;
+#[cfg(feature = "postgres")]
+use registry_database::Deferred;
 use registry_database::{Fault, Session, params};
 use registry_digest::Digest;
+#[cfg(feature = "postgres")]
+use registry_events::deferred;
 use registry_events::{Kind, NewEvent, Recorder, record};
 use registry_types::{Cause, RepositoryName, Tag};
 
@@ -142,18 +146,22 @@ pub(crate) struct Told {
 }
 
 impl Told {
-    #[cfg(feature = "postgres")]
-    pub(crate) fn len(&self) -> usize {
-        self.happened.len()
+    fn iter(&self) -> impl Iterator<Item = NewEvent<'_>> {
+        let name = |event: &Happened| self.names.get(&event.repository).map_or("", String::as_str);
+        self.happened.iter().map(move |event| event.event(name(event)))
     }
 
-    /// Writes the events, in the order in which they were noted. On PostgreSQL all of them are sent together.
+    /// The events as statements that PostgreSQL gets with the commit.
+    #[cfg(feature = "postgres")]
+    pub(crate) fn deferred(&self, recorder: &Recorder) -> Vec<Deferred<'_>> {
+        deferred(recorder, self.iter())
+    }
+
+    /// Writes the events, in the order in which they were noted.
     pub(crate) async fn write(&self, session: &impl Session, recorder: &Recorder) -> Result<(), Fault> {
         if self.happened.is_empty() {
             return Ok(());
         }
-        let name = |event: &Happened| self.names.get(&event.repository).map_or("", String::as_str);
-        let events: Vec<NewEvent<'_>> = self.happened.iter().map(|event| event.event(name(event))).collect();
-        record(session, recorder, &events).await
+        record(session, recorder, &self.iter().collect::<Vec<_>>()).await
     }
 }

@@ -4,8 +4,8 @@ use std::{pin::Pin, sync::Arc};
 
 use async_trait::async_trait;
 use registry_database::{
-    Fault, Operation, Pool,
-    postgres::{self, Connection, LAST_MAX},
+    Deferred, Fault, Operation, Pool,
+    postgres::{self, Connection},
 };
 
 use crate::{
@@ -71,19 +71,11 @@ impl<W: Work> postgres::Work for Configured<W> {
     async fn run(&self, connection: &Connection) -> std::result::Result<(W::Output, Told), Fault> {
         let tx = Tx::new(connection, &self.options);
         let output = self.work.run(&tx).await?;
-        let mut told = end(&tx).await?;
-        if told.len() > LAST_MAX {
-            std::mem::take(&mut told).write(connection, &self.options.recorder).await?;
-        }
-        Ok((output, told))
+        Ok((output, end(&tx).await?))
     }
 
-    async fn last(
-        &self,
-        connection: &Connection,
-        (_, told): &mut (W::Output, Told),
-    ) -> std::result::Result<(), Fault> {
-        told.write(connection, &self.options.recorder).await
+    fn last<'a>(&'a self, (_, told): &'a (W::Output, Told)) -> Vec<Deferred<'a>> {
+        told.deferred(&self.options.recorder)
     }
 }
 

@@ -3,11 +3,10 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use futures_util::future::join_all;
 
 use super::{pool, value};
 use crate::{
-    Error, Fault, Limits, Operation,
+    Deferred, Error, Fault, Limits, Operation, Statement,
     postgres::{Connection, Work, transact},
 };
 
@@ -50,9 +49,15 @@ async fn work_that_panics_is_not_kept_and_its_connection_is_closed() {
 }
 
 /// Inserts a row, and others with the commit.
-struct InsertsLast(&'static [&'static str]);
+struct InsertsLast(Vec<String>);
 
 const INSERT: &str = "INSERT INTO things (name) VALUES ($1)";
+
+/// Not prepared before they are sent with the commit.
+const INSERT_LAST: [Statement; 2] = [
+    Statement::same("INSERT INTO things (name) VALUES (lower($1))"),
+    Statement::same("INSERT INTO things (name) VALUES (trim($1))"),
+];
 
 #[async_trait]
 impl Work for InsertsLast {
@@ -63,27 +68,56 @@ impl Work for InsertsLast {
         Ok("first")
     }
 
-    async fn last(&self, connection: &Connection, output: &mut &'static str) -> Result<(), Fault> {
+    fn last<'a>(&'a self, output: &'a &'static str) -> Vec<Deferred<'a>> {
         assert_eq!(*output, "first");
-        let inserts = self.0.iter().map(|name| async move { connection.execute(INSERT, &[name]).await });
-        join_all(inserts).await.into_iter().collect::<Result<Vec<_>, _>>().map(drop)
+        let insert = |(place, name): (usize, &'a String)| Deferred {
+            statement: INSERT_LAST[place % INSERT_LAST.len()],
+            params: vec![name.into()],
+        };
+        self.0.iter().enumerate().map(insert).collect()
     }
+}
+
+fn names(names: &[&str]) -> Vec<String> {
+    names.iter().map(|name| (*name).to_owned()).collect()
 }
 
 #[tokio::test]
 async fn what_is_sent_with_the_commit_is_kept_with_the_rest_or_nothing_is() {
     let pool = pool().await;
     let before = value(&pool, PID).await;
-    let names = "SELECT string_agg(name, ' ' ORDER BY name) FROM things";
-    // The second one has the same key as the row of the work, so the commit rolls back.
-    for last in [&["a", "first"][..], &["first", "a"]] {
+    let many = || (0..200).map(|number| format!("n{number:03}"));
+    // One of them has the same key as the row of the work, so the commit rolls back: also if it is sent long before it.
+    let refused = [
+        names(&["a", "first"]),
+        names(&["first", "a"]),
+        many().chain(names(&["first"])).collect(),
+        names(&["first"]).into_iter().chain(many()).collect(),
+    ];
+    for last in refused {
         let error = transact(&pool, "try".into(), (), InsertsLast(last)).await.unwrap_err();
         assert!(matches!(error, Error::Failed { .. } | Error::Unavailable { .. }), "{error:?}");
-        assert_eq!(value(&pool, "SELECT COUNT(*)::text FROM things").await, "0", "{last:?}");
+        assert_eq!(value(&pool, "SELECT COUNT(*)::text FROM things").await, "0");
     }
-    transact(&pool, "try".into(), (), InsertsLast(&["b", "a"])).await.unwrap();
-    assert_eq!(value(&pool, names).await, "a b first");
+    let transactions = "SELECT COUNT(*)::text || ' ' || COUNT(DISTINCT xmin::text)::text FROM things";
+    for (last, expected) in [(Vec::new(), "1 1"), (names(&["b", "a"]), "3 1"), (many().collect(), "201 1")] {
+        pool.connection().await.unwrap().batch("DELETE FROM things").await.unwrap();
+        transact(&pool, "try".into(), (), InsertsLast(last)).await.unwrap();
+        assert_eq!(value(&pool, transactions).await, expected, "rows and transactions");
+    }
     assert_eq!(value(&pool, PID).await, before, "the connection was as good as before");
+}
+
+/// A connection that has never seen the statements sends none of them after the commit.
+#[tokio::test]
+async fn what_is_not_prepared_yet_is_sent_before_the_commit() {
+    for count in [1, 2, 3] {
+        let pool = pool().await;
+        let last = (0..count).map(|number| format!("n{number}")).collect();
+        transact(&pool, "try".into(), (), InsertsLast(last)).await.unwrap();
+        let transactions = "SELECT COUNT(*)::text || ' ' || COUNT(DISTINCT xmin::text)::text FROM things";
+        assert_eq!(value(&pool, transactions).await, format!("{} 1", count + 1));
+    }
 }
 
 #[tokio::test]
