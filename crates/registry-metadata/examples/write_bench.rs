@@ -1,4 +1,5 @@
-//! What a client's writes cost on both databases, side by side: pushes, tags that move, deletions.
+//! What a client's writes cost on both databases, side by side: pushes, tags that move, deletions; without a consumer of events, and
+//! with events that are written and that nothing takes.
 //!
 //! `cargo run --release -p registry-metadata --features postgres-server --example write_bench [seconds-per-line]`
 
@@ -13,7 +14,9 @@ use std::{
 };
 
 use bytes::Bytes;
+use registry_database::Owners;
 use registry_digest::{Algorithm, Digest};
+use registry_events::Recorder;
 use registry_metadata::{
     FinishUpload, MetadataStore, NewUpload, Options, PostgresStore, PutManifest, SqliteStore, SystemClock,
 };
@@ -22,6 +25,10 @@ use registry_types::{Cause, Location, Manifest, RepositoryName, Tag, UploadId};
 
 const LAYERS: usize = 8;
 const CLIENTS: usize = 8;
+
+/// With the tables of events.
+const OWNERS: Owners =
+    Owners::new(&[&registry_metadata::SCHEMA, &registry_events::SCHEMA, &registry_database::SCHEMA]);
 
 static NEXT: AtomicU64 = AtomicU64::new(1);
 
@@ -37,14 +44,19 @@ async fn main() {
     let lasts = std::env::args().nth(1).map_or(2.0, |seconds| seconds.parse().unwrap());
     let lasts = Duration::from_secs_f64(lasts);
     let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("bench.db");
-    let sqlite = SqliteStore::open(path, Options::default(), Arc::new(SystemClock)).unwrap();
     let server = PostgresServer::start();
-    let postgres =
-        PostgresStore::open(&server.database().parse().unwrap(), Options::default()).await.unwrap();
-    let stores: [(&str, Arc<dyn MetadataStore>); 2] =
-        [("SQLite", Arc::new(sqlite)), ("PostgreSQL", Arc::new(postgres))];
-    for (database, store) in stores {
+    for (events, recorder) in [("", Recorder::default()), (", with events", Recorder::new())] {
+        let options = Options { owners: OWNERS, recorder, ..Options::default() };
+        let path = folder.path().join(format!("bench{events}.db"));
+        let sqlite = SqliteStore::open(path, options.clone(), Arc::new(SystemClock)).unwrap();
+        Bench::run(&format!("SQLite{events}"), Arc::new(sqlite), lasts).await;
+        let postgres = PostgresStore::open(&server.database().parse().unwrap(), options).await.unwrap();
+        Bench::run(&format!("PostgreSQL{events}"), Arc::new(postgres), lasts).await;
+    }
+}
+
+impl Bench {
+    async fn run(database: &str, store: Arc<dyn MetadataStore>, lasts: Duration) {
         println!("{database}, {CLIENTS} at once:");
         let mut bench = Bench { store, name: "team/app".parse().unwrap(), blobs: Vec::new(), lasts };
         for _ in 0..=LAYERS {
@@ -52,9 +64,7 @@ async fn main() {
         }
         bench.measure().await;
     }
-}
 
-impl Bench {
     async fn measure(&self) {
         self.line("push a blob", async || {
             self.push_blob().await;

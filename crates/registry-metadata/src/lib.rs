@@ -104,6 +104,7 @@
 //! | `store` | [`MetadataStore`] and its parts: [`Content`], [`Uploads`], [`Trash`], [`Quotas`], [`Collecting`], [`Audit`], [`Identity`] |
 //! | `record`, `collecting`, `audit`, `restoring`, `retention` | what goes in and comes out |
 //! | `options` | leases and windows |
+//! | `steps` | what other owners do in transactions of content |
 //! | `quota` | what groups of repositories may hold, and how that is counted |
 //! | `error`, `opening` | [`MetadataError`], [`OpenError`] |
 //! | `schema` | the tables, which promise each of them keeps, migrations; all [`OWNERS`] |
@@ -138,6 +139,7 @@ mod retention;
 mod schema;
 mod sql;
 mod sqlite;
+mod steps;
 mod store;
 #[cfg(feature = "postgres")]
 pub mod transfer;
@@ -165,6 +167,7 @@ pub use restoring::{DeletedRepository, EndedWindows, Restored, TagChange, Trashe
 pub use retention::{Hold, Image, ImagePage, ImagePosition, PULLS_APART, Pull};
 pub use schema::{OWNERS, SCHEMA};
 pub use sqlite::{JournalPlace, SqliteStore};
+pub use steps::{Changes, GoneNamespace, GoneRepository, StepOf, Steps};
 pub use store::{
     Audit, Collecting, Content, Identity, MANIFESTS_BYTES_MAX, MetadataStore, Quotas, REFERRERS_BYTES_MAX,
     REFERRING_MAX, TAG_HISTORY_MAX, Trash, UPLOADS_MAX, Uploads,

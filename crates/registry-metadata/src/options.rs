@@ -4,7 +4,7 @@ use registry_database::Owners;
 use registry_events::Recorder;
 use registry_types::{ImmutableTags, Quota, Tag};
 
-use crate::{OWNERS, aside::former_name, clock::millis};
+use crate::{OWNERS, Steps, aside::former_name, clock::millis};
 
 /// How long what is not used is kept, what is held to limits, and what the database has beside content.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,6 +25,8 @@ pub struct Options {
     /// What says whether events are wanted; if it ever does, [`owners`](Self::owners) has [`registry_events::SCHEMA`]. Nothing
     /// listens.
     pub recorder: Recorder,
+    /// What other owners do in transactions of content. Nothing.
+    pub steps: Steps,
 }
 
 impl Default for Options {
@@ -38,6 +40,7 @@ impl Default for Options {
             quotas: Vec::new(),
             owners: OWNERS,
             recorder: Recorder::default(),
+            steps: Steps::default(),
         }
     }
 }

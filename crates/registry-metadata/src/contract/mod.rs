@@ -24,6 +24,7 @@ mod races;
 mod referrers;
 mod restoring;
 mod retention;
+mod steps;
 mod store;
 mod tags;
 mod uploads;
@@ -96,7 +97,7 @@ macro_rules! parts {
 
 parts!(
     store, uploads, blobs, manifests, namespaces, tags, catalog, referrers, deletes, leases, races,
-    collecting, audit, restoring, retention, quotas, held, immutable, poison, events,
+    collecting, audit, restoring, retention, quotas, held, immutable, poison, events, steps,
 );
 
 /// The owners of a database with events.

@@ -12,7 +12,10 @@ use super::{
     namespaces::remove_with_last,
     quota,
     reclaim::{dequeue, enqueue_digests},
-    repositories, tags,
+    repositories,
+    steps::repository_goes,
+    tags,
+    tuned::Tuned,
 };
 use crate::{
     Candidate, CandidateKind, Collected, DeletedRepository, EndedWindows, Kept, MetadataError, Verdict,
@@ -114,7 +117,7 @@ pub(crate) async fn due(session: &impl Session) -> Result<Vec<i64>, Fault> {
 /// Removes up to `limit` rows of a repository whose time is over, and the repository with the last of them. Nothing if
 /// another collector has it.
 pub(crate) async fn work_off(
-    tx: &Tx<'_, impl Session>,
+    tx: &Tx<'_, impl Tuned>,
     id: i64,
     limit: usize,
 ) -> Result<Vec<Collected>, Fault> {
@@ -134,8 +137,9 @@ pub(crate) async fn work_off(
     if history(tx, id, limit).await? {
         return Ok(vec![gone(CandidateKind::History, name)]);
     }
+    repository_goes(tx, id, &name).await?;
     tx.execute(sql::DELETE_REPOSITORY, params![id]).await?;
-    remove_with_last(tx.session, &name).await?;
+    remove_with_last(tx, &name).await?;
     Ok(vec![gone(CandidateKind::Repository, name)])
 }
 

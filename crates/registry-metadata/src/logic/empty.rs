@@ -2,7 +2,7 @@
 
 use registry_database::{Fault, Session, params};
 
-use super::{Tx, deleted, namespaces::remove_with_last};
+use super::{Tx, deleted, namespaces::remove_with_last, steps::repository_goes, tuned::Tuned};
 use crate::{
     Candidate, CandidateKind, Collected, Kept, Verdict,
     collecting::{FAILED_AGAIN_MS, MAYBE_EMPTY_MAX},
@@ -20,11 +20,7 @@ pub(crate) async fn due(session: &impl Session) -> Result<Vec<(i64, String)>, Fa
 /// A push is either before this, and the repository is not empty, or after it, and makes a new one. On PostgreSQL the lock
 /// waits for nothing: where a push has a row on its way into the repository, which locks it (`KEY SHARE`), this leaves it
 /// alone. A push that comes later waits for this transaction, fails by its foreign key, and is run again.
-pub(crate) async fn remove(
-    tx: &Tx<'_, impl Session>,
-    id: i64,
-    limit: usize,
-) -> Result<Vec<Collected>, Fault> {
+pub(crate) async fn remove(tx: &Tx<'_, impl Tuned>, id: i64, limit: usize) -> Result<Vec<Collected>, Fault> {
     let lease_ms = tx.options.lease_ms();
     let name: Option<String> = tx.one(sql::LOCK_MAYBE_EMPTY, params![id]).await?;
     let Some(name) = name else { return Ok(Vec::new()) };
@@ -32,8 +28,10 @@ pub(crate) async fn remove(
         if deleted::history(tx, id, limit).await? {
             return Ok(vec![empty(CandidateKind::History, &name)]);
         }
-        if tx.execute(sql::REMOVE_EMPTY, params![id, lease_ms]).await? > 0 {
-            remove_with_last(tx.session, &name).await?;
+        if tx.exists(sql::IS_OLD, params![id, lease_ms]).await? {
+            repository_goes(tx, id, &name).await?;
+            tx.execute(sql::REMOVE_EMPTY, params![id]).await?;
+            remove_with_last(tx, &name).await?;
             return Ok(vec![empty(CandidateKind::Repository, &name)]);
         }
     }

@@ -1,14 +1,17 @@
 //! The end of a transaction of content.
 
-use registry_database::{Fault, Session};
+use registry_database::Fault;
 
-use super::{Tx, events::Told, quota};
+use super::{Tx, quota, steps, tuned::Tuned};
+use crate::Changes;
 
-/// Does what comes after all that the transaction was asked for: counts for quotas. Answers the events that are still to be
-/// written.
-pub(crate) async fn end(tx: &Tx<'_, impl Session>) -> Result<Told, Fault> {
+/// Does what comes after all that the transaction was asked for, where whatever its owner is is done before the commit: counts for
+/// quotas, then runs the steps of other owners. Answers what happened, which is still to be written as events.
+pub(crate) async fn end(tx: &Tx<'_, impl Tuned>) -> Result<Changes, Fault> {
     quota::settle(tx).await?;
-    tx.events.told(tx.session).await
+    let changes = Changes(tx.events.told(tx.session).await?);
+    steps::before_commit(tx, &changes).await?;
+    Ok(changes)
 }
 
 /// Forgets what a part of a transaction has noted for its end.

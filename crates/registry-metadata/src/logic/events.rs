@@ -15,7 +15,7 @@ use registry_events::deferred;
 use registry_events::{Kind, NewEvent, Recorder, record};
 use registry_types::{Cause, RepositoryName, Tag};
 
-use crate::{aside::former_name, sql::collecting as sql};
+use crate::{Options, aside::former_name, sql::collecting as sql};
 
 /// Something that happened in a repository.
 #[derive(Clone, Debug)]
@@ -78,7 +78,7 @@ impl Happened {
     }
 }
 
-/// What happened in a transaction so far. Nothing is noted where nothing listens.
+/// What happened in a transaction so far. Nothing is noted where nothing listens and no step asks.
 #[derive(Debug)]
 pub(crate) struct Events {
     is_wanted: bool,
@@ -93,8 +93,9 @@ struct Noted {
 }
 
 impl Events {
-    pub(crate) fn new(recorder: &Recorder) -> Events {
-        Events { is_wanted: recorder.is_wanted(), noted: Mutex::default() }
+    pub(crate) fn new(options: &Options) -> Events {
+        let is_wanted = options.recorder.is_wanted() || !options.steps.before_commit.is_empty();
+        Events { is_wanted, noted: Mutex::default() }
     }
 
     pub(crate) fn note(&self, happened: impl FnOnce() -> Happened) {
@@ -146,7 +147,11 @@ pub(crate) struct Told {
 }
 
 impl Told {
-    fn iter(&self) -> impl Iterator<Item = NewEvent<'_>> {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.happened.is_empty()
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = NewEvent<'_>> {
         let name = |event: &Happened| self.names.get(&event.repository).map_or("", String::as_str);
         self.happened.iter().map(move |event| event.event(name(event)))
     }
@@ -159,7 +164,7 @@ impl Told {
 
     /// Writes the events, in the order in which they were noted.
     pub(crate) async fn write(&self, session: &impl Session, recorder: &Recorder) -> Result<(), Fault> {
-        if self.happened.is_empty() {
+        if self.is_empty() {
             return Ok(());
         }
         record(session, recorder, &self.iter().collect::<Vec<_>>()).await

@@ -30,6 +30,7 @@ pub(crate) mod reclaim;
 pub(crate) mod repositories;
 pub(crate) mod restore;
 pub(crate) mod retention;
+mod steps;
 pub(crate) mod tags;
 pub(crate) mod tuned;
 pub(crate) mod undelete;
@@ -55,7 +56,7 @@ pub(crate) struct Tx<'a, S> {
 
 impl<'a, S> Tx<'a, S> {
     pub(crate) fn new(session: &'a S, options: &'a Options) -> Tx<'a, S> {
-        let (quota, events) = (Ledger::new(options), Events::new(&options.recorder));
+        let (quota, events) = (Ledger::new(options), Events::new(options));
         Tx { session, options, quota, events }
     }
 }

@@ -15,8 +15,9 @@ use std::{
 use registry_database::{Fault, Session, params};
 use registry_types::RepositoryName;
 
-use super::{Tx, all_readable, repositories};
+use super::{Tx, all_readable, repositories, steps::namespace_goes, tuned::Tuned};
 use crate::{
+    GoneNamespace,
     aside::former_name,
     sql::{namespaces as sql, repositories as repository_sql},
 };
@@ -61,11 +62,11 @@ pub(crate) async fn is_any_unplaced(session: &impl Session) -> Result<bool, Faul
 
 /// Removes the namespace of a repository that this transaction has removed, if nothing else is in it and it is not kept. The
 /// last thing that the transaction locks, but for counters of quotas: it waits for repositories on their way in.
-pub(crate) async fn remove_with_last(session: &impl Session, repository: &str) -> Result<(), Fault> {
-    if let Some(id) = session.one::<i64>(sql::LOCK_UNKEPT, params![namespace_of(repository)]).await? {
-        session.execute(sql::REMOVE_UNUSED, params![&[id][..]]).await?;
+pub(crate) async fn remove_with_last(tx: &Tx<'_, impl Tuned>, repository: &str) -> Result<(), Fault> {
+    match tx.one::<i64>(sql::LOCK_UNKEPT, params![namespace_of(repository)]).await? {
+        Some(id) => remove_locked(tx, &[id]).await,
+        None => Ok(()),
     }
-    Ok(())
 }
 
 /// Up to where collections have looked for namespaces that nothing is in: a number, and 0 at the start and after the last. Each
@@ -85,9 +86,23 @@ pub(crate) async fn next_unused(session: &impl Session, looked_at: &LookedAt) ->
 }
 
 /// Removes those of some namespaces that still nothing is in.
-pub(crate) async fn remove_unused(session: &impl Session, ids: &[i64]) -> Result<(), Fault> {
-    let locked: Vec<i64> = session.all(sql::LOCK_UNUSED, params![ids]).await?;
-    session.execute(sql::REMOVE_UNUSED, params![&locked[..]]).await.map(drop)
+pub(crate) async fn remove_unused(tx: &Tx<'_, impl Tuned>, ids: &[i64]) -> Result<(), Fault> {
+    let locked: Vec<i64> = tx.all(sql::LOCK_UNUSED, params![ids]).await?;
+    remove_locked(tx, &locked).await
+}
+
+/// Removes those of some namespaces that are locked in which nothing is. Where other owners have something to do first, one that
+/// becomes unused only after the look stays for a later collection.
+async fn remove_locked(tx: &Tx<'_, impl Tuned>, ids: &[i64]) -> Result<(), Fault> {
+    if tx.options.steps.namespace_goes.is_empty() {
+        return tx.execute(sql::REMOVE_UNUSED, params![ids]).await.map(drop);
+    }
+    let unused: Vec<(i64, String)> = tx.all(sql::UNUSED_OF, params![ids]).await?;
+    for (id, name) in unused {
+        namespace_goes(tx, &GoneNamespace { id, name }).await?;
+        tx.execute(sql::REMOVE_UNUSED, params![&[id][..]]).await?;
+    }
+    Ok(())
 }
 
 /// How far the placing of repositories has come.

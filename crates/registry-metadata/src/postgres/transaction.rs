@@ -9,8 +9,8 @@ use registry_database::{
 };
 
 use crate::{
-    Options, Result,
-    logic::{self, ending::end, events::Told},
+    Changes, Options, Result,
+    logic::{self, ending::end},
 };
 
 /// Something to do in one transaction.
@@ -66,16 +66,16 @@ struct Configured<W> {
 
 #[async_trait]
 impl<W: Work> postgres::Work for Configured<W> {
-    type Output = (W::Output, Told);
+    type Output = (W::Output, Changes);
 
-    async fn run(&self, connection: &Connection) -> std::result::Result<(W::Output, Told), Fault> {
+    async fn run(&self, connection: &Connection) -> std::result::Result<(W::Output, Changes), Fault> {
         let tx = Tx::new(connection, &self.options);
         let output = self.work.run(&tx).await?;
         Ok((output, end(&tx).await?))
     }
 
-    fn last<'a>(&'a self, (_, told): &'a (W::Output, Told)) -> Vec<Deferred<'a>> {
-        told.deferred(&self.options.recorder)
+    fn last<'a>(&'a self, (_, changes): &'a (W::Output, Changes)) -> Vec<Deferred<'a>> {
+        changes.0.deferred(&self.options.recorder)
     }
 }
 

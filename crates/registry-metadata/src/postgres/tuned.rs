@@ -1,5 +1,6 @@
 //! What logic finds tuned for PostgreSQL.
 
+use registry_database::AnyStep;
 use registry_digest::Digest;
 
 use super::{blobs, connection::Connection, fault::Fault, tags, transaction::Tx};
@@ -29,6 +30,14 @@ impl Tuned for Connection {
 
     async fn link_blob(tx: &Tx<'_>, repository: i64, digest: &Digest) -> Result<(), Fault> {
         blobs::link(tx, repository, digest).await
+    }
+
+    async fn step<Of: Sync + 'static>(
+        &self,
+        step: &dyn AnyStep<Of = Of, Output = ()>,
+        of: &Of,
+    ) -> Result<(), Fault> {
+        step.on_postgres(self, of).await
     }
 
     async fn link_manifest(tx: &Tx<'_>, repository: i64, put: &Put) -> Result<(), Fault> {

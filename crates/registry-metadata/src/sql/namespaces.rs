@@ -29,6 +29,9 @@ of_each! {
     /// Those of some namespaces that may go. PostgreSQL locks them, but for those in which a repository is being made.
     LOCK_UNUSED;
 
+    /// Those of some namespaces in which nothing is, and their names.
+    UNUSED_OF;
+
     /// Removes those of some namespaces that are locked and in which nothing is.
     REMOVE_UNUSED;
 }

@@ -325,6 +325,9 @@ texts! {
 
     LOCK_UNUSED = "SELECT id FROM namespaces WHERE id = ANY ($1) AND kept = 0 ORDER BY id FOR UPDATE SKIP LOCKED";
 
+    UNUSED_OF = "SELECT n.id, n.name FROM namespaces n WHERE n.id = ANY ($1)
+        AND NOT EXISTS (SELECT 1 FROM repositories r WHERE r.namespace = n.id) ORDER BY n.id";
+
     REMOVE_UNUSED = "DELETE FROM namespaces WHERE id = ANY ($1)
         AND NOT EXISTS (SELECT 1 FROM repositories r WHERE r.namespace = namespaces.id)";
 

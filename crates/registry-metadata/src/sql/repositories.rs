@@ -34,8 +34,11 @@ statements! {
         UNION ALL SELECT 1 FROM trash_tags WHERE repository = $1
         LIMIT 1";
 
-    /// Fails by a foreign key if anything came into it. Hits no row if it is younger than `$2`.
-    REMOVE_EMPTY = "DELETE FROM repositories WHERE id = $1 AND created_at <= now_ms() - $2";
+    /// Whether it was made `$2` or longer ago.
+    IS_OLD = "SELECT 1 FROM repositories WHERE id = $1 AND created_at <= now_ms() - $2";
+
+    /// Fails by a foreign key if anything came into it.
+    REMOVE_EMPTY = "DELETE FROM repositories WHERE id = $1";
 
     /// One that has a manifest is looked at again when the last one is gone.
     LOOK_AGAIN = "UPDATE repositories SET look_at = CASE WHEN listed = 1 THEN NULL ELSE now_ms() + $1 END

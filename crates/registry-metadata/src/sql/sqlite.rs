@@ -53,6 +53,9 @@ texts! {
 
     LOCK_UNUSED = "SELECT n.id FROM json_each($1) f CROSS JOIN namespaces n ON n.id = f.value WHERE n.kept = 0";
 
+    UNUSED_OF = "SELECT n.id, n.name FROM json_each($1) f CROSS JOIN namespaces n ON n.id = f.value
+        WHERE NOT EXISTS (SELECT 1 FROM repositories r WHERE r.namespace = n.id)";
+
     REMOVE_UNUSED = "DELETE FROM namespaces WHERE id IN (SELECT f.value FROM json_each($1) f)
         AND NOT EXISTS (SELECT 1 FROM repositories r WHERE r.namespace = namespaces.id)";
 

@@ -1,6 +1,6 @@
 //! What logic finds tuned for SQLite.
 
-use registry_database::sqlite::Session;
+use registry_database::{AnyStep, sqlite::Session};
 use registry_digest::Digest;
 
 use super::{blobs, fault::Fault, tags};
@@ -19,6 +19,14 @@ impl<'c> Tuned for Session<'c> {
 
     async fn link_blob(tx: &Tx<'_, Session<'c>>, repository: i64, digest: &Digest) -> Result<(), Fault> {
         blobs::link(tx, repository, digest)
+    }
+
+    async fn step<Of: Sync + 'static>(
+        &self,
+        step: &dyn AnyStep<Of = Of, Output = ()>,
+        of: &Of,
+    ) -> Result<(), Fault> {
+        step.on_sqlite(self, of)
     }
 
     async fn link_manifest(tx: &Tx<'_, Session<'c>>, repository: i64, put: &Put) -> Result<(), Fault> {

@@ -26,7 +26,7 @@ pub(super) struct Writer {
 
 /// Ends what a transaction, or a savepoint of it, was asked for.
 pub(super) async fn keep(tx: &Tx<'_>) -> std::result::Result<(), Fault> {
-    end(tx).await?.write(tx.session, &tx.options.recorder).await
+    end(tx).await?.0.write(tx.session, &tx.options.recorder).await
 }
 
 impl Writer {

@@ -23,6 +23,7 @@ use super::{
     namespaces::{self, LookedAt},
     quota,
     reclaim::{enqueue, give_up},
+    tuned::Tuned,
 };
 use crate::{
     Candidate, CollectRules, Collected, Kept, QueuePosition, Verdict,
@@ -84,7 +85,7 @@ pub(crate) enum Piece {
 
 impl Piece {
     /// Does it, and tells what became of what.
-    pub(crate) async fn run(&self, tx: &Tx<'_, impl Session>) -> Result<Vec<Collected>, Fault> {
+    pub(crate) async fn run(&self, tx: &Tx<'_, impl Tuned>) -> Result<Vec<Collected>, Fault> {
         match self {
             Piece::Look(entry, rules) => Ok(look(tx, entry, *rules).await?.into_iter().collect()),
             Piece::PostponeEntry(entry, reason) => Ok(vec![postpone(tx, entry, reason).await?]),
@@ -104,7 +105,7 @@ impl Piece {
                 Ok(Vec::new())
             }
             Piece::RemoveUnused(ids) => {
-                namespaces::remove_unused(tx.session, ids).await?;
+                namespaces::remove_unused(tx, ids).await?;
                 Ok(Vec::new())
             }
         }
