@@ -8,11 +8,17 @@ use registry_events::NewEvent;
 use crate::logic::events::Told;
 
 /// A step of another owner.
-pub type StepOf<Of> = Arc<dyn AnyStep<Of = Of, Output = ()>>;
+pub type StepOf<Of> = Arc<DynStep<Of>>;
+
+/// A step that answers nothing.
+pub(crate) type DynStep<Of> = dyn AnyStep<Of = Of, Output = ()>;
 
 /// What other owners of the [database](crate::Options::owners) do in transactions of content. A step that fails or panics has nothing
 /// of its transaction kept, and no other transaction fails with it. On PostgreSQL a step may run several times: nothing of an
 /// earlier run is there any more.
+///
+/// A step of an owner whose tables come [on demand](registry_database::Owners::on_demand) also runs before they are there: it must
+/// know whether they are.
 ///
 /// A step is bounded in rows. Whatever it locks, it locks after all that content locks, so it waits for no transaction that waits for
 /// this one as long as others lock its rows in the same order.

@@ -18,6 +18,9 @@ impl Connection {
         &self,
         last: &'l [Deferred<'s>],
     ) -> Result<&'l [Deferred<'s>], Fault> {
+        if last.is_empty() {
+            return Ok(last);
+        }
         let mut texts: Vec<_> = last.iter().map(|deferred| deferred.statement.postgres).collect();
         texts.dedup();
         self.ready(&texts).await?;

@@ -1,12 +1,12 @@
 //! What each database does in its own way and logic needs as a part of something else: what is tuned by hand, because a client waits for
 //! it, and steps of other owners.
 
-use registry_database::{AnyStep, Fault, Session};
+use registry_database::{Fault, Session};
 use registry_digest::Digest;
 use registry_types::{Cause, RepositoryName, Tag};
 
 use super::Tx;
-use crate::push::Put;
+use crate::{push::Put, steps::DynStep};
 
 /// A tag that is set to a manifest that is here.
 pub(crate) struct SetTag<'a> {
@@ -31,13 +31,9 @@ pub(crate) trait Tuned: Session + Sized {
     /// Puts a blob whose digest is known into a repository, with a lease, and gives it to the manifests that wait for it.
     async fn link_blob(tx: &Tx<'_, Self>, repository: i64, digest: &Digest) -> Result<(), Fault>;
 
-    /// Runs a step of another owner.
-    async fn step<Of: Sync + 'static>(
-        &self,
-        step: &dyn AnyStep<Of = Of, Output = ()>,
-        of: &Of,
-    ) -> Result<(), Fault>;
-
     /// For a manifest whose row is here again: its references, and what waits for it.
     async fn link_manifest(tx: &Tx<'_, Self>, repository: i64, put: &Put) -> Result<(), Fault>;
+
+    /// Runs a step of another owner.
+    async fn step<Of: Sync + 'static>(&self, step: &DynStep<Of>, of: &Of) -> Result<(), Fault>;
 }

@@ -1,6 +1,5 @@
 //! What logic finds tuned for PostgreSQL.
 
-use registry_database::AnyStep;
 use registry_digest::Digest;
 
 use super::{blobs, connection::Connection, fault::Fault, tags, transaction::Tx};
@@ -12,6 +11,7 @@ use crate::{
         tuned::{SetTag, Tuned},
     },
     push::Put,
+    steps::DynStep,
 };
 
 impl Tuned for Connection {
@@ -32,15 +32,11 @@ impl Tuned for Connection {
         blobs::link(tx, repository, digest).await
     }
 
-    async fn step<Of: Sync + 'static>(
-        &self,
-        step: &dyn AnyStep<Of = Of, Output = ()>,
-        of: &Of,
-    ) -> Result<(), Fault> {
-        step.on_postgres(self, of).await
-    }
-
     async fn link_manifest(tx: &Tx<'_>, repository: i64, put: &Put) -> Result<(), Fault> {
         put.link_again(tx, repository).await
+    }
+
+    async fn step<Of: Sync + 'static>(&self, step: &DynStep<Of>, of: &Of) -> Result<(), Fault> {
+        step.on_postgres(self, of).await
     }
 }

@@ -1,6 +1,6 @@
 //! What logic finds tuned for SQLite.
 
-use registry_database::{AnyStep, sqlite::Session};
+use registry_database::sqlite::Session;
 use registry_digest::Digest;
 
 use super::{blobs, fault::Fault, tags};
@@ -10,6 +10,7 @@ use crate::{
         tuned::{SetTag, Tuned},
     },
     push::Put,
+    steps::DynStep,
 };
 
 impl<'c> Tuned for Session<'c> {
@@ -21,15 +22,11 @@ impl<'c> Tuned for Session<'c> {
         blobs::link(tx, repository, digest)
     }
 
-    async fn step<Of: Sync + 'static>(
-        &self,
-        step: &dyn AnyStep<Of = Of, Output = ()>,
-        of: &Of,
-    ) -> Result<(), Fault> {
-        step.on_sqlite(self, of)
-    }
-
     async fn link_manifest(tx: &Tx<'_, Session<'c>>, repository: i64, put: &Put) -> Result<(), Fault> {
         put.link(tx, repository)
+    }
+
+    async fn step<Of: Sync + 'static>(&self, step: &DynStep<Of>, of: &Of) -> Result<(), Fault> {
+        step.on_sqlite(self, of)
     }
 }
