@@ -12,7 +12,7 @@ use registry_types::{Allowed, Network};
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use tokio::net::TcpStream;
 
-use crate::{Destination, OutboundError, Refusal, guard::Guard};
+use crate::{Destination, OutboundError, Refusal, guard::Guard, special};
 
 /// How long a connection may take to come about, with TLS.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -149,6 +149,9 @@ pub struct Answer {
     pub body: Bytes,
     /// Whether the body went on.
     pub is_cut: bool,
+    /// Whether it came from an address of the public internet. False of one that only the operator's list opens to users, and of all
+    /// that came through a proxy, which could have asked anything: what such a machine answers is not for users to read.
+    pub is_public: bool,
 }
 
 /// Sends requests and opens connections.
@@ -160,6 +163,7 @@ pub struct Client {
     http: Option<reqwest::Client>,
     resolver: Arc<dyn Resolver>,
     guard: Option<Arc<Guard>>,
+    is_proxied: bool,
 }
 
 impl Client {
@@ -173,7 +177,8 @@ impl Client {
                 Some(plain.map_err(|error| OutboundError::SetUp(Arc::new(error)))?)
             }
         };
-        Ok(Client { https, http, resolver: options.resolver.clone(), guard })
+        let (resolver, is_proxied) = (options.resolver.clone(), options.proxy.is_some());
+        Ok(Client { https, http, resolver, guard, is_proxied })
     }
 
     fn client_for(&self, url: &Destination) -> Result<&reqwest::Client, OutboundError> {
@@ -208,6 +213,8 @@ impl Client {
         let request = client.request(ask.method, ask.url.url().clone()).headers(ask.headers).body(ask.body);
         let mut response = request.send().await.map_err(|error| failed(&host, error))?;
         self.judge_peer(&host, response.remote_addr())?;
+        let is_public =
+            !self.is_proxied && response.remote_addr().is_some_and(|peer| special(peer.ip()).is_none());
         let (status, headers) = (response.status(), std::mem::take(response.headers_mut()));
         let (mut body, mut is_cut) = (BytesMut::new(), false);
         while let Some(chunk) = response.chunk().await.map_err(|error| failed(&host, error))? {
@@ -218,7 +225,7 @@ impl Client {
                 break;
             }
         }
-        Ok(Answer { status, headers, body: body.freeze(), is_cut })
+        Ok(Answer { status, headers, body: body.freeze(), is_cut, is_public })
     }
 
     /// Opens a connection for a protocol other than HTTP, to the first address that takes one.

@@ -168,6 +168,7 @@ async fn a_request_is_sent_and_its_answer_is_kept_up_to_the_limit() {
             (202, &"7".parse::<HeaderValue>().unwrap())
         );
         assert_eq!((&answer.body[..], answer.is_cut), (&b"0123456789abcdef"[..], true));
+        assert!(!answer.is_public, "it came from this machine");
     }
     let asked = server.asked.all();
     assert!(asked[0].starts_with("POST /hook HTTP/1.1\r\n"), "{}", asked[0]);
@@ -256,6 +257,8 @@ async fn a_proxy_is_asked_only_where_the_options_name_one() {
     for client in [proxied.operators(), proxied.users()] {
         let answer = client.send(ask("http://hooks.example/hook")).await.unwrap();
         assert_eq!(&answer.body[..], b"by proxy");
+        // The proxy can have asked anything.
+        assert!(!answer.is_public);
     }
     assert!(proxy.asked.all()[0].starts_with("POST http://hooks.example/hook HTTP/1.1\r\n"));
     is_refused(proxied.users().send(ask("https://other.example/")).await, Refusal::NotListed);
