@@ -1,6 +1,6 @@
 //! What takes events.
 
-use registry_database::{Fault, FromRow, IfReadable, Row, Session, params};
+use registry_database::{Fault, FromRow, IfReadable, Row, Session, params, signed};
 use thiserror::Error;
 
 use crate::{Event, sql};
@@ -76,6 +76,20 @@ pub async fn take(session: &impl Session, consumer: &str, limit: usize) -> Resul
     let lost = (count - events.len()) as i64;
     session.execute(sql::ADVANCE_CONSUMER, params![last, lost, consumer]).await?;
     Ok(events)
+}
+
+/// The names of the consumers that have something to take, of those from `first` on and before `end`, at most `limit`. A crate whose
+/// consumers share the beginning of their names learns by one statement which of them to look after.
+///
+/// # Errors
+/// See [`Fault`].
+pub async fn behind(
+    session: &impl Session,
+    first: &str,
+    end: &str,
+    limit: usize,
+) -> Result<Vec<String>, Fault> {
+    session.all(sql::BEHIND, params![first, end, signed(limit)]).await
 }
 
 /// An event, if it can be read, and its position.

@@ -74,6 +74,12 @@ statements! {
     /// Notes how far a consumer has come, and how many events more it could not read.
     ADVANCE_CONSUMER = same("UPDATE event_consumers SET position = $1, lost = lost + $2 WHERE name = $3");
 
+    /// The consumers that have not taken all, of those whose names are `$1` or after, and before `$2`.
+    BEHIND = same(
+        "SELECT c.name FROM event_consumers c, event_stream s
+        WHERE c.name >= $1 AND c.name < $2 AND c.position < s.position ORDER BY c.name LIMIT $3",
+    );
+
     /// Whether the oldest event can go: `$1` is how old it may be, `$2` how many are kept.
     IS_PRUNABLE = same(
         "SELECT 1 FROM (SELECT position, at_ms FROM events WHERE position IS NOT NULL ORDER BY position LIMIT 1) AS oldest

@@ -24,11 +24,12 @@ INSERT INTO event_consumers (name, position, created_at_ms) SELECT 'c' || i, 100
 ";
 
 /// The statements that read or change events, with values, and how many rows they have to do with.
-const CASES: [(&str, &[&str], u64); 9] = [
+const CASES: [(&str, &[&str], u64); 10] = [
     ("LOOK", &[], 1),
     ("IS_WAITING", &[], 1),
     ("GIVE_POSITIONS", &["50000"], 500),
     ("UNTAKEN", &["'c1'", "100"], 100),
+    ("BEHIND", &["'c'", "'d'", "100"], 20),
     ("IS_PRUNABLE", &["1000", "1000000"], 1),
     ("LAST_TO_PRUNE", &["1000", "0", "1000"], 1_000),
     ("PRUNE", &["1000"], 1_000),
