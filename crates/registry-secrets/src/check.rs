@@ -1,9 +1,9 @@
 //! Whether a process has the keys that a database is sealed under.
 
-use registry_database::{Database, Error, Fault, Session, Statement, Step, params, step};
+use registry_database::{Database, Error, Fault, OpenError, Session, Statement, Step, params, step};
 use thiserror::Error as ThisError;
 
-use crate::{Key, KeyFileError, KeyId, Keys, Place, SealError, Secrets, seal};
+use crate::{Key, KeyFileError, KeyId, Keys, Place, SCHEMA, SealError, Secrets, seal};
 
 /// What is sealed to be opened again at each start.
 const KNOWN: &[u8] = b"registry";
@@ -38,6 +38,9 @@ pub enum CheckError {
     /// The key file can not be read.
     #[error(transparent)]
     File(#[from] KeyFileError),
+    /// The tables can not be made or looked for.
+    #[error(transparent)]
+    Tables(#[from] OpenError),
     /// The database failed.
     #[error(transparent)]
     Database(#[from] Error),
@@ -55,16 +58,20 @@ impl Secrets {
     /// [`CheckError`].
     pub async fn check(&self, database: &Database) -> Result<(), CheckError> {
         let keys = self.find()?;
+        if !database.has_owner(SCHEMA.owner).await? {
+            return Ok(());
+        }
         let checks = database.read("look which keys secrets are sealed under", Checks, ()).await?;
         opened(keys.as_deref(), &checks).map(drop)
     }
 
-    /// Notes the key that seals in the database: before the first value is sealed for it. Makes a key that makes itself.
+    /// Notes the key that seals in the database: before the first value is sealed for it. Makes a key that makes itself, and the table.
     ///
     /// # Errors
     /// [`CheckError`]; [`CheckError::OtherKeys`] also where another node with other keys was faster.
     pub async fn prepare(&self, database: &Database) -> Result<(), CheckError> {
         let keys = self.find_or_make()?;
+        database.use_owners(&[SCHEMA.owner]).await?;
         let checks = database.read("look which keys secrets are sealed under", Checks, ()).await?;
         let known = opened(Some(&keys), &checks)?;
         let current = keys.current();

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use registry_database::{Database, Error, Fault, Param, Session, Statement, Step, params, step};
+use registry_database::{Database, Fault, Param, Session, Statement, Step, params, step};
 
 use crate::{CheckError, Place, Secrets, check::ForgetChecks, seal, sealed_under};
 
@@ -12,6 +12,8 @@ const BATCH: i64 = 100;
 /// A column with sealed values. Its table has a column `id`, a number that no other row ever has.
 #[derive(Clone, Copy, Debug)]
 pub struct Sealable {
+    /// Whose table it is: of an owner that the database does not have, nothing is sealed.
+    pub owner: &'static str,
     /// The table.
     pub table: &'static str,
     /// The column.
@@ -22,11 +24,12 @@ pub struct Sealable {
     pub put: Statement,
 }
 
-/// A [`Sealable`] of a table and a column.
+/// A [`Sealable`] of an owner, a table and a column.
 #[macro_export]
 macro_rules! sealable {
-    ($table:literal, $column:literal) => {
+    ($owner:literal, $table:literal, $column:literal) => {
         $crate::Sealable {
+            owner: $owner,
             table: $table,
             column: $column,
             page: $crate::Statement::same(concat!(
@@ -145,8 +148,11 @@ fn place(column: &Sealable, row: i64) -> Place {
     Place { table: column.table, column: column.column, row }
 }
 
-async fn page(database: &Database, column: &Sealable, after: i64) -> Result<Vec<(i64, Vec<u8>)>, Error> {
-    database.read("read what is sealed", Page, (column.page, after)).await
+async fn page(database: &Database, column: &Sealable, after: i64) -> Result<Vec<(i64, Vec<u8>)>, CheckError> {
+    if !database.has_owner(column.owner).await? {
+        return Ok(Vec::new());
+    }
+    Ok(database.read("read what is sealed", Page, (column.page, after)).await?)
 }
 
 struct Page;

@@ -21,7 +21,7 @@ const THINGS: Schema = Schema {
 
 const OWNERS: Owners = Owners::new(&[&STORE, &SCHEMA, &THINGS, &registry_database::SCHEMA]);
 
-const COLUMNS: &[Sealable] = &[sealable!("things", "secret")];
+const COLUMNS: &[Sealable] = &[sealable!("things", "things", "secret")];
 
 fn key(byte: u8) -> Key {
     Key::from([byte; 32])
