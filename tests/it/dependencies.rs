@@ -114,9 +114,15 @@ const TABLE: &[Row] = &[
     },
     Row {
         name: "registry-webhooks",
-        imports: &["registry-types", "registry-outbound", "registry-events"],
+        imports: &[
+            "registry-types",
+            "registry-database",
+            "registry-events",
+            "registry-secrets",
+            "registry-outbound",
+        ],
         never: &["object_store", "bcrypt"],
-        never_directly: &["hyper", "reqwest"],
+        never_directly: &["hyper", "reqwest", "rusqlite"],
     },
     Row {
         name: "registry-config",

@@ -1,0 +1,207 @@
+//! What was sent, and sending it again.
+
+use registry_database::{Fault, Session, Step, params, signed, step};
+use registry_events::Event;
+
+use super::feed::{WAITING_MAX, repository_of};
+use crate::{
+    Attempt, Callback, Delivery, MessageId, WebhookError, WebhookId, delivery::values, sql, stored::Stored,
+};
+
+/// How many reports of a receiver are kept for a message.
+const CALLBACKS_MAX: i64 = 10;
+
+/// A page of a webhook's messages.
+pub(crate) struct History;
+
+pub(crate) struct Page {
+    pub(crate) webhook: WebhookId,
+    pub(crate) before: i64,
+    pub(crate) limit: usize,
+}
+
+impl Step for History {
+    type Of = Page;
+    type Output = Vec<Delivery>;
+
+    async fn run<S: Session>(&self, session: &S, page: &Page) -> Result<Vec<Delivery>, Fault> {
+        session.all(sql::DELIVERIES, params![page.webhook, page.before, signed(page.limit)]).await
+    }
+}
+
+/// A message with its attempts, and what its receiver reports.
+pub(crate) struct Details;
+
+impl Step for Details {
+    type Of = (WebhookId, MessageId);
+    type Output = Option<(Delivery, Vec<Attempt>, Vec<Callback>)>;
+
+    async fn run<S: Session>(&self, session: &S, (webhook, id): &Self::Of) -> Result<Self::Output, Fault> {
+        let Some(delivery) = find(session, *webhook, *id).await? else { return Ok(None) };
+        let attempts = session.all(sql::ATTEMPTS, params![delivery.number]).await?;
+        let callbacks = session.all(sql::CALLBACKS, params![delivery.number]).await?;
+        Ok(Some((delivery, attempts, callbacks)))
+    }
+}
+
+async fn find(session: &impl Session, webhook: WebhookId, id: MessageId) -> Result<Option<Delivery>, Fault> {
+    let found: Option<Delivery> = session.one(sql::DELIVERY, params![&id.to_string()]).await?;
+    Ok(found.filter(|delivery| delivery.webhook == webhook))
+}
+
+/// A message and its webhook, to be sent.
+pub(crate) struct Load;
+
+pub(crate) struct Loaded {
+    pub(crate) delivery: Delivery,
+    pub(crate) webhook: Stored,
+    pub(crate) now_ms: i64,
+}
+
+impl Step for Load {
+    type Of = MessageId;
+    type Output = Option<Loaded>;
+
+    async fn run<S: Session>(&self, session: &S, id: &MessageId) -> Result<Option<Loaded>, Fault> {
+        let Some(delivery) = session.one::<Delivery>(sql::DELIVERY, params![&id.to_string()]).await? else {
+            return Ok(None);
+        };
+        let webhook: Option<Stored> = session.one(sql::WEBHOOK_OF_ID, params![delivery.webhook]).await?;
+        let now_ms = session.one(sql::NOW, params![]).await?.unwrap_or_default();
+        Ok(webhook.map(|webhook| Loaded { delivery, webhook, now_ms }))
+    }
+}
+
+/// Has a message that ended wait again, under the same id.
+pub(crate) struct Revive;
+
+impl Step for Revive {
+    type Of = (WebhookId, MessageId);
+    type Output = ();
+
+    async fn run<S: Session>(&self, session: &S, (webhook, id): &Self::Of) -> Result<(), Fault> {
+        session.lock(sql::LOCK_WEBHOOK, params![*webhook]).await?;
+        let delivery = known(session, *webhook, *id).await?;
+        by_hand(session, *webhook).await?;
+        match session.execute(sql::REVIVE_DELIVERY, params![delivery.number]).await? {
+            0 => Err(WebhookError::Waits(id.to_string()).into()),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Sends what a message tells once more, under another id and number.
+pub(crate) struct SendAnew;
+
+impl Step for SendAnew {
+    /// The webhook, the message, and the new id.
+    type Of = (WebhookId, MessageId, MessageId);
+    type Output = ();
+
+    async fn run<S: Session>(&self, session: &S, (webhook, id, new): &Self::Of) -> Result<(), Fault> {
+        session.lock(sql::LOCK_WEBHOOK, params![*webhook]).await?;
+        let delivery = known(session, *webhook, *id).await?;
+        by_hand(session, *webhook).await?;
+        let sequence = next(session, *webhook, &delivery.event).await?;
+        let new = new.to_string();
+        session.execute(sql::COPY_DELIVERY, params![&new, signed(sequence), delivery.number]).await.map(drop)
+    }
+}
+
+/// Sends a webhook an event that is about nothing else.
+pub(crate) struct Test;
+
+impl Step for Test {
+    type Of = (WebhookId, MessageId, Event);
+    type Output = ();
+
+    async fn run<S: Session>(&self, session: &S, (webhook, id, event): &Self::Of) -> Result<(), Fault> {
+        session.lock(sql::LOCK_WEBHOOK, params![*webhook]).await?;
+        by_hand(session, *webhook).await?;
+        let now_ms: i64 = session.one(sql::NOW, params![]).await?.unwrap_or_default();
+        let event = Event { at_ms: now_ms, ..event.clone() };
+        let (id, sequence) = (id.to_string(), next(session, *webhook, &event).await?);
+        session.execute(sql::ADD_DELIVERY, &values(&id, *webhook, sequence, &event)).await.map(drop)
+    }
+}
+
+async fn known(session: &impl Session, webhook: WebhookId, id: MessageId) -> Result<Delivery, Fault> {
+    let found = find(session, webhook, id).await?;
+    found.ok_or_else(|| WebhookError::UnknownDelivery(id.to_string()).into())
+}
+
+/// What people send by hand waits with the rest, and is bounded with it: a webhook is no cannon.
+async fn by_hand(session: &impl Session, webhook: WebhookId) -> Result<(), Fault> {
+    let waiting: u64 = session.one(sql::WAITING, params![webhook, signed(WAITING_MAX)]).await?.unwrap_or(0);
+    if waiting >= WAITING_MAX { Err(WebhookError::Busy(waiting).into()) } else { Ok(()) }
+}
+
+async fn next(session: &impl Session, webhook: WebhookId, event: &Event) -> Result<u64, Fault> {
+    let taken = session.one(sql::TAKE_SEQUENCE, params![webhook, repository_of(event), 1_i64]).await?;
+    Ok(taken.unwrap_or(1))
+}
+
+/// Notes what a receiver of Docker Hub's format reports. Says whether the message is known.
+pub(crate) struct NoteCallback;
+
+pub(crate) struct Report {
+    pub(crate) id: MessageId,
+    pub(crate) callback: Callback,
+}
+
+impl Step for NoteCallback {
+    type Of = Report;
+    type Output = bool;
+
+    async fn run<S: Session>(&self, session: &S, report: &Report) -> Result<bool, Fault> {
+        let found: Option<Delivery> = session.one(sql::DELIVERY, params![&report.id.to_string()]).await?;
+        let Some(delivery) = found else { return Ok(false) };
+        let last: Option<i64> =
+            session.one::<Option<i64>>(sql::LAST_CALLBACK, params![delivery.number]).await?.flatten();
+        let number = last.unwrap_or(0) + 1;
+        if number <= CALLBACKS_MAX {
+            let callback = &report.callback;
+            let values = params![
+                delivery.number,
+                number,
+                &callback.state,
+                callback.description.as_deref(),
+                callback.context.as_deref(),
+                callback.target_url.as_deref(),
+            ];
+            session.execute(sql::ADD_CALLBACK, values).await?;
+        }
+        Ok(true)
+    }
+}
+
+/// The webhooks for which messages wait.
+pub(crate) struct WithWaiting;
+
+impl Step for WithWaiting {
+    type Of = ();
+    type Output = Vec<WebhookId>;
+
+    async fn run<S: Session>(&self, session: &S, (): &()) -> Result<Vec<WebhookId>, Fault> {
+        session.all(sql::WITH_WAITING, params![]).await
+    }
+}
+
+/// The first messages that wait for a webhook.
+pub(crate) struct FirstWaiting;
+
+impl Step for FirstWaiting {
+    type Of = (WebhookId, usize);
+    type Output = Vec<MessageId>;
+
+    async fn run<S: Session>(
+        &self,
+        session: &S,
+        (webhook, limit): &Self::Of,
+    ) -> Result<Vec<MessageId>, Fault> {
+        let ids: Vec<String> = session.all(sql::FIRST_WAITING, params![*webhook, signed(*limit)]).await?;
+        Ok(ids.iter().filter_map(|id| id.parse().ok()).collect())
+    }
+}
+
+step!(History, Details, Load, Revive, SendAnew, Test, NoteCallback, WithWaiting, FirstWaiting);

@@ -1,0 +1,163 @@
+use super::*;
+use crate::{
+    Attempt, Callback, DeliveryState, HISTORY_KEPT_MAX, MessageId, WebhookError, WebhookId,
+    steps::{Note, Outcome, WAITING_MAX},
+};
+
+/// A webhook with so many messages that wait.
+async fn with_messages(bench: &Bench, count: usize) -> (Webhooks, WebhookId) {
+    let node = node(&bench.database, &Recorder::new());
+    let (webhook, _) = node.add(&draft("a")).await.unwrap();
+    moved_many(&bench.database, 1, count).await;
+    node.feed_once().await.unwrap();
+    (node, webhook.id)
+}
+
+async fn newest(node: &Webhooks) -> crate::Delivery {
+    node.history(&name("a"), None, 1).await.unwrap().swap_remove(0)
+}
+
+async fn end(bench: &Bench, delivery: &crate::Delivery, state: DeliveryState, attempt: Option<Attempt>) {
+    let outcome =
+        Outcome { delivery: delivery.number, webhook: delivery.webhook, attempt, state, disable: None };
+    bench.database.write("note an attempt", Note, outcome).await.unwrap();
+}
+
+fn attempt(number: i64) -> Attempt {
+    Attempt {
+        number: 0,
+        at_ms: number,
+        latency_ms: 12,
+        status: Some(500),
+        error: Some("the receiver answered 500".into()),
+        request_headers: "webhook-id: msg_1".into(),
+        answer: Some("no".into()),
+    }
+}
+
+pub(super) async fn messages_are_listed_the_newest_first(bench: &Bench) {
+    let (node, webhook) = with_messages(bench, 25).await;
+    let page = node.history(&name("a"), None, 10).await.unwrap();
+    let tags: Vec<_> = page.iter().map(|delivery| delivery.event.tag.clone().unwrap()).collect();
+    assert_eq!(tags[..3], ["t24", "t23", "t22"]);
+    let next = node.history(&name("a"), Some(page[9].number), 100).await.unwrap();
+    assert_eq!((next.len(), next[0].event.tag.as_deref()), (15, Some("t14")));
+    let first = &next[14];
+    assert_eq!((first.webhook, first.sequence, first.state), (webhook, 1, DeliveryState::Waiting));
+    assert_eq!(first.event.cause, Cause::by("ada"));
+    assert_eq!(node.history(&name("a"), Some(0), 10).await.unwrap(), []);
+    let (found, attempts, callbacks) = node.delivery(&name("a"), first.id).await.unwrap();
+    assert_eq!((&found, attempts.len(), callbacks.len()), (first, 0, 0));
+}
+
+pub(super) async fn a_message_is_sent_again_under_its_id_and_anew_under_another(bench: &Bench) {
+    let (node, _) = with_messages(bench, 3).await;
+    let sent = newest(&node).await;
+    assert!(matches!(node.redeliver(&name("a"), sent.id).await, Err(WebhookError::Waits(_))));
+    end(bench, &sent, DeliveryState::Dead, None).await;
+    let dead = newest(&node).await;
+    assert_eq!((dead.state, dead.ended_at_ms.is_some()), (DeliveryState::Dead, true));
+    node.redeliver(&name("a"), sent.id).await.unwrap();
+    assert_eq!(newest(&node).await, sent);
+
+    let id = node.send_anew(&name("a"), sent.id).await.unwrap();
+    let anew = newest(&node).await;
+    assert_eq!((anew.id, anew.sequence, anew.event), (id, sent.sequence + 1, sent.event));
+    assert_ne!(id, sent.id);
+
+    let unknown = MessageId::generate().unwrap();
+    node.add(&draft("b")).await.unwrap();
+    for (webhook, id) in [("a", unknown), ("b", sent.id)] {
+        let error = node.redeliver(&name(webhook), id).await.unwrap_err();
+        assert!(matches!(error, WebhookError::UnknownDelivery(_)), "{error}");
+        assert!(node.send_anew(&name(webhook), id).await.is_err());
+        assert!(node.delivery(&name(webhook), id).await.is_err());
+    }
+}
+
+pub(super) async fn what_is_sent_by_hand_is_bounded(bench: &Bench) {
+    let (node, _) = with_messages(bench, 1).await;
+    let mut last = None;
+    for _ in 1..WAITING_MAX {
+        last = Some(node.test(&name("a"), Cause::by("ada")).await.unwrap());
+    }
+    let test = newest(&node).await;
+    assert_eq!((Some(test.id), test.event.kind), (last, Kind::WebhookTest));
+    assert_eq!((test.sequence, test.event.cause), (WAITING_MAX - 1, Cause::by("ada")));
+    assert!(test.event.at_ms > 1_700_000_000_000, "by the database's clock");
+    assert!(matches!(node.test(&name("a"), Cause::UNKNOWN).await, Err(WebhookError::Busy(WAITING_MAX))));
+    assert!(matches!(node.send_anew(&name("a"), test.id).await, Err(WebhookError::Busy(_))));
+}
+
+pub(super) async fn attempts_are_noted_and_the_last_ten_kept(bench: &Bench) {
+    let (node, _) = with_messages(bench, 1).await;
+    let delivery = newest(&node).await;
+    for number in 1..=14 {
+        end(bench, &delivery, DeliveryState::Waiting, Some(attempt(number))).await;
+    }
+    end(
+        bench,
+        &delivery,
+        DeliveryState::Delivered,
+        Some(Attempt { status: Some(204), error: None, ..attempt(15) }),
+    )
+    .await;
+    let (delivery, attempts, _) = node.delivery(&name("a"), delivery.id).await.unwrap();
+    assert_eq!(delivery.state, DeliveryState::Delivered);
+    let numbers: Vec<u64> = attempts.iter().map(|attempt| attempt.number).collect();
+    assert_eq!(numbers, (6..=15).collect::<Vec<_>>());
+    assert_eq!(attempts[0], Attempt { number: 6, ..attempt(6) });
+    assert_eq!((attempts[9].status, attempts[9].error.as_deref()), (Some(204), None));
+    // An outcome that comes late changes nothing.
+    end(bench, &delivery, DeliveryState::Dead, None).await;
+    assert_eq!(newest(&node).await.state, DeliveryState::Delivered);
+    // Nor does one of a message that has gone with its webhook.
+    node.remove(&name("a")).await.unwrap();
+    end(bench, &delivery, DeliveryState::Dead, Some(attempt(16))).await;
+    assert_eq!(bench.value("SELECT COUNT(*) FROM webhook_attempts").await, "0");
+}
+
+pub(super) async fn reports_of_receivers_are_kept_and_bounded(bench: &Bench) {
+    let (node, _) = with_messages(bench, 1).await;
+    let id = newest(&node).await.id;
+    for number in 0..20 {
+        let callback = Callback {
+            state: "success".into(),
+            description: Some(format!("{number} {}", "é".repeat(2000))),
+            ..Callback::default()
+        };
+        assert!(node.report(id, callback).await.unwrap());
+    }
+    let (_, _, callbacks) = node.delivery(&name("a"), id).await.unwrap();
+    assert_eq!((callbacks.len(), callbacks[0].state.as_str()), (10, "success"));
+    assert_eq!(callbacks[0].description.as_ref().map(String::len), Some(1024));
+    assert!(!node.report(MessageId::generate().unwrap(), Callback::default()).await.unwrap());
+}
+
+pub(super) async fn old_messages_are_forgotten(bench: &Bench) {
+    let (node, webhook) = with_messages(bench, 3).await;
+    let fill = |first: u64, last: u64, ended: &str| {
+        format!(
+            "WITH RECURSIVE n (i) AS (SELECT {first} UNION ALL SELECT i + 1 FROM n WHERE i < {last})
+            INSERT INTO webhook_deliveries (id, webhook, sequence, state, created_at_ms, ended_at_ms, event, position,
+                kind, at_ms) SELECT 'msg_' || i, {webhook}, i, 1, 0, {ended}, 1, 1, 'tag.moved', 0 FROM n"
+        )
+    };
+    let count = "SELECT COUNT(*) FROM webhook_deliveries";
+    // Ended eight days ago.
+    bench.run(&fill(1, 700, "now_ms() - 691200000")).await;
+    node.prune_once().await.unwrap();
+    assert_eq!(bench.value(count).await, "3");
+    // Too many for one webhook.
+    bench.run(&fill(1000, 3499, "now_ms()")).await;
+    node.0.sent_to.lock().insert(webhook);
+    while bench.value(count).await != (HISTORY_KEPT_MAX + 3).to_string() {
+        let before = bench.value(count).await;
+        node.0.sent_to.lock().insert(webhook);
+        node.prune_once().await.unwrap();
+        assert_ne!(bench.value(count).await, before);
+    }
+    let oldest = "SELECT MIN(sequence) FROM webhook_deliveries WHERE state = 1";
+    assert_eq!(bench.value(oldest).await, "2500");
+    assert_eq!(bench.value("SELECT COUNT(*) FROM webhook_deliveries WHERE state = 0").await, "3");
+}
