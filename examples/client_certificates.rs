@@ -57,6 +57,5 @@ async fn main() -> anyhow::Result<()> {
         .await?;
     let listener = Listener::tcp(&address).await?;
     eprintln!("listening on {}", listener.address()?);
-    registry.serve(listener, async { tokio::signal::ctrl_c().await.unwrap_or_default() }).await;
-    Ok(())
+    Ok(registry.serve(listener, async { tokio::signal::ctrl_c().await.unwrap_or_default() }).await?)
 }

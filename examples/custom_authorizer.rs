@@ -43,6 +43,5 @@ async fn main() -> anyhow::Result<()> {
     let address = std::env::args().nth(2).unwrap_or_else(|| "127.0.0.1:5000".to_owned());
     let listener = Listener::tcp(&address).await?;
     eprintln!("listening on {}", listener.address()?);
-    registry.serve(listener, async { tokio::signal::ctrl_c().await.unwrap_or_default() }).await;
-    Ok(())
+    Ok(registry.serve(listener, async { tokio::signal::ctrl_c().await.unwrap_or_default() }).await?)
 }

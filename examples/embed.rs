@@ -18,6 +18,5 @@ async fn main() -> anyhow::Result<()> {
 
     // The caller owns the socket and the stop.
     let stop = async { tokio::signal::ctrl_c().await.unwrap_or_default() };
-    registry.serve(listener, stop).await;
-    Ok(())
+    Ok(registry.serve(listener, stop).await?)
 }

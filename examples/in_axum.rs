@@ -32,5 +32,5 @@ async fn main() -> anyhow::Result<()> {
     let app = app.into_make_service_with_connect_info::<SocketAddr>();
     axum::serve(listener, app).with_graceful_shutdown(stop).await?;
     drop(served);
-    Ok(background.await?)
+    Ok(background.await??)
 }

@@ -18,6 +18,5 @@ async fn main() -> anyhow::Result<()> {
         eprintln!("listening on {}", listener.address()?);
     }
     // Their connections share all limits, and end together.
-    registry.serve_all(listeners, async { tokio::signal::ctrl_c().await.unwrap_or_default() }).await;
-    Ok(())
+    Ok(registry.serve_all(listeners, async { tokio::signal::ctrl_c().await.unwrap_or_default() }).await?)
 }

@@ -2,14 +2,13 @@
 
 use std::path::Path;
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 use registry_core::{
     Journal, Registry,
     api::{self, Listener, serve_debug},
     config::{Auth, Config, DebugServer, Driver, Loaded, LogLevel, Warning},
     configured::{self, Configured, Reloadable},
     early::Early,
-    journal::JournalError,
     rights::{RUN_AS, User},
     selfsigned::SelfSigned,
 };
@@ -88,21 +87,14 @@ async fn serve(config: &Config, mut early: Early, has_file: bool) -> anyhow::Res
     if let Some(next) = next_step(config, &listener) {
         tracing::info!("{next}");
     }
-    let journal = registry.journal().cloned();
-    if let Some(status) = journal.as_ref().and_then(Journal::status) {
+    if let Some(status) = registry.journal().and_then(Journal::status) {
         let (stored, snapshot) = (status.stored, status.snapshot.unwrap_or(0));
         tracing::info!(
             "the database is journalled: {stored} commits in the store, a snapshot as of commit {snapshot}"
         );
     }
     notify::tell(notify::READY);
-    registry.serve(listener, stop).await;
-    // It ends with every stop; but for another reason it is why this stops.
-    if let Some(fault) = journal.and_then(|journal| journal.status()).and_then(|status| status.fault)
-        && !matches!(*fault, JournalError::Stopping)
-    {
-        bail!("stopped, because the journal of the database is lost: {fault}");
-    }
+    registry.serve(listener, stop).await?;
     tracing::info!("stopped");
     Ok(())
 }

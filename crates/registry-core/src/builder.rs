@@ -7,6 +7,7 @@ use registry_api::{
     Settings,
 };
 use registry_auth::{AllowAll, AnonymousAccess, Authenticated, Authenticator, Authorizer, NoAuthentication};
+#[cfg(feature = "sqlite")]
 use registry_journal::{JournalOptions, SmallObjects};
 #[cfg(feature = "postgres")]
 use registry_metadata::PostgresOptions;
@@ -59,13 +60,14 @@ impl Default for Builder {
 }
 
 impl Builder {
-    /// Keeps everything in memory, until the process ends. This is the default.
+    /// Keeps everything in memory, until the process ends. This is the default. Metadata is in SQLite, unless
+    /// something else is chosen.
     pub fn memory(self) -> Self {
         self.bytes(Bytes::Memory)
     }
 
     /// Keeps everything below a folder, which is made if it is absent: bytes in `store/`, metadata in
-    /// `metadata.sqlite`.
+    /// `metadata.sqlite` (feature `sqlite`), unless something else is chosen.
     pub fn filesystem(self, root: impl Into<PathBuf>) -> Self {
         self.bytes(Bytes::Filesystem(root.into()))
     }
@@ -102,12 +104,14 @@ impl Builder {
         self.bytes(Bytes::Cloud(Box::new(crate::cloud::Cloud::Azure(options))))
     }
 
+    #[cfg(feature = "sqlite")]
     /// Puts the database elsewhere than below the root. It must not be on a network file system. Counts for
     /// [`filesystem`](Self::filesystem) and for object stores.
     pub fn database(self, path: impl Into<PathBuf>) -> Self {
         self.tables(Tables::Sqlite(Some(path.into())))
     }
 
+    #[cfg(feature = "sqlite")]
     /// Keeps everything that the database knows in the store as well, so that it survives the loss of the disk that the
     /// database lies on. Counts for object stores and for [`filesystem`](Self::filesystem), where the store may lie on another disk than the
     /// [`database`](Self::database).
@@ -283,6 +287,7 @@ impl Builder {
         Ok(Registry::new(served, self.serve, self.checks, background, opened.journal, opened.tables, is_open))
     }
 
+    #[cfg(feature = "sqlite")]
     /// The place of the database and of its journal, for a look at them beside the registry that serves.
     ///
     /// # Errors

@@ -53,6 +53,7 @@ pub enum OpenError {
         /// The keys of the configuration that say what failed.
         look_at: &'static str,
     },
+    #[cfg(any(feature = "sqlite", feature = "postgres"))]
     /// The database can not be opened.
     #[error("can not open the database")]
     Database(#[from] registry_metadata::OpenError),
@@ -80,9 +81,13 @@ pub enum OpenError {
         /// The store that is there.
         actual: String,
     },
+    /// Nothing says where the metadata is, and without SQLite there is no default.
+    #[error("this build has no SQLite: say where the metadata is, in PostgreSQL or in a store of your own")]
+    MetadataMissing,
     /// Something was asked about a journal that there can not be.
     #[error("there is no journal: the configuration does not put the database in a file beside a store")]
     NoJournal,
+    #[cfg(feature = "sqlite")]
     /// The journal can not be read.
     #[error("can not read the journal")]
     Journal(#[from] registry_journal::JournalError),

@@ -8,7 +8,7 @@ use registry_metadata::{JournalPlace, Options, SqliteStore, SystemClock};
 use registry_storage::BlobStore;
 use tokio::time::{sleep, timeout};
 
-use crate::OpenError;
+use crate::{OpenError, ServeError};
 
 /// How often the metrics are brought up to date.
 const SHOW_EVERY: Duration = Duration::from_secs(2);
@@ -73,6 +73,15 @@ impl Journal {
     /// How it is doing.
     pub fn status(&self) -> Option<JournalStatus> {
         self.0.journal_status()
+    }
+
+    /// Why the registry ends now. The journal ends with every stop; what counts is whether it was lost before.
+    pub(crate) fn outcome(&self) -> Result<(), ServeError> {
+        let fault = self.status().and_then(|status| status.fault);
+        match fault.filter(|fault| !matches!(**fault, JournalError::Stopping)) {
+            Some(fault) => Err(ServeError::JournalLost(fault)),
+            None => Ok(()),
+        }
     }
 
     /// Shows in the metrics how it is doing, until the future is dropped.

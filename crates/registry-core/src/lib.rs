@@ -1,7 +1,7 @@
 //! A container registry to embed.
 //!
 //! The crate is the front door of the layers below it, which it re-exports: [`digest`], [`types`], [`storage`],
-//! [`database`], [`events`], [`journal`], [`metadata`], [`auth`], [`collector`], [`server`] and [`api`]. It adds only the wiring: [`Registry::builder`] opens a store and its database,
+//! [`database`], [`events`], `journal`, [`metadata`], [`auth`], [`collector`], [`server`] and [`api`]. It adds only the wiring: [`Registry::builder`] opens a store and its database,
 //! makes sure that they belong together, and serves them. It is *not* where any of them is implemented.
 //!
 //! ```no_run
@@ -11,7 +11,7 @@
 //! let registry = Registry::builder().filesystem("data").open().await?;
 //! let listener = Listener::tcp("127.0.0.1:5000").await?;
 //! let stop = async { tokio::signal::ctrl_c().await.unwrap_or_default() };
-//! registry.serve(listener, stop).await;
+//! registry.serve(listener, stop).await?;
 //! # Ok(()) }
 //! ```
 //!
@@ -22,7 +22,7 @@
 //! | `beside` | [`Beside`]: store and database of a registry that another process may serve |
 //! | `identity` | one database, one store |
 //! | `cloud` (features `s3`, `gcs`, `azure`) | object stores |
-//! | `journalled` | the database's journal in the store |
+//! | `journalled` (feature `sqlite`) | the database's journal in the store |
 //! | `owners` | [`OWNERS`]: whose tables the database has |
 //! | `maintenance` | what is done now and then: abandoned uploads, garbage, retention, pulls |
 //! | `configured` (feature `config`) | a registry as a configuration file describes it |
@@ -56,6 +56,10 @@ mod configured_hosts;
 pub mod early;
 mod error;
 mod identity;
+#[cfg(feature = "sqlite")]
+mod journalled;
+#[cfg(not(feature = "sqlite"))]
+#[path = "journalled_absent.rs"]
 mod journalled;
 mod maintenance;
 #[cfg(all(feature = "config", feature = "postgres"))]
@@ -73,10 +77,11 @@ pub mod selfsigned;
 pub use beside::Beside;
 pub use builder::Builder;
 pub use error::{OpenError, causes};
+#[cfg(feature = "sqlite")]
 pub use journalled::Journal;
 pub use maintenance::{Collecting, Purge, Retaining};
 pub use owners::OWNERS;
-pub use registry::Registry;
+pub use registry::{Registry, ServeError};
 pub use registry_api::{Change, Event, EventSink};
 
 /// What the traits that an embedder implements are written with.
@@ -91,6 +96,7 @@ pub use registry_config as config;
 pub use registry_database as database;
 pub use registry_digest as digest;
 pub use registry_events as events;
+#[cfg(feature = "sqlite")]
 pub use registry_journal as journal;
 pub use registry_metadata as metadata;
 pub use registry_server as server;

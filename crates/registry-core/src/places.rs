@@ -1,5 +1,8 @@
 //! Where bytes and metadata are: what was chosen, and opening it.
 
+#[cfg(feature = "sqlite")]
+mod sqlite;
+
 use std::{
     path::{Path, PathBuf},
     sync::Arc,
@@ -7,21 +10,16 @@ use std::{
 
 use registry_database::Database;
 use registry_events::Recorder;
+#[cfg(feature = "sqlite")]
 use registry_journal::JournalOptions;
-use registry_metadata::{MetadataStore, Options, SqliteStore, SystemClock};
+use registry_metadata::{MetadataStore, Options};
 #[cfg(feature = "postgres")]
 use registry_metadata::{PostgresOptions, PostgresStore};
 use registry_storage::{
     Access, BlobStore, Durability, FilesystemOptions, FilesystemStore, MemoryStore, SmallObjects,
 };
 
-use crate::{
-    Beside, Journal, OWNERS, OpenError,
-    journalled::{JournalIn, open_beside, open_database},
-};
-
-/// The database's name below the root.
-const DATABASE: &str = "metadata.sqlite";
+use crate::{Beside, OWNERS, OpenError, journalled::Journal};
 
 /// What was chosen about the places.
 #[derive(Debug)]
@@ -31,6 +29,7 @@ pub(crate) struct Places {
     pub(crate) durability: Durability,
     /// How much of the file system uploads leave free.
     pub(crate) reserve_bytes: Option<u64>,
+    #[cfg(feature = "sqlite")]
     pub(crate) journal: Option<JournalOptions>,
     pub(crate) options: Options,
 }
@@ -48,8 +47,12 @@ pub(crate) enum Bytes {
 /// Where metadata is.
 #[derive(Debug)]
 pub(crate) enum Tables {
+    #[cfg(feature = "sqlite")]
     /// In a file; below the root of a file system, if no other is named; in memory, where the bytes are.
     Sqlite(Option<PathBuf>),
+    /// Not chosen, and there is no default.
+    #[cfg(not(feature = "sqlite"))]
+    Absent,
     #[cfg(feature = "postgres")]
     Postgresql(Box<PostgresOptions>),
     Given(Arc<dyn MetadataStore>),
@@ -68,10 +71,19 @@ pub(crate) struct Opened {
     pub(crate) journal: Option<Journal>,
 }
 
+/// The metadata of what was opened.
+struct OpenedTables {
+    metadata: Arc<dyn MetadataStore>,
+    name: &'static str,
+    database: Option<Database>,
+    journal: Option<Journal>,
+}
+
 /// A store of bytes that was opened.
 struct Store {
     blobs: Arc<dyn BlobStore>,
     /// Where a journal can be; not every store has such a place.
+    #[cfg_attr(not(feature = "sqlite"), allow(dead_code))]
     small: Option<Arc<dyn SmallObjects>>,
     driver: &'static str,
 }
@@ -91,9 +103,13 @@ impl Default for Places {
     fn default() -> Self {
         Places {
             bytes: Bytes::Memory,
+            #[cfg(feature = "sqlite")]
             tables: Tables::Sqlite(None),
+            #[cfg(not(feature = "sqlite"))]
+            tables: Tables::Absent,
             durability: Durability::Full,
             reserve_bytes: None,
+            #[cfg(feature = "sqlite")]
             journal: None,
             options: Options::default(),
         }
@@ -107,35 +123,18 @@ impl Places {
         // bucket has no lock: that one process serves is then the database's and its journal's matter.)
         let store = self.open_store(Access::Serve).await?;
         let recorder = Recorder::new();
-        let (metadata, database, tables, journal): (Arc<dyn MetadataStore>, _, _, _) = match &self.tables {
-            Tables::Sqlite(_) if matches!(self.bytes, Bytes::Memory) => {
-                let metadata = SqliteStore::open_in_memory(self.options(&recorder), Arc::new(SystemClock))?;
-                let tables = metadata.database();
-                (Arc::new(metadata), "sqlite", Some(tables), None)
-            }
-            Tables::Sqlite(path) => {
-                let path = self.database_path(path.as_deref())?;
-                if let Some(folder) = path.parent() {
-                    make_folder(folder)?;
-                }
-                let (options, journal) = (self.options(&recorder), self.journal_in(&store)?);
-                // This also keeps the server of another root away that was told to use the same database.
-                let metadata = open_database(&path, options, journal, &*store.blobs).await?;
-                let journal = self.journal.is_some().then(|| Journal(metadata.clone()));
-                let tables = metadata.database();
-                (metadata, "sqlite", Some(tables), journal)
-            }
-            #[cfg(feature = "postgres")]
-            Tables::Postgresql(postgres) => {
-                let metadata = PostgresStore::open(postgres, self.options(&recorder)).await?;
-                let tables = metadata.database();
-                (Arc::new(metadata), "postgresql", Some(tables), None)
-            }
-            Tables::Given(_) if matches!(self.bytes, Bytes::Memory) => return Err(OpenError::Incomplete),
-            Tables::Given(metadata) => (metadata.clone(), "given", None, None),
-        };
-        look_for_consumers(&recorder, tables.as_ref()).await?;
-        Ok(Opened { store: store.blobs, metadata, driver: store.driver, database, tables, recorder, journal })
+        let options = self.options(&recorder);
+        let OpenedTables { metadata, name, database, journal } = self.open_tables(options, &store).await?;
+        look_for_consumers(&recorder, database.as_ref()).await?;
+        Ok(Opened {
+            store: store.blobs,
+            metadata,
+            driver: store.driver,
+            database: name,
+            tables: database,
+            recorder,
+            journal,
+        })
     }
 
     /// Opens both for a command that works beside the process that serves. Makes neither.
@@ -143,44 +142,41 @@ impl Places {
         if matches!(self.bytes, Bytes::Memory) {
             return Err(OpenError::OnlyInMemory);
         }
-        let path = match &self.tables {
-            Tables::Sqlite(path) => Some(self.database_path(path.as_deref())?),
-            _ => None,
-        };
-        if let Some(path) = path.clone().filter(|path| !path.is_file()) {
-            return Err(OpenError::NothingHere { path });
-        }
+        #[cfg(feature = "sqlite")]
+        self.expect_file()?;
         let store = self.open_store(Access::Beside).await?;
         let recorder = Recorder::new();
-        let (metadata, database): (Arc<dyn MetadataStore>, _) = match &self.tables {
-            Tables::Sqlite(_) => {
-                let path = path.ok_or(OpenError::Incomplete)?;
-                let (options, journal) = (self.options(&recorder), self.journal_in(&store)?);
-                let metadata = open_beside(&path, options, journal, &*store.blobs).await?;
-                let database = metadata.database();
-                (metadata, Some(database))
-            }
-            #[cfg(feature = "postgres")]
-            Tables::Postgresql(postgres) => {
-                let metadata = PostgresStore::open(postgres, self.options(&recorder)).await?;
-                let database = metadata.database();
-                (Arc::new(metadata), Some(database))
-            }
-            Tables::Given(metadata) => (metadata.clone(), None),
+        let options = self.options(&recorder);
+        let OpenedTables { metadata, database, .. } = match &self.tables {
+            #[cfg(feature = "sqlite")]
+            Tables::Sqlite(path) => self.open_sqlite_beside(path.as_deref(), options, &store).await?,
+            _ => self.open_tables(options, &store).await?,
         };
         look_for_consumers(&recorder, database.as_ref()).await?;
         Ok(Beside { store: store.blobs, metadata, database, recorder })
     }
 
-    /// The database and the place of its journal, for a look at them beside the registry that serves.
-    pub(crate) async fn open_journal_store(&self) -> Result<(PathBuf, Arc<dyn SmallObjects>), OpenError> {
-        let Tables::Sqlite(path) = &self.tables else { return Err(OpenError::NoJournal) };
-        if matches!(self.bytes, Bytes::Memory | Bytes::Given(_)) {
-            return Err(OpenError::NoJournal);
+    #[cfg_attr(
+        not(feature = "sqlite"),
+        allow(unused_variables, reason = "a database of an embedder's has options of its own")
+    )]
+    async fn open_tables(&self, options: Options, store: &Store) -> Result<OpenedTables, OpenError> {
+        match &self.tables {
+            #[cfg(feature = "sqlite")]
+            Tables::Sqlite(path) => self.open_sqlite(path.as_deref(), options, store).await,
+            #[cfg(not(feature = "sqlite"))]
+            Tables::Absent => Err(OpenError::MetadataMissing),
+            #[cfg(feature = "postgres")]
+            Tables::Postgresql(postgres) => {
+                let metadata = PostgresStore::open(postgres, options).await?;
+                let database = Some(metadata.database());
+                Ok(OpenedTables { metadata: Arc::new(metadata), name: "postgresql", database, journal: None })
+            }
+            Tables::Given(_) if matches!(self.bytes, Bytes::Memory) => Err(OpenError::Incomplete),
+            Tables::Given(metadata) => {
+                Ok(OpenedTables { metadata: metadata.clone(), name: "given", database: None, journal: None })
+            }
         }
-        let path = self.database_path(path.as_deref())?;
-        let small = self.open_store(Access::Beside).await?.small.ok_or(OpenError::NoJournal)?;
-        Ok((path, small))
     }
 
     async fn open_store(&self, access: Access) -> Result<Store, OpenError> {
@@ -204,25 +200,8 @@ impl Places {
         })
     }
 
-    /// Where the file of the database is.
-    fn database_path(&self, path: Option<&Path>) -> Result<PathBuf, OpenError> {
-        match (&self.bytes, path) {
-            (Bytes::Given(_), _) => Err(OpenError::Incomplete),
-            (_, Some(path)) => Ok(path.to_owned()),
-            (Bytes::Filesystem(root), None) => Ok(root.join(DATABASE)),
-            (_, None) => Err(OpenError::DatabaseMissing),
-        }
-    }
-
     fn options(&self, recorder: &Recorder) -> Options {
         Options { owners: OWNERS, recorder: recorder.clone(), ..self.options.clone() }
-    }
-
-    /// The journal that was asked for, and where it is to be.
-    fn journal_in(&self, store: &Store) -> Result<Option<JournalIn>, OpenError> {
-        let Some(journal) = &self.journal else { return Ok(None) };
-        let small = store.small.clone().ok_or(OpenError::NoJournal)?;
-        Ok(Some((journal.clone(), small)))
     }
 }
 

@@ -8,7 +8,7 @@ use registry_server::{Check, Listener, Mounted, ServeOptions, Server};
 use tokio::task::JoinSet;
 use tracing::Instrument;
 
-use crate::{Builder, Collecting, Journal, Purge, Retaining, maintenance};
+use crate::{Builder, Collecting, Purge, Retaining, journalled::Journal, maintenance};
 
 /// A registry that is open: its store and its database are there and belong together.
 #[derive(Debug)]
@@ -51,6 +51,17 @@ pub(crate) struct Background {
     pub(crate) retaining: Option<Retaining>,
 }
 
+/// Why a registry is no longer served, although nothing told it to stop.
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ServeError {
+    /// Another process writes to the journal of the database, or it can not be written for good. What was acknowledged is in the store;
+    /// the next start adds what others have done, or refuses.
+    #[cfg(feature = "sqlite")]
+    #[error("stopped, because the journal of the database is lost")]
+    JournalLost(#[source] Arc<registry_journal::JournalError>),
+}
+
 impl Registry {
     /// What may be chosen.
     pub fn builder() -> Builder {
@@ -81,20 +92,24 @@ impl Registry {
 
     /// The registry as a [`tower::Service`](registry_server::Mounted), for an application that has a server of its own; its background
     /// work is done by [`background`](Self::background). Where others reach the application's address, they can read and change
-    /// everything, unless there is an authenticator or authoriser. Once the [`journal`](Self::journal) is lost, every request is
+    /// everything, unless there is an authenticator or authoriser. Once the journal is lost, every request is
     /// answered with 503.
     pub fn service(&self) -> Mounted {
         Mounted::new(self.served.server.clone()).limits(&self.options.limits)
     }
 
     /// Does what is to be done beside serving, without serving: gives up uploads, collects garbage, applies policies, records pulls,
-    /// tells sinks, checks health, runs the builder's tasks; until `shutdown` completes or the [`journal`](Self::journal) is lost. To
+    /// tells sinks, checks health, runs the builder's tasks; until `shutdown` completes or the database's journal is lost. To
     /// be ended after the application that serves the [`service`](Self::service), so that what its last requests left is done.
-    pub async fn background(self, shutdown: impl Future<Output = ()>) {
-        self.serve_all([], shutdown).await;
+    ///
+    /// # Errors
+    /// As [`serve`](Self::serve).
+    pub async fn background(self, shutdown: impl Future<Output = ()>) -> Result<(), ServeError> {
+        self.serve_all([], shutdown).await
     }
 
     /// The database's journal, if there is one.
+    #[cfg(feature = "sqlite")]
     pub fn journal(&self) -> Option<&Journal> {
         self.journal.as_ref()
     }
@@ -104,20 +119,30 @@ impl Registry {
         self.database.as_ref()
     }
 
-    /// Serves until `shutdown` completes or the [`journal`](Self::journal) is lost, then lets running requests finish for as long as
+    /// Serves until `shutdown` completes or the database's journal is lost, then lets running requests finish for as long as
     /// [`ServeOptions::drain`] says. Background work runs meanwhile.
     ///
     /// Dropping the future stops listening and the background work at once; what was acknowledged is kept.
-    pub async fn serve(self, listener: Listener, shutdown: impl Future<Output = ()>) {
-        self.serve_all([listener], shutdown).await;
+    ///
+    /// # Errors
+    /// [`ServeError`], if the journal is lost: the program should say why, and end.
+    pub async fn serve(
+        self,
+        listener: Listener,
+        shutdown: impl Future<Output = ()>,
+    ) -> Result<(), ServeError> {
+        self.serve_all([listener], shutdown).await
     }
 
     /// As [`serve`](Self::serve), on several listeners, whose connections share the limits.
+    ///
+    /// # Errors
+    /// As there.
     pub async fn serve_all(
         self,
         listeners: impl IntoIterator<Item = Listener>,
         shutdown: impl Future<Output = ()>,
-    ) {
+    ) -> Result<(), ServeError> {
         let listeners: Vec<Listener> = listeners.into_iter().collect();
         listeners.iter().for_each(|listener| self.warn_if_open(listener));
         let Served { app, server } = self.served;
@@ -145,9 +170,9 @@ impl Registry {
         app.events.settle().await;
         background.shutdown().await;
         maintenance::flush_pulls(&app).await;
-        if let Some(journal) = self.journal {
-            journal.settle().await;
-        }
+        let Some(journal) = self.journal else { return Ok(()) };
+        journal.settle().await;
+        journal.outcome()
     }
 }
 

@@ -1,5 +1,6 @@
 //! A handle to whichever engine was opened.
 
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
 use std::sync::Arc;
 
 use crate::{AnyStep, Error, Operation};
@@ -70,6 +71,10 @@ impl Database {
     ///
     /// # Errors
     /// See [`Error`]: nothing of the step was kept, unless [`Error::Unavailable`] says otherwise.
+    #[cfg_attr(
+        not(any(feature = "sqlite", feature = "postgres")),
+        allow(unused_variables, reason = "without an engine there is no database to ask")
+    )]
     pub async fn write<T: AnyStep>(
         &self,
         operation: impl Into<Operation>,
@@ -80,16 +85,16 @@ impl Database {
         T::Of: Send + 'static,
     {
         let operation: Operation = operation.into();
-        match self {
+        match *self {
             #[cfg(feature = "sqlite")]
-            Database::Sqlite(database) => {
+            Database::Sqlite(ref database) => {
                 let work = move |connection: &rusqlite::Connection| {
                     step.on_sqlite(&crate::sqlite::Session::new(connection), &of)
                 };
                 database.writer().run(operation.name, operation.durability, (), work).await
             }
             #[cfg(feature = "postgres")]
-            Database::Postgres(pool) => {
+            Database::Postgres(ref pool) => {
                 crate::postgres::transact(pool, operation, (), on_postgres::Transaction { step, of }).await
             }
         }
@@ -100,6 +105,10 @@ impl Database {
     ///
     /// # Errors
     /// See [`Error`].
+    #[cfg_attr(
+        not(any(feature = "sqlite", feature = "postgres")),
+        allow(unused_variables, reason = "without an engine there is no database to ask")
+    )]
     pub async fn read<T: AnyStep>(
         &self,
         operation: &'static str,
@@ -109,13 +118,13 @@ impl Database {
     where
         T::Of: Send + 'static,
     {
-        match self {
+        match *self {
             #[cfg(feature = "sqlite")]
-            Database::Sqlite(database) => database
+            Database::Sqlite(ref database) => database
                 .readers()
                 .read(operation, |connection| step.on_sqlite(&crate::sqlite::Session::new(connection), &of)),
             #[cfg(feature = "postgres")]
-            Database::Postgres(pool) => {
+            Database::Postgres(ref pool) => {
                 on_postgres::read(pool, &step, &of).await.map_err(|fault| fault.explain(operation))
             }
         }

@@ -39,7 +39,6 @@ mod answers;
 pub mod clock;
 #[cfg(feature = "contract")]
 pub mod contract;
-#[cfg(any(feature = "sqlite", feature = "postgres"))]
 mod database;
 mod dialect;
 mod durability;
@@ -61,7 +60,6 @@ pub mod transfer;
 
 pub use answers::Answers;
 pub use clock::{Clock, SystemClock};
-#[cfg(any(feature = "sqlite", feature = "postgres"))]
 pub use database::Database;
 pub use dialect::{Dialect, POSTGRES, SQLITE};
 pub use durability::Durability;

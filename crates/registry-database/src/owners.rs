@@ -7,9 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 pub(crate) use self::plan::{FOUND_OWNERS, Found, NOTE_OWNER, NOTE_STEP, Plan};
-#[cfg(any(feature = "sqlite", feature = "postgres"))]
-use crate::{Database, OpenError};
-use crate::{Migration, Schema};
+use crate::{Database, Migration, OpenError, Schema};
 
 /// All owners that a program knows. The first step of all makes the table `store`, with at least the columns `one` (always
 /// 1, the key), `format`, `oldest_binary` and `created_at`.
@@ -124,7 +122,6 @@ impl Owners {
     }
 }
 
-#[cfg(any(feature = "sqlite", feature = "postgres"))]
 impl Database {
     /// Makes the tables of these owners, as far as they are not there, all in one transaction. They are owners of the list that the
     /// database was opened with. Of several nodes that ask at once, one does it and the others wait. Nothing to do costs one read.
@@ -135,12 +132,16 @@ impl Database {
     /// [`OpenError::UnknownOwner`], if the list has no such owner. [`OpenError::Followed`], if the database has a journal, whose
     /// server makes the tables of [all](Owners::all_at_once) owners when it starts. Or what the database said. Then nothing was
     /// made.
+    #[cfg_attr(
+        not(any(feature = "sqlite", feature = "postgres")),
+        allow(unused_variables, reason = "without an engine there is no database to ask")
+    )]
     pub async fn use_owners(&self, wanted: &[&'static str]) -> Result<(), OpenError> {
-        match self {
+        match *self {
             #[cfg(feature = "sqlite")]
-            Database::Sqlite(database) => database.use_owners(wanted).await,
+            Database::Sqlite(ref database) => database.use_owners(wanted).await,
             #[cfg(feature = "postgres")]
-            Database::Postgres(pool) => pool.use_owners(wanted).await,
+            Database::Postgres(ref pool) => pool.use_owners(wanted).await,
         }
     }
 
@@ -148,12 +149,16 @@ impl Database {
     ///
     /// # Errors
     /// What the database said.
+    #[cfg_attr(
+        not(any(feature = "sqlite", feature = "postgres")),
+        allow(unused_variables, reason = "without an engine there is no database to ask")
+    )]
     pub async fn has_owner(&self, owner: &str) -> Result<bool, OpenError> {
-        match self {
+        match *self {
             #[cfg(feature = "sqlite")]
-            Database::Sqlite(database) => database.has_owner(owner),
+            Database::Sqlite(ref database) => database.has_owner(owner),
             #[cfg(feature = "postgres")]
-            Database::Postgres(pool) => pool.has_owner(owner).await,
+            Database::Postgres(ref pool) => pool.has_owner(owner).await,
         }
     }
 }

@@ -118,7 +118,6 @@ pub trait AnyStep: Send + Sync + 'static {
 
 /// Makes an [`AnyStep`] of each of these [`Step`]s. A macro, since no generic code can say that the future of a step may move
 /// between threads.
-#[cfg(all(feature = "sqlite", feature = "postgres"))]
 #[macro_export]
 macro_rules! step {
     ($($step:ty),+ $(,)?) => {
@@ -134,38 +133,7 @@ macro_rules! step {
     };
 }
 
-/// As above, for SQLite alone.
-#[cfg(all(feature = "sqlite", not(feature = "postgres")))]
-#[macro_export]
-macro_rules! step {
-    ($($step:ty),+ $(,)?) => {
-        $(
-            impl $crate::AnyStep for $step {
-                type Of = <$step as $crate::Step>::Of;
-                type Output = <$step as $crate::Step>::Output;
-
-                $crate::step_on_sqlite!();
-            }
-        )+
-    };
-}
-
-/// As above, for PostgreSQL alone.
-#[cfg(all(not(feature = "sqlite"), feature = "postgres"))]
-#[macro_export]
-macro_rules! step {
-    ($($step:ty),+ $(,)?) => {
-        $(
-            impl $crate::AnyStep for $step {
-                type Of = <$step as $crate::Step>::Of;
-                type Output = <$step as $crate::Step>::Output;
-
-                $crate::step_on_postgres!();
-            }
-        )+
-    };
-}
-
+#[cfg(feature = "sqlite")]
 #[doc(hidden)]
 #[macro_export]
 macro_rules! step_on_sqlite {
@@ -180,6 +148,14 @@ macro_rules! step_on_sqlite {
     };
 }
 
+#[cfg(not(feature = "sqlite"))]
+#[doc(hidden)]
+#[macro_export]
+macro_rules! step_on_sqlite {
+    () => {};
+}
+
+#[cfg(feature = "postgres")]
 #[doc(hidden)]
 #[macro_export]
 macro_rules! step_on_postgres {
@@ -192,6 +168,13 @@ macro_rules! step_on_postgres {
             Box::pin($crate::Step::run(self, session, of))
         }
     };
+}
+
+#[cfg(not(feature = "postgres"))]
+#[doc(hidden)]
+#[macro_export]
+macro_rules! step_on_postgres {
+    () => {};
 }
 
 #[cfg(test)]

@@ -138,7 +138,7 @@ pub enum MetadataError {
     },
     /// The database can not serve right now: locked for too long, or shutting down. Trying again later may help.
     ///
-    /// This alone may also mean that the outcome is not known: with a [journal](registry_journal) that could not store in time what
+    /// This alone may also mean that the outcome is not known: with a journal that could not store in time what
     /// was committed, it may yet be done.
     #[error("the database is not available: {operation}")]
     Unavailable {

@@ -1,18 +1,20 @@
 //! Everything that a container registry knows besides bytes: which repositories there are, what their tags lead to, which
 //! manifests and blobs they have, where the bytes of a blob lie, which uploads are under way, and what may be deleted.
 //!
-//! [`MetadataStore`] is the trait, whose parts are traits for code that needs no more. [`SqliteStore`] keeps it in one SQLite file, for one node; `PostgresStore` (feature
+//! [`MetadataStore`] is the trait, whose parts are traits for code that needs no more. `SqliteStore` (feature
+//! `sqlite`, on by default) keeps it in one SQLite file, for one node; `PostgresStore` (feature
 //! `postgres`) in a PostgreSQL database, for any number of them. What is *not* here: bytes (a
 //! [`Blob`] says where they lie, and nobody here looks), HTTP, who may do what, and the collector. The collector works
 //! on the tables that this crate keeps such that it can: see `schema` in the source for what each table is for.
 //!
 //! ```
+//! # #[cfg(feature = "sqlite")]
+//! # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
 //! use std::sync::Arc;
 //! use registry_digest::{Algorithm, Digest};
 //! use registry_metadata::{FinishUpload, NewUpload, Options, Purpose, SqliteStore, SystemClock, traits::*};
 //! use registry_types::{Location, RepositoryName, UploadId};
 //!
-//! # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
 //! let store = SqliteStore::open_in_memory(Options::default(), Arc::new(SystemClock))?;
 //! let (id, repository): (_, RepositoryName) = (UploadId::from_random([7; 16]), "team/app".parse()?);
 //! let (location, algorithm) = (Location::of_upload(&id), Algorithm::Sha256);
@@ -111,12 +113,21 @@
 //! | `sql` | every statement, written once for SQLite and PostgreSQL; `sql/sqlite` and `sql/postgres`, what only one of them understands |
 //! | `dispatch` | which logic answers which method of both stores |
 //! | `logic` | what is decided, one module for each noun, beside the module of `sql` with its statements |
-//! | `sqlite` | [`SqliteStore`]: the thread that writes, claims, and what is tuned for it; with a [journal](registry_journal), if one is asked for |
+//! | `sqlite` (feature) | `SqliteStore`: the thread that writes, claims, and what is tuned for it; with a journal, if one is asked for |
 //! | `postgres` (feature) | `PostgresStore`: transactions of content, claims that nodes share, and what is tuned for it |
-//! | `transfer` (feature `postgres`) | from SQLite to PostgreSQL, compared row by row |
+//! | `transfer` (both features) | from SQLite to PostgreSQL, compared row by row |
 //! | `contract` (feature) | what every implementation must do, as tests to run over it |
 
 #![forbid(unsafe_code)]
+#![cfg_attr(
+    not(any(feature = "sqlite", feature = "postgres")),
+    allow(
+        dead_code,
+        unused_imports,
+        unused_macros,
+        reason = "the trait alone, for a store of an embedder's"
+    )
+)]
 
 mod aside;
 mod audit;
@@ -127,6 +138,7 @@ mod dispatch;
 mod error;
 mod expiry;
 mod logic;
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
 mod opening;
 mod options;
 #[cfg(feature = "postgres")]
@@ -138,10 +150,11 @@ mod restoring;
 mod retention;
 mod schema;
 mod sql;
+#[cfg(feature = "sqlite")]
 mod sqlite;
 mod steps;
 mod store;
-#[cfg(feature = "postgres")]
+#[cfg(all(feature = "sqlite", feature = "postgres"))]
 pub mod transfer;
 
 pub use audit::{ManifestPosition, StoredObject, UnknownObject};
@@ -150,6 +163,7 @@ pub use collecting::{
 };
 pub use error::{MetadataError, Result};
 pub use expiry::EXPIRES_AFTER_MAX;
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
 pub use opening::OpenError;
 pub use options::Options;
 #[cfg(feature = "postgres")]
@@ -166,6 +180,7 @@ pub use registry_types::{ImmutableTags, Quota};
 pub use restoring::{DeletedRepository, EndedWindows, Restored, TagChange, Trashed};
 pub use retention::{Hold, Image, ImagePage, ImagePosition, PULLS_APART, Pull};
 pub use schema::{OWNERS, SCHEMA};
+#[cfg(feature = "sqlite")]
 pub use sqlite::{JournalPlace, SqliteStore};
 pub use steps::{Changes, GoneNamespace, GoneRepository, StepOf, Steps};
 pub use store::{

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use registry_core::{
-    Builder, Registry,
+    Builder, Registry, ServeError,
     api::{App, Listener, Server, Settings},
 };
 use tempfile::TempDir;
@@ -19,7 +19,7 @@ pub struct TestRegistry {
     app: Arc<App>,
     server: Arc<Server>,
     stop: Option<oneshot::Sender<()>>,
-    task: JoinHandle<()>,
+    task: JoinHandle<Result<(), ServeError>>,
     folder: Option<TempDir>,
 }
 
@@ -104,7 +104,10 @@ impl TestRegistry {
     /// Stops it as an operator does, and waits until it has.
     pub async fn stop(mut self) {
         drop(self.stop.take());
-        within("the registry stops", &mut self.task).await.expect("the registry does not panic");
+        within("the registry stops", &mut self.task)
+            .await
+            .expect("the registry does not panic")
+            .expect("the registry is told to stop");
     }
 }
 

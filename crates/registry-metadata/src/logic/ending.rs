@@ -15,6 +15,7 @@ pub(crate) async fn end(tx: &Tx<'_, impl Tuned>) -> Result<Changes, Fault> {
 }
 
 /// Forgets what a part of a transaction has noted for its end.
+#[cfg(feature = "sqlite")]
 pub(crate) fn forget<S>(tx: &Tx<'_, S>) {
     tx.quota.take();
     tx.events.take();

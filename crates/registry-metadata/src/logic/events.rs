@@ -12,7 +12,9 @@ use registry_database::{Fault, Session, params};
 use registry_digest::Digest;
 #[cfg(feature = "postgres")]
 use registry_events::deferred;
-use registry_events::{Kind, NewEvent, Recorder, record};
+#[cfg(feature = "sqlite")]
+use registry_events::record;
+use registry_events::{Kind, NewEvent, Recorder};
 use registry_types::{Cause, RepositoryName, Tag};
 
 use crate::{Options, aside::former_name, sql::collecting as sql};
@@ -112,6 +114,7 @@ impl Events {
     }
 
     /// Forgets what was noted.
+    #[cfg(feature = "sqlite")]
     pub(crate) fn take(&self) {
         if self.is_wanted {
             std::mem::take(&mut *self.noted.lock());
@@ -163,6 +166,7 @@ impl Told {
     }
 
     /// Writes the events, in the order in which they were noted.
+    #[cfg(feature = "sqlite")]
     pub(crate) async fn write(&self, session: &impl Session, recorder: &Recorder) -> Result<(), Fault> {
         if self.is_empty() {
             return Ok(());

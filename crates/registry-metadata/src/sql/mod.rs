@@ -31,6 +31,7 @@ macro_rules! statements {
     ($($(#[$doc:meta])* $name:ident = $sql:expr;)*) => {
         $(
             $(#[$doc])*
+            #[cfg_attr(not(feature = "sqlite"), allow(dead_code, reason = "some are for what only SQLite's store does"))]
             pub(crate) const $name: registry_database::Statement = registry_database::Statement::same($sql);
         )*
 
@@ -58,6 +59,7 @@ macro_rules! of_each {
     ($($(#[$doc:meta])* $name:ident;)*) => {
         $(
             $(#[$doc])*
+            #[cfg_attr(not(feature = "sqlite"), allow(dead_code, reason = "some are for what only SQLite's store does"))]
             pub(crate) const $name: registry_database::Statement =
                 registry_database::Statement::each($crate::sql::sqlite::$name, $crate::sql::postgres::$name);
         )*
