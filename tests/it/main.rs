@@ -49,6 +49,7 @@ mod tokens;
 mod twins;
 mod uploads;
 mod web_pages;
+mod webhooks;
 mod wire;
 
 /// A number from one of the variables above, if it is set.
