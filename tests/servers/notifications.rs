@@ -8,7 +8,8 @@ use http::Method;
 use registry_core::types::{Cause, EventKind, RequestSource, WebhookFormat};
 use registry_testing::{Behaviour, Client, Content, Image, Received, Receiver, eventually};
 use registry_webhooks::{
-    Audience, Event, Facts, Message, MessageId, Notice, Origin, Reference, notice, payload,
+    Audience, Event, Facts, Message, MessageId, Notice, Origin, Reference, WebhookSecret, notice, payload,
+    sign,
 };
 use serde_json::Value;
 
@@ -222,4 +223,37 @@ async fn an_envelope_has_the_fields_that_the_go_registry_of_version_2_sends() {
     )
     .await;
     assert!(HAPPENED.iter().all(|name| names.iter().any(|seen| seen == name)), "{names:?}");
+}
+
+/// The shell of `docs/webhooks.md` takes what is signed with the secret, and nothing else.
+#[test]
+fn the_shell_of_the_manual_verifies() {
+    let manual =
+        std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/webhooks.md")).unwrap();
+    let shell = manual.split("```sh\n").nth(1).unwrap().split("```").next().unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("body"), "{\"a\": 1}\n").unwrap();
+    let (secret, former) = (WebhookSecret::generate().unwrap(), WebhookSecret::generate().unwrap());
+    let now = i64::try_from(std::time::UNIX_EPOCH.elapsed().unwrap().as_secs()).unwrap();
+    let id: MessageId = ID.parse().unwrap();
+    for (key, signed_at, body, is_good) in [
+        (&secret, now, "{\"a\": 1}\n", true),
+        (&former, now, "{\"a\": 1}\n", true),
+        (&WebhookSecret::generate().unwrap(), now, "{\"a\": 1}\n", false),
+        (&secret, now - 400, "{\"a\": 1}\n", false),
+        (&secret, now, "{\"a\": 2}\n", false),
+    ] {
+        let headers = sign(id, signed_at, body.as_bytes(), &[&secret, &former]);
+        let header = |name: &str| headers[name].to_str().unwrap().to_owned();
+        let status = std::process::Command::new("sh")
+            .args(["-ec", shell])
+            .current_dir(folder.path())
+            .env("secret", key.expose())
+            .env("id", header("webhook-id"))
+            .env("timestamp", header("webhook-timestamp"))
+            .env("signature", header("webhook-signature"))
+            .status()
+            .unwrap();
+        assert_eq!(status.success(), is_good, "{signed_at} {body}");
+    }
 }
