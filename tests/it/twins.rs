@@ -18,7 +18,7 @@ const WORDS_MAX: usize = 25;
 /// Files with twins, by their names in both folders, each with how many of its words at most stand in the other folder, too. What
 /// they do is tuned by hand for each database, because a client waits for it. No number may rise; a file that has no twin any more
 /// must go from the list.
-const TWINS: &[(&str, usize)] = &[("claims.rs", 53), ("manifests.rs", 27), ("store.rs", 179)];
+const TWINS: &[(&str, usize)] = &[("claims.rs", 53), ("store.rs", 112)];
 
 /// Words that say nothing of what is done.
 const OF_DATABASE: [&str; 8] = ["async", "await", "pub", "super", "crate", "sqlite", "postgres", "_"];

@@ -17,11 +17,11 @@ macro_rules! dispatch {
             use registry_digest::Digest;
             use registry_types::{Cause, Descriptor, Location, Reference, RepositoryName, Tag, Viewer};
 
-            use super::put;
+            use super::{manifests, put};
             use crate::{
                 Blob, Content, DeletedRepository, EndedWindows, FoundManifest, Identity, MetadataError, Pull,
                 Purpose, PutManifest, Restored, Result, StoredManifest, TagChange, Trash, Trashed,
-                logic::{self, audit, deleted, repositories, retention, undelete},
+                logic::{self, audit, deleted, manifests::Referring, repositories, retention, undelete},
                 push::Put,
             };
 
@@ -83,7 +83,13 @@ macro_rules! dispatch {
                     purpose: Purpose,
                     bytes_max: usize,
                 ) -> Result<Option<FoundManifest>> {
-                    self.read_manifest_within(repository, reference, purpose, bytes_max).await
+                    if purpose == Purpose::Promise {
+                        let found = self.read_manifest(repository, reference, purpose).await?;
+                        return Ok(found.map(|stored| FoundManifest::within(stored, bytes_max)));
+                    }
+                    read!(self, "read a manifest", |session| manifests::read_within(
+                        session, repository, reference, bytes_max
+                    ))
                 }
 
                 async fn tags(
@@ -117,7 +123,10 @@ macro_rules! dispatch {
                     after: Option<&Digest>,
                     limit: usize,
                 ) -> Result<Vec<Descriptor>> {
-                    self.list_referrers(repository, subject, artifact_type, after, limit).await
+                    let page = Referring { subject, artifact_type, after, limit };
+                    read!(self, "list referrers", |session| {
+                        manifests::referrers(session, repository, &page)
+                    })
                 }
 
                 async fn object(&self, digest: &Digest) -> Result<Option<Blob>> {

@@ -1,9 +1,9 @@
 //! Manifests: leases, deleting, the trash. Each database reads, promises and pushes them in its own way.
 
-use registry_database::{Fault, Session, Text, params, signed};
+use registry_database::{Fault, Session, Statement, Text, params, signed};
 use registry_digest::Digest;
 use registry_events::Kind;
-use registry_types::{Cause, RepositoryName, Tag};
+use registry_types::{Cause, Reference, RepositoryName, Tag};
 
 use super::{
     Tx, all_parsed, blobs,
@@ -19,6 +19,24 @@ use crate::{
         retention as retention_sql,
     },
 };
+
+/// The statement that finds a manifest without its bytes if they are many, and the name that it is found by.
+pub(crate) fn within(reference: &Reference) -> (Statement, String) {
+    match reference {
+        Reference::Tag(tag) => (sql::BY_TAG_WITHIN, tag.to_string()),
+        Reference::Digest(digest) => (sql::BY_DIGEST_WITHIN, digest.to_string()),
+    }
+}
+
+/// Which referrers are asked for.
+pub(crate) struct Referring<'a> {
+    pub(crate) subject: &'a Digest,
+    /// None for all types.
+    pub(crate) artifact_type: Option<&'a str>,
+    /// Strictly after this digest.
+    pub(crate) after: Option<&'a Digest>,
+    pub(crate) limit: usize,
+}
 
 /// PostgreSQL's statements of [`grant`], for [`Session::ready`].
 pub(crate) const GRANT: [&str; 2] = [reclaim_sql::ENQUEUE.postgres, sql::GRANT.postgres];

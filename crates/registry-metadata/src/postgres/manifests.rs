@@ -18,7 +18,10 @@ use super::{
 use crate::{
     FoundManifest, MetadataError, REFERRERS_BYTES_MAX, StoredManifest,
     collecting::Reason,
-    logic::{manifests, repositories},
+    logic::{
+        manifests::{self, Referring},
+        repositories,
+    },
     sql::manifests as sql,
 };
 
@@ -51,11 +54,8 @@ pub(super) async fn read_within(
     reference: &Reference,
     bytes_max: usize,
 ) -> Result<Option<FoundManifest>, Fault> {
-    let (statement, name) = match reference {
-        Reference::Tag(tag) => (sql::BY_TAG_WITHIN.postgres, tag.to_string()),
-        Reference::Digest(digest) => (sql::BY_DIGEST_WITHIN.postgres, digest.to_string()),
-    };
-    let row = connection.one(statement, &[&signed(bytes_max), &repository.as_str(), &name]).await?;
+    let (statement, name) = manifests::within(reference);
+    let row = connection.one(statement.postgres, &[&signed(bytes_max), &repository.as_str(), &name]).await?;
     let found = |row: Row| -> Result<FoundManifest, Fault> {
         Ok(FoundManifest {
             digest: parsed(&row, 0)?,
@@ -104,14 +104,11 @@ impl Work for Renew {
 pub(super) async fn referrers(
     connection: &Connection,
     repository: &RepositoryName,
-    subject: &Digest,
-    artifact_type: Option<&str>,
-    after: Option<&Digest>,
-    limit: usize,
+    page: &Referring<'_>,
 ) -> Result<Vec<Descriptor>, Fault> {
-    let (name, subject, limit) = (repository.as_str(), subject.to_string(), signed(limit));
-    let after = after.map(Digest::to_string).unwrap_or_default();
-    match artifact_type {
+    let (name, subject, limit) = (repository.as_str(), page.subject.to_string(), signed(page.limit));
+    let after = page.after.map(Digest::to_string).unwrap_or_default();
+    match page.artifact_type {
         None => descriptors(connection, sql::REFERRERS.postgres, &[&name, &subject, &after, &limit]).await,
         Some(artifact_type) => {
             let page: Parameters<'_> = &[&name, &subject, &artifact_type, &after, &limit];

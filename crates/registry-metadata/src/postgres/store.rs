@@ -6,13 +6,13 @@ use std::time::Duration;
 use async_trait::async_trait;
 use registry_database::{Operation, postgres::has_content};
 use registry_digest::Digest;
-use registry_types::{Descriptor, Reference, RepositoryName, UploadId};
+use registry_types::{Reference, RepositoryName, UploadId};
 use tokio::{time::Instant, time::sleep};
 
 use super::{PostgresStore, blobs, collect::Collector, manifests, reclaim::take_due, uploads, verify};
 use crate::{
-    Blob, ClaimedUpload, CollectRules, Collected, FinishUpload, FoundManifest, MetadataError, NewUpload,
-    Purpose, Reclaim, Result, StoredManifest, UploadRoom, UploadStatus, Uploads,
+    Blob, ClaimedUpload, CollectRules, Collected, FinishUpload, MetadataError, NewUpload, Purpose, Reclaim,
+    Result, StoredManifest, UploadRoom, UploadStatus, Uploads,
     dispatch::{dispatch, dispatch_background},
     logic::{audit, collect, quota, repositories},
 };
@@ -80,34 +80,6 @@ impl PostgresStore {
             }
             promised => Ok(promised.map(|promised| promised.manifest)),
         }
-    }
-
-    async fn read_manifest_within(
-        &self,
-        repository: &RepositoryName,
-        reference: &Reference,
-        purpose: Purpose,
-        bytes_max: usize,
-    ) -> Result<Option<FoundManifest>> {
-        if purpose == Purpose::Promise {
-            let found = self.read_manifest(repository, reference, purpose).await?;
-            return Ok(found.map(|stored| FoundManifest::within(stored, bytes_max)));
-        }
-        let operation = "read a manifest";
-        read!(self, operation, |c| manifests::read_within(c, repository, reference, bytes_max))
-    }
-
-    async fn list_referrers(
-        &self,
-        repository: &RepositoryName,
-        subject: &Digest,
-        artifact_type: Option<&str>,
-        after: Option<&Digest>,
-        limit: usize,
-    ) -> Result<Vec<Descriptor>> {
-        read!(self, "list referrers", |c| {
-            manifests::referrers(c, repository, subject, artifact_type, after, limit)
-        })
     }
 
     async fn collect_garbage(&self, rules: CollectRules, limit: usize) -> Result<Vec<Collected>> {

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use registry_database::sqlite::{
-    at_once,
+    Session, at_once,
     statement::{one, parsed, signed, unreadable, unsigned},
 };
 use registry_digest::Digest;
@@ -13,7 +13,10 @@ use super::{fault::Fault, writer::Tx};
 use crate::{
     FoundManifest, MetadataError, REFERRERS_BYTES_MAX, StoredManifest,
     collecting::Reason,
-    logic::{manifests, repositories},
+    logic::{
+        manifests::{self, Referring},
+        repositories,
+    },
     sql::manifests as sql,
 };
 
@@ -39,24 +42,23 @@ pub(super) fn read(
 }
 
 /// As [`read`], without the bytes if there are more than `bytes_max`.
-pub(super) fn read_within(
-    connection: &Connection,
+pub(super) async fn read_within(
+    session: &Session<'_>,
     repository: &RepositoryName,
     reference: &Reference,
     bytes_max: usize,
-) -> rusqlite::Result<Option<FoundManifest>> {
-    let (statement, name) = match reference {
-        Reference::Tag(tag) => (sql::BY_TAG_WITHIN.sqlite, tag.to_string()),
-        Reference::Digest(digest) => (sql::BY_DIGEST_WITHIN.sqlite, digest.to_string()),
-    };
-    one(connection, statement, params![signed(bytes_max), repository.as_str(), name], |row| {
+) -> Result<Option<FoundManifest>, Fault> {
+    let (statement, name) = manifests::within(reference);
+    let wanted = params![signed(bytes_max), repository.as_str(), name];
+    let found = one(session.connection(), statement.sqlite, wanted, |row| {
         Ok(FoundManifest {
             digest: parsed(row, 0)?,
             media_type: parsed(row, 1)?,
             size_bytes: unsigned(row, 2)?,
             bytes: row.get_ref(3)?.as_blob_or_null()?.map(Bytes::copy_from_slice),
         })
-    })
+    });
+    Ok(found?)
 }
 
 pub(super) fn promise(
@@ -87,23 +89,22 @@ pub(super) fn renew(
     found.ok_or_else(|| unknown().into())
 }
 
-pub(super) fn referrers(
-    connection: &Connection,
+pub(super) async fn referrers(
+    session: &Session<'_>,
     repository: &RepositoryName,
-    subject: &Digest,
-    artifact_type: Option<&str>,
-    after: Option<&Digest>,
-    limit: usize,
-) -> rusqlite::Result<Vec<Descriptor>> {
-    let (name, subject, limit) = (repository.as_str(), subject.to_string(), signed(limit));
-    let after = after.map(Digest::to_string).unwrap_or_default();
-    match artifact_type {
+    page: &Referring<'_>,
+) -> Result<Vec<Descriptor>, Fault> {
+    let (connection, name) = (session.connection(), repository.as_str());
+    let (subject, limit) = (page.subject.to_string(), signed(page.limit));
+    let after = page.after.map(Digest::to_string).unwrap_or_default();
+    let descriptors = match page.artifact_type {
         None => descriptors(connection, sql::REFERRERS.sqlite, params![name, subject, after, limit]),
         Some(artifact_type) => {
             let page = params![name, subject, artifact_type, after, limit];
             descriptors(connection, sql::REFERRERS_OF_TYPE.sqlite, page)
         }
-    }
+    };
+    Ok(descriptors?)
 }
 
 /// Reads descriptors until their annotations are too much to be held at once.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use registry_database::sqlite::has_content;
 use registry_digest::Digest;
-use registry_types::{Descriptor, Reference, RepositoryName, UploadId};
+use registry_types::{Reference, RepositoryName, UploadId};
 
 use super::{
     SqliteStore, blobs, manifests,
@@ -19,8 +19,8 @@ use super::{
     },
 };
 use crate::{
-    Blob, ClaimedUpload, CollectRules, Collected, FinishUpload, FoundManifest, MetadataError, NewUpload,
-    Purpose, Reclaim, Result, StoredManifest, UploadRoom, UploadStatus, Uploads,
+    Blob, ClaimedUpload, CollectRules, Collected, FinishUpload, MetadataError, NewUpload, Purpose, Reclaim,
+    Result, StoredManifest, UploadRoom, UploadStatus, Uploads,
     clock::millis,
     collecting::Reason,
     dispatch::{dispatch, dispatch_background},
@@ -105,35 +105,6 @@ impl SqliteStore {
                 Ok(promised.map(|promised| promised.manifest))
             }
         }
-    }
-
-    async fn read_manifest_within(
-        &self,
-        repository: &RepositoryName,
-        reference: &Reference,
-        purpose: Purpose,
-        bytes_max: usize,
-    ) -> Result<Option<FoundManifest>> {
-        if purpose == Purpose::Promise {
-            let found = self.read_manifest(repository, reference, purpose).await?;
-            return Ok(found.map(|stored| FoundManifest::within(stored, bytes_max)));
-        }
-        self.readers.read("read a manifest", |reader| {
-            manifests::read_within(reader, repository, reference, bytes_max)
-        })
-    }
-
-    async fn list_referrers(
-        &self,
-        repository: &RepositoryName,
-        subject: &Digest,
-        artifact_type: Option<&str>,
-        after: Option<&Digest>,
-        limit: usize,
-    ) -> Result<Vec<Descriptor>> {
-        self.readers.read("list referrers", |reader| {
-            manifests::referrers(reader, repository, subject, artifact_type, after, limit)
-        })
     }
 
     async fn collect_garbage(&self, rules: CollectRules, limit: usize) -> Result<Vec<Collected>> {
