@@ -22,9 +22,11 @@ pub(super) async fn events_become_messages_in_their_order(bench: &Bench) {
     node.feed_once().await.unwrap();
     assert_eq!(tags(bench, webhook.id).await, ["x", "y", "z"]);
     let row = bench
-        .value(
-            "SELECT sequence, state, kind, repository, name, actor FROM webhook_deliveries WHERE tag = 'z'",
-        )
+        .value(&format!(
+            "SELECT sequence, state, kind, repository, name, actor FROM webhook_deliveries
+            WHERE tag = 'z' AND webhook = {}",
+            webhook.id
+        ))
         .await;
     assert_eq!(row, "2|0|tag.moved|1|acme/app-1|ada");
 }
