@@ -48,14 +48,16 @@ impl Webhooks {
             }
             known.insert(name, definition);
         }
-        let takes_notices =
-            known.values().filter(|definition| definition.format == WebhookFormat::Distribution);
+        let takes_notices = |definition: &&Arc<Definition>| {
+            definition.format == WebhookFormat::Distribution && !definition.is_disabled
+        };
+        let takes_notices = known.values().filter(takes_notices);
         self.0.notices.store(Arc::new(Notices::to(takes_notices.cloned().collect())));
         self.0.configured.store(Arc::new(known));
         Ok(())
     }
 
-    /// Format and filter of a webhook, if the configuration of this node has it.
+    /// Format and filter of a webhook, if the configuration of this node has it, and has it told of events.
     pub(crate) async fn configured_filter(
         &self,
         webhook: WebhookId,
@@ -66,6 +68,7 @@ impl Webhooks {
         }
         let stored = self.read("find a webhook", OfId, webhook).await?;
         let definition = stored.and_then(|stored| configured.get(&stored.name).cloned());
+        let definition = definition.filter(|definition| !definition.is_disabled);
         Ok(definition.map(|definition| (definition.format, definition.filter.clone())))
     }
 

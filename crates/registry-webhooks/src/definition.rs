@@ -100,6 +100,8 @@ pub struct Definition {
     pub backoff: Backoff,
     /// Whose it is.
     pub audience: Audience,
+    /// Whether it is told nothing for now. Events are kept for it, as for one that is paused. False, as it is checked.
+    pub is_disabled: bool,
 }
 
 /// Why a webhook can not be as it was entered.
@@ -154,6 +156,7 @@ impl Draft {
             accepts: Accepts::default(),
             backoff: Backoff::default(),
             audience,
+            is_disabled: false,
         })
     }
 }
@@ -209,6 +212,7 @@ impl Endpoint {
                 backoff: given(self.backoff).unwrap_or(Self::BACKOFF),
             },
             audience: Audience::Operators,
+            is_disabled: false,
         })
     }
 }

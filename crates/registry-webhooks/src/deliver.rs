@@ -85,7 +85,9 @@ impl Webhooks {
     fn ready(&self, loaded: &Loaded) -> Result<Ready, Unsent> {
         if loaded.webhook.is_configured {
             let configured = self.0.configured.load();
-            let definition = configured.get(&loaded.webhook.name).ok_or(Unsent::NotNow)?;
+            let definition =
+                configured.get(&loaded.webhook.name).filter(|definition| !definition.is_disabled);
+            let definition = definition.ok_or(Unsent::NotNow)?;
             return Ok(Ready { definition: Arc::unwrap_or_clone(definition.clone()), former: None });
         }
         loaded.webhook.ready(&self.0.options.secrets, loaded.now_ms).map_err(Unsent::Failed)

@@ -107,6 +107,18 @@ statements! {
         ORDER BY number DESC LIMIT $3",
     ));
 
+    /// The same of those that stand so.
+    DELIVERIES_IN_STATE = same(concat!("SELECT ", delivery_columns!(), " FROM webhook_deliveries
+        WHERE webhook = $1 AND number < $2 AND state = $3 ORDER BY number DESC LIMIT $4"));
+
+    /// Messages of a webhook that were delivered or given up since a time, after a number and up to another.
+    ENDED_SINCE = same(concat!("SELECT ", delivery_columns!(), " FROM webhook_deliveries
+        WHERE webhook = $1 AND number > $2 AND number <= $3 AND state IN (1, 2) AND ended_at_ms >= $4
+        ORDER BY number LIMIT $5"));
+
+    /// The number of the newest message to a webhook.
+    NEWEST = same("SELECT MAX(number) FROM webhook_deliveries WHERE webhook = $1");
+
     /// The first messages that wait for a webhook.
     FIRST_WAITING = same(
         "SELECT id FROM webhook_deliveries WHERE webhook = $1 AND state = 0 ORDER BY number LIMIT $2",

@@ -21,7 +21,7 @@ pub enum State {
     Active,
     /// A person paused it. What happens meanwhile it is told later, as far as events are kept.
     Paused,
-    /// Its receiver said that it wants nothing more, for this reason. A person can resume it.
+    /// Its receiver said that it wants nothing more, and a person can resume it; or the configuration says so. With the reason.
     Disabled(String),
 }
 
@@ -224,7 +224,12 @@ impl Stored {
             is_signed: self.secret.is_some()
                 || configured.is_some_and(|definition| definition.secret.is_some()),
             former_secret_until_ms: self.former_until_ms,
-            state: self.state,
+            state: match configured {
+                Some(definition) if definition.is_disabled => {
+                    State::Disabled("by the configuration".to_owned())
+                }
+                _ => self.state,
+            },
             created_at_ms: self.created_at_ms,
         }
     }

@@ -94,6 +94,7 @@ registry_database::on_both_engines! {
         a_secret_is_shown_once_and_sealed,
         a_rotated_secret_leaves_the_former_for_a_time,
         configured_webhooks_have_names_alone,
+        a_disabled_webhook_of_the_configuration_keeps_its_events,
         webhooks_have_a_limit,
     ],
     feeding: [
@@ -107,6 +108,7 @@ registry_database::on_both_engines! {
     history: [
         messages_are_listed_the_newest_first,
         a_message_is_sent_again_under_its_id_and_anew_under_another,
+        all_since_a_time_are_sent_again,
         what_is_sent_by_hand_is_bounded,
         attempts_are_noted_and_the_last_ten_kept,
         reports_of_receivers_are_kept_and_bounded,

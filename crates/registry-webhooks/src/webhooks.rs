@@ -19,15 +19,15 @@ use registry_types::Cause;
 use tokio::sync::Notify;
 
 use crate::{
-    Attempt, Audience, Callback, Definition, Delivery, Draft, LookUp, MessageId, NothingKnown, Origin,
-    Webhook, WebhookError, WebhookId, WebhookName, WebhookSecret,
+    Attempt, Audience, Callback, Definition, Delivery, DeliveryState, Draft, LookUp, MessageId, NothingKnown,
+    Origin, Webhook, WebhookError, WebhookId, WebhookName, WebhookSecret,
     event::event,
     id::random,
     notices::Notices,
     numbers::Counted,
     steps::{
-        Add, Change, ChangeTo, Details, Find, History, List, NewWebhook, NoteCallback, Page, Remove, Report,
-        Revive, SendAnew, SetSecret, SetState, Test,
+        AGAIN_MAX, Add, Change, ChangeTo, Details, Find, History, List, NewWebhook, NoteCallback, Page,
+        Remove, Report, Revive, SendAnew, SendSince, SetSecret, SetState, Since, Test,
     },
     stored::{State, Stored, json},
     text::kept,
@@ -342,9 +342,33 @@ impl Webhooks {
         before: Option<i64>,
         limit: usize,
     ) -> Result<Vec<Delivery>, WebhookError> {
+        self.page(name, None, before, limit).await
+    }
+
+    /// The same of those that stand so: of dead letters, say.
+    ///
+    /// # Errors
+    /// [`WebhookError`].
+    pub async fn history_in(
+        &self,
+        name: &WebhookName,
+        state: DeliveryState,
+        before: Option<i64>,
+        limit: usize,
+    ) -> Result<Vec<Delivery>, WebhookError> {
+        self.page(name, Some(state), before, limit).await
+    }
+
+    async fn page(
+        &self,
+        name: &WebhookName,
+        state: Option<DeliveryState>,
+        before: Option<i64>,
+        limit: usize,
+    ) -> Result<Vec<Delivery>, WebhookError> {
         let webhook = self.stored(name).await?.id;
         let (before, limit) = (before.unwrap_or(i64::MAX), limit.min(HISTORY_PAGE_MAX));
-        self.read("list messages", History, Page { webhook, before, limit }).await
+        self.read("list messages", History, Page { webhook, before, limit, state }).await
     }
 
     /// A message to a webhook, with its last attempts, and what its receiver reported.
@@ -382,6 +406,34 @@ impl Webhooks {
         self.write("send a message anew", SendAnew, (webhook, id, new)).await?;
         self.0.wake.notify_one();
         Ok(new)
+    }
+
+    /// Sends all messages of the history again that were delivered or given up since a time, in milliseconds since 1970, and says how
+    /// many: under their ids, or `anew` under others. In transactions of 100; what fails in between leaves those before it sent.
+    ///
+    /// # Errors
+    /// [`WebhookError`].
+    pub async fn redeliver_since(
+        &self,
+        name: &WebhookName,
+        since_ms: i64,
+        anew: bool,
+    ) -> Result<u64, WebhookError> {
+        let webhook = self.stored(name).await?.id;
+        let (mut count, mut after, mut last) = (0, None, None);
+        loop {
+            let ids = (0..if anew { AGAIN_MAX } else { 0 })
+                .map(|_| MessageId::generate())
+                .collect::<Result<_, _>>()?;
+            let since = Since { webhook, ended_at_ms: since_ms, after, last, ids };
+            let sent = self.write("send messages again", SendSince, since).await?;
+            self.0.wake.notify_one();
+            count += sent.count;
+            (after, last) = (sent.after, Some(sent.last));
+            if sent.count < AGAIN_MAX as u64 {
+                return Ok(count);
+            }
+        }
     }
 
     /// Sends a webhook a message of kind `webhook.test`, and answers its id.

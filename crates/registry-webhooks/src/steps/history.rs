@@ -5,7 +5,8 @@ use registry_events::Event;
 
 use super::feed::{WAITING_MAX, repository_of};
 use crate::{
-    Attempt, Callback, Delivery, MessageId, WebhookError, WebhookId, delivery::values, sql, stored::Stored,
+    Attempt, Callback, Delivery, DeliveryState, MessageId, WebhookError, WebhookId, delivery::values, sql,
+    stored::Stored,
 };
 
 /// How many reports of a receiver are kept for a message.
@@ -18,6 +19,8 @@ pub(crate) struct Page {
     pub(crate) webhook: WebhookId,
     pub(crate) before: i64,
     pub(crate) limit: usize,
+    /// Only those that stand so.
+    pub(crate) state: Option<DeliveryState>,
 }
 
 impl Step for History {
@@ -25,7 +28,14 @@ impl Step for History {
     type Output = Vec<Delivery>;
 
     async fn run<S: Session>(&self, session: &S, page: &Page) -> Result<Vec<Delivery>, Fault> {
-        session.all(sql::DELIVERIES, params![page.webhook, page.before, signed(page.limit)]).await
+        let limit = signed(page.limit);
+        match page.state {
+            None => session.all(sql::DELIVERIES, params![page.webhook, page.before, limit]).await,
+            Some(state) => {
+                let values = params![page.webhook, page.before, state.number(), limit];
+                session.all(sql::DELIVERIES_IN_STATE, values).await
+            }
+        }
     }
 }
 
@@ -102,9 +112,66 @@ impl Step for SendAnew {
         session.lock(sql::LOCK_WEBHOOK, params![*webhook]).await?;
         let delivery = known(session, *webhook, *id).await?;
         by_hand(session, *webhook).await?;
-        let sequence = next(session, *webhook, &delivery.event).await?;
-        let new = new.to_string();
-        session.execute(sql::COPY_DELIVERY, params![&new, signed(sequence), delivery.number]).await.map(drop)
+        copy(session, &delivery, *new).await
+    }
+}
+
+async fn copy(session: &impl Session, delivery: &Delivery, new: MessageId) -> Result<(), Fault> {
+    let sequence = next(session, delivery.webhook, &delivery.event).await?;
+    let new = new.to_string();
+    session.execute(sql::COPY_DELIVERY, params![&new, signed(sequence), delivery.number]).await.map(drop)
+}
+
+/// How many messages are sent again in one transaction.
+pub(crate) const AGAIN_MAX: usize = 100;
+
+/// Sends the next of the messages again that were delivered or given up since a time. Says how many, and up to which number.
+pub(crate) struct SendSince;
+
+pub(crate) struct Since {
+    pub(crate) webhook: WebhookId,
+    pub(crate) ended_at_ms: i64,
+    /// After which number; none at the beginning, where too much that waits is a reason to send nothing.
+    pub(crate) after: Option<i64>,
+    /// Up to which number; none for the newest that there is.
+    pub(crate) last: Option<i64>,
+    /// New ids, to send anew: [`AGAIN_MAX`] of them. None to send under the same ids.
+    pub(crate) ids: Vec<MessageId>,
+}
+
+/// How far it came.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct SentSince {
+    pub(crate) count: u64,
+    /// The number of the last one that was sent again; none if there was none.
+    pub(crate) after: Option<i64>,
+    pub(crate) last: i64,
+}
+
+impl Step for SendSince {
+    type Of = Since;
+    type Output = SentSince;
+
+    async fn run<S: Session>(&self, session: &S, since: &Since) -> Result<SentSince, Fault> {
+        let webhook = since.webhook;
+        session.lock(sql::LOCK_WEBHOOK, params![webhook]).await?;
+        if since.after.is_none() {
+            by_hand(session, webhook).await?;
+        }
+        let last = match since.last {
+            Some(last) => last,
+            None => session.one::<Option<i64>>(sql::NEWEST, params![webhook]).await?.flatten().unwrap_or(0),
+        };
+        let values = params![webhook, since.after.unwrap_or(0), last, since.ended_at_ms, signed(AGAIN_MAX)];
+        let found: Vec<Delivery> = session.all(sql::ENDED_SINCE, values).await?;
+        for (at, delivery) in found.iter().enumerate() {
+            match since.ids.get(at) {
+                Some(new) => copy(session, delivery, *new).await?,
+                None => session.execute(sql::REVIVE_DELIVERY, params![delivery.number]).await.map(drop)?,
+            }
+        }
+        let after = found.last().map(|delivery| delivery.number);
+        Ok(SentSince { count: found.len() as u64, after, last })
     }
 }
 
@@ -204,4 +271,4 @@ impl Step for FirstWaiting {
     }
 }
 
-step!(History, Details, Load, Revive, SendAnew, Test, NoteCallback, WithWaiting, FirstWaiting);
+step!(History, Details, Load, Revive, SendAnew, SendSince, Test, NoteCallback, WithWaiting, FirstWaiting);

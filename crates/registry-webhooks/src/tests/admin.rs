@@ -145,6 +145,23 @@ pub(super) async fn configured_webhooks_have_names_alone(bench: &Bench) {
     assert_eq!(node.webhook(&name("c")).await.unwrap().url.as_deref(), Some("https://ci.example.com/hook"));
 }
 
+pub(super) async fn a_disabled_webhook_of_the_configuration_keeps_its_events(bench: &Bench) {
+    let node = node(&bench.database, &Recorder::new());
+    let enabled = configured("a", "http://10.0.0.5/a");
+    let enabled = Definition { format: registry_types::WebhookFormat::CloudEvents, ..enabled };
+    let disabled = |definition: &Definition| Definition { is_disabled: true, ..definition.clone() };
+    let other = configured("b", "http://10.0.0.5/b");
+    node.configure(vec![disabled(&enabled), disabled(&other)]).await.unwrap();
+    assert!(matches!(node.webhook(&name("a")).await.unwrap().state, State::Disabled(_)));
+    assert!(!node.wants_notices());
+    moved_many(&bench.database, 1, 3).await;
+    node.feed_once().await.unwrap();
+    assert_eq!(bench.value("SELECT COUNT(*) FROM webhook_deliveries").await, "0");
+    node.configure(vec![enabled, disabled(&other)]).await.unwrap();
+    node.feed_once().await.unwrap();
+    assert_eq!(bench.value("SELECT COUNT(*) FROM webhook_deliveries").await, "3");
+}
+
 pub(super) async fn webhooks_have_a_limit(bench: &Bench) {
     let node = node(&bench.database, &Recorder::new());
     node.add(&draft("first")).await.unwrap();

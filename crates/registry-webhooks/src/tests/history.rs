@@ -75,6 +75,34 @@ pub(super) async fn a_message_is_sent_again_under_its_id_and_anew_under_another(
     }
 }
 
+pub(super) async fn all_since_a_time_are_sent_again(bench: &Bench) {
+    let (node, webhook) = with_messages(bench, 60).await;
+    bench.run("UPDATE webhook_deliveries SET state = 1, ended_at_ms = 1000 + sequence").await;
+    for (repository, count) in [(2, 50), (3, 100)] {
+        moved_many(&bench.database, repository, count).await;
+        node.feed_once().await.unwrap();
+        bench.run("UPDATE webhook_deliveries SET state = 2, ended_at_ms = 2000 WHERE state = 0").await;
+    }
+    assert_eq!(bench.value("SELECT COUNT(*) FROM webhook_deliveries").await, "210");
+    let waiting = format!("SELECT COUNT(*) FROM webhook_deliveries WHERE state = 0 AND webhook = {webhook}");
+
+    // Anew: copies, and no copies of copies.
+    assert_eq!(node.redeliver_since(&name("a"), 1051, true).await.unwrap(), 160);
+    assert_eq!(bench.value(&waiting).await, "160");
+    assert!(matches!(node.redeliver_since(&name("a"), 0, false).await, Err(WebhookError::Busy(_))));
+    bench.run("UPDATE webhook_deliveries SET state = 3, ended_at_ms = 3000 WHERE state = 0").await;
+
+    // Under their ids; what was not sent is not sent again.
+    let dead = node.history_in(&name("a"), DeliveryState::Dead, None, 100).await.unwrap();
+    assert!(dead.len() == 100 && dead.iter().all(|delivery| delivery.state == DeliveryState::Dead));
+    assert_eq!(node.redeliver_since(&name("a"), 2000, false).await.unwrap(), 150);
+    let dead = node.history_in(&name("a"), DeliveryState::Dead, None, 100).await.unwrap();
+    assert_eq!((bench.value(&waiting).await.as_str(), dead.len()), ("150", 0));
+    assert_eq!(bench.value("SELECT COUNT(*) FROM webhook_deliveries").await, "370");
+    bench.run("UPDATE webhook_deliveries SET state = 1, ended_at_ms = 3000 WHERE state = 0").await;
+    assert_eq!(node.redeliver_since(&name("a"), 4000, false).await.unwrap(), 0);
+}
+
 pub(super) async fn what_is_sent_by_hand_is_bounded(bench: &Bench) {
     let (node, _) = with_messages(bench, 1).await;
     let mut last = None;
