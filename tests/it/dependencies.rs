@@ -81,6 +81,12 @@ const TABLE: &[Row] = &[
         never_directly: &[],
     },
     Row {
+        name: "registry-jobs",
+        imports: &["registry-database"],
+        never: &["hyper", "http", "object_store", "bcrypt"],
+        never_directly: &[],
+    },
+    Row {
         name: "registry-journal",
         imports: &["registry-digest", "registry-types", "registry-storage", "registry-database"],
         never: &["bcrypt"],
@@ -151,6 +157,7 @@ const TABLE: &[Row] = &[
             "registry-storage",
             "registry-database",
             "registry-events",
+            "registry-jobs",
             "registry-journal",
             "registry-metadata",
             "registry-auth",

@@ -96,6 +96,7 @@ pub use registry_config as config;
 pub use registry_database as database;
 pub use registry_digest as digest;
 pub use registry_events as events;
+pub use registry_jobs as jobs;
 #[cfg(feature = "sqlite")]
 pub use registry_journal as journal;
 pub use registry_metadata as metadata;

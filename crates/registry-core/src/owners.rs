@@ -2,8 +2,8 @@ use registry_database::{Owners, SCHEMA};
 
 /// Whose tables a registry's database has. Every program of ours opens a database with this list. The tables of features are made
 /// when a feature is first used, so that a program without it opens a database in which it never was.
-pub const OWNERS: Owners =
-    Owners::new(&[&registry_metadata::SCHEMA, &SCHEMA]).on_demand(&[&registry_events::SCHEMA]);
+pub const OWNERS: Owners = Owners::new(&[&registry_metadata::SCHEMA, &SCHEMA])
+    .on_demand(&[&registry_events::SCHEMA, &registry_jobs::SCHEMA]);
 
 #[cfg(test)]
 mod tests {

@@ -26,6 +26,7 @@
 //! | [`clock`] | whose time it is |
 //! | `fault`, `error` | what stops a piece of work; what its caller is told; why a database can not be opened |
 //! | `operation`, `durability` | what is to be done, how durable, how long |
+//! | `followed` | [`Followed`]: a step, and then one of another crate |
 //! | `database` | [`Database`]: a handle to either engine, on which steps run |
 //! | `session`, `statement`, `param`, `row`, `answers` | logic that is written once for both engines |
 //! | [`sqlite`] (feature `sqlite`) | the thread that writes, readers, the log, opening |
@@ -44,6 +45,8 @@ mod dialect;
 mod durability;
 mod error;
 mod fault;
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+mod followed;
 mod operation;
 mod owners;
 mod param;
@@ -65,6 +68,8 @@ pub use dialect::{Dialect, POSTGRES, SQLITE};
 pub use durability::Durability;
 pub use error::{Cause, Error, OpenError};
 pub use fault::{Contended, Fault, Remedy};
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+pub use followed::Followed;
 pub use operation::{Limits, Operation};
 pub use owners::Owners;
 pub use param::{Param, signed};
