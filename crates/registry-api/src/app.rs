@@ -18,6 +18,7 @@ use crate::{
     events::{Change, Events},
     links::{Links, Target},
     metrics::Metrics,
+    observer::{Observer, Seen},
     pulls::Pulls,
     settings::Settings,
     shared::Manifests,
@@ -47,6 +48,8 @@ pub struct App {
     pub manifests: Manifests,
     /// The sinks that are told of what clients change.
     pub events: Events,
+    /// Hears of what clients pull, mount and push as blobs.
+    pub observer: Option<Arc<dyn Observer>>,
 }
 
 /// The uploads that are being written to, so that a stop can wait until each has saved what arrived.
@@ -79,6 +82,18 @@ impl RunningUploads {
 }
 
 impl App {
+    /// Lets the observer hear of something, if there is one that wants to.
+    pub(crate) fn seen(&self, make: impl FnOnce() -> Seen) {
+        if let Some(observer) = self.observer.as_ref().filter(|observer| observer.wants()) {
+            observer.seen(make());
+        }
+    }
+
+    /// Whether there is an observer that wants to hear of something.
+    pub(crate) fn is_observed(&self) -> bool {
+        self.observer.as_ref().is_some_and(|observer| observer.wants())
+    }
+
     /// Hides an object whose bytes turned out to be missing or cut short, so that `HEAD` stops claiming that it is here
     /// and clients push it again.
     pub(crate) async fn hide(&self, location: &Location, reason: &StorageError) -> Result<(), ApiError> {
@@ -128,6 +143,11 @@ impl Call<'_> {
     /// Tells the embedder's sinks of a change that is durable.
     pub(crate) fn tell(&self, repository: &RepositoryName, change: impl FnOnce() -> Change) {
         self.app.events.note(repository, self.actor(), change);
+    }
+
+    /// Lets the observer hear of something, if there is one that wants to.
+    pub(crate) fn seen(&self, make: impl FnOnce(Cause) -> Seen) {
+        self.app.seen(|| make(self.cause()));
     }
 
     /// The user's name, for sinks.

@@ -1,8 +1,13 @@
 //! What is counted of store, database, logins and background work, under the Go registry's names where it has them.
 
+mod webhooks;
+
 use std::{
     fmt,
-    sync::{Arc, atomic::AtomicU64},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
@@ -21,6 +26,7 @@ use registry_auth::{AuthenticationError, Caller};
 
 use registry_storage::FreeSpace;
 
+pub use self::webhooks::{WebhookFigure, WebhookFigures};
 use crate::{COMMIT, VERSION};
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -50,6 +56,8 @@ pub struct Metrics {
     free_bytes: Gauge,
     reserve_bytes: Gauge,
     journal: JournalGauges,
+    webhooks: webhooks::Gauges,
+    are_webhooks_shown: AtomicBool,
     candidates: Family<CandidateLabels, Counter>,
     bytes_given_up: Counter,
     objects_deleted: Counter,
@@ -104,6 +112,8 @@ impl Metrics {
             free_bytes: Gauge::default(),
             reserve_bytes: Gauge::default(),
             journal: JournalGauges::default(),
+            webhooks: webhooks::Gauges::default(),
+            are_webhooks_shown: AtomicBool::new(false),
             candidates: Family::default(),
             bytes_given_up: Counter::default(),
             objects_deleted: Counter::default(),
@@ -141,6 +151,14 @@ impl Metrics {
         let gauge = |bytes: u64| i64::try_from(bytes).unwrap_or(i64::MAX);
         self.free_bytes.set(gauge(space.free_bytes));
         self.reserve_bytes.set(gauge(space.reserve_bytes));
+    }
+
+    /// Shows how events and webhooks are doing. Where there are none nothing is shown of them.
+    pub fn webhooks(&self, figures: &WebhookFigures) {
+        if !self.are_webhooks_shown.swap(true, Ordering::Relaxed) {
+            self.server.add(|registry| self.webhooks.register(registry));
+        }
+        self.webhooks.show(figures);
     }
 
     /// Shows how the journal is doing. Without one all of it stays at zero.

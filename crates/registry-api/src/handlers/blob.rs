@@ -19,10 +19,9 @@ use crate::{
     app::{App, Call},
     conditional::{self, Condition},
     error::ApiError,
+    observer::{BLOB_MEDIA_TYPE as CONTENT_TYPE, Seen, SeenAction},
     response::{Response, empty_response, set, set_digest},
 };
-
-const CONTENT_TYPE: &str = "application/octet-stream";
 
 /// Clients and proxies may keep it for a year: what a digest names never changes.
 pub(crate) const CACHE_CONTROL: HeaderValue = HeaderValue::from_static("max-age=31536000");
@@ -52,14 +51,24 @@ pub(crate) async fn get(
         Condition::Failed => return Err(ApiError::PreconditionFailed),
         Condition::Proceed if call.is_head => head(call.app, &blob, digest, promises).await?,
         Condition::Proceed => match redirect(call, &blob, &digest).await {
-            Some(response) => return Ok(response),
+            Some(response) => {
+                pulled(call, repository, &digest, &blob);
+                return Ok(response);
+            }
             None => body(call, &blob, digest).await?,
         },
     };
+    if response.status() != StatusCode::NOT_MODIFIED {
+        pulled(call, repository, &digest, &blob);
+    }
     set_digest(response.headers_mut(), &digest);
     response.headers_mut().insert(header::CACHE_CONTROL, CACHE_CONTROL);
     response.headers_mut().insert(header::CONTENT_DISPOSITION, ATTACHMENT);
     Ok(response)
+}
+
+fn pulled(call: &Call<'_>, repository: &RepositoryName, digest: &Digest, blob: &Blob) {
+    call.seen(|cause| Seen::blob(SeenAction::Pull, repository, digest, blob.size_bytes, cause));
 }
 
 /// `DELETE`. Refused while a manifest of the repository refers to the blob: its images would break.

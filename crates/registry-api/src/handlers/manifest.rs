@@ -22,6 +22,7 @@ use crate::{
     conditional::{self, Condition},
     error::ApiError,
     events::Change,
+    observer::{Seen, SeenAction},
     response::{DOCKER_CONTENT_DIGEST, OCI_SUBJECT, OCI_TAG, Response, empty_response, set, set_digest},
     room::Room,
     settings::{ReferencePolicy, Settings},
@@ -61,6 +62,22 @@ pub(crate) async fn get(
             plan.response(&content_type, pieces)
         }
     };
+    if response.status() != StatusCode::NOT_MODIFIED {
+        call.seen(|cause| Seen {
+            action: SeenAction::Pull,
+            repository: repository.clone(),
+            from: None,
+            tag: match reference {
+                Reference::Tag(tag) => Some(tag.to_string()),
+                Reference::Digest(_) => None,
+            },
+            digest: stored.digest,
+            media_type: content_type.clone(),
+            size_bytes,
+            is_manifest: true,
+            cause,
+        });
+    }
     set_digest(response.headers_mut(), &stored.digest);
     // Whoever only looks does not pull; whoever has it already, and asks whether it is still the same, does.
     if !call.is_head {

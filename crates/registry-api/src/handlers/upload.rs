@@ -17,6 +17,7 @@ use crate::{
     content_range::ContentRange,
     error::ApiError,
     links::Links,
+    observer::{Seen, SeenAction},
     response::{
         DOCKER_CONTENT_DIGEST, DOCKER_UPLOAD_UUID, OCI_CHUNK_MIN_LENGTH, Response, empty_response, set,
     },
@@ -89,11 +90,17 @@ pub(crate) async fn finish(
 ) -> Result<Response<Body>, ApiError> {
     let (chunk, file) = (Chunk::of(call.headers)?, call.share.file()?);
     let (app, links, repository) = (call.app.clone(), call.links(), repository.clone());
+    let cause = call.app.is_observed().then(|| call.cause());
     detached(call.app, async move {
         let _file = file;
-        let session = Session::claim(app, &repository, id, Some(&digest)).await?;
+        let session = Session::claim(app.clone(), &repository, id, Some(&digest)).await?;
         chunk.must_begin_at(session.offset(), &links, &repository, &id)?;
-        session.receive(body, chunk.length_bytes()).await?.finish(&digest).await?;
+        let session = session.receive(body, chunk.length_bytes()).await?;
+        let size_bytes = session.offset();
+        session.finish(&digest).await?;
+        if let Some(cause) = cause {
+            app.seen(|| Seen::blob(SeenAction::Push, &repository, &digest, size_bytes, cause));
+        }
         Ok(created(&links, &repository, &digest))
     })
     .await
@@ -214,6 +221,10 @@ async fn mount(
             return Ok(false);
         }
         if metadata.mount_blob(&from, to, digest).await? {
+            call.seen(|cause| Seen {
+                from: Some(from),
+                ..Seen::blob(SeenAction::Mount, to, digest, blob.size_bytes, cause)
+            });
             return Ok(true);
         }
     }

@@ -32,6 +32,7 @@ impl Fixture {
         let metadata = SqliteStore::open_in_memory(options, Arc::new(SystemClock)).unwrap();
         let database = metadata.database();
         let app = App {
+            observer: None,
             store: Arc::new(MemoryStore::new()),
             metadata: Arc::new(metadata),
             authenticator: Arc::new(NoAuthentication),
