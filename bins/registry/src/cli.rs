@@ -2,6 +2,7 @@
 
 mod content;
 mod retention;
+mod webhook;
 
 use std::{
     ffi::OsString,
@@ -18,6 +19,7 @@ use clap_complete::Shell;
 pub(crate) use self::{
     content::{Content, RepositoryCommand, TagCommand, Target, TrashCommand, Undelete},
     retention::{Import, Retention, Which},
+    webhook::{Add, History, Redeliver, Rotate, Secrets, Webhook},
 };
 
 /// A container registry: push and pull images with docker, podman, containerd and every other OCI client.
@@ -121,6 +123,12 @@ pub(crate) enum Command {
     /// What was deleted and is still kept
     #[command(subcommand)]
     Trash(TrashCommand),
+    /// Tell receivers of events: add, look after and remove them
+    #[command(subcommand)]
+    Webhook(Webhook),
+    /// The key that seals secrets in the database
+    #[command(subcommand)]
+    Secrets(Secrets),
     /// Print a script with which a shell completes this command line
     Completions {
         /// The shell

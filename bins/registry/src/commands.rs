@@ -16,7 +16,7 @@ use rustix::termios::{LocalModes, OptionalActions, isatty, tcgetattr, tcsetattr}
 
 use crate::{
     cli::{self, Command, ConfigFile, Content, Retention},
-    content, fsck, garbage, health, journal, logging, migrate, quota, retention, serve,
+    content, fsck, garbage, health, journal, logging, migrate, quota, retention, secrets, serve, webhooks,
 };
 
 /// Names the configuration file, if the command line does not.
@@ -55,6 +55,8 @@ pub(crate) fn run(command: Command) -> anyhow::Result<()> {
             let (file, action) = journal::Action::of(action);
             print(&journal::run(action, &load_beside(file)?.config)?)
         }
+        Command::Webhook(command) => webhooks::run(command),
+        Command::Secrets(command) => secrets::run(command),
         Command::Completions { shell } => print(&cli::completions(shell)),
         Command::Migrate { from, file } => migrate::run(from.as_deref(), &load_beside(file)?),
     }
@@ -80,7 +82,7 @@ fn serve(file: Option<&Path>) -> anyhow::Result<()> {
 }
 
 /// Loads the configuration for a command that works beside the process that serves, and becomes the user who does.
-fn load_beside(file: ConfigFile) -> anyhow::Result<Loaded> {
+pub(crate) fn load_beside(file: ConfigFile) -> anyhow::Result<Loaded> {
     let loaded = load_config(config_file(file).as_deref())?;
     become_user(&loaded.config)?;
     Ok(loaded)

@@ -16,7 +16,9 @@ mod migrate;
 mod notify;
 mod quota;
 mod retention;
+mod secrets;
 mod serve;
+mod webhooks;
 
 use std::process::ExitCode;
 

@@ -15,6 +15,11 @@ use registry_metadata::{MetadataStore, Options};
 use registry_server::{AccessLog, Budget, Check, Endpoint, ServeOptions, Server, Site, UnknownHosts};
 use registry_storage::{BlobStore, Durability};
 
+#[cfg(feature = "webhooks")]
+use crate::webhooks::{ToReceivers, WebhookSettings};
+#[cfg(feature = "webhooks")]
+use registry_api::Observer;
+
 use crate::{
     Beside, Collecting, OpenError, Purge, Registry, Retaining, identity,
     places::{Bytes, Places, Tables},
@@ -34,6 +39,8 @@ pub struct Builder {
     mounted: Vec<(String, Arc<dyn Endpoint>)>,
     tasks: Vec<Task>,
     sinks: Vec<Arc<dyn EventSink>>,
+    #[cfg(feature = "webhooks")]
+    webhooks: Option<WebhookSettings>,
     purge: Option<Purge>,
     collecting: Option<Collecting>,
     retaining: Option<Retaining>,
@@ -52,6 +59,8 @@ impl Default for Builder {
             mounted: Vec::new(),
             tasks: Vec::new(),
             sinks: Vec::new(),
+            #[cfg(feature = "webhooks")]
+            webhooks: None,
             purge: Some(Purge::default()),
             collecting: Some(Collecting::default()),
             retaining: None,
@@ -196,6 +205,14 @@ impl Builder {
         self
     }
 
+    /// Tells receivers of events: those of the settings, and those that were added to the database. Not where the
+    /// [metadata](Self::metadata) is a store of your own.
+    #[cfg(feature = "webhooks")]
+    pub fn webhooks(mut self, webhooks: WebhookSettings) -> Self {
+        self.webhooks = Some(webhooks);
+        self
+    }
+
     /// When uploads that nobody continues are given up; never, if nothing.
     pub fn purge(self, purge: Option<Purge>) -> Self {
         Builder { purge, ..self }
@@ -232,6 +249,17 @@ impl Builder {
         let opened = self.places.open().await?;
         identity::bind(&*opened.metadata, &*opened.store).await?;
         opened.metadata.begin_quotas().await?;
+        #[cfg(feature = "webhooks")]
+        let webhooks = match (self.webhooks, &opened.tables) {
+            (Some(settings), Some(database)) => {
+                Some(settings.start(database, &opened.recorder, &opened.metadata).await?)
+            }
+            _ => None,
+        };
+        #[cfg(feature = "webhooks")]
+        let observer = webhooks.clone().map(|webhooks| Arc::new(ToReceivers(webhooks)) as Arc<dyn Observer>);
+        #[cfg(not(feature = "webhooks"))]
+        let observer = None;
         let budget = Budget::of_memory(self.settings.memory_bytes);
         let counted = Arc::new(registry_server::Metrics::new().with_budget(&budget));
         let metrics = Arc::new(Metrics::new(counted.clone()));
@@ -265,6 +293,7 @@ impl Builder {
             pulls: Pulls::default(),
             manifests: Manifests::default(),
             events: Events::to(self.sinks),
+            observer,
         });
         let mut site = Site::of(Arc::new(Api::new(app.clone()))).behind(&app.settings.prefix);
         for (prefix, endpoint) in self.mounted {
@@ -279,12 +308,30 @@ impl Builder {
         server.limit_rates(rate_limits);
         let mut tasks = self.tasks;
         if let Some(database) = opened.tables.clone() {
-            let watch = registry_events::watch(database, opened.recorder.clone());
+            let watch = registry_events::watch(database.clone(), opened.recorder.clone());
             tasks.push(Task { name: "events", work: Box::pin(watch) });
+            #[cfg(feature = "webhooks")]
+            if let Some(webhooks) = webhooks.clone() {
+                let show =
+                    crate::webhooks::show(webhooks.clone(), database, opened.recorder.clone(), app.clone());
+                tasks.push(Task { name: "webhooks", work: Box::pin(async move { webhooks.run().await }) });
+                tasks.push(Task { name: "metrics of webhooks", work: Box::pin(show) });
+            }
         }
         let background = Background { tasks, purge, collecting: self.collecting, retaining: self.retaining };
         let served = Served { app, server: Arc::new(server) };
-        Ok(Registry::new(served, self.serve, self.checks, background, opened.journal, opened.tables, is_open))
+        let registry = Registry::new(
+            served,
+            self.serve,
+            self.checks,
+            background,
+            opened.journal,
+            opened.tables,
+            is_open,
+        );
+        #[cfg(feature = "webhooks")]
+        let registry = registry.with_webhooks(webhooks);
+        Ok(registry)
     }
 
     #[cfg(feature = "sqlite")]

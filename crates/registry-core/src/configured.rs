@@ -89,6 +89,8 @@ pub async fn configure_with(
     let (tls, self_signed) = tls(config, early.tls.take())?;
     let reloadable = Reloadable { tls: tls.clone(), credentials };
     let builder = builder.serve_options(serve_options(config, tls));
+    #[cfg(feature = "webhooks")]
+    let builder = builder.webhooks(crate::configured_webhooks::settings(config)?);
     Ok(Configured { builder, self_signed, first_user, reloadable })
 }
 
@@ -252,6 +254,8 @@ pub fn data_folder(config: &Config) -> Option<PathBuf> {
 }
 
 pub use crate::configured_files::check_files;
+#[cfg(feature = "webhooks")]
+pub use crate::configured_webhooks::{key_file, open_webhooks_beside, outbound, secrets};
 
 /// The folder of the store, if it is one.
 pub fn store_root(config: &Config) -> Option<PathBuf> {

@@ -60,6 +60,35 @@ pub enum OpenError {
     /// The database, or the embedder's own metadata store, does not answer.
     #[error("can not read the database")]
     Metadata(#[from] MetadataError),
+    /// The keys do not open what is sealed in the database.
+    #[cfg(feature = "webhooks")]
+    #[error(transparent)]
+    Keys(#[from] registry_secrets::CheckError),
+    /// The file of keys, or the key, can not be used.
+    #[cfg(feature = "webhooks")]
+    #[error(transparent)]
+    KeyFile(#[from] registry_secrets::KeyFileError),
+    /// The key of the configuration can not be used.
+    #[cfg(feature = "webhooks")]
+    #[error("the key of secrets can not be used")]
+    Key(#[from] registry_secrets::ParseKeyError),
+    /// The URL of the proxy can not be used.
+    #[cfg(feature = "webhooks")]
+    #[error("`outbound.proxy` can not be used")]
+    Proxy(#[source] Box<registry_outbound::UrlError>),
+    /// A webhook of the configuration can not be used.
+    #[cfg(feature = "webhooks")]
+    #[error("the webhook {name} can not be used: {reason}")]
+    WebhookUnusable {
+        /// Which.
+        name: String,
+        /// Why.
+        reason: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// A webhook can not be used.
+    #[cfg(feature = "webhooks")]
+    #[error(transparent)]
+    Webhooks(#[from] registry_webhooks::WebhookError),
     /// The database knows content, and the store was never used.
     #[error(
         "the database belongs to the store {expected}, but this store is empty: is the right folder mounted? \

@@ -30,6 +30,7 @@
 //! | `rights` (feature `config`) | becoming another user than root |
 //! | `outgoing` (feature `config`) | what the way to an object store gives away |
 //! | `migrate` (features `config`, `postgres`) | from SQLite to PostgreSQL |
+//! | `webhooks` (feature `webhooks`) | receivers that are told of events |
 //! | `selfsigned` (feature `selfsigned`) | a certificate for those who have none |
 
 #![forbid(unsafe_code)]
@@ -52,6 +53,8 @@ mod configured_files;
 mod configured_health;
 #[cfg(feature = "config")]
 mod configured_hosts;
+#[cfg(all(feature = "config", feature = "webhooks"))]
+mod configured_webhooks;
 #[cfg(feature = "config")]
 pub mod early;
 mod error;
@@ -73,9 +76,13 @@ mod registry;
 pub mod rights;
 #[cfg(feature = "selfsigned")]
 pub mod selfsigned;
+#[cfg(feature = "webhooks")]
+mod webhooks;
 
 pub use beside::Beside;
 pub use builder::Builder;
+#[cfg(all(feature = "config", feature = "webhooks"))]
+pub use configured_webhooks::BesideWebhooks;
 pub use error::{OpenError, causes};
 #[cfg(feature = "sqlite")]
 pub use journalled::Journal;
@@ -83,6 +90,8 @@ pub use maintenance::{Collecting, Purge, Retaining};
 pub use owners::OWNERS;
 pub use registry::{Registry, ServeError};
 pub use registry_api::{Change, Event, EventSink};
+#[cfg(feature = "webhooks")]
+pub use webhooks::WebhookSettings;
 
 /// What the traits that an embedder implements are written with.
 #[doc(no_inline)]
@@ -96,6 +105,7 @@ pub use registry_config as config;
 pub use registry_database as database;
 pub use registry_digest as digest;
 pub use registry_events as events;
+#[cfg(feature = "webhooks")]
 pub use registry_jobs as jobs;
 #[cfg(feature = "sqlite")]
 pub use registry_journal as journal;
@@ -103,6 +113,11 @@ pub use registry_metadata as metadata;
 pub use registry_server as server;
 pub use registry_storage as storage;
 pub use registry_types as types;
+/// Telling receivers of events.
+#[cfg(feature = "webhooks")]
+pub use registry_webhooks as webhook;
+#[cfg(feature = "webhooks")]
+pub use {registry_outbound as outbound, registry_secrets as secrets};
 
 /// The examples of the README are compiled like these.
 #[cfg(doctest)]

@@ -1,9 +1,15 @@
-use registry_database::{Owners, SCHEMA};
+use registry_database::{Owners, SCHEMA, Schema};
 
 /// Whose tables a registry's database has. Every program of ours opens a database with this list. The tables of features are made
 /// when a feature is first used, so that a program without it opens a database in which it never was.
-pub const OWNERS: Owners = Owners::new(&[&registry_metadata::SCHEMA, &SCHEMA])
-    .on_demand(&[&registry_events::SCHEMA, &registry_jobs::SCHEMA]);
+pub const OWNERS: Owners = Owners::new(&[&registry_metadata::SCHEMA, &SCHEMA]).on_demand(ON_DEMAND);
+
+#[cfg(feature = "webhooks")]
+const ON_DEMAND: &[&Schema] =
+    &[&registry_events::SCHEMA, &registry_jobs::SCHEMA, &registry_secrets::SCHEMA, &registry_webhooks::SCHEMA];
+
+#[cfg(not(feature = "webhooks"))]
+const ON_DEMAND: &[&Schema] = &[&registry_events::SCHEMA];
 
 #[cfg(test)]
 mod tests {

@@ -19,6 +19,8 @@ pub struct Registry {
     background: Background,
     journal: Option<Journal>,
     database: Option<Database>,
+    #[cfg(feature = "webhooks")]
+    webhooks: Option<registry_webhooks::Webhooks>,
     /// Whether anybody may do anything, and nothing says that this is meant.
     is_open: bool,
 }
@@ -77,7 +79,28 @@ impl Registry {
         database: Option<Database>,
         is_open: bool,
     ) -> Registry {
-        Registry { served, options, checks, background, journal, database, is_open }
+        Registry {
+            served,
+            options,
+            checks,
+            background,
+            journal,
+            database,
+            #[cfg(feature = "webhooks")]
+            webhooks: None,
+            is_open,
+        }
+    }
+
+    #[cfg(feature = "webhooks")]
+    pub(crate) fn with_webhooks(self, webhooks: Option<registry_webhooks::Webhooks>) -> Registry {
+        Registry { webhooks, ..self }
+    }
+
+    /// Its webhooks, if the builder was given [settings](Builder::webhooks) for them.
+    #[cfg(feature = "webhooks")]
+    pub fn webhooks(&self) -> Option<&registry_webhooks::Webhooks> {
+        self.webhooks.as_ref()
     }
 
     /// The parts, for those who serve them in a way of their own.

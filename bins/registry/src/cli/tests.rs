@@ -190,3 +190,74 @@ fn what_is_not_understood_is_named() {
         assert!(error.to_string().contains(named), "{named} is not in: {error}");
     }
 }
+
+#[test]
+fn commands_about_webhooks_are_understood() {
+    let name = || "ci".parse().unwrap();
+    let named = || webhook::Named { name: name(), file: option("a.yml") };
+    let cases: Vec<(&[&str], Webhook)> = vec![
+        (&["webhook", "list"], Webhook::List { report: Format::Text, file: ConfigFile::default() }),
+        (&["webhook", "pause", "ci", "--config", "a.yml"], Webhook::Pause(named())),
+        (&["webhook", "remove", "ci", "--config", "a.yml"], Webhook::Remove(named())),
+        (
+            &["webhook", "redeliver", "ci", "--since", "6h", "--anew"],
+            Webhook::Redeliver(Redeliver {
+                name: name(),
+                message: None,
+                since: Some(std::time::Duration::from_secs(6 * 60 * 60)),
+                is_anew: true,
+                file: ConfigFile::default(),
+            }),
+        ),
+    ];
+    for (arguments, expected) in cases {
+        assert_eq!(parse(arguments).unwrap(), Command::Webhook(expected), "{arguments:?}");
+    }
+}
+
+#[test]
+fn a_webhook_is_added_as_it_is_described() {
+    let arguments = [
+        "webhook",
+        "add",
+        "ci",
+        "--url",
+        "https://ci.example.com/",
+        "--event",
+        "tag.*",
+        "--event",
+        "repository.deleted",
+        "--repository",
+        "team/**",
+        "--tag",
+        "v*",
+        "--header",
+        "X-Team: a: b",
+        "--format",
+        "dockerhub",
+    ];
+    let Command::Webhook(Webhook::Add(add)) = parse(&arguments).unwrap() else { panic!("it is added") };
+    assert_eq!(
+        (add.url.as_str(), add.format.as_str(), add.timeout),
+        ("https://ci.example.com/", "dockerhub", 10)
+    );
+    assert_eq!(
+        add.events.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        ["tag.*", "repository.deleted"]
+    );
+    assert_eq!(add.headers, [("X-Team".to_owned(), "a: b".to_owned())]);
+    for wrong in [
+        &["webhook", "add", "ci"][..],
+        &["webhook", "add", "ci", "--url", "https://a", "--event", "tags.*"],
+        &["webhook", "add", "ci", "--url", "https://a", "--format", "xml"],
+        &["webhook", "add", "ci", "--url", "https://a", "--header", "X"],
+        &["webhook", "add", "ci", "--url", "https://a", "--timeout", "31"],
+        &["webhook", "redeliver", "ci"],
+        &["webhook", "redeliver", "ci", "--since", "6h", "--message", "msg_00112233445566778899aabbccddeeff"],
+        &["webhook", "redeliver", "ci", "--message", "1"],
+        &["webhook", "history", "ci", "--limit", "0"],
+        &["secrets"],
+    ] {
+        assert!(parse(wrong).is_err(), "{wrong:?}");
+    }
+}

@@ -1,0 +1,199 @@
+//! Webhooks, keys and outgoing connections as a configuration describes them.
+
+use std::{
+    collections::BTreeMap,
+    ops::Deref,
+    path::{Path, PathBuf},
+};
+
+use registry_config::{self as config, Config, Driver, Listen, Webhook, WebhookSecret};
+use registry_outbound::{Outbound, OutboundOptions};
+use registry_secrets::{Keys, Secrets};
+use registry_webhooks::{Audience, Definition, Draft, Endpoint, Webhooks};
+
+use crate::{Beside, OpenError, WebhookSettings};
+
+/// The name of the file of keys in the data folder.
+pub(crate) const KEY_FILE: &str = "secrets.key";
+
+/// The longest file of a webhook's secret.
+const SECRET_FILE_BYTES_MAX: u64 = 4096;
+
+/// What a configuration says of webhooks.
+///
+/// # Errors
+/// [`OpenError::WebhookUnusable`], [`OpenError::KeyFile`], [`OpenError::Key`], [`OpenError::Outbound`].
+pub(crate) fn settings(config: &Config) -> Result<WebhookSettings, OpenError> {
+    let definitions = definitions(config)?;
+    let (secrets, outbound) = (secrets(config)?, outbound(config)?);
+    let mut settings = WebhookSettings::new(secrets, outbound, url(config), node(config));
+    settings.definitions = definitions;
+    settings.include_references = config.notifications.include_references;
+    Ok(settings)
+}
+
+/// The keys: those of the configuration; where all of the registry lies in one folder, a file there that makes itself.
+///
+/// # Errors
+/// [`OpenError::KeyFile`], [`OpenError::Key`].
+pub fn secrets(config: &Config) -> Result<Secrets, OpenError> {
+    if let Some(text) = &config.secrets.key {
+        return Ok(Secrets::given(text.expose().parse::<Keys>()?));
+    }
+    if let Some(path) = &config.secrets.key_file {
+        return Ok(Secrets::file(path)?);
+    }
+    match key_file(config) {
+        Some(path) => Ok(Secrets::made_when_needed(&path)?),
+        None => Ok(Secrets::absent()),
+    }
+}
+
+/// What opens connections to receivers.
+///
+/// # Errors
+/// [`OpenError::Outbound`].
+pub fn outbound(config: &Config) -> Result<Outbound, OpenError> {
+    let proxy = config.outbound.proxy.as_deref().map(str::parse).transpose();
+    let proxy = proxy.map_err(|error| OpenError::Proxy(Box::new(error)))?;
+    let mut options = OutboundOptions::default();
+    (options.proxy, options.allowed) = (proxy, config.outbound.allow.clone());
+    Ok(Outbound::new(options)?)
+}
+
+fn definitions(config: &Config) -> Result<Vec<Definition>, OpenError> {
+    let webhooks = config.webhooks.iter().map(webhook);
+    // The Go registry makes nothing of an endpoint that is disabled.
+    let endpoints = config.notifications.endpoints.iter().filter(|endpoint| !endpoint.disabled);
+    webhooks.chain(endpoints.map(endpoint)).collect()
+}
+
+fn webhook(webhook: &Webhook) -> Result<Definition, OpenError> {
+    let unusable = |reason: Box<dyn std::error::Error + Send + Sync>| OpenError::WebhookUnusable {
+        name: webhook.name.clone(),
+        reason,
+    };
+    let texts = |items: &mut dyn Iterator<Item = String>| items.collect::<Vec<_>>();
+    let secret = webhook.secret.as_ref().map(secret).transpose().map_err(unusable)?;
+    let draft = Draft {
+        name: webhook.name.clone(),
+        url: webhook.url.clone(),
+        format: Some(webhook.format.to_string()),
+        events: texts(&mut webhook.events.iter().map(ToString::to_string)),
+        repositories: texts(&mut webhook.repositories.iter().map(ToString::to_string)),
+        tags: texts(&mut webhook.tags.iter().map(ToString::to_string)),
+        secret,
+        headers: by_name(&webhook.headers),
+        timeout: Some(webhook.timeout),
+    };
+    let definition = draft.check(Audience::Operators).map_err(|error| unusable(error.into()))?;
+    Ok(Definition { is_disabled: webhook.disabled, ..definition })
+}
+
+fn secret(
+    secret: &WebhookSecret,
+) -> Result<registry_webhooks::WebhookSecret, Box<dyn std::error::Error + Send + Sync>> {
+    let text = match secret {
+        WebhookSecret::Text(text) => text.expose().to_owned(),
+        WebhookSecret::File(path) => first_line(path)?,
+    };
+    Ok(text.parse()?)
+}
+
+fn first_line(path: &Path) -> Result<String, Box<dyn std::error::Error + Send + Sync>> {
+    let named = |error: std::io::Error| format!("{}: {error}", path.display());
+    let length = std::fs::metadata(path).map_err(named)?.len();
+    if length > SECRET_FILE_BYTES_MAX {
+        return Err(format!(
+            "{} has {length} bytes, and at most {SECRET_FILE_BYTES_MAX} are read",
+            path.display()
+        )
+        .into());
+    }
+    let text = std::fs::read_to_string(path).map_err(named)?;
+    Ok(text.lines().next().unwrap_or_default().trim().to_owned())
+}
+
+fn endpoint(endpoint: &config::Endpoint) -> Result<Definition, OpenError> {
+    let read = Endpoint {
+        name: endpoint.name.clone(),
+        url: endpoint.url.expose().to_owned(),
+        headers: by_name(&endpoint.headers),
+        timeout: Some(endpoint.timeout),
+        threshold: Some(endpoint.threshold),
+        backoff: Some(endpoint.backoff),
+        ignored_media_types: endpoint.ignored_media_types.clone(),
+        ignored_actions: endpoint.ignored_actions.clone(),
+    };
+    read.check()
+        .map_err(|error| OpenError::WebhookUnusable { name: endpoint.name.clone(), reason: error.into() })
+}
+
+fn by_name(headers: &[(String, Vec<String>)]) -> BTreeMap<String, Vec<String>> {
+    headers.iter().cloned().collect()
+}
+
+/// Where receivers find the registry: its host, or the address that it listens on.
+fn url(config: &Config) -> String {
+    match (&config.http.host, &config.http.listen) {
+        (Some(host), _) => host.trim_end_matches('/').to_owned(),
+        (None, Listen::Tcp(address)) => {
+            let scheme = if config.http.tls.is_some() { "https" } else { "http" };
+            let host = if address.host.is_empty() { host_name() } else { address.host.clone() };
+            format!("{scheme}://{host}:{}", address.port)
+        }
+        (None, Listen::Unix(_)) => format!("http://{}", host_name()),
+    }
+}
+
+/// `host:port`, as the Go registry names a node.
+fn node(config: &Config) -> String {
+    match &config.http.listen {
+        Listen::Tcp(address) => format!("{}:{}", host_name(), address.port),
+        Listen::Unix(_) => host_name(),
+    }
+}
+
+fn host_name() -> String {
+    rustix::system::uname().nodename().to_string_lossy().into_owned()
+}
+
+/// The file of keys that a configuration leads to, if it does.
+pub fn key_file(config: &Config) -> Option<PathBuf> {
+    let beside = match (&config.storage.driver, &config.metadata) {
+        (Driver::Filesystem { root, .. }, config::Metadata::SqliteFile(_)) if !config.journal.enabled => {
+            Some(root.join(KEY_FILE))
+        }
+        _ => None,
+    };
+    config.secrets.key_file.clone().or(beside)
+}
+
+/// Opens the webhooks of a registry that another process may serve. Nothing is sent by this process.
+///
+/// # Errors
+/// [`OpenError`].
+pub async fn open_webhooks_beside(config: &Config) -> Result<BesideWebhooks, OpenError> {
+    let beside = crate::configured::open_beside(config).await?;
+    let settings = settings(config)?;
+    let database = beside.database.as_ref().ok_or(OpenError::OnlyInMemory)?;
+    settings.secrets.check(database).await?;
+    let webhooks = settings.over(database, &beside.recorder, &beside.metadata);
+    Ok(BesideWebhooks { webhooks, _beside: beside })
+}
+
+/// The webhooks of a registry that another process may serve.
+#[derive(Debug)]
+pub struct BesideWebhooks {
+    webhooks: Webhooks,
+    /// What they lie in, which is to stay open.
+    _beside: Beside,
+}
+
+impl Deref for BesideWebhooks {
+    type Target = Webhooks;
+
+    fn deref(&self) -> &Webhooks {
+        &self.webhooks
+    }
+}
