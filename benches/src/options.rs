@@ -14,7 +14,8 @@ Usage: benches/run [options]
 
 Options:
   --short                a form of every scenario that takes seconds: it checks every answer, its figures say little
-  --only <scenario>,…    pull, lookup, push, push-small, shared, pages, start, connections, huge, s3, collect
+  --only <scenario>,…    pull, lookup, push, push-small, shared, pages, start, connections, huge, s3, collect,
+                         webhooks
   --case <text>          only loads whose name contains this
   --alone                this registry alone: for profiling
   --rounds <n>           rounds of each load, of which the best counts (default 3)

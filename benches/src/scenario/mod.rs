@@ -10,6 +10,7 @@ mod push;
 mod s3;
 mod shared;
 mod start;
+mod webhooks;
 
 use anyhow::Result;
 
@@ -40,10 +41,12 @@ pub(crate) enum Scenario {
     S3,
     /// Collecting what was deleted, among few and among many images.
     Collect,
+    /// Pushes with receivers of events, and deliveries to them.
+    Webhooks,
 }
 
 impl Scenario {
-    pub(crate) const ALL: [Scenario; 11] = [
+    pub(crate) const ALL: [Scenario; 12] = [
         Scenario::Pull,
         Scenario::Lookup,
         Scenario::Push,
@@ -55,6 +58,7 @@ impl Scenario {
         Scenario::Huge,
         Scenario::S3,
         Scenario::Collect,
+        Scenario::Webhooks,
     ];
 
     pub(crate) fn name(self) -> &'static str {
@@ -70,6 +74,7 @@ impl Scenario {
             Scenario::Huge => "huge",
             Scenario::S3 => "s3",
             Scenario::Collect => "collect",
+            Scenario::Webhooks => "webhooks",
         }
     }
 
@@ -86,6 +91,7 @@ impl Scenario {
             Scenario::Huge => huge::run(bench),
             Scenario::S3 => s3::run(bench),
             Scenario::Collect => collect::run(bench),
+            Scenario::Webhooks => webhooks::run(bench),
         }
     }
 }
