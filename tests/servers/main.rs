@@ -10,6 +10,7 @@
 //! | `REGISTRY_NODES_ROUNDS` | how often every fault is tried on three nodes; once if absent |
 //! | `REGISTRY_SOAK_SECONDS` | how long the soak of three nodes runs; 15 if absent, 600 is the long form |
 //! | `REGISTRY_SOAK_SEED` | repeats a soak |
+//! | `REGISTRY_WEBHOOK_KILLS` | how many nodes are killed while receivers are told of events; 10 if absent, 100 is the long form |
 
 // Also in helpers that are not marked as tests: a test has no caller that takes an error.
 #![allow(clippy::unwrap_used)]

@@ -5,8 +5,12 @@ use registry_database::{Owners, SCHEMA, Schema};
 pub const OWNERS: Owners = Owners::new(&[&registry_metadata::SCHEMA, &SCHEMA]).on_demand(ON_DEMAND);
 
 #[cfg(feature = "webhooks")]
-const ON_DEMAND: &[&Schema] =
-    &[&registry_events::SCHEMA, &registry_jobs::SCHEMA, &registry_secrets::SCHEMA, &registry_webhooks::SCHEMA];
+const ON_DEMAND: &[&Schema] = &[
+    &registry_events::SCHEMA,
+    &registry_jobs::SCHEMA,
+    &registry_secrets::SCHEMA,
+    &registry_webhooks::SCHEMA,
+];
 
 #[cfg(not(feature = "webhooks"))]
 const ON_DEMAND: &[&Schema] = &[&registry_events::SCHEMA];

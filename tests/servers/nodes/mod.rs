@@ -8,6 +8,7 @@ mod faults;
 mod journey;
 mod pushers;
 mod soak;
+mod webhooks;
 
 /// Waits until a condition holds, for longer than most things in tests may take.
 async fn wait_until(what: &str, limit: Duration, mut condition: impl AsyncFnMut() -> bool) {
