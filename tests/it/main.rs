@@ -30,6 +30,7 @@ mod manifests;
 mod memory;
 mod metrics;
 mod mounts;
+mod packages;
 mod promises;
 mod protocol;
 mod proxies;
