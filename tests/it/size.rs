@@ -16,17 +16,10 @@ const FILE_LINES_MAX: usize = 450;
 /// Files that are longer today. Each must go from this list, and none may be added: a file that has outgrown the limit has
 /// become two.
 const LONGER: &[&str] = &[
-    "crates/registry-api/src/route.rs",
-    "crates/registry-config/src/yaml.rs",
-    "crates/registry-config/tests/it/problems.rs",
     "crates/registry-core/src/configured.rs",
     "crates/registry-metadata/src/contract/collecting.rs",
     "crates/registry-metadata/src/contract/restoring.rs",
     "crates/registry-metadata/src/sqlite/tests/model.rs",
-    "tests/it/cli.rs",
-    "tests/it/collecting.rs",
-    "tests/it/secured.rs",
-    "tests/it/uploads.rs",
 ];
 
 /// Nine of ten functions have at most so many lines of code, with their first and last line.
