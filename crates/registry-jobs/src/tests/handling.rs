@@ -133,10 +133,14 @@ pub(super) async fn of_a_job_that_is_gone_nothing_is_noted(bench: &Bench) {
             if job.lane == "a" {
                 gate.acquire().await.unwrap().forget();
             }
-            if job.subject == "fails" { retry(None) } else { Verdict::Done.with(Tell) }
+            match job.subject.as_str() {
+                "fails" => retry(None),
+                "dies" => Verdict::Dead { error: "no".to_owned() }.with(Tell),
+                _ => Verdict::Done.with(Tell),
+            }
         }
     });
-    for subject in ["done", "fails"] {
+    for subject in ["done", "fails", "dies"] {
         let seen = node.log.of("a").len();
         ask(&bench.database, "a", &[subject]).await;
         until("the attempt began", async || node.log.of("a").len() > seen).await;
@@ -148,7 +152,9 @@ pub(super) async fn of_a_job_that_is_gone_nothing_is_noted(bench: &Bench) {
     wait_until_no_test_waits(bench).await;
     assert_eq!(bench.rows(TOLD).await, ["1 done"]);
     assert_eq!(bench.value("SELECT COUNT(*) FROM job_tries").await, "0");
-    assert_eq!(node.jobs.numbers().await.unwrap()[0].done, 1);
+    // An attempt is counted after it is noted.
+    until("the last attempt is counted", async || node.jobs.numbers().await.unwrap()[0].done == 1).await;
+    assert_eq!(node.jobs.numbers().await.unwrap()[0].died, 0);
 }
 
 pub(super) async fn what_can_not_be_kept_is_refused(bench: &Bench) {
