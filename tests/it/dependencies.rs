@@ -124,6 +124,7 @@ const TABLE: &[Row] = &[
             "registry-types",
             "registry-database",
             "registry-events",
+            "registry-jobs",
             "registry-secrets",
             "registry-outbound",
         ],

@@ -2,25 +2,58 @@
 
 use std::{sync::Arc, time::Duration};
 
+use async_trait::async_trait;
+use registry_jobs::{Attempted, Handler, Job, Policy, Verdict};
 use registry_types::WebhookFormat;
 
 use crate::{
-    DeliveryState, Meaning, Message, MessageId, Payload, WebhookError, Webhooks,
+    Backoff, DeliveryState, Meaning, Message, MessageId, Payload, TIMEOUT_MAX, WebhookError,
     payload::payload,
     send::{Sent, send},
-    steps::{Load, Loaded, Note, Outcome},
+    steps::{KIND, Load, Loaded, Outcome},
     stored::{Ready, State},
+    webhooks::Inner,
 };
 
-/// What is to be done about a message next.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Verdict {
-    /// Nothing: it was delivered, given up or skipped, or is gone.
-    Done,
-    /// It is tried again after this time.
-    Retry(Duration),
-    /// Nothing now: its webhook is paused, or this node does not know how to reach it.
-    NotNow,
+/// How long a message waits whose webhook was paused, or became unknown to this node, after its lane was taken.
+const NOT_NOW: Duration = Duration::from_secs(5);
+
+/// How often a job is tried at most. A message is given up by its age and its own count long before.
+const ATTEMPTS_MAX: u32 = 1_000_000;
+
+/// How long to wait after what is no fault of the receiver: a panic, a database that fails.
+const AFTER_PANIC: registry_jobs::Backoff = registry_jobs::Backoff {
+    first: Duration::from_secs(5),
+    factor: 4,
+    longest: Duration::from_secs(60 * 60),
+};
+
+/// Sends messages, as jobs.
+pub(crate) struct Sends(pub(crate) Arc<Inner>);
+
+#[async_trait]
+impl Handler for Sends {
+    fn kind(&self) -> &'static str {
+        KIND
+    }
+
+    fn takes(&self, lane: &str) -> bool {
+        self.0.reachable.load().contains(lane)
+    }
+
+    fn policy(&self, _: &str) -> Policy {
+        // Before an attempt of its own gives up by its time, and after that.
+        let attempt_within = 2 * TIMEOUT_MAX;
+        Policy { attempts_max: ATTEMPTS_MAX, backoff: AFTER_PANIC, attempt_within }
+    }
+
+    async fn run(&self, job: &Job) -> Attempted {
+        let Ok(id) = job.subject.parse() else { return Verdict::Done.into() };
+        match self.0.deliver(id, job.attempts).await {
+            Ok(attempted) => attempted,
+            Err(error) => Verdict::Retry { after: None, error: error.to_string() }.into(),
+        }
+    }
 }
 
 /// Why nothing was sent.
@@ -35,36 +68,39 @@ enum Unsent {
     Failed(WebhookError),
 }
 
-impl Webhooks {
-    /// Makes one attempt for a message that failed so often, and notes what came of it.
-    pub(crate) async fn deliver(&self, id: MessageId, failures: u32) -> Result<Verdict, WebhookError> {
+impl Inner {
+    /// Makes one attempt for a message that failed so often.
+    async fn deliver(&self, id: MessageId, failures: u32) -> Result<Attempted, WebhookError> {
         let Some(loaded) = self.read("find a message to send", Load, id).await? else {
-            return Ok(Verdict::Done);
+            return Ok(Verdict::Done.into());
         };
         if loaded.delivery.state != DeliveryState::Waiting {
-            return Ok(Verdict::Done);
+            return Ok(Verdict::Done.into());
         }
-        let outcome = match self.prepare(&loaded).await {
+        self.sent_to.lock().insert(loaded.webhook.id);
+        Ok(match self.prepare(&loaded).await {
             Ok((ready, payload)) => {
-                let options = &self.0.options;
-                let sent =
-                    send(&options.outbound, &ready.definition, ready.former.as_ref(), id, &payload).await;
-                return self.note_sent(&loaded, &ready, sent, failures).await;
+                let (outbound, former) = (&self.options.outbound, ready.former.as_ref());
+                let sent = send(outbound, &ready.definition, former, id, &payload).await;
+                self.came_of(&loaded, ready.definition.backoff, sent, failures)
             }
-            Err(Unsent::NotNow) => return Ok(Verdict::NotNow),
-            Err(Unsent::Failed(error)) => return Err(error),
-            Err(Unsent::Skip) => DeliveryState::Skipped,
+            Err(Unsent::NotNow) => {
+                Verdict::Retry { after: Some(NOT_NOW), error: "the webhook is not active".to_owned() }.into()
+            }
+            Err(Unsent::Failed(error)) => {
+                self.came_of(&loaded, Backoff::default(), Sent::failed(&error), failures)
+            }
+            Err(Unsent::Skip) => self.ends(&loaded, DeliveryState::Skipped),
             Err(Unsent::Dead(reason)) => {
                 tracing::error!(webhook = loaded.webhook.name, message = %id, "a message can not be sent: {reason}");
-                DeliveryState::Dead
+                self.ends(&loaded, DeliveryState::Dead)
             }
-        };
-        self.end(&loaded, outcome).await
+        })
     }
 
     /// What is to be sent, and to whom.
     async fn prepare(&self, loaded: &Loaded) -> Result<(Ready, Payload), Unsent> {
-        let (webhook, delivery, options) = (&loaded.webhook, &loaded.delivery, &self.0.options);
+        let (webhook, delivery, options) = (&loaded.webhook, &loaded.delivery, &self.options);
         if webhook.state != State::Active {
             return Err(Unsent::NotNow);
         }
@@ -84,60 +120,52 @@ impl Webhooks {
 
     fn ready(&self, loaded: &Loaded) -> Result<Ready, Unsent> {
         if loaded.webhook.is_configured {
-            let configured = self.0.configured.load();
+            let configured = self.configured.load();
             let definition =
                 configured.get(&loaded.webhook.name).filter(|definition| !definition.is_disabled);
             let definition = definition.ok_or(Unsent::NotNow)?;
             return Ok(Ready { definition: Arc::unwrap_or_clone(definition.clone()), former: None });
         }
-        loaded.webhook.ready(&self.0.options.secrets, loaded.now_ms).map_err(Unsent::Failed)
+        loaded.webhook.ready(&self.options.secrets, loaded.now_ms).map_err(Unsent::Failed)
     }
 
-    async fn note_sent(
-        &self,
-        loaded: &Loaded,
-        ready: &Ready,
-        sent: Sent,
-        failures: u32,
-    ) -> Result<Verdict, WebhookError> {
+    /// What an attempt means for the message.
+    fn came_of(&self, loaded: &Loaded, backoff: Backoff, sent: Sent, failures: u32) -> Attempted {
         let age_ms = u64::try_from(loaded.now_ms - loaded.delivery.created_at_ms).unwrap_or(0);
+        let error = sent.attempt.error.clone().unwrap_or_default();
         let (state, verdict) = match sent.meaning {
             Meaning::Delivered => (DeliveryState::Delivered, Verdict::Done),
             Meaning::Gone => (DeliveryState::Dead, Verdict::Done),
             Meaning::Failed { retry_after } => {
-                let age = Duration::from_millis(age_ms);
-                match ready.definition.backoff.after(failures + 1, age, retry_after) {
-                    Some(wait) => (DeliveryState::Waiting, Verdict::Retry(wait)),
+                match backoff.after(failures + 1, Duration::from_millis(age_ms), retry_after) {
+                    Some(wait) => {
+                        (DeliveryState::Waiting, Verdict::Retry { after: Some(wait), error: error.clone() })
+                    }
+                    // The message is the dead letter, and not the job.
                     None => (DeliveryState::Dead, Verdict::Done),
                 }
             }
         };
-        self.0.counted.attempt(state);
-        let disable = (sent.meaning == Meaning::Gone).then(|| sent.attempt.error.clone().unwrap_or_default());
+        self.counted.attempt(state);
+        let disable = (sent.meaning == Meaning::Gone).then_some(error);
         if let Some(reason) = &disable {
             tracing::warn!(webhook = loaded.webhook.name, "the webhook is disabled: {reason}");
         }
-        let outcome = Outcome {
-            delivery: loaded.delivery.number,
-            webhook: loaded.webhook.id,
-            attempt: Some(sent.attempt),
-            state,
-            disable,
-        };
-        self.write("note an attempt", Note, outcome).await?;
-        Ok(verdict)
+        verdict.with(Outcome { attempt: Some(sent.attempt), disable, ..outcome(loaded, state) })
     }
 
-    async fn end(&self, loaded: &Loaded, state: DeliveryState) -> Result<Verdict, WebhookError> {
-        self.0.counted.attempt(state);
-        let outcome = Outcome {
-            delivery: loaded.delivery.number,
-            webhook: loaded.webhook.id,
-            attempt: None,
-            state,
-            disable: None,
-        };
-        self.write("note that a message is not sent", Note, outcome).await?;
-        Ok(Verdict::Done)
+    fn ends(&self, loaded: &Loaded, state: DeliveryState) -> Attempted {
+        self.counted.attempt(state);
+        Verdict::Done.with(outcome(loaded, state))
+    }
+}
+
+fn outcome(loaded: &Loaded, state: DeliveryState) -> Outcome {
+    Outcome {
+        delivery: loaded.delivery.number,
+        webhook: loaded.webhook.id,
+        attempt: None,
+        state,
+        disable: None,
     }
 }

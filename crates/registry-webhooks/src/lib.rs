@@ -12,8 +12,8 @@ mod event;
 mod filter;
 mod headers;
 mod id;
-mod lanes;
 mod lookup;
+mod messages;
 mod notices;
 mod numbers;
 mod payload;
@@ -40,6 +40,7 @@ pub use filter::{FILTERS_MAX, Filter, FilterError, PATTERN_BYTES_MAX, PATTERN_CO
 pub use headers::{HEADERS_BYTES_MAX, HEADERS_MAX, Headers, HeadersError, Of};
 pub use id::{MessageId, NoRandomness, ParseMessageIdError};
 pub use lookup::{LookUp, NothingKnown};
+pub use messages::HISTORY_PAGE_MAX;
 pub use notices::NOTICES_WAITING_MAX;
 pub use numbers::{Numbers, WebhookNumbers};
 pub use payload::{
@@ -47,15 +48,14 @@ pub use payload::{
     payload,
 };
 pub use registry_events::{Event, Kind};
-pub use run::{HISTORY_AGE_MAX, HISTORY_KEPT_MAX};
+pub use registry_jobs::Jobs;
+pub use run::{HISTORY_AGE_MAX, HISTORY_KEPT_MAX, WAITING_AGE_MAX};
 pub use schema::SCHEMA;
 pub use secret::{ParseSecretError, SECRET_BYTES_MAX, SECRET_BYTES_MIN, SECRET_PREFIX, WebhookSecret};
 pub use send::ANSWER_BYTES_MAX;
 pub use sign::{HUB_SIGNATURE_HEADER, ID_HEADER, SIGNATURE_HEADER, TIMESTAMP_HEADER, sign};
 pub use stored::{State, Webhook, WebhookId};
-pub use webhooks::{
-    FORMER_SECRET_KEPT, FORMER_SECRET_KEPT_MAX, HISTORY_PAGE_MAX, Options, WEBHOOKS_MAX, Webhooks,
-};
+pub use webhooks::{FORMER_SECRET_KEPT, FORMER_SECRET_KEPT_MAX, Options, WEBHOOKS_MAX, Webhooks};
 
 /// The columns that are sealed, for [`Secrets::rotate`](registry_secrets::Secrets::rotate).
 pub const SEALED: &[registry_secrets::Sealable] = &[

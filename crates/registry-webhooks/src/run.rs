@@ -1,15 +1,15 @@
 //! What a node does all the time.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use tokio::time::{MissedTickBehavior, interval};
 
 use crate::{
     MessageId, WebhookError, WebhookId, Webhooks,
-    steps::{Behind, FED_MAX, Feed, Feeding, Prune, Pruning},
+    steps::{Active, Behind, FED_MAX, Feed, Feeding, Prune, Pruning, lane},
 };
 
-/// How often a node looks for events, and for messages that wait.
+/// How often a node looks for events, and for webhooks that were paused or resumed.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// How often a node forgets old messages.
@@ -17,6 +17,9 @@ const PRUNE_EVERY: Duration = Duration::from_secs(60);
 
 /// For how long a message is kept after its end.
 pub const HISTORY_AGE_MAX: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+
+/// For how long a message waits at most, for a webhook that is paused, or that no node knows any more.
+pub const WAITING_AGE_MAX: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
 /// How many messages of a webhook are kept.
 pub const HISTORY_KEPT_MAX: u64 = 1000;
@@ -29,9 +32,19 @@ const FEEDS_MAX: usize = 10;
 
 impl Webhooks {
     /// Makes messages of events and sends them, until the future is dropped. Each node runs it, in any number. What was being sent
-    /// when it is dropped is sent again: receivers know a message by its id.
+    /// when it is dropped is sent again, by a node whose turn comes half a minute later: receivers know a message by its id.
     pub async fn run(&self) {
-        tokio::join!(self.feed_all(), self.send_messages(), self.send_notices(), self.prune_now_and_then());
+        self.run_until(std::future::pending()).await;
+    }
+
+    /// The same until `shutdown` completes. Then no attempt is begun any more, those that are under way have ten seconds to end, and
+    /// other nodes go on at once. To be called once.
+    pub async fn run_until(&self, shutdown: impl Future<Output = ()>) {
+        let beside = async { tokio::join!(self.feed_all(), self.send_notices(), self.prune_now_and_then()) };
+        tokio::select! {
+            () = self.jobs().run(shutdown) => {}
+            _ = beside => {}
+        }
     }
 
     /// Whenever events got their positions here, and each second for those that got theirs elsewhere.
@@ -45,7 +58,8 @@ impl Webhooks {
                 _ = ticks.tick() => {}
                 Ok(()) = positions.changed() => {}
             }
-            trouble.note(self.feed_once().await);
+            let looked = self.look_who_is_reachable().await;
+            trouble.note(looked.and(self.feed_once().await));
         }
     }
 
@@ -69,11 +83,31 @@ impl Webhooks {
             let configured = self.configured_filter(webhook).await?;
             let fed = self.write("feed a webhook", Feed, Feeding { webhook, configured, ids }).await?;
             if fed.messages > 0 {
-                self.0.wake.notify_one();
+                self.jobs().wake();
             }
             if fed.taken < FED_MAX {
                 break;
             }
+        }
+        Ok(())
+    }
+
+    /// Learns which webhooks this node can send to: those that are active, and of the configured ones those that it knows.
+    pub(crate) async fn look_who_is_reachable(&self) -> Result<(), WebhookError> {
+        if !self.are_used().await? {
+            return Ok(());
+        }
+        let active = self.read("look which webhooks are active", Active, ()).await?;
+        let configured = self.0.configured.load();
+        let knows = |name: &str| configured.get(name).is_some_and(|definition| !definition.is_disabled);
+        let reachable: BTreeSet<String> = active
+            .into_iter()
+            .filter(|(_, name, is_configured)| !is_configured || knows(name))
+            .map(|(webhook, ..)| lane(webhook))
+            .collect();
+        if **self.0.reachable.load() != reachable {
+            self.0.reachable.store(Arc::new(reachable));
+            self.jobs().wake();
         }
         Ok(())
     }
@@ -98,6 +132,7 @@ impl Webhooks {
         loop {
             let pruning = Pruning {
                 webhooks: webhooks.clone(),
+                waits_ms: i64::try_from(WAITING_AGE_MAX.as_millis()).unwrap_or(i64::MAX),
                 age_ms: i64::try_from(HISTORY_AGE_MAX.as_millis()).unwrap_or(i64::MAX),
                 kept_max: i64::try_from(HISTORY_KEPT_MAX).unwrap_or(i64::MAX),
                 limit: PRUNED_MAX,

@@ -18,6 +18,8 @@ pub const SCHEMA: Schema = Schema {
 /// definition is in the row; 1 for one of the configuration, of which the row has the name alone. `events`, `repositories`, `tags`: JSON
 /// lists. `secret`, `former_secret`, `headers` are sealed. `state`: 0 active, 1 paused by a person, 2 disabled by its receiver.
 ///
+/// What goes with a webhook is deleted by name: a journal sees no row go that goes by itself.
+///
 /// `webhook_sequences`: the last number given to a message about a repository (0 for what is about none).
 ///
 /// `webhook_deliveries`: a message, which has the order of `number`. `state`: 0 waiting, 1 delivered, 2 dead, 3 not told, since the
@@ -45,7 +47,7 @@ CREATE TABLE webhooks (
 );
 
 CREATE TABLE webhook_sequences (
-    webhook    BIGINT NOT NULL REFERENCES webhooks (id) ON DELETE CASCADE,
+    webhook    BIGINT NOT NULL REFERENCES webhooks (id),
     repository BIGINT NOT NULL,
     last       BIGINT NOT NULL,
     PRIMARY KEY (webhook, repository)
@@ -54,7 +56,7 @@ CREATE TABLE webhook_sequences (
 CREATE TABLE webhook_deliveries (
     number             {id},
     id                 {text} NOT NULL UNIQUE,
-    webhook            BIGINT NOT NULL REFERENCES webhooks (id) ON DELETE CASCADE,
+    webhook            BIGINT NOT NULL REFERENCES webhooks (id),
     sequence           BIGINT NOT NULL,
     state              BIGINT NOT NULL,
     created_at_ms      BIGINT NOT NULL,

@@ -6,8 +6,8 @@ use http::{HeaderMap, HeaderValue, Method, header};
 use registry_outbound::{Answer, Ask, Client, Outbound, OutboundError};
 
 use crate::{
-    Attempt, Audience, Definition, Meaning, MessageId, Payload, WebhookSecret, answer::judge, sign::sign,
-    text::kept,
+    Attempt, Audience, Definition, Meaning, MessageId, Payload, WebhookError, WebhookSecret, answer::judge,
+    sign::sign, text::kept,
 };
 
 /// How much of an answer's body is kept, in bytes.
@@ -21,6 +21,23 @@ const SHOWN_BYTES_MAX: usize = 2048;
 pub(crate) struct Sent {
     pub(crate) attempt: Attempt,
     pub(crate) meaning: Meaning,
+}
+
+impl Sent {
+    /// Nothing could be sent: a secret can not be opened, say.
+    pub(crate) fn failed(error: &WebhookError) -> Sent {
+        let since_1970 = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        let attempt = Attempt {
+            number: 0,
+            at_ms: i64::try_from(since_1970.as_millis()).unwrap_or(i64::MAX),
+            latency_ms: 0,
+            status: None,
+            error: Some(kept(&with_causes(error), SHOWN_BYTES_MAX)),
+            request_headers: String::new(),
+            answer: None,
+        };
+        Sent { attempt, meaning: Meaning::Failed { retry_after: None } }
+    }
 }
 
 /// Sends a message once. The receiver is asked wherever an operator configured it, and at public addresses where a user did.
@@ -103,8 +120,7 @@ fn error(answer: &Result<Answer, OutboundError>, meaning: Meaning, audience: Aud
     Some(kept(&error, SHOWN_BYTES_MAX))
 }
 
-fn with_causes(error: &OutboundError) -> String {
-    let first: &dyn std::error::Error = error;
+fn with_causes(first: &dyn std::error::Error) -> String {
     let causes = std::iter::successors(Some(first), |cause| cause.source());
     causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }

@@ -69,7 +69,13 @@ statements! {
         "UPDATE webhooks SET secret = $1, former_secret = $2, former_until_ms = $3 WHERE id = $4 AND origin = 0",
     );
 
-    /// Removes a webhook, with what waits for it and its history.
+    /// Removes the messages to a webhook.
+    REMOVE_DELIVERIES = same("DELETE FROM webhook_deliveries WHERE webhook = $1");
+
+    /// Removes the numbers of a webhook.
+    REMOVE_SEQUENCES = same("DELETE FROM webhook_sequences WHERE webhook = $1");
+
+    /// Removes a webhook, of which nothing else is left.
     REMOVE_WEBHOOK = same("DELETE FROM webhooks WHERE id = $1");
 
     /// What the database's clock says.
@@ -119,17 +125,8 @@ statements! {
     /// The number of the newest message to a webhook.
     NEWEST = same("SELECT MAX(number) FROM webhook_deliveries WHERE webhook = $1");
 
-    /// The first messages that wait for a webhook.
-    FIRST_WAITING = same(
-        "SELECT id FROM webhook_deliveries WHERE webhook = $1 AND state = 0 ORDER BY number LIMIT $2",
-    );
-
-    /// The webhooks for which messages wait.
-    WITH_WAITING = same(
-        "SELECT w.id FROM webhooks w
-        WHERE w.state = 0 AND EXISTS (SELECT 1 FROM webhook_deliveries d WHERE d.webhook = w.id AND d.state = 0)
-        ORDER BY w.id",
-    );
+    /// Number and name of the webhooks that are active, and whether the configuration defines them.
+    ACTIVE = same("SELECT id, name, origin FROM webhooks WHERE state = 0 ORDER BY id");
 
     /// Notes how a message ended, if it waits.
     END_DELIVERY = same(
@@ -174,6 +171,13 @@ statements! {
     /// What receivers reported of a message.
     CALLBACKS = same(
         "SELECT at_ms, state, description, context, target_url FROM webhook_callbacks WHERE delivery = $1 ORDER BY number",
+    );
+
+    /// Gives up messages that wait since before a time, some at a time.
+    GIVE_UP = same(
+        "UPDATE webhook_deliveries SET state = 2, ended_at_ms = now_ms() WHERE number IN
+            (SELECT number FROM webhook_deliveries WHERE state = 0 AND created_at_ms < $1
+            ORDER BY webhook, number LIMIT $2)",
     );
 
     /// Removes messages that ended before a time, some at a time.

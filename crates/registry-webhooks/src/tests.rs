@@ -3,6 +3,7 @@
 mod admin;
 mod feeding;
 mod history;
+mod plans;
 
 use std::time::Duration;
 
@@ -20,6 +21,7 @@ use crate::{Draft, Options, Origin, SCHEMA, WebhookName, Webhooks};
 
 const OWNERS: Owners = Owners::new(&[&STORE, &registry_database::SCHEMA]).on_demand(&[
     &registry_events::SCHEMA,
+    &registry_jobs::SCHEMA,
     &registry_secrets::SCHEMA,
     &SCHEMA,
 ]);
@@ -114,4 +116,5 @@ registry_database::on_both_engines! {
         reports_of_receivers_are_kept_and_bounded,
         old_messages_are_forgotten,
     ],
+    plans: [messages_are_found_by_an_index],
 }

@@ -12,41 +12,30 @@ use std::{
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 use registry_database::{AnyStep, Database};
-use registry_events::{Kind, Recorder};
+use registry_events::Recorder;
+use registry_jobs::{Jobs, JobsOptions};
 use registry_outbound::Outbound;
 use registry_secrets::Secrets;
-use registry_types::Cause;
-use tokio::sync::Notify;
 
 use crate::{
-    Attempt, Audience, Callback, Definition, Delivery, DeliveryState, Draft, LookUp, MessageId, NothingKnown,
-    Origin, Webhook, WebhookError, WebhookId, WebhookName, WebhookSecret,
-    event::event,
+    Audience, Definition, Draft, LookUp, NothingKnown, Origin, Webhook, WebhookError, WebhookId, WebhookName,
+    WebhookSecret,
+    deliver::Sends,
     id::random,
     notices::Notices,
     numbers::Counted,
-    steps::{
-        AGAIN_MAX, Add, Change, ChangeTo, Details, Find, History, List, NewWebhook, NoteCallback, Page,
-        Remove, Report, Revive, SendAnew, SendSince, SetSecret, SetState, Since, Test,
-    },
+    steps::{Add, Change, ChangeTo, Find, List, NewWebhook, Remove, SetSecret, SetState},
     stored::{State, Stored, json},
-    text::kept,
 };
 
 /// How many webhooks there may be.
 pub const WEBHOOKS_MAX: u64 = 1000;
-
-/// How many messages a page of the history has at most.
-pub const HISTORY_PAGE_MAX: usize = 100;
 
 /// For how long the former secret of a webhook is good by default.
 pub const FORMER_SECRET_KEPT: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// For how long it is good at most.
 pub const FORMER_SECRET_KEPT_MAX: Duration = Duration::from_secs(30 * 24 * 60 * 60);
-
-/// How long a text of a receiver's report is at most, in bytes.
-const CALLBACK_BYTES_MAX: usize = 1024;
 
 /// What webhooks work with.
 #[derive(Clone, Debug)]
@@ -91,7 +80,7 @@ impl Options {
 
 /// Webhooks: added, changed, and told of events. Clones are the same.
 #[derive(Clone, Debug)]
-pub struct Webhooks(pub(crate) Arc<Inner>);
+pub struct Webhooks(pub(crate) Arc<Inner>, Jobs);
 
 #[derive(Debug)]
 pub(crate) struct Inner {
@@ -102,26 +91,13 @@ pub(crate) struct Inner {
     pub(crate) counted: Counted,
     /// Whether the tables were seen.
     are_used: AtomicBool,
-    /// Wakes what sends: there are new messages.
-    pub(crate) wake: Notify,
+    /// The lanes of webhooks that this node can send to now.
+    pub(crate) reachable: ArcSwap<BTreeSet<String>>,
     /// To which webhooks this node sent something since their histories were looked at.
     pub(crate) sent_to: Mutex<BTreeSet<WebhookId>>,
 }
 
-impl Webhooks {
-    /// With these options. Nothing is sent until [`run`](Self::run).
-    pub fn new(options: Options) -> Webhooks {
-        Webhooks(Arc::new(Inner {
-            options,
-            configured: ArcSwap::default(),
-            notices: ArcSwap::default(),
-            counted: Counted::default(),
-            are_used: AtomicBool::new(false),
-            wake: Notify::new(),
-            sent_to: Mutex::default(),
-        }))
-    }
-
+impl Inner {
     pub(crate) async fn write<T: AnyStep>(
         &self,
         operation: &'static str,
@@ -131,7 +107,7 @@ impl Webhooks {
     where
         T::Of: Send + 'static,
     {
-        self.0.options.database.write(operation, step, of).await.map_err(WebhookError::of)
+        self.options.database.write(operation, step, of).await.map_err(WebhookError::of)
     }
 
     pub(crate) async fn read<T: AnyStep>(
@@ -143,7 +119,54 @@ impl Webhooks {
     where
         T::Of: Send + 'static,
     {
-        self.0.options.database.read(operation, step, of).await.map_err(WebhookError::of)
+        self.options.database.read(operation, step, of).await.map_err(WebhookError::of)
+    }
+}
+
+impl Webhooks {
+    /// With these options. Nothing is sent until [`run`](Self::run).
+    pub fn new(options: Options) -> Webhooks {
+        let database = options.database.clone();
+        let inner = Arc::new(Inner {
+            options,
+            configured: ArcSwap::default(),
+            notices: ArcSwap::default(),
+            counted: Counted::default(),
+            are_used: AtomicBool::new(false),
+            reachable: ArcSwap::default(),
+            sent_to: Mutex::default(),
+        });
+        let sends = Arc::new(Sends(inner.clone()));
+        Webhooks(inner, Jobs::new(database, vec![sends], JobsOptions::default()))
+    }
+
+    /// The jobs that send messages: how they are doing.
+    pub fn jobs(&self) -> &Jobs {
+        &self.1
+    }
+
+    pub(crate) async fn write<T: AnyStep>(
+        &self,
+        operation: &'static str,
+        step: T,
+        of: T::Of,
+    ) -> Result<T::Output, WebhookError>
+    where
+        T::Of: Send + 'static,
+    {
+        self.0.write(operation, step, of).await
+    }
+
+    pub(crate) async fn read<T: AnyStep>(
+        &self,
+        operation: &'static str,
+        step: T,
+        of: T::Of,
+    ) -> Result<T::Output, WebhookError>
+    where
+        T::Of: Send + 'static,
+    {
+        self.0.read(operation, step, of).await
     }
 
     /// Whether there are the tables, which the first webhook makes. Where they are not, there is nothing to do.
@@ -158,7 +181,7 @@ impl Webhooks {
 
     /// Makes the tables.
     pub(crate) async fn use_tables(&self) -> Result<(), WebhookError> {
-        let owners = [registry_events::SCHEMA.owner, crate::SCHEMA.owner];
+        let owners = [registry_events::SCHEMA.owner, registry_jobs::SCHEMA.owner, crate::SCHEMA.owner];
         Ok(self.0.options.database.use_owners(&owners).await?)
     }
 
@@ -288,10 +311,12 @@ impl Webhooks {
 
     async fn set_state(&self, name: &WebhookName, state: State) -> Result<(), WebhookError> {
         let stored = self.stored(name).await?;
-        match self.write("set the state of a webhook", SetState, (stored.id, state)).await? {
-            true => Ok(()),
-            false => Err(WebhookError::Unknown(name.clone())),
+        if !self.write("set the state of a webhook", SetState, (stored.id, state)).await? {
+            return Err(WebhookError::Unknown(name.clone()));
         }
+        self.look_who_is_reachable().await?;
+        self.1.wake();
+        Ok(())
     }
 
     /// Removes a webhook with its messages. One of the configuration comes back at the next start of a node that has it.
@@ -330,141 +355,6 @@ impl Webhooks {
         self.write("give a webhook a new secret", SetSecret { id: stored.id, keep_ms }, (sealed, former))
             .await?;
         Ok(new)
-    }
-
-    /// The messages to a webhook, the newest first: those before a number, or the newest of all.
-    ///
-    /// # Errors
-    /// [`WebhookError`].
-    pub async fn history(
-        &self,
-        name: &WebhookName,
-        before: Option<i64>,
-        limit: usize,
-    ) -> Result<Vec<Delivery>, WebhookError> {
-        self.page(name, None, before, limit).await
-    }
-
-    /// The same of those that stand so: of dead letters, say.
-    ///
-    /// # Errors
-    /// [`WebhookError`].
-    pub async fn history_in(
-        &self,
-        name: &WebhookName,
-        state: DeliveryState,
-        before: Option<i64>,
-        limit: usize,
-    ) -> Result<Vec<Delivery>, WebhookError> {
-        self.page(name, Some(state), before, limit).await
-    }
-
-    async fn page(
-        &self,
-        name: &WebhookName,
-        state: Option<DeliveryState>,
-        before: Option<i64>,
-        limit: usize,
-    ) -> Result<Vec<Delivery>, WebhookError> {
-        let webhook = self.stored(name).await?.id;
-        let (before, limit) = (before.unwrap_or(i64::MAX), limit.min(HISTORY_PAGE_MAX));
-        self.read("list messages", History, Page { webhook, before, limit, state }).await
-    }
-
-    /// A message to a webhook, with its last attempts, and what its receiver reported.
-    ///
-    /// # Errors
-    /// [`WebhookError`].
-    pub async fn delivery(
-        &self,
-        name: &WebhookName,
-        id: MessageId,
-    ) -> Result<(Delivery, Vec<Attempt>, Vec<Callback>), WebhookError> {
-        let webhook = self.stored(name).await?.id;
-        let found = self.read("find a message", Details, (webhook, id)).await?;
-        found.ok_or_else(|| WebhookError::UnknownDelivery(id.to_string()))
-    }
-
-    /// Sends a message again that was delivered or given up, under its id: a receiver that has it already knows it.
-    ///
-    /// # Errors
-    /// [`WebhookError`].
-    pub async fn redeliver(&self, name: &WebhookName, id: MessageId) -> Result<(), WebhookError> {
-        let webhook = self.stored(name).await?.id;
-        self.write("send a message again", Revive, (webhook, id)).await?;
-        self.0.wake.notify_one();
-        Ok(())
-    }
-
-    /// Sends what a message tells under a new id, which is answered: a receiver takes it for new.
-    ///
-    /// # Errors
-    /// [`WebhookError`].
-    pub async fn send_anew(&self, name: &WebhookName, id: MessageId) -> Result<MessageId, WebhookError> {
-        let webhook = self.stored(name).await?.id;
-        let new = MessageId::generate()?;
-        self.write("send a message anew", SendAnew, (webhook, id, new)).await?;
-        self.0.wake.notify_one();
-        Ok(new)
-    }
-
-    /// Sends all messages of the history again that were delivered or given up since a time, in milliseconds since 1970, and says how
-    /// many: under their ids, or `anew` under others. In transactions of 100; what fails in between leaves those before it sent.
-    ///
-    /// # Errors
-    /// [`WebhookError`].
-    pub async fn redeliver_since(
-        &self,
-        name: &WebhookName,
-        since_ms: i64,
-        anew: bool,
-    ) -> Result<u64, WebhookError> {
-        let webhook = self.stored(name).await?.id;
-        let (mut count, mut after, mut last) = (0, None, None);
-        loop {
-            let ids = (0..if anew { AGAIN_MAX } else { 0 })
-                .map(|_| MessageId::generate())
-                .collect::<Result<_, _>>()?;
-            let since = Since { webhook, ended_at_ms: since_ms, after, last, ids };
-            let sent = self.write("send messages again", SendSince, since).await?;
-            self.0.wake.notify_one();
-            count += sent.count;
-            (after, last) = (sent.after, Some(sent.last));
-            if sent.count < AGAIN_MAX as u64 {
-                return Ok(count);
-            }
-        }
-    }
-
-    /// Sends a webhook a message of kind `webhook.test`, and answers its id.
-    ///
-    /// # Errors
-    /// [`WebhookError`].
-    pub async fn test(&self, name: &WebhookName, cause: Cause) -> Result<MessageId, WebhookError> {
-        let webhook = self.stored(name).await?.id;
-        let id = MessageId::generate()?;
-        self.write("test a webhook", Test, (webhook, id, event(Kind::WebhookTest, 0, cause))).await?;
-        self.0.wake.notify_one();
-        Ok(id)
-    }
-
-    /// Notes what a receiver of Docker Hub's format reports of a message, each text cut to 1 KiB. Says whether there is such a message.
-    ///
-    /// # Errors
-    /// [`WebhookError`].
-    pub async fn report(&self, id: MessageId, callback: Callback) -> Result<bool, WebhookError> {
-        if !self.are_used().await? {
-            return Ok(false);
-        }
-        let cut = |text: Option<String>| text.map(|text| kept(&text, CALLBACK_BYTES_MAX));
-        let callback = Callback {
-            at_ms: 0,
-            state: cut(Some(callback.state)).unwrap_or_default(),
-            description: cut(callback.description),
-            context: cut(callback.context),
-            target_url: cut(callback.target_url),
-        };
-        self.write("note what a receiver reports", NoteCallback, Report { id, callback }).await
     }
 }
 

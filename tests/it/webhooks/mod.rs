@@ -21,7 +21,12 @@ use registry_webhooks::{
 use tokio::task::JoinHandle;
 
 const OWNERS: Owners = Owners::new(&[&registry_core::metadata::SCHEMA, &registry_core::database::SCHEMA])
-    .on_demand(&[&registry_core::events::SCHEMA, &registry_secrets::SCHEMA, &registry_webhooks::SCHEMA]);
+    .on_demand(&[
+        &registry_core::events::SCHEMA,
+        &registry_jobs::SCHEMA,
+        &registry_secrets::SCHEMA,
+        &registry_webhooks::SCHEMA,
+    ]);
 
 /// A node that tells webhooks of events, until it is dropped.
 struct Node {
@@ -44,7 +49,11 @@ async fn node(allowed: &[&str]) -> Node {
 
 async fn node_with(allowed: &[&str], configured: Vec<Definition>) -> Node {
     let sqlite = Sqlite::open_in_memory(&OWNERS, Arc::new(SystemClock)).unwrap();
-    let (database, recorder) = (Database::Sqlite(sqlite.into()), Recorder::new());
+    node_over(Database::Sqlite(sqlite.into()), allowed, configured).await
+}
+
+async fn node_over(database: Database, allowed: &[&str], configured: Vec<Definition>) -> Node {
+    let recorder = Recorder::new();
     let mut options = OutboundOptions::default();
     options.allowed = allowed.iter().map(|allowed| allowed.parse().unwrap()).collect();
     let origin = Origin {

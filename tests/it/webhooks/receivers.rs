@@ -6,7 +6,7 @@ use bytes::Bytes;
 use registry_testing::{Behaviour, Receiver, eventually};
 use registry_webhooks::{ANSWER_BYTES_MAX, Definition, DeliveryState, Draft, Endpoint, State};
 
-use super::{Node, draft, got, name, node, node_with};
+use super::{Node, draft, got, name, node, node_over, node_with};
 
 /// An endpoint of the Go registry's configuration: it is asked again after a second.
 fn endpoint(text: &str, receiver: &Receiver) -> Definition {
@@ -58,6 +58,54 @@ async fn messages_to_a_good_receiver_come_in_their_order() {
     node.moved(1, &tags.iter().map(String::as_str).collect::<Vec<_>>()).await;
     let received = got(&receiver, 50).await;
     assert_eq!(sequences(&received, "acme/app-1"), (1..=50).collect::<Vec<u64>>());
+}
+
+#[tokio::test]
+async fn two_nodes_send_each_message_once() {
+    let receivers = [Receiver::start(Behaviour::good()).await, Receiver::start(Behaviour::good()).await];
+    let node = node(&["127.0.0.1"]).await;
+    for (number, receiver) in receivers.iter().enumerate() {
+        node.add(draft(&format!("w{number}"), receiver)).await;
+    }
+    // After the first webhook: a node that runs already learns of it within a second.
+    let other = node_over(node.database.clone(), &["127.0.0.1"], Vec::new()).await;
+    for round in 0..20 {
+        let tag = format!("v{round}");
+        let tags = [tag.as_str()];
+        tokio::join!(node.moved(1, &tags), other.moved(2, &tags));
+    }
+    for (number, receiver) in receivers.iter().enumerate() {
+        node.all_are(&format!("w{number}"), 40, DeliveryState::Delivered).await;
+        assert_eq!(receiver.count(), 40);
+        for repository in ["acme/app-1", "acme/app-2"] {
+            assert_eq!(sequences(&receiver.received(), repository), (1..=20).collect::<Vec<u64>>());
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_node_that_stops_leaves_its_webhooks_to_others_at_once() {
+    let receiver = Receiver::start(Behaviour::Slow(Duration::from_millis(300))).await;
+    let first = node(&["127.0.0.1"]).await;
+    first.running[0].abort();
+    first.add(draft("a", &receiver)).await;
+    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+    let runs = first.webhooks.clone();
+    let running = tokio::spawn(async move {
+        let shutdown = async { drop(stopped.await) };
+        runs.run_until(shutdown).await;
+    });
+    first.moved(1, &["v1", "v2", "v3"]).await;
+    got(&receiver, 1).await;
+    stop.send(()).unwrap();
+    running.await.unwrap();
+    // What was under way was noted.
+    let sent = receiver.count();
+    let all = first.history("a").await;
+    assert_eq!(all.iter().filter(|delivery| delivery.state == DeliveryState::Delivered).count(), sent);
+    let other = node_over(first.database.clone(), &["127.0.0.1"], Vec::new()).await;
+    other.all_are("a", 3, DeliveryState::Delivered).await;
+    assert_eq!(receiver.count(), 3);
 }
 
 /// What is noted of an attempt: how the message stands, the status, and a part of the error.

@@ -2,8 +2,9 @@
 
 use registry_database::{Fault, Session, Step, params, step};
 use registry_events::{add_consumer, remove_consumer};
+use registry_jobs::discard_lane;
 
-use super::feed::consumer;
+use super::feed::{KIND, consumer, lane};
 use crate::{
     WEBHOOKS_MAX, WebhookError, WebhookId, WebhookName, sql,
     stored::{State, Stored},
@@ -128,6 +129,10 @@ impl Step for Remove {
     async fn run<S: Session>(&self, session: &S, id: &WebhookId) -> Result<bool, Fault> {
         session.lock(sql::LOCK_WEBHOOK, params![*id]).await?;
         remove_consumer(session, &consumer(*id)).await?;
+        // What it does not reach finds that there is no message.
+        discard_lane(session, KIND, &lane(*id)).await?;
+        session.execute(sql::REMOVE_DELIVERIES, params![*id]).await?;
+        session.execute(sql::REMOVE_SEQUENCES, params![*id]).await?;
         Ok(session.execute(sql::REMOVE_WEBHOOK, params![*id]).await? > 0)
     }
 }
@@ -141,6 +146,18 @@ impl Step for List {
 
     async fn run<S: Session>(&self, session: &S, (): &()) -> Result<Vec<Stored>, Fault> {
         session.all(sql::WEBHOOKS, params![]).await
+    }
+}
+
+/// Number and name of the webhooks that are active, and whether the configuration defines them.
+pub(crate) struct Active;
+
+impl Step for Active {
+    type Of = ();
+    type Output = Vec<(WebhookId, String, bool)>;
+
+    async fn run<S: Session>(&self, session: &S, (): &()) -> Result<Self::Output, Fault> {
+        session.all(sql::ACTIVE, params![]).await
     }
 }
 
@@ -168,4 +185,4 @@ impl Step for OfId {
     }
 }
 
-step!(Add, Change, SetState, SetSecret, Remove, List, Find, OfId);
+step!(Active, Add, Change, SetState, SetSecret, Remove, List, Find, OfId);

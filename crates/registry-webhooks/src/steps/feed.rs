@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use registry_database::{Fault, Session, Step, params, signed, step};
 use registry_events::{Event, behind, take};
+use registry_jobs::{NewJob, enqueue};
 use registry_types::WebhookFormat;
 
 use crate::{
@@ -24,6 +25,14 @@ const CONSUMERS: [&str; 2] = ["webhook:", "webhook;"];
 
 /// How many webhooks are looked after at a time.
 const BEHIND_MAX: usize = 1000;
+
+/// The kind of our jobs: a job for each message that waits, with its id.
+pub(crate) const KIND: &str = "webhook";
+
+/// The lane of a webhook: its messages wait for each other.
+pub(crate) fn lane(webhook: WebhookId) -> String {
+    webhook.to_string()
+}
 
 /// The consumer of a webhook.
 pub(crate) fn consumer(webhook: WebhookId) -> String {
@@ -116,7 +125,16 @@ async fn write(
         rows.push(values(id, webhook, *number, event));
         *number += 1;
     }
-    session.execute_many(sql::ADD_DELIVERY, &rows).await.map(drop)
+    session.execute_many(sql::ADD_DELIVERY, &rows).await?;
+    let sent: Vec<&str> = ids[..events.len()].iter().map(String::as_str).collect();
+    ask(session, webhook, &sent).await
+}
+
+/// Has messages sent that wait.
+pub(super) async fn ask(session: &impl Session, webhook: WebhookId, ids: &[&str]) -> Result<(), Fault> {
+    let lane = lane(webhook);
+    let jobs: Vec<_> = ids.iter().map(|id| NewJob { kind: KIND, lane: &lane, subject: id }).collect();
+    enqueue(session, &jobs).await
 }
 
 /// For each repository that the events are about, the first of as many numbers as there are events about it.

@@ -3,7 +3,7 @@
 use registry_database::{Fault, Session, Step, params, signed, step};
 use registry_events::Event;
 
-use super::feed::{WAITING_MAX, repository_of};
+use super::feed::{WAITING_MAX, ask, repository_of};
 use crate::{
     Attempt, Callback, Delivery, DeliveryState, MessageId, WebhookError, WebhookId, delivery::values, sql,
     stored::Stored,
@@ -93,11 +93,20 @@ impl Step for Revive {
         session.lock(sql::LOCK_WEBHOOK, params![*webhook]).await?;
         let delivery = known(session, *webhook, *id).await?;
         by_hand(session, *webhook).await?;
-        match session.execute(sql::REVIVE_DELIVERY, params![delivery.number]).await? {
-            0 => Err(WebhookError::Waits(id.to_string()).into()),
-            _ => Ok(()),
+        match revive(session, &delivery).await? {
+            true => Ok(()),
+            false => Err(WebhookError::Waits(id.to_string()).into()),
         }
     }
+}
+
+/// Says whether it had ended.
+async fn revive(session: &impl Session, delivery: &Delivery) -> Result<bool, Fault> {
+    if session.execute(sql::REVIVE_DELIVERY, params![delivery.number]).await? == 0 {
+        return Ok(false);
+    }
+    ask(session, delivery.webhook, &[&delivery.id.to_string()]).await?;
+    Ok(true)
 }
 
 /// Sends what a message tells once more, under another id and number.
@@ -119,7 +128,8 @@ impl Step for SendAnew {
 async fn copy(session: &impl Session, delivery: &Delivery, new: MessageId) -> Result<(), Fault> {
     let sequence = next(session, delivery.webhook, &delivery.event).await?;
     let new = new.to_string();
-    session.execute(sql::COPY_DELIVERY, params![&new, signed(sequence), delivery.number]).await.map(drop)
+    session.execute(sql::COPY_DELIVERY, params![&new, signed(sequence), delivery.number]).await?;
+    ask(session, delivery.webhook, &[&new]).await
 }
 
 /// How many messages are sent again in one transaction.
@@ -167,7 +177,7 @@ impl Step for SendSince {
         for (at, delivery) in found.iter().enumerate() {
             match since.ids.get(at) {
                 Some(new) => copy(session, delivery, *new).await?,
-                None => session.execute(sql::REVIVE_DELIVERY, params![delivery.number]).await.map(drop)?,
+                None => revive(session, delivery).await.map(drop)?,
             }
         }
         let after = found.last().map(|delivery| delivery.number);
@@ -188,7 +198,8 @@ impl Step for Test {
         let now_ms: i64 = session.one(sql::NOW, params![]).await?.unwrap_or_default();
         let event = Event { at_ms: now_ms, ..event.clone() };
         let (id, sequence) = (id.to_string(), next(session, *webhook, &event).await?);
-        session.execute(sql::ADD_DELIVERY, &values(&id, *webhook, sequence, &event)).await.map(drop)
+        session.execute(sql::ADD_DELIVERY, &values(&id, *webhook, sequence, &event)).await?;
+        ask(session, *webhook, &[&id]).await
     }
 }
 
@@ -242,33 +253,4 @@ impl Step for NoteCallback {
     }
 }
 
-/// The webhooks for which messages wait.
-pub(crate) struct WithWaiting;
-
-impl Step for WithWaiting {
-    type Of = ();
-    type Output = Vec<WebhookId>;
-
-    async fn run<S: Session>(&self, session: &S, (): &()) -> Result<Vec<WebhookId>, Fault> {
-        session.all(sql::WITH_WAITING, params![]).await
-    }
-}
-
-/// The first messages that wait for a webhook.
-pub(crate) struct FirstWaiting;
-
-impl Step for FirstWaiting {
-    type Of = (WebhookId, usize);
-    type Output = Vec<MessageId>;
-
-    async fn run<S: Session>(
-        &self,
-        session: &S,
-        (webhook, limit): &Self::Of,
-    ) -> Result<Vec<MessageId>, Fault> {
-        let ids: Vec<String> = session.all(sql::FIRST_WAITING, params![*webhook, signed(*limit)]).await?;
-        Ok(ids.iter().filter_map(|id| id.parse().ok()).collect())
-    }
-}
-
-step!(History, Details, Load, Revive, SendAnew, SendSince, Test, NoteCallback, WithWaiting, FirstWaiting);
+step!(History, Details, Load, Revive, SendAnew, SendSince, Test, NoteCallback);

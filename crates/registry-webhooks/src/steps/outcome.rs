@@ -2,14 +2,14 @@
 
 use registry_database::{Fault, Session, Step, params, signed, step};
 
+use registry_jobs::Settled;
+
 use crate::{Attempt, DeliveryState, WebhookId, sql, stored::State};
 
 /// How many attempts are kept of a message.
 pub(crate) const ATTEMPTS_KEPT_MAX: i64 = 10;
 
-/// Notes an attempt, and how its message stands.
-pub(crate) struct Note;
-
+/// Notes an attempt, and how its message stands: in the transaction that notes what became of the job.
 pub(crate) struct Outcome {
     /// The message's number.
     pub(crate) delivery: i64,
@@ -22,11 +22,12 @@ pub(crate) struct Outcome {
     pub(crate) disable: Option<String>,
 }
 
-impl Step for Note {
-    type Of = Outcome;
+impl Step for Outcome {
+    type Of = Settled;
     type Output = ();
 
-    async fn run<S: Session>(&self, session: &S, outcome: &Outcome) -> Result<(), Fault> {
+    async fn run<S: Session>(&self, session: &S, _: &Settled) -> Result<(), Fault> {
+        let outcome = self;
         if outcome.state != DeliveryState::Waiting {
             session.execute(sql::END_DELIVERY, params![outcome.state.number(), outcome.delivery]).await?;
         }
@@ -64,11 +65,13 @@ async fn note(session: &impl Session, delivery: i64, attempt: &Attempt) -> Resul
     Ok(())
 }
 
-/// Forgets messages that ended long ago, and the oldest where there are too many. Says how many.
+/// Gives up messages that wait too long, as those of a webhook that nobody resumes; forgets messages that ended long ago, and the oldest
+/// where there are too many. Says how many.
 pub(crate) struct Prune;
 
 pub(crate) struct Pruning {
     pub(crate) webhooks: Vec<WebhookId>,
+    pub(crate) waits_ms: i64,
     pub(crate) age_ms: i64,
     pub(crate) kept_max: i64,
     /// How many are removed at a time.
@@ -83,6 +86,7 @@ impl Step for Prune {
         let now_ms: i64 = session.one(sql::NOW, params![]).await?.unwrap_or_default();
         let mut pruned =
             session.execute(sql::PRUNE_OLD, params![now_ms - pruning.age_ms, pruning.limit]).await?;
+        session.execute(sql::GIVE_UP, params![now_ms - pruning.waits_ms, pruning.limit]).await?;
         for webhook in &pruning.webhooks {
             let values = params![*webhook, pruning.kept_max, pruning.limit];
             pruned += session.execute(sql::PRUNE_MANY, values).await?;
@@ -91,4 +95,4 @@ impl Step for Prune {
     }
 }
 
-step!(Note, Prune);
+step!(Outcome, Prune);

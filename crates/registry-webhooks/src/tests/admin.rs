@@ -9,7 +9,7 @@ pub(super) async fn nothing_is_there_before_the_first_webhook(bench: &Bench) {
     node.prune_once().await.unwrap();
     node.configure(Vec::new()).await.unwrap();
     assert_eq!(node.numbers().await.unwrap(), crate::Numbers::default());
-    for owner in ["events", "secrets", "webhooks"] {
+    for owner in ["events", "jobs", "secrets", "webhooks"] {
         assert!(!bench.database.has_owner(owner).await.unwrap(), "{owner}");
     }
 }
@@ -45,7 +45,7 @@ pub(super) async fn a_webhook_is_added_changed_and_removed(bench: &Bench) {
     node.feed_once().await.unwrap();
     node.remove(&name("deploy")).await.unwrap();
     assert!(matches!(node.remove(&name("deploy")).await, Err(WebhookError::Unknown(_))));
-    for table in ["webhooks", "webhook_sequences", "webhook_deliveries", "event_consumers"] {
+    for table in ["webhooks", "webhook_sequences", "webhook_deliveries", "event_consumers", "jobs"] {
         assert_eq!(bench.value(&format!("SELECT COUNT(*) FROM {table}")).await, "0", "{table}");
     }
 }

@@ -1,7 +1,9 @@
+use registry_jobs::{Fate, Settled};
+
 use super::*;
 use crate::{
     Attempt, Callback, DeliveryState, HISTORY_KEPT_MAX, MessageId, WebhookError, WebhookId,
-    steps::{Note, Outcome, WAITING_MAX},
+    steps::{Outcome, WAITING_MAX},
 };
 
 /// A webhook with so many messages that wait.
@@ -20,7 +22,8 @@ async fn newest(node: &Webhooks) -> crate::Delivery {
 async fn end(bench: &Bench, delivery: &crate::Delivery, state: DeliveryState, attempt: Option<Attempt>) {
     let outcome =
         Outcome { delivery: delivery.number, webhook: delivery.webhook, attempt, state, disable: None };
-    bench.database.write("note an attempt", Note, outcome).await.unwrap();
+    let settled = Settled { job: 1, attempts: 1, fate: Fate::Done };
+    bench.database.write("note an attempt", outcome, settled).await.unwrap();
 }
 
 fn attempt(number: i64) -> Attempt {
