@@ -39,6 +39,10 @@ pub(super) fn retries() -> RetryConfig {
 /// What makes the completion of a multipart upload fail if there is an object already. The stores know it; the library
 /// that speaks to them does not ask for it.
 #[derive(Clone, Copy, Debug)]
+#[cfg_attr(
+    not(all(feature = "s3", feature = "gcs", feature = "azure")),
+    allow(dead_code, reason = "each kind of store has one of them")
+)]
 pub(super) enum CompleteIfAbsent {
     /// `If-None-Match: *`
     IfNoneMatch,
