@@ -167,6 +167,8 @@ const TABLE: &[Row] = &[
             "registry-outbound",
             "registry-server",
             "registry-api",
+            "registry-secrets",
+            "registry-webhooks",
         ],
         never: &[],
         never_directly: &["rusqlite", "hyper"],

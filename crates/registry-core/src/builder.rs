@@ -312,9 +312,7 @@ impl Builder {
             tasks.push(Task { name: "events", work: Box::pin(watch) });
             #[cfg(feature = "webhooks")]
             if let Some(webhooks) = webhooks.clone() {
-                let show =
-                    crate::webhooks::show(webhooks.clone(), database, opened.recorder.clone(), app.clone());
-                tasks.push(Task { name: "webhooks", work: Box::pin(async move { webhooks.run().await }) });
+                let show = crate::webhooks::show(webhooks, database, opened.recorder.clone(), app.clone());
                 tasks.push(Task { name: "metrics of webhooks", work: Box::pin(show) });
             }
         }

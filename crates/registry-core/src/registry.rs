@@ -170,6 +170,8 @@ impl Registry {
         listeners.iter().for_each(|listener| self.warn_if_open(listener));
         let Served { app, server } = self.served;
         let mut background = self.background.start(&app);
+        #[cfg(feature = "webhooks")]
+        let sending = self.webhooks.map(crate::webhooks::Sending::start);
         let vitals = Arc::new(Vitals::new(app.clone()));
         for check in self.checks {
             let (health, vitals) = (server.health.clone(), vitals.clone());
@@ -191,6 +193,10 @@ impl Registry {
         registry_server::serve_all(listeners, server, self.options, over).await;
         app.uploads.settle().await;
         app.events.settle().await;
+        #[cfg(feature = "webhooks")]
+        if let Some(sending) = sending {
+            sending.settle().await;
+        }
         background.shutdown().await;
         maintenance::flush_pulls(&app).await;
         let Some(journal) = self.journal else { return Ok(()) };

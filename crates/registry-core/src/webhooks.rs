@@ -13,7 +13,8 @@ use registry_types::{Cause, Manifest, MediaType, RequestSource};
 use registry_webhooks::{
     Audience, Definition, Facts, LookUp, Notice, Origin, Reference, WebhookId, Webhooks,
 };
-use tokio::time::sleep;
+use tokio::{sync::oneshot, task::JoinSet, time::sleep};
+use tracing::Instrument;
 
 use crate::OpenError;
 
@@ -129,6 +130,31 @@ impl InMetadata {
             size: descriptor.size,
         });
         Some(references.collect())
+    }
+}
+
+/// Sends what waits for receivers, until it is dropped or told to settle.
+pub(crate) struct Sending {
+    stop: oneshot::Sender<()>,
+    running: JoinSet<()>,
+}
+
+impl Sending {
+    pub(crate) fn start(webhooks: Webhooks) -> Sending {
+        let (stop, stopped) = oneshot::channel::<()>();
+        let mut running = JoinSet::new();
+        // Dropping the sender stops it as well.
+        let stopped = async { drop(stopped.await) };
+        let work = async move { webhooks.run_until(stopped).await };
+        running.spawn(work.instrument(tracing::info_span!("background", task = "webhooks")));
+        Sending { stop, running }
+    }
+
+    /// Begins no attempt any more, lets those that are under way end, for some seconds, and other nodes go on at once.
+    pub(crate) async fn settle(self) {
+        let Sending { stop, mut running } = self;
+        drop(stop);
+        while running.join_next().await.is_some() {}
     }
 }
 
