@@ -14,7 +14,7 @@ use super::{
     backend::{PostgresProbe, at, open},
     images::{image, new_upload, push_blob, put, repo, tag},
 };
-use crate::{MetadataError, Options, Purpose, contract::Probe, traits::*};
+use crate::{MetadataError, Options, PoolOptions, PostgresOptions, Purpose, contract::Probe, traits::*};
 
 /// By when a request has been told that the database is gone.
 const AT_ONCE: Duration = Duration::from_millis(1500);
@@ -79,7 +79,10 @@ async fn a_database_that_is_gone_fails_requests_at_once_and_is_found_again() {
 #[tokio::test]
 async fn a_restart_between_two_requests_is_not_noticed() {
     let server = PostgresServer::start();
-    let store = open(&server.database(), &Options::default()).await;
+    // How long a new connection takes on a machine that has much to do is not what is asked here.
+    let pool = PoolOptions { size: 4, wait: Duration::from_secs(60), ..PoolOptions::default() };
+    let at_leisure = server.database().parse::<PostgresOptions>().unwrap().with_pool(pool);
+    let store = PostgresStore::open(&at_leisure, Options::default()).await.unwrap();
     let config = push_blob(&store, "a", "config").await;
     for number in 0..3 {
         server.stop();
