@@ -3,7 +3,9 @@
 #[cfg(feature = "postgres")]
 use std::pin::Pin;
 
-use crate::{AnyStep, Fault};
+use crate::AnyStep;
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+use crate::Fault;
 
 /// A step, and then another crate's step, which is given what the first one answers; not if the first one answers nothing.
 ///

@@ -45,7 +45,6 @@ mod dialect;
 mod durability;
 mod error;
 mod fault;
-#[cfg(any(feature = "sqlite", feature = "postgres"))]
 mod followed;
 mod operation;
 mod owners;
@@ -68,7 +67,6 @@ pub use dialect::{Dialect, POSTGRES, SQLITE};
 pub use durability::Durability;
 pub use error::{Cause, Error, OpenError};
 pub use fault::{Contended, Fault, Remedy};
-#[cfg(any(feature = "sqlite", feature = "postgres"))]
 pub use followed::Followed;
 pub use operation::{Limits, Operation};
 pub use owners::Owners;
