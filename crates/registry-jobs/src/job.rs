@@ -99,6 +99,14 @@ pub async fn discard_lane(session: &impl Session, kind: &str, lane: &str) -> Res
     session.execute(sql::DISCARD_LANE, params![kind, lane]).await
 }
 
+/// Has the jobs of a lane that failed tried again now, and not when they are due: what they failed for is over. Says how many.
+///
+/// # Errors
+/// See [`Fault`].
+pub async fn hasten_lane(session: &impl Session, kind: &str, lane: &str) -> Result<u64, Fault> {
+    session.execute(sql::HASTEN_LANE, params![kind, lane]).await
+}
+
 /// What a lane's statements say of a job.
 pub(crate) struct Found {
     id: i64,

@@ -118,7 +118,7 @@ pub use dead::{DEAD_KEPT, DEAD_MAX, DeadJob, DeadPosition, LISTED_MAX, discard, 
 pub use handler::{Attempted, Backoff, Fate, Handler, Note, Policy, Settled, Verdict};
 pub use job::{
     DISCARDED_MAX, ERROR_BYTES_MAX, EnqueueError, Job, NAME_BYTES_MAX, NewJob, SUBJECT_BYTES_MAX, depth,
-    discard_lane, enqueue,
+    discard_lane, enqueue, hasten_lane,
 };
 pub use jobs::{Jobs, JobsOptions};
 pub use lane::{AGAIN_MAX, FAILURES_BEFORE_PAUSE, PAUSE_MAX};

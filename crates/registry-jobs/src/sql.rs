@@ -105,6 +105,11 @@ statements! {
         ON CONFLICT (job) DO UPDATE SET attempts = excluded.attempts, due_at_ms = excluded.due_at_ms, error = excluded.error",
     );
 
+    /// Has the jobs of a lane that failed be due now.
+    HASTEN_LANE = same(
+        "UPDATE job_tries SET due_at_ms = now_ms() WHERE kind = $1 AND lane = $2 AND due_at_ms > now_ms()",
+    );
+
     /// A job is not tried any more.
     DIE = same("UPDATE jobs SET state = 1, ended_at_ms = now_ms(), error = $1 WHERE id = $2");
 
