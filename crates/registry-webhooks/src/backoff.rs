@@ -17,14 +17,14 @@ const WAITS: [Duration; 7] = [
     Duration::from_secs(10 * 60 * 60),
 ];
 
-/// How many attempts there are at most for a message, by [`Backoff::Standard`].
+/// How many attempts there are at least for a message before it is given up, by [`Backoff::Standard`].
 pub const ATTEMPTS_MAX: u32 = WAITS.len() as u32 + 1;
 
 /// By how much a wait is made longer or shorter by chance, so that receivers that failed together are not asked together.
 const JITTER: f64 = 0.2;
 
-/// The shortest wait between two attempts of [`Backoff::Endpoint`].
-const ENDPOINT_WAIT_MIN: Duration = Duration::from_secs(1);
+/// The shortest wait that is not our own choice.
+const WAIT_MIN: Duration = Duration::from_secs(1);
 
 /// When a message that failed is tried again.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -43,17 +43,23 @@ pub enum Backoff {
 
 impl Backoff {
     /// How long to wait after this failure, the message's first being 1; none if the message is given up. `age` is how old the
-    /// message is, and `retry_after` what the receiver asked for, which is never made shorter.
+    /// message is. What the receiver asked for in `retry_after` is obeyed, whether it is shorter or longer.
     pub fn after(self, failures: u32, age: Duration, retry_after: Option<Duration>) -> Option<Duration> {
-        let own = match self {
-            Backoff::Standard => jittered(*WAITS.get(failures.saturating_sub(1) as usize)?),
-            Backoff::Endpoint { .. } if age >= ATTEMPTS_WITHIN => return None,
-            Backoff::Endpoint { threshold, backoff } if failures >= threshold => {
-                backoff.max(ENDPOINT_WAIT_MIN)
-            }
-            Backoff::Endpoint { .. } => ENDPOINT_WAIT_MIN,
-        };
-        Some(own.max(retry_after.unwrap_or_default()))
+        let is_tried_enough = failures >= ATTEMPTS_MAX || matches!(self, Backoff::Endpoint { .. });
+        // A receiver that asks for many attempts has them for a day; a message that waited long before its first has all of them.
+        if is_tried_enough && age >= ATTEMPTS_WITHIN {
+            return None;
+        }
+        let asked = retry_after.map(|asked| asked.max(WAIT_MIN));
+        Some(asked.unwrap_or_else(|| self.own(failures)))
+    }
+
+    fn own(self, failures: u32) -> Duration {
+        match self {
+            Backoff::Standard => jittered(WAITS[(failures.saturating_sub(1) as usize).min(WAITS.len() - 1)]),
+            Backoff::Endpoint { threshold, backoff } if failures >= threshold => backoff.max(WAIT_MIN),
+            Backoff::Endpoint { .. } => WAIT_MIN,
+        }
     }
 }
 
@@ -78,8 +84,9 @@ mod tests {
                 assert!(seen >= wait.mul_f64(0.8) && seen <= wait.mul_f64(1.2), "{failures}: {seen:?}");
             }
         }
-        assert_eq!(Backoff::Standard.after(ATTEMPTS_MAX, AGE, None), None);
-        assert_eq!(Backoff::Standard.after(u32::MAX, AGE, None), None);
+        assert_eq!(Backoff::Standard.after(ATTEMPTS_MAX, ATTEMPTS_WITHIN, None), None);
+        // One that waited for a paused webhook before its first attempt has all of them.
+        assert!(Backoff::Standard.after(1, ATTEMPTS_WITHIN * 10, None).is_some());
         assert!(all > ATTEMPTS_WITHIN && all < ATTEMPTS_WITHIN * 3 / 2, "{all:?}");
     }
 
@@ -91,10 +98,18 @@ mod tests {
 
     #[test]
     fn what_the_receiver_asks_for_is_kept_to() {
-        let hour = Duration::from_secs(3600);
-        assert_eq!(Backoff::Standard.after(1, AGE, Some(hour)), Some(hour));
-        let own = Backoff::Standard.after(6, AGE, Some(hour)).unwrap();
-        assert!(own >= hour * 8, "a shorter wait than our own is not taken: {own:?}");
+        let (second, hour) = (Duration::from_secs(1), Duration::from_secs(3600));
+        for backoff in
+            [Backoff::Standard, Backoff::Endpoint { threshold: 3, backoff: Duration::from_secs(60) }]
+        {
+            assert_eq!(backoff.after(1, AGE, Some(hour)), Some(hour));
+            assert_eq!(backoff.after(6, AGE, Some(second)), Some(second), "a receiver knows when it is well");
+            assert_eq!(backoff.after(6, AGE, Some(Duration::ZERO)), Some(WAIT_MIN));
+            // For a day, however often.
+            assert_eq!(backoff.after(5000, AGE, Some(second)), Some(second));
+            assert_eq!(backoff.after(5000, ATTEMPTS_WITHIN, Some(second)), None);
+        }
+        assert!(Backoff::Standard.after(5000, AGE, None).unwrap() >= hour * 8);
     }
 
     #[test]
@@ -105,6 +120,6 @@ mod tests {
         assert_eq!(backoff.after(5000, ATTEMPTS_WITHIN - AGE, None), Some(Duration::from_secs(60)));
         assert_eq!(backoff.after(2, ATTEMPTS_WITHIN, None), None);
         let none = Backoff::Endpoint { threshold: 0, backoff: Duration::ZERO };
-        assert_eq!(none.after(1, AGE, None), Some(ENDPOINT_WAIT_MIN));
+        assert_eq!(none.after(1, AGE, None), Some(WAIT_MIN));
     }
 }

@@ -7,7 +7,7 @@ use registry_jobs::{Attempted, Handler, Job, Policy, Verdict};
 use registry_types::WebhookFormat;
 
 use crate::{
-    Backoff, DeliveryState, Meaning, Message, MessageId, Payload, TIMEOUT_MAX, WebhookError,
+    Backoff, DeliveryState, Meaning, Message, MessageId, Payload, TIMEOUT_MAX, WebhookError, WebhookId,
     payload::payload,
     send::{Sent, send},
     steps::{KIND, Load, Loaded, Outcome},
@@ -17,6 +17,9 @@ use crate::{
 
 /// How long a message waits whose webhook was paused, or became unknown to this node, after its lane was taken.
 const NOT_NOW: Duration = Duration::from_secs(5);
+
+/// So many failures in a row are an outage of the receiver.
+const OUTAGE_FAILURES: u32 = registry_jobs::FAILURES_BEFORE_PAUSE;
 
 /// How often a job is tried at most. A message is given up by its age and its own count long before.
 const ATTEMPTS_MAX: u32 = 1_000_000;
@@ -147,11 +150,28 @@ impl Inner {
             }
         };
         self.counted.attempt(state);
+        let is_well_again = self.note_health(loaded.webhook.id, sent.meaning == Meaning::Delivered);
         let disable = (sent.meaning == Meaning::Gone).then_some(error);
         if let Some(reason) = &disable {
             tracing::warn!(webhook = loaded.webhook.name, "the webhook is disabled: {reason}");
         }
-        verdict.with(Outcome { attempt: Some(sent.attempt), disable, ..outcome(loaded, state) })
+        verdict.with(Outcome {
+            attempt: Some(sent.attempt),
+            disable,
+            is_well_again,
+            ..outcome(loaded, state)
+        })
+    }
+
+    /// Counts failures in a row, and says whether this success is the end of an outage: then what failed meanwhile is sent at once, and
+    /// not hours later. One message that a receiver never takes is no outage.
+    fn note_health(&self, webhook: WebhookId, is_success: bool) -> bool {
+        let mut failing = self.failing.lock();
+        if is_success {
+            return failing.remove(&webhook).is_some_and(|failures| failures >= OUTAGE_FAILURES);
+        }
+        *failing.entry(webhook).or_default() += 1;
+        false
     }
 
     fn ends(&self, loaded: &Loaded, state: DeliveryState) -> Attempted {
@@ -167,5 +187,6 @@ fn outcome(loaded: &Loaded, state: DeliveryState) -> Outcome {
         attempt: None,
         state,
         disable: None,
+        is_well_again: false,
     }
 }

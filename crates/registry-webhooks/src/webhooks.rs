@@ -93,6 +93,8 @@ pub(crate) struct Inner {
     are_used: AtomicBool,
     /// The lanes of webhooks that this node can send to now.
     pub(crate) reachable: ArcSwap<BTreeSet<String>>,
+    /// How many attempts for a webhook failed in a row, as far as this node made them.
+    pub(crate) failing: Mutex<BTreeMap<WebhookId, u32>>,
     /// To which webhooks this node sent something since their histories were looked at.
     pub(crate) sent_to: Mutex<BTreeSet<WebhookId>>,
 }
@@ -134,6 +136,7 @@ impl Webhooks {
             counted: Counted::default(),
             are_used: AtomicBool::new(false),
             reachable: ArcSwap::default(),
+            failing: Mutex::default(),
             sent_to: Mutex::default(),
         });
         let sends = Arc::new(Sends(inner.clone()));

@@ -108,6 +108,19 @@ async fn a_node_that_stops_leaves_its_webhooks_to_others_at_once() {
     assert_eq!(receiver.count(), 3);
 }
 
+#[tokio::test]
+async fn a_receiver_that_is_well_again_gets_what_failed_at_once() {
+    let receiver = Receiver::start(Behaviour::with_header(503, &[("retry-after", "3600")])).await;
+    let node = node(&["127.0.0.1"]).await;
+    node.add(draft("a", &receiver)).await;
+    node.moved(1, &["v1", "v2", "v3"]).await;
+    // None of them is due for an hour.
+    got(&receiver, 3).await;
+    receiver.behave(Behaviour::good());
+    node.moved(1, &["v4"]).await;
+    node.all_are("a", 4, DeliveryState::Delivered).await;
+}
+
 /// What is noted of an attempt: how the message stands, the status, and a part of the error.
 async fn outcome(behaviour: Behaviour) -> (Receiver, Node, DeliveryState, Option<u16>, String) {
     let receiver = Receiver::start(behaviour).await;

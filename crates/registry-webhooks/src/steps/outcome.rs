@@ -2,8 +2,9 @@
 
 use registry_database::{Fault, Session, Step, params, signed, step};
 
-use registry_jobs::Settled;
+use registry_jobs::{Settled, hasten_lane};
 
+use super::feed::{KIND, lane};
 use crate::{Attempt, DeliveryState, WebhookId, sql, stored::State};
 
 /// How many attempts are kept of a message.
@@ -20,6 +21,8 @@ pub(crate) struct Outcome {
     pub(crate) state: DeliveryState,
     /// Why the receiver wants nothing more.
     pub(crate) disable: Option<String>,
+    /// Whether what failed before is to be sent now.
+    pub(crate) is_well_again: bool,
 }
 
 impl Step for Outcome {
@@ -34,6 +37,9 @@ impl Step for Outcome {
         if let Some(reason) = &outcome.disable {
             let state = State::Disabled(reason.clone());
             session.execute(sql::SET_STATE, params![state.number(), state.reason(), outcome.webhook]).await?;
+        }
+        if outcome.is_well_again {
+            hasten_lane(session, KIND, &lane(outcome.webhook)).await?;
         }
         match &outcome.attempt {
             // It went with its webhook meanwhile.

@@ -20,8 +20,14 @@ async fn newest(node: &Webhooks) -> crate::Delivery {
 }
 
 async fn end(bench: &Bench, delivery: &crate::Delivery, state: DeliveryState, attempt: Option<Attempt>) {
-    let outcome =
-        Outcome { delivery: delivery.number, webhook: delivery.webhook, attempt, state, disable: None };
+    let outcome = Outcome {
+        delivery: delivery.number,
+        webhook: delivery.webhook,
+        attempt,
+        state,
+        disable: None,
+        is_well_again: false,
+    };
     let settled = Settled { job: 1, attempts: 1, fate: Fate::Done };
     bench.database.write("note an attempt", outcome, settled).await.unwrap();
 }
