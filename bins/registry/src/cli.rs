@@ -19,7 +19,7 @@ use clap_complete::Shell;
 pub(crate) use self::{
     content::{Content, RepositoryCommand, TagCommand, Target, TrashCommand, Undelete},
     retention::{Import, Retention, Which},
-    webhook::{Add, History, Redeliver, Rotate, Secrets, Webhook},
+    webhook::{Add, History, Redeliver, Rotate, Secrets, Webhook, header},
 };
 
 /// A container registry: push and pull images with docker, podman, containerd and every other OCI client.

@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 
 use crate::{
-    cli::{Add, ConfigFile, Format, History, Redeliver, Rotate, Webhook},
+    cli::{Add, ConfigFile, Format, History, Redeliver, Rotate, Webhook, header},
     commands::{load_beside, print, warn},
     content::time,
 };
@@ -94,8 +94,9 @@ fn on(
 
 async fn added(webhooks: &BesideWebhooks, add: &Add) -> anyhow::Result<String> {
     let mut headers: BTreeMap<String, Vec<String>> = BTreeMap::new();
-    for (name, value) in &add.headers {
-        headers.entry(name.clone()).or_default().push(value.clone());
+    let of_file = add.header_file.as_deref().map(headers_of).transpose()?;
+    for (name, value) in add.headers.iter().cloned().chain(of_file.into_iter().flatten()) {
+        headers.entry(name).or_default().push(value);
     }
     let texts = |items: &mut dyn Iterator<Item = String>| items.collect::<Vec<_>>();
     let draft = Draft {
@@ -115,6 +116,13 @@ async fn added(webhooks: &BesideWebhooks, add: &Add) -> anyhow::Result<String> {
         let _ = writeln!(said, "its secret is {}\nit is not shown again", secret.expose());
     }
     Ok(said)
+}
+
+/// The headers in the lines of a file; empty lines are nothing.
+fn headers_of(path: &Path) -> anyhow::Result<Vec<(String, String)>> {
+    let text = std::fs::read_to_string(path).with_context(|| format!("can not read {}", path.display()))?;
+    let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
+    lines.map(|line| header(line).map_err(|wrong| anyhow::anyhow!("{}: {wrong}", path.display()))).collect()
 }
 
 fn secret(path: &Path) -> anyhow::Result<WebhookSecret> {

@@ -23,7 +23,7 @@ use crate::storage::Storage;
 use crate::unknown;
 use crate::validation::Validation;
 use crate::warning::Warning;
-use crate::webhooks::{Notifications, Webhook, webhooks};
+use crate::webhooks::{Notifications, Webhook, receivers};
 
 /// Everything that can be configured, checked and with its defaults filled in. Paths are as they were written; nothing was
 /// opened.
@@ -106,6 +106,7 @@ impl Config {
         let metadata = Metadata::read(&root.get("metadata"), &storage);
         let journal = Journal::read(&root.get("metadata"), &storage);
         let http = Http::read(&root.get("http"), storage.driver.folder());
+        let (webhooks, notifications) = receivers(root);
         Config {
             log,
             metadata,
@@ -123,8 +124,8 @@ impl Config {
             safety: Safety::read(&root.get("safety")),
             outbound: Outbound::read(&root.get("outbound")),
             secrets: Secrets::read(&root.get("secrets")),
-            webhooks: webhooks(&root.get("webhooks")),
-            notifications: Notifications::read(&root.get("notifications")),
+            webhooks,
+            notifications,
             http,
         }
     }

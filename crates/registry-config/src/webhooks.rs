@@ -84,17 +84,20 @@ pub struct Endpoint {
     pub ignored_actions: Vec<String>,
 }
 
-pub(crate) fn webhooks(field: &Field<'_>) -> Vec<Webhook> {
-    let webhooks: Vec<Webhook> = some(field).iter().filter_map(webhook).collect();
-    refuse_doubles(field, webhooks.iter().map(|webhook| webhook.name.as_str()));
-    webhooks
+/// The receivers of both kinds: no two of them have one name, under which the database keeps what each was told.
+pub(crate) fn receivers(root: &Field<'_>) -> (Vec<Webhook>, Notifications) {
+    let field = root.get("webhooks");
+    let webhooks: Vec<Webhook> = some(&field).iter().filter_map(webhook).collect();
+    let notifications = Notifications::read(&root.get("notifications"));
+    let endpoints = notifications.endpoints.iter().map(|endpoint| endpoint.name.as_str());
+    refuse_doubles(&field, webhooks.iter().map(|webhook| webhook.name.as_str()).chain(endpoints));
+    (webhooks, notifications)
 }
 
 impl Notifications {
-    pub(crate) fn read(notifications: &Field<'_>) -> Notifications {
+    fn read(notifications: &Field<'_>) -> Notifications {
         let endpoints = notifications.get("endpoints");
         let read: Vec<Endpoint> = some(&endpoints).iter().filter_map(endpoint).collect();
-        refuse_doubles(&endpoints, read.iter().map(|endpoint| endpoint.name.as_str()));
         let include_references = notifications.get("events").get("includereferences").flag(false);
         Notifications { include_references, endpoints: read }
     }
@@ -263,6 +266,10 @@ mod tests {
             ("[{name: a, url: 'https://a.example', tags: ['re:(']}]", "webhooks[0].tags[0]"),
             ("[{name: a, url: 'https://a.example', secret: x, secretfile: y}]", "webhooks[0].secretfile"),
             ("[{name: a, url: 'https://a.example'}, {name: a, url: 'https://b.example'}]", "two receivers"),
+            (
+                "[{name: a, url: 'https://a.example'}]\nnotifications: {endpoints: [{name: a, url: 'https://b.example'}]}",
+                "two receivers",
+            ),
         ] {
             let problems = config(&format!("webhooks: {webhooks}")).unwrap_err().to_string();
             assert!(problems.contains(wrong), "{webhooks}: {problems}");

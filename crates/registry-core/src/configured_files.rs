@@ -24,6 +24,8 @@ pub async fn check_files(config: &Config) -> Vec<String> {
     tls(config, &mut found);
     found.extend(passwords(&config.auth).await);
     found.extend(keys_of_tokens(&config.auth));
+    #[cfg(feature = "webhooks")]
+    found.extend(crate::configured_webhooks::unusable(config));
     if let Driver::Gcs(gcs) = &config.storage.driver
         && let GcsCredentials::File(path) = &gcs.credentials
     {

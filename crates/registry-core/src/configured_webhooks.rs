@@ -32,6 +32,12 @@ pub(crate) fn settings(config: &Config) -> Result<WebhookSettings, OpenError> {
     Ok(settings)
 }
 
+/// What of webhooks and keys can not be used, in a sentence for each: for a look before a start.
+pub(crate) fn unusable(config: &Config) -> Vec<String> {
+    let wrong = [definitions(config).err(), secrets(config).err(), outbound(config).err()];
+    wrong.into_iter().flatten().map(|error| crate::causes(&error)).collect()
+}
+
 /// The keys: those of the configuration; where all of the registry lies in one folder, a file there that makes itself.
 ///
 /// # Errors

@@ -71,9 +71,13 @@ pub(crate) struct Add {
     /// Of which tags, where an event has one: `v*`. May be repeated
     #[arg(long = "tag", value_name = "pattern")]
     pub(crate) tags: Vec<Pattern>,
-    /// Say this in each request: `Authorization: Bearer …`. May be repeated
+    /// Say this in each request: `X-Team: acme`. May be repeated. Others on the machine see what a command is given: a credential
+    /// belongs into a file
     #[arg(long = "header", value_name = "name: value", value_parser = header)]
     pub(crate) headers: Vec<(String, String)>,
+    /// And what this file has, a header in each line: `Authorization: Bearer …`
+    #[arg(long, value_name = "file")]
+    pub(crate) header_file: Option<PathBuf>,
     /// How many seconds an attempt may take
     #[arg(long, value_name = "seconds", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=30))]
     pub(crate) timeout: u64,
@@ -161,7 +165,7 @@ pub(crate) enum Secrets {
     },
 }
 
-fn header(text: &str) -> Result<(String, String), String> {
+pub(crate) fn header(text: &str) -> Result<(String, String), String> {
     let (name, value) =
         text.split_once(':').ok_or("a header is a name, a colon and a value, such as `X-Team: acme`")?;
     Ok((name.trim().to_owned(), value.trim().to_owned()))
