@@ -2,16 +2,16 @@
 
 use std::sync::{
     Arc,
-    atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
+    atomic::{
+        AtomicU64,
+        Ordering::{AcqRel, Acquire, Relaxed},
+    },
 };
 
 use registry_database::{Database, Deferred, Error, Fault, Param, Session, signed};
 use tokio::sync::{Notify, watch};
 
-use crate::{
-    NewEvent, sql,
-    steps::{Look, is_there},
-};
+use crate::{NewEvent, sql, watch::look};
 
 /// Says whether events are wanted, for all transactions of a process. Clones are the same recorder. By default nothing is ever
 /// wanted.
@@ -20,7 +20,9 @@ pub struct Recorder(Option<Arc<State>>);
 
 #[derive(Debug)]
 pub(crate) struct State {
-    is_wanted: AtomicBool,
+    /// The lowest bit says whether events are wanted, the others count how often they became wanted: so a look that read before
+    /// a consumer was added does not undo what was learnt of it afterwards.
+    wanted: AtomicU64,
     /// How many events transactions of this process wrote, also those that were rolled back.
     recorded: AtomicU64,
     /// How many of them have a position, or were rolled back.
@@ -30,6 +32,9 @@ pub(crate) struct State {
     /// The last position that this process knows of.
     position: watch::Sender<i64>,
 }
+
+/// The bit of [`State::wanted`] that says so.
+const IS_WANTED: u64 = 1;
 
 /// Equal if they are the same recorder.
 impl PartialEq for Recorder {
@@ -49,7 +54,7 @@ impl Recorder {
     /// the start and then. A process looks before it changes anything, since the tables may not be there.
     pub fn new() -> Recorder {
         Recorder(Some(Arc::new(State {
-            is_wanted: AtomicBool::new(true),
+            wanted: AtomicU64::new(IS_WANTED),
             recorded: AtomicU64::new(0),
             settled: AtomicU64::new(0),
             wake: Notify::new(),
@@ -60,13 +65,13 @@ impl Recorder {
     /// Whether there is a consumer, as far as this process knows. It knows of one that another process adds within a second, if
     /// [`watch`](crate::watch) runs.
     pub fn is_wanted(&self) -> bool {
-        self.0.as_ref().is_some_and(|state| state.is_wanted.load(Relaxed))
+        self.0.as_ref().is_some_and(|state| state.wanted.load(Relaxed) & IS_WANTED != 0)
     }
 
     /// This process has just added a consumer: records from now on.
     pub fn want(&self) {
         if let Some(state) = &self.0 {
-            state.is_wanted.store(true, Relaxed);
+            state.want();
         }
     }
 
@@ -77,10 +82,7 @@ impl Recorder {
     /// See [`Error`]; then what was known holds.
     pub async fn look(&self, database: &Database) -> Result<(), Error> {
         let Some(state) = &self.0 else { return Ok(()) };
-        let is_wanted = is_there(database).await?
-            && database.read("look for consumers of events", Look, ()).await?.is_wanted;
-        state.is_wanted.store(is_wanted, Relaxed);
-        Ok(())
+        look(database, state).await.map(drop)
     }
 
     /// To be called after the commit of each transaction that may have recorded something: positions are given at once then, and
@@ -113,8 +115,21 @@ impl Recorder {
 }
 
 impl State {
-    pub(crate) fn set_wanted(&self, is_wanted: bool) {
-        self.is_wanted.store(is_wanted, Relaxed);
+    /// Events are wanted, whatever a look finds that has begun before.
+    pub(crate) fn want(&self) {
+        let want = |wanted: u64| Some((wanted | IS_WANTED).wrapping_add(2));
+        // Such an update always succeeds.
+        let _ = self.wanted.fetch_update(AcqRel, Acquire, want);
+    }
+
+    /// What is known before a look.
+    pub(crate) fn wanted(&self) -> u64 {
+        self.wanted.load(Acquire)
+    }
+
+    /// A look found no consumer: events are not wanted, unless they became wanted since it [began](Self::wanted).
+    pub(crate) fn unwant(&self, before: u64) {
+        let _ = self.wanted.compare_exchange(before, before & !IS_WANTED, AcqRel, Acquire);
     }
 
     pub(crate) fn recorded(&self) -> u64 {

@@ -10,7 +10,7 @@ use crate::{
     order::{IsWaiting, ORDERED_MAX, Order},
     prune::{IsPrunable, PRUNED_MAX, Prune},
     recorder::State,
-    steps::{Look, is_there},
+    steps::{Found, Look, is_there},
 };
 
 /// How often a node looks whether there are consumers, events without a position, and events that can go.
@@ -47,12 +47,7 @@ pub async fn watch(database: Database, recorder: Recorder) {
 
 /// `recorded` is how many events this process had written one look before.
 async fn tend(database: &Database, state: &State, bounds: &Bounds, recorded: u64) -> Result<(), Error> {
-    if !is_there(database).await? {
-        state.set_wanted(false);
-        return Ok(());
-    }
-    let found = database.read("look for consumers of events", Look, ()).await?;
-    state.set_wanted(found.is_wanted);
+    let found = look(database, state).await?;
     if found.is_wanted && found.has_events {
         order(database, state).await?;
     }
@@ -61,6 +56,20 @@ async fn tend(database: &Database, state: &State, bounds: &Bounds, recorded: u64
         state.all_settled(recorded);
     }
     if found.has_events { prune(database, found.is_wanted, bounds).await } else { Ok(()) }
+}
+
+/// Looks what is there, and notes whether events are wanted.
+pub(crate) async fn look(database: &Database, state: &State) -> Result<Found, Error> {
+    let before = state.wanted();
+    let found = match is_there(database).await? {
+        true => database.read("look for consumers of events", Look, ()).await?,
+        false => Found::default(),
+    };
+    match found.is_wanted {
+        true => state.want(),
+        false => state.unwant(before),
+    }
+    Ok(found)
 }
 
 /// Gives positions until no event waits for one.

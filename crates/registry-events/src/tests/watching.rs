@@ -88,6 +88,22 @@ pub(super) async fn a_commit_wakes_what_gives_positions(bench: &Bench) {
     assert!(!is_woken());
 }
 
+pub(super) async fn what_is_learnt_during_a_look_holds(bench: &Bench) {
+    let recorder = Recorder::new();
+    let state = recorder.state().unwrap();
+    // A look reads that there is no consumer, and says so after this process has added one.
+    let before = state.wanted();
+    add(&bench.database, "a").await;
+    recorder.want();
+    state.unwant(before);
+    assert!(recorder.is_wanted());
+    // It was wanted before as well, and is not any more.
+    state.unwant(state.wanted());
+    assert!(!recorder.is_wanted());
+    recorder.look(&bench.database).await.unwrap();
+    assert!(recorder.is_wanted());
+}
+
 pub(super) async fn a_database_that_fails_is_asked_again(bench: &Bench) {
     let recorder = Recorder::new();
     bench.run("ALTER TABLE event_consumers RENAME TO elsewhere").await;
