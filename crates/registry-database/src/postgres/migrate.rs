@@ -33,6 +33,14 @@ const LOCK_WAIT: Duration = Duration::from_secs(300);
 /// How long a step waits for the lock of a table. Whatever comes after it waits as well, so it gives up soon and tries again.
 const STEP_LOCK: Duration = Duration::from_secs(1);
 
+/// Whether there is the table `store`, whether it is ours, and whether there is any table.
+const LOOK: &str = "SELECT to_regclass('store') IS NOT NULL,
+    COALESCE(obj_description(to_regclass('store'), 'pg_class') = $1, FALSE),
+    EXISTS (SELECT 1 FROM pg_class WHERE relnamespace = to_regnamespace(current_schema()) AND relkind = 'r')";
+
+/// Up to which step the database is, and which binaries may use it.
+const FOUND_STORE: &str = "SELECT format, oldest_binary FROM store";
+
 /// The database's time. `STABLE`, and simple enough to become part of the statement that asks, so that what is compared
 /// with it is found by an index.
 const CLOCK: &str = "CREATE FUNCTION now_ms() RETURNS BIGINT LANGUAGE SQL STABLE PARALLEL SAFE
@@ -142,27 +150,20 @@ fn is_final(error: &(dyn std::error::Error + 'static)) -> bool {
 /// # Errors
 /// See [`OpenError`].
 pub(super) async fn found(connection: &Connection) -> Result<Found, OpenError> {
-    let client = connection.client();
-    let look = "SELECT to_regclass('store') IS NOT NULL,
-        COALESCE(obj_description(to_regclass('store'), 'pg_class') = $1, FALSE),
-        EXISTS (SELECT 1 FROM pg_class WHERE relnamespace = to_regnamespace(current_schema()) AND relkind = 'r')";
-    let row = client.query_one(look, &[&MARK]).await.map_err(unreadable)?;
-    match (row.get(0), row.get(1), row.get(2)) {
+    let row = connection.one(LOOK, &[&MARK]).await.map_err(failed)?;
+    match row.map_or((false, false, false), |row| (row.get(0), row.get(1), row.get(2))) {
         (true, true, _) => {}
         (false, _, false) => return Ok(Found::default()),
         (true, false, _) | (false, _, true) => return Err(OpenError::ForeignTables),
     }
-    let row = client.query_one("SELECT format, oldest_binary FROM store", &[]).await.map_err(unreadable)?;
+    let row = connection.one(FOUND_STORE, &[]).await.map_err(failed)?;
+    let row = row.ok_or(OpenError::ForeignTables)?;
     let mut found = Found { format: row.get(0), oldest_binary: row.get(1), ..Found::default() };
     if found.has_owners() {
-        let rows = client.query(FOUND_OWNERS, &[]).await.map_err(unreadable)?;
+        let rows = connection.all(FOUND_OWNERS, &[]).await.map_err(failed)?;
         found.owners = rows.iter().map(|row| (row.get(0), row.get(1))).collect();
     }
     Ok(found)
-}
-
-fn unreadable(error: tokio_postgres::Error) -> OpenError {
-    failed(error.into())
 }
 
 fn failed(fault: Fault) -> OpenError {

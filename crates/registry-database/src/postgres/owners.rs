@@ -6,7 +6,7 @@ use super::{
     migrate::{failed_to, found, make},
     pool::{Pool, Pooled},
 };
-use crate::{OpenError, Owners};
+use crate::{Limits, OpenError, Owners};
 
 impl Pool {
     /// As [`Database::use_owners`](crate::Database::use_owners).
@@ -46,6 +46,10 @@ impl Pool {
     }
 
     async fn for_owners(self: &Arc<Pool>) -> Result<Pooled, OpenError> {
-        self.connection().await.map_err(|fault| failed_to("connect to the database", fault))
+        let connection = self.connection().await;
+        let connection = connection.map_err(|fault| failed_to("connect to the database", fault))?;
+        // Not those of the operation that had the connection before.
+        connection.limit(Limits::REQUEST);
+        Ok(connection)
     }
 }
