@@ -30,7 +30,8 @@ pub enum AddConsumerError {
 ///
 /// The tables are there: [`Database::use_owners`](registry_database::Database::use_owners) was called before.
 ///
-/// After the commit, this process [wants](crate::Recorder::want) events; others do so within a second.
+/// After the commit, this process [wants](crate::Recorder::want) events; others do so within
+/// [`KNOWN_WITHIN`](crate::KNOWN_WITHIN), if they watch and the database answers them.
 ///
 /// # Errors
 /// [`Fault::Refused`] with an [`AddConsumerError`], or another [`Fault`].

@@ -86,7 +86,7 @@
 //!   thing's lock. An event of a transaction that ends late stands late, and is missed by none.
 //! - **Once.** A consumer that keeps what it makes of events in the transaction that takes them has each of them once.
 //! - **Free where nothing listens.** While there is no consumer, [`record`] is one atomic load. A consumer that another process adds is
-//!   known within a second; what happens until then is not told.
+//!   known within [`KNOWN_WITHIN`]; what happens until then may not be told. So a program that says that it added one waits so long.
 //! - **Bounded.** A consumer that lags by more than [`EVENTS_KEPT_MAX`] events or [`EVENTS_AGE_MAX`] is moved on, and told how many
 //!   events it lost: in its row, in the log, and in [`Numbers`].
 //!
@@ -129,7 +129,7 @@ pub use prune::{Bounds, EVENTS_AGE_MAX, EVENTS_KEPT_MAX, PRUNED_MAX, Prune, Prun
 pub use recorder::{Recorder, deferred, record};
 pub use registry_types::{EventKind as Kind, ParseEventKindError};
 pub use schema::SCHEMA;
-pub use watch::watch;
+pub use watch::{KNOWN_WITHIN, watch};
 
 /// The statements of PostgreSQL that [`record`] sends, to be [ready](registry_database::Session::ready) before they are sent with others.
 pub const STATEMENTS: &[&str] = &[sql::RECORD.postgres];

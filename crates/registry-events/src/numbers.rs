@@ -34,12 +34,13 @@ pub struct ConsumerNumbers {
 }
 
 impl Numbers {
-    /// Reads them.
+    /// Reads them; nothing, if the recorder is one that never wants events.
     ///
     /// # Errors
     /// See [`Error`].
     pub async fn read(database: &Database, recorder: &Recorder) -> Result<Numbers, Error> {
-        if !is_there(database).await? {
+        let Some(state) = recorder.state() else { return Ok(Numbers::default()) };
+        if !is_there(database, state).await? {
             return Ok(Numbers { recorded: recorder.recorded(), ..Numbers::default() });
         }
         let numbers = database.read("count events", Count, ()).await?;

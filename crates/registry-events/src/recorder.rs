@@ -3,7 +3,7 @@
 use std::sync::{
     Arc,
     atomic::{
-        AtomicU64,
+        AtomicBool, AtomicU64,
         Ordering::{AcqRel, Acquire, Relaxed},
     },
 };
@@ -13,8 +13,8 @@ use tokio::sync::{Notify, watch};
 
 use crate::{NewEvent, sql, watch::look};
 
-/// Says whether events are wanted, for all transactions of a process. Clones are the same recorder. By default nothing is ever
-/// wanted.
+/// Says whether events are wanted, for all transactions of a process on one database. Clones are the same recorder. By default
+/// nothing is ever wanted.
 #[derive(Clone, Debug, Default)]
 pub struct Recorder(Option<Arc<State>>);
 
@@ -23,6 +23,8 @@ pub(crate) struct State {
     /// The lowest bit says whether events are wanted, the others count how often they became wanted: so a look that read before
     /// a consumer was added does not undo what was learnt of it afterwards.
     wanted: AtomicU64,
+    /// Whether the tables were seen in the database.
+    has_tables: AtomicBool,
     /// How many events transactions of this process wrote, also those that were rolled back.
     recorded: AtomicU64,
     /// How many of them have a position, or were rolled back.
@@ -55,6 +57,7 @@ impl Recorder {
     pub fn new() -> Recorder {
         Recorder(Some(Arc::new(State {
             wanted: AtomicU64::new(IS_WANTED),
+            has_tables: AtomicBool::new(false),
             recorded: AtomicU64::new(0),
             settled: AtomicU64::new(0),
             wake: Notify::new(),
@@ -62,8 +65,8 @@ impl Recorder {
         })))
     }
 
-    /// Whether there is a consumer, as far as this process knows. It knows of one that another process adds within a second, if
-    /// [`watch`](crate::watch) runs.
+    /// Whether there is a consumer, as far as this process knows. It knows of one that another process adds
+    /// [soon](crate::KNOWN_WITHIN), if [`watch`](crate::watch) runs.
     pub fn is_wanted(&self) -> bool {
         self.0.as_ref().is_some_and(|state| state.wanted.load(Relaxed) & IS_WANTED != 0)
     }
@@ -79,7 +82,7 @@ impl Recorder {
     /// [watches](crate::watch).
     ///
     /// # Errors
-    /// See [`Error`]; then what was known holds.
+    /// See [`Error`]; then events are wanted if the tables were seen, and else what was known holds.
     pub async fn look(&self, database: &Database) -> Result<(), Error> {
         let Some(state) = &self.0 else { return Ok(()) };
         look(database, state).await.map(drop)
@@ -130,6 +133,15 @@ impl State {
     /// A look found no consumer: events are not wanted, unless they became wanted since it [began](Self::wanted).
     pub(crate) fn unwant(&self, before: u64) {
         let _ = self.wanted.compare_exchange(before, before & !IS_WANTED, AcqRel, Acquire);
+    }
+
+    pub(crate) fn has_tables(&self) -> bool {
+        self.has_tables.load(Relaxed)
+    }
+
+    /// The tables are in the database, which does not lose them.
+    pub(crate) fn saw_tables(&self) {
+        self.has_tables.store(true, Relaxed);
     }
 
     pub(crate) fn recorded(&self) -> u64 {

@@ -2,7 +2,7 @@
 
 use registry_database::{Database, Error, Fault, Session, Step, params, step};
 
-use crate::{SCHEMA, sql};
+use crate::{SCHEMA, recorder::State, sql};
 
 /// What is there.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -14,11 +14,19 @@ pub(crate) struct Found {
 }
 
 /// Whether the tables of events are there: they are made with the first consumer, if their owner is [on
-/// demand](registry_database::Owners::on_demand).
-pub(crate) async fn is_there(database: &Database) -> Result<bool, Error> {
+/// demand](registry_database::Owners::on_demand). They never go, so the database is not asked any more when it had them once.
+pub(crate) async fn is_there(database: &Database, state: &State) -> Result<bool, Error> {
     const OPERATION: &str = "look for the tables of events";
+    if state.has_tables() {
+        return Ok(true);
+    }
     let found = database.has_owner(SCHEMA.owner).await;
-    found.map_err(|error| Error::Unavailable { operation: OPERATION, source: error.into() })
+    let has_tables =
+        found.map_err(|error| Error::Unavailable { operation: OPERATION, source: error.into() })?;
+    if has_tables {
+        state.saw_tables();
+    }
+    Ok(has_tables)
 }
 
 /// Looks what is there.

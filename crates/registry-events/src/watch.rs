@@ -3,7 +3,10 @@
 use std::time::Duration;
 
 use registry_database::{Database, Error};
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::{
+    sync::watch as channel,
+    time::{MissedTickBehavior, error::Elapsed, interval, timeout},
+};
 
 use crate::{
     Bounds, Recorder,
@@ -16,38 +19,86 @@ use crate::{
 /// How often a node looks whether there are consumers, events without a position, and events that can go.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
+/// How long such a look takes at most. One that takes longer has failed.
+const LOOK_WITHIN: Duration = Duration::from_secs(1);
+
 /// How many transactions a node prunes in at a time.
 const PRUNES_MAX: usize = 20;
 
+/// So long after a consumer was added, each process that [watches](watch) records events, also if a look that had begun before found
+/// none, and the next one took as long as it may: twice a second, and half a second for processes that are slow to run.
+pub const KNOWN_WITHIN: Duration = Duration::from_millis(2_500);
+
 /// Keeps a process's recorder informed of whether there are consumers, gives events their positions, and removes those that
 /// nothing needs any more; until the future is dropped. Each node runs it, in any number. A database that fails is asked again
-/// in a second.
+/// in a second; until it answers, events are recorded if there may be a consumer.
 pub async fn watch(database: Database, recorder: Recorder) {
     let Some(state) = recorder.state() else { return };
+    let (looked, found) = channel::channel(Found::default());
+    // Side by side, so that no look waits for what there is to order or to remove.
+    tokio::join!(keep_looking(&database, state, looked), keep_tending(&database, state, found));
+}
+
+/// Looks each second what is there, and says it.
+async fn keep_looking(database: &Database, state: &State, looked: channel::Sender<Found>) {
     let mut ticks = interval(LOOK_EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let (mut is_failing, mut recorded) = (false, 0);
+    let mut failing = Failing::new("consumers of events can not be looked for");
+    loop {
+        ticks.tick().await;
+        let found = look_soon(database, state).await;
+        failing.tell(&found);
+        if let Ok(found) = found {
+            looked.send_replace(found);
+        }
+    }
+}
+
+/// Orders and removes events after each look that succeeded, and orders them after commits of this process.
+async fn keep_tending(database: &Database, state: &State, mut looked: channel::Receiver<Found>) {
+    let mut recorded = 0;
+    let mut failing = Failing::new("events can not be looked after");
     loop {
         let done = tokio::select! {
-            _ = ticks.tick() => {
-                let done = tend(&database, state, &Bounds::default(), recorded).await;
+            is_there = looked.changed() => {
+                if is_there.is_err() {
+                    return;
+                }
+                let found = *looked.borrow_and_update();
+                let done = tend(database, state, found, recorded).await;
                 recorded = state.recorded();
                 done
             }
-            () = state.woken() => order(&database, state).await,
+            () = state.woken() => order(database, state).await,
         };
-        match &done {
-            Err(error) if !is_failing => tracing::warn!(%error, "events can not be looked after: {error}"),
-            Ok(()) if is_failing => tracing::info!("events are looked after again"),
+        failing.tell(&done);
+    }
+}
+
+/// Whether something fails, which is told of once.
+struct Failing {
+    what: &'static str,
+    is_failing: bool,
+}
+
+impl Failing {
+    fn new(what: &'static str) -> Failing {
+        Failing { what, is_failing: false }
+    }
+
+    fn tell<T>(&mut self, done: &Result<T, Error>) {
+        let what = self.what;
+        match done {
+            Err(error) if !self.is_failing => tracing::warn!(%error, "{what}: {error}"),
+            Ok(_) if self.is_failing => tracing::info!("no longer: {what}"),
             _ => {}
         }
-        is_failing = done.is_err();
+        self.is_failing = done.is_err();
     }
 }
 
 /// `recorded` is how many events this process had written one look before.
-async fn tend(database: &Database, state: &State, bounds: &Bounds, recorded: u64) -> Result<(), Error> {
-    let found = look(database, state).await?;
+async fn tend(database: &Database, state: &State, found: Found, recorded: u64) -> Result<(), Error> {
     if found.is_wanted && found.has_events {
         order(database, state).await?;
     }
@@ -55,21 +106,46 @@ async fn tend(database: &Database, state: &State, bounds: &Bounds, recorded: u64
     if state.recorded() == recorded {
         state.all_settled(recorded);
     }
-    if found.has_events { prune(database, found.is_wanted, bounds).await } else { Ok(()) }
+    match found.has_events {
+        true => prune(database, found.is_wanted, &Bounds::default()).await,
+        false => Ok(()),
+    }
 }
+
+const LOOK: &str = "look for consumers of events";
 
 /// Looks what is there, and notes whether events are wanted.
 pub(crate) async fn look(database: &Database, state: &State) -> Result<Found, Error> {
+    noted(state, read(database, state)).await
+}
+
+/// The same, within [`LOOK_WITHIN`].
+async fn look_soon(database: &Database, state: &State) -> Result<Found, Error> {
+    let late = |elapsed: Elapsed| Error::Unavailable { operation: LOOK, source: elapsed.into() };
+    let read = async { timeout(LOOK_WITHIN, read(database, state)).await.map_err(late)? };
+    noted(state, read).await
+}
+
+/// Notes whether events are wanted.
+///
+/// After a look that failed they are, if the tables are there: another process may have added a consumer. What is recorded in vain
+/// is removed. Where the tables were not seen yet, what was known holds, since recording would fail without them.
+async fn noted(state: &State, read: impl Future<Output = Result<Found, Error>>) -> Result<Found, Error> {
     let before = state.wanted();
-    let found = match is_there(database).await? {
-        true => database.read("look for consumers of events", Look, ()).await?,
-        false => Found::default(),
-    };
-    match found.is_wanted {
-        true => state.want(),
-        false => state.unwant(before),
+    let found = read.await;
+    match &found {
+        Ok(Found { is_wanted: false, .. }) => state.unwant(before),
+        Err(_) if !state.has_tables() => {}
+        Ok(_) | Err(_) => state.want(),
     }
-    Ok(found)
+    found
+}
+
+async fn read(database: &Database, state: &State) -> Result<Found, Error> {
+    match is_there(database, state).await? {
+        true => database.read(LOOK, Look, ()).await,
+        false => Ok(Found::default()),
+    }
 }
 
 /// Gives positions until no event waits for one.

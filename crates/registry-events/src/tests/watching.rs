@@ -104,6 +104,17 @@ pub(super) async fn what_is_learnt_during_a_look_holds(bench: &Bench) {
     assert!(recorder.is_wanted());
 }
 
+pub(super) async fn a_node_that_can_not_look_records(bench: &Bench) {
+    let recorder = Recorder::new();
+    recorder.look(&bench.database).await.unwrap();
+    assert!(!recorder.is_wanted());
+    bench.run("ALTER TABLE event_consumers RENAME TO elsewhere").await;
+    let _watching = Watching::begin(bench, &recorder);
+    wait_until_wanted(&recorder, true).await;
+    bench.run("ALTER TABLE elsewhere RENAME TO event_consumers").await;
+    wait_until_wanted(&recorder, false).await;
+}
+
 pub(super) async fn a_database_that_fails_is_asked_again(bench: &Bench) {
     let recorder = Recorder::new();
     bench.run("ALTER TABLE event_consumers RENAME TO elsewhere").await;
