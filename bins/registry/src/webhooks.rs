@@ -10,6 +10,7 @@ use std::{
 use anyhow::Context;
 use registry_core::{
     BesideWebhooks, configured,
+    events::KNOWN_WITHIN,
     types::Cause,
     webhook::{Attempt, Callback, Delivery, DeliveryState, Draft, State, WebhookSecret},
 };
@@ -111,6 +112,8 @@ async fn added(webhooks: &BesideWebhooks, add: &Add) -> anyhow::Result<String> {
         timeout: Some(Duration::from_secs(add.timeout)),
     };
     let (webhook, secret) = webhooks.add(&draft).await?;
+    // A server that had nothing to tell learns only now that it has: what is pushed after the answer is to be told.
+    sleep(KNOWN_WITHIN).await;
     let mut said = format!("{} is told of events from now on\n", webhook.name);
     if draft.secret.is_none() {
         let _ = writeln!(said, "its secret is {}\nit is not shown again", secret.expose());

@@ -191,6 +191,9 @@ impl Webhooks {
     /// Adds a webhook, which is told of what happens from now on. Without a secret one is made. The secret is answered here and never
     /// again.
     ///
+    /// This process records events from now on; others that serve the registry do so within
+    /// [`KNOWN_WITHIN`](registry_events::KNOWN_WITHIN). What tells a person that the webhook is there waits for so long.
+    ///
     /// # Errors
     /// [`WebhookError`].
     pub async fn add(&self, draft: &Draft) -> Result<(Webhook, WebhookSecret), WebhookError> {
