@@ -18,7 +18,8 @@ pub struct Beside {
     pub metadata: Arc<dyn MetadataStore>,
     /// The database of the metadata, for the tables of other owners; none where an embedder gave a store of metadata.
     pub database: Option<Database>,
-    /// Records events of what is changed, while there is a consumer.
+    /// Records events of what is changed, while there is a consumer. A task of the runtime looks each second whether there is one, for
+    /// as long as this or the metadata is there.
     pub recorder: Recorder,
 }
 

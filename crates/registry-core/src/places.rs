@@ -153,7 +153,20 @@ impl Places {
             _ => self.open_tables(options, &store).await?,
         };
         look_for_consumers(&recorder, database.as_ref()).await?;
+        // A journal follows the tables that were there when the database was opened: it would know nothing of events in later ones.
+        if let Some(database) = &database
+            && (recorder.has_tables() || !self.is_journalled())
+        {
+            tokio::spawn(registry_events::keep_informed(database.clone(), &recorder));
+        }
         Ok(Beside { store: store.blobs, metadata, database, recorder })
+    }
+
+    fn is_journalled(&self) -> bool {
+        #[cfg(feature = "sqlite")]
+        return self.journal.is_some();
+        #[cfg(not(feature = "sqlite"))]
+        false
     }
 
     #[cfg_attr(

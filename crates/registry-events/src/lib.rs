@@ -129,7 +129,7 @@ pub use prune::{Bounds, EVENTS_AGE_MAX, EVENTS_KEPT_MAX, PRUNED_MAX, Prune, Prun
 pub use recorder::{Recorder, deferred, record};
 pub use registry_types::{EventKind as Kind, ParseEventKindError};
 pub use schema::SCHEMA;
-pub use watch::{KNOWN_WITHIN, watch};
+pub use watch::{KNOWN_WITHIN, keep_informed, watch};
 
 /// The statements of PostgreSQL that [`record`] sends, to be [ready](registry_database::Session::ready) before they are sent with others.
 pub const STATEMENTS: &[&str] = &[sql::RECORD.postgres];

@@ -79,13 +79,18 @@ impl Recorder {
     }
 
     /// Looks in the database whether there is a consumer. A process looks once before it changes anything; one that runs for long
-    /// [watches](crate::watch).
+    /// [watches](crate::watch), or is [kept informed](crate::keep_informed).
     ///
     /// # Errors
     /// See [`Error`]; then events are wanted if the tables were seen, and else what was known holds.
     pub async fn look(&self, database: &Database) -> Result<(), Error> {
         let Some(state) = &self.0 else { return Ok(()) };
         look(database, state).await.map(drop)
+    }
+
+    /// Whether the tables of events were there at the last look, or at one before.
+    pub fn has_tables(&self) -> bool {
+        self.0.as_ref().is_some_and(|state| state.has_tables())
     }
 
     /// To be called after the commit of each transaction that may have recorded something: positions are given at once then, and

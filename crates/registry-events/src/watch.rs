@@ -1,6 +1,6 @@
 //! What each node does all the time.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use registry_database::{Database, Error};
 use tokio::{
@@ -43,13 +43,37 @@ pub async fn watch(database: Database, recorder: Recorder) {
 async fn keep_looking(database: &Database, state: &State, looked: channel::Sender<Found>) {
     let mut ticks = interval(LOOK_EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut failing = Failing::new("consumers of events can not be looked for");
+    let mut failing = Failing::new(LOOKING_FAILS);
     loop {
         ticks.tick().await;
         let found = look_soon(database, state).await;
         failing.tell(&found);
         if let Ok(found) = found {
             looked.send_replace(found);
+        }
+    }
+}
+
+/// Keeps the recorder of a process that is no node informed of whether there are consumers, and does nothing else: for a command
+/// that changes something for long. The future ends when all clones of the recorder are gone, itself it keeps none.
+pub fn keep_informed(database: Database, recorder: &Recorder) -> impl Future<Output = ()> + use<> {
+    let state = recorder.state().map(|state| (Arc::downgrade(state), recorder.positions()));
+    async move {
+        let Some((state, mut is_used)) = state else { return };
+        let looking = async {
+            let mut ticks = interval(LOOK_EVERY);
+            ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+            let mut failing = Failing::new(LOOKING_FAILS);
+            loop {
+                ticks.tick().await;
+                let Some(state) = state.upgrade() else { return };
+                failing.tell(&look_soon(&database, &state).await);
+            }
+        };
+        tokio::select! {
+            () = looking => {}
+            // What sends positions is gone.
+            () = async { while is_used.changed().await.is_ok() {} } => {}
         }
     }
 }
@@ -111,6 +135,8 @@ async fn tend(database: &Database, state: &State, found: Found, recorded: u64) -
         false => Ok(()),
     }
 }
+
+const LOOKING_FAILS: &str = "consumers of events can not be looked for";
 
 const LOOK: &str = "look for consumers of events";
 

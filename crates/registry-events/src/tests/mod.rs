@@ -164,6 +164,7 @@ registry_database::on_both_engines! {
         a_commit_wakes_what_gives_positions,
         what_is_learnt_during_a_look_holds,
         a_node_that_can_not_look_records,
+        a_command_learns_of_consumers_for_as_long_as_it_runs,
         a_database_that_fails_is_asked_again,
         numbers_say_how_events_are_doing,
     ],

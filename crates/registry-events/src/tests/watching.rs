@@ -7,7 +7,7 @@ use registry_database::contract::{Bench, START_MS};
 use tokio::sync::watch::Receiver;
 
 use super::{Move, Remove, add, moved, order_all, taken, wait_for};
-use crate::{ConsumerNumbers, Numbers, Recorder, watch};
+use crate::{ConsumerNumbers, Numbers, Recorder, keep_informed, watch};
 
 /// A task that ends with the test.
 struct Watching(tokio::task::JoinHandle<()>);
@@ -102,6 +102,21 @@ pub(super) async fn what_is_learnt_during_a_look_holds(bench: &Bench) {
     assert!(!recorder.is_wanted());
     recorder.look(&bench.database).await.unwrap();
     assert!(recorder.is_wanted());
+}
+
+pub(super) async fn a_command_learns_of_consumers_for_as_long_as_it_runs(bench: &Bench) {
+    let recorder = Recorder::new();
+    recorder.look(&bench.database).await.unwrap();
+    let informing = tokio::spawn(keep_informed(bench.database.clone(), &recorder));
+    assert!(!recorder.is_wanted());
+    add(&bench.other, "a").await;
+    wait_until_wanted(&recorder, true).await;
+    let clone = recorder.clone();
+    drop(recorder);
+    bench.other.write("remove a consumer", Remove, "a".to_owned()).await.unwrap();
+    wait_until_wanted(&clone, false).await;
+    drop(clone);
+    tokio::time::timeout(super::PATIENCE, informing).await.expect("it ends with the command").unwrap();
 }
 
 pub(super) async fn a_node_that_can_not_look_records(bench: &Bench) {
