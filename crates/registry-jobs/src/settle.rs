@@ -71,7 +71,7 @@ impl Step for Settle {
     }
 }
 
-/// Notes what becomes of a job, if it still waits.
+/// Notes what becomes of a job, if it still waits and another node has not noted as many failures of it.
 async fn note(session: &impl Session, job: &Job, fate: &Fate, error: &String) -> Result<bool, Fault> {
     if *fate == Fate::Done {
         return Ok(session.execute(sql::DONE, params![job.id]).await? > 0);
@@ -83,7 +83,7 @@ async fn note(session: &impl Session, job: &Job, fate: &Fate, error: &String) ->
         Fate::Again { after } => {
             let attempts = i64::from(job.attempts) + 1;
             let values = params![job.id, &job.kind, &job.lane, attempts, millis(*after), error];
-            session.execute(sql::TRY_AGAIN, values).await?;
+            return Ok(session.execute(sql::TRY_AGAIN, values).await? > 0);
         }
         _ => {
             session.execute(sql::DIE, params![error, job.id]).await?;

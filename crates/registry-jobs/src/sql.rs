@@ -99,10 +99,12 @@ statements! {
     /// Removes a job that waits.
     DONE = same("DELETE FROM jobs WHERE id = $1 AND state = 0");
 
-    /// Notes that a job failed, and when it is due again.
+    /// Notes that a job failed, and when it is due again, unless so many failures of it are noted already: the node that has the lane
+    /// now knows more than one that had it before.
     TRY_AGAIN = same(
         "INSERT INTO job_tries (job, kind, lane, attempts, due_at_ms, error) VALUES ($1, $2, $3, $4, now_ms() + $5, $6)
-        ON CONFLICT (job) DO UPDATE SET attempts = excluded.attempts, due_at_ms = excluded.due_at_ms, error = excluded.error",
+        ON CONFLICT (job) DO UPDATE SET attempts = excluded.attempts, due_at_ms = excluded.due_at_ms, error = excluded.error
+        WHERE job_tries.attempts < excluded.attempts",
     );
 
     /// Has the jobs of a lane that failed be due now.

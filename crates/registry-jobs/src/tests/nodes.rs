@@ -14,7 +14,7 @@ use tokio::sync::Semaphore;
 
 use super::{
     ask, ask_many,
-    script::{Node, options, policy},
+    script::{Node, options, policy, retry},
     until, wait_for, wait_until_done,
 };
 use crate::{Attempted, Job, JobsOptions, Verdict};
@@ -159,4 +159,30 @@ pub(super) async fn a_node_takes_the_lanes_that_it_can_work_on(bench: &Bench) {
     wait_for(bench, "SELECT COUNT(*) FROM jobs", "2").await;
     assert_eq!((a.log.lanes(), b.log.lanes()), (vec!["a".to_owned(); 2], vec!["b".to_owned(); 2]));
     assert_eq!(bench.rows("SELECT DISTINCT lane FROM jobs").await, ["c"]);
+}
+
+pub(super) async fn a_node_that_comes_late_takes_no_attempts_back(bench: &Bench) {
+    ask(&bench.database, "a", &["one"]).await;
+    let gate = Arc::new(Semaphore::new(0));
+    let waits = gate.clone();
+    let mut node = Node::start(&bench.database, move |_| {
+        let gate = waits.clone();
+        async move {
+            gate.acquire().await.unwrap().forget();
+            retry(None)
+        }
+    });
+    until("it works on the lane", async || node.log.of("a").len() == 1).await;
+    // As if another node had taken the lane, and had failed twice.
+    bench.run("UPDATE job_lanes SET holder = 'other', until_ms = now_ms() + 1000000 WHERE lane = 'a'").await;
+    bench
+        .run(
+            "INSERT INTO job_tries (job, kind, lane, attempts, due_at_ms, error)
+            SELECT id, kind, lane, 2, now_ms() + 1000000, 'later' FROM jobs",
+        )
+        .await;
+    node.stop();
+    gate.add_permits(1);
+    node.stopped().await;
+    assert_eq!(bench.value("SELECT attempts, error FROM job_tries").await, "2|later");
 }
