@@ -59,6 +59,8 @@ pub(crate) struct Lane {
     renewed: Instant,
     ends: Instant,
     is_lost: bool,
+    /// Whether it is free only when the lease is over.
+    is_kept: bool,
 }
 
 /// Attempts that are under way.
@@ -98,6 +100,7 @@ impl Lane {
             renewed: now,
             ends: now + node.options.turn,
             is_lost: false,
+            is_kept: false,
             node,
         }
     }
@@ -115,13 +118,18 @@ impl Lane {
             match timeout(self.node.options.look_every, running.tasks.join_next()).await {
                 Ok(None) => break,
                 Ok(Some(Ok(outcome))) => self.ended(&mut running, outcome),
-                // It was noted nowhere, so it is tried again.
-                Ok(Some(Err(_))) => self.is_lost = true,
+                Ok(Some(Err(error))) => {
+                    let lane = &self.name.lane;
+                    tracing::error!(%error, lane, "an attempt at a job ended before it was noted: {error}");
+                    self.keep_until_lease();
+                }
                 Err(_) => {}
             }
             self.renew().await;
         }
-        if let Err(error) = self.give_back().await {
+        if !self.is_kept
+            && let Err(error) = self.give_back().await
+        {
             tracing::debug!(%error, "a lane of jobs is free when its lease is over: {error}");
         }
     }
@@ -185,8 +193,14 @@ impl Lane {
     fn ended(&mut self, running: &mut Running, outcome: Outcome) {
         running.ended(outcome.job);
         self.slots.truncate(running.jobs.len().max(1));
-        // Tried again at once, it would be done again and again.
-        self.is_lost |= !outcome.is_noted;
+        if !outcome.is_noted {
+            self.keep_until_lease();
+        }
+    }
+
+    /// Begins nothing more here, and does not give the lane back: what is noted nowhere would be tried again at once, again and again.
+    fn keep_until_lease(&mut self) {
+        (self.is_lost, self.is_kept) = (true, true);
     }
 
     /// Says again that this node works on the lane, if it is time to.

@@ -17,7 +17,7 @@ use super::{
     script::{Node, options, policy, retry},
     until, wait_for, wait_until_done,
 };
-use crate::{Attempted, Job, JobsOptions, Verdict};
+use crate::{Attempted, Job, JobsOptions, Policy, Verdict};
 
 type Waiting = Pin<Box<dyn Future<Output = Attempted> + Send>>;
 
@@ -185,4 +185,20 @@ pub(super) async fn a_node_that_comes_late_takes_no_attempts_back(bench: &Bench)
     gate.add_permits(1);
     node.stopped().await;
     assert_eq!(bench.value("SELECT attempts, error FROM job_tries").await, "2|later");
+}
+
+pub(super) async fn what_panics_outside_of_attempts_is_not_tried_at_once(bench: &Bench) {
+    ask(&bench.database, "a", &["one"]).await;
+    let panics = Policy { attempts_max: 0, ..policy() };
+    let mut node = Node::start_with(&bench.database, options(), panics, None, done);
+    until("it panics", async || !node.log.of("a").is_empty()).await;
+    node.stop();
+    let log = node.log.clone();
+    node.stopped().await;
+    assert_eq!(log.of("a"), ["policy"]);
+    assert_eq!(bench.value("SELECT COUNT(*) FROM job_lanes WHERE until_ms > now_ms()").await, "1");
+    bench.advance(Duration::from_secs(30)).await;
+    let other = Node::start(&bench.other, done);
+    wait_until_done(bench).await;
+    assert_eq!(other.log.of("a"), ["one"]);
 }

@@ -57,7 +57,12 @@ where
         self.lane.is_none_or(|only| only == lane)
     }
 
-    fn policy(&self, _: &str) -> Policy {
+    /// Panics, if there are to be no attempts at all.
+    fn policy(&self, lane: &str) -> Policy {
+        if self.policy.attempts_max == 0 {
+            self.log.0.lock().push((lane.to_owned(), "policy".to_owned(), 0));
+            panic!("a test of a handler that panics");
+        }
         self.policy.clone()
     }
 
