@@ -21,6 +21,12 @@ use crate::{
 /// How often a node looks for dead jobs that are to go.
 const PRUNE_EVERY: Duration = Duration::from_secs(60);
 
+/// How many lanes a look reads at a time, also of those that this node does not take.
+const LANES_READ: usize = 64;
+
+/// How often it reads so many, so that a look stays short: what is left has its turn in the next one.
+const PAGES_MAX: usize = 8;
+
 /// How the jobs of a node are done.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -192,58 +198,65 @@ impl Node {
         Ok(running.is_there)
     }
 
+    /// Takes lanes in which something is due, by name, from where the last look ended, and from the first one again at the end: so
+    /// each has its turn, however many there are. Ends when no slot is free, or when it has come round.
     async fn begin(
         self: &Arc<Node>,
         kind: &Kind,
         are_failing: bool,
         running: &mut Running,
     ) -> Result<(), Error> {
-        for (lane, failures) in self.due_lanes(kind, are_failing, running).await? {
-            let name = LaneName { kind: kind.handler.kind(), lane };
-            if running.holds(&name) || !kind.handler.takes(&name.lane) {
-                continue;
+        let of = (kind.handler.kind(), are_failing);
+        let start = running.cursors.get(&of).cloned().unwrap_or_default();
+        let mut is_second_round = start.is_empty();
+        for _ in 0..PAGES_MAX {
+            if self.slots.free(are_failing) == 0 {
+                return Ok(());
             }
-            let Some(slot) = self.slots.take(are_failing) else { break };
-            let held_until = Instant::now() + self.options.lease;
-            if self.claim(&name).await? {
-                let failures = u32::try_from(failures).unwrap_or(u32::MAX);
-                let lane = Lane::new(self.clone(), kind, name.clone(), slot, failures, held_until);
-                let task = running.tasks.spawn(lane.work());
-                running.held.insert(task.id(), name);
+            let after = running.cursors.get(&of).cloned().unwrap_or_default();
+            let look = DueLanes { after, are_failing, limit: LANES_READ };
+            let lanes = self.database.read("look for jobs", look, of.0).await?;
+            let is_end = lanes.len() < LANES_READ;
+            for (lane, failures) in lanes {
+                let is_round = is_second_round && !start.is_empty() && lane > start;
+                if is_round || !self.begin_lane(kind, &lane, failures, are_failing, running).await? {
+                    return Ok(());
+                }
+                running.cursors.insert(of, lane);
+            }
+            if is_end {
+                running.cursors.remove(&of);
+                if is_second_round {
+                    return Ok(());
+                }
+                is_second_round = true;
             }
         }
         Ok(())
     }
 
-    /// The next lanes in which something is due, by name, from where the last look ended; from the first one again at the end. So
-    /// each has its turn, however many there are.
-    async fn due_lanes(
-        &self,
+    /// Takes a lane, if this node can work on it. Says whether there was a slot.
+    async fn begin_lane(
+        self: &Arc<Node>,
         kind: &Kind,
-        are_failing: bool,
+        lane: &str,
+        failures: u64,
+        is_failing: bool,
         running: &mut Running,
-    ) -> Result<Vec<(String, u64)>, Error> {
-        let limit = self.slots.free(are_failing);
-        if limit == 0 {
-            return Ok(Vec::new());
+    ) -> Result<bool, Error> {
+        let name = LaneName { kind: kind.handler.kind(), lane: lane.to_owned() };
+        if running.holds(&name) || !kind.handler.takes(lane) {
+            return Ok(true);
         }
-        let kind = kind.handler.kind();
-        let cursor = running.cursors.entry((kind, are_failing)).or_default();
-        let mut lanes = Vec::new();
-        let mut is_first = cursor.is_empty();
-        loop {
-            let look = DueLanes { after: cursor.clone(), are_failing, limit: limit - lanes.len() };
-            lanes.extend(self.database.read("look for jobs", look, kind).await?);
-            if lanes.len() == limit {
-                cursor.clone_from(&lanes[limit - 1].0);
-                return Ok(lanes);
-            }
-            cursor.clear();
-            if is_first {
-                return Ok(lanes);
-            }
-            is_first = true;
+        let Some(slot) = self.slots.take(is_failing) else { return Ok(false) };
+        let held_until = Instant::now() + self.options.lease;
+        if self.claim(&name).await? {
+            let failures = u32::try_from(failures).unwrap_or(u32::MAX);
+            let lane = Lane::new(self.clone(), kind, name.clone(), slot, failures, held_until);
+            let task = running.tasks.spawn(lane.work());
+            running.held.insert(task.id(), name);
         }
+        Ok(true)
     }
 
     /// Takes a lane, or goes on with it. Says whether this node has it.

@@ -103,6 +103,7 @@ registry_database::on_both_engines! {
         a_node_that_stops_gives_its_lanes_back,
         a_node_that_stops_does_not_wait_for_ever,
         a_node_takes_the_lanes_that_it_can_work_on,
+        lanes_that_a_node_does_not_take_hold_up_none,
         a_node_that_comes_late_takes_no_attempts_back,
         what_panics_outside_of_attempts_is_not_tried_at_once,
     ],

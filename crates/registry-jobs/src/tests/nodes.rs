@@ -161,6 +161,18 @@ pub(super) async fn a_node_takes_the_lanes_that_it_can_work_on(bench: &Bench) {
     assert_eq!(bench.rows("SELECT DISTINCT lane FROM jobs").await, ["c"]);
 }
 
+pub(super) async fn lanes_that_a_node_does_not_take_hold_up_none(bench: &Bench) {
+    for lane in 0..100 {
+        ask(&bench.database, &format!("lane {lane}"), &["one"]).await;
+    }
+    ask(&bench.database, "own", &["one"]).await;
+    // It looks once, and again only when it has done something.
+    let options = JobsOptions { slots: 2, look_every: Duration::from_secs(3600), ..options() };
+    let node = Node::start_with(&bench.database, options, policy(), Some("own"), done);
+    wait_for(bench, "SELECT COUNT(*) FROM jobs WHERE lane = 'own'", "0").await;
+    assert_eq!(node.log.lanes(), ["own"]);
+}
+
 pub(super) async fn a_node_that_comes_late_takes_no_attempts_back(bench: &Bench) {
     ask(&bench.database, "a", &["one"]).await;
     let gate = Arc::new(Semaphore::new(0));
