@@ -24,7 +24,8 @@ pub enum Accepts {
     /// 200 to 299.
     #[default]
     Success,
-    /// 200 to 399, as the Go registry takes them: its receivers may answer with a redirect to a page.
+    /// 200 to 399 but for 307 and 308, as the Go registry takes them: its receivers may answer with a redirect to a page. It follows 307
+    /// and 308 with the body; here they are failures, since a receiver that moved has not got the message.
     SuccessAndRedirects,
 }
 
@@ -32,6 +33,7 @@ pub enum Accepts {
 pub fn judge(accepts: Accepts, status: StatusCode, headers: &HeaderMap, now: SystemTime) -> Meaning {
     match status.as_u16() {
         200..=299 => Meaning::Delivered,
+        307 | 308 => Meaning::Failed { retry_after: None },
         300..=399 if accepts == Accepts::SuccessAndRedirects => Meaning::Delivered,
         // The Go registry takes 410 for a failure as others; its endpoints are configured, and are not switched off by a receiver.
         410 if accepts == Accepts::Success => Meaning::Gone,
@@ -72,6 +74,9 @@ mod tests {
             (204, Meaning::Delivered, Meaning::Delivered),
             (299, Meaning::Delivered, Meaning::Delivered),
             (301, failed, Meaning::Delivered),
+            (303, failed, Meaning::Delivered),
+            (307, failed, failed),
+            (308, failed, failed),
             (399, failed, Meaning::Delivered),
             (400, failed, failed),
             (404, failed, failed),

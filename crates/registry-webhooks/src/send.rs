@@ -113,11 +113,19 @@ fn error(answer: &Result<Answer, OutboundError>, meaning: Meaning, audience: Aud
     let error = match (answer, meaning) {
         (_, Meaning::Delivered) => return None,
         (Ok(_), Meaning::Gone) => "the receiver answered 410 Gone: it wants nothing more".to_owned(),
-        (Ok(answer), Meaning::Failed { .. }) => format!("the receiver answered {}", answer.status),
+        (Ok(answer), Meaning::Failed { .. }) => refused(answer),
         (Err(error), _) if audience == Audience::Users => error.to_string(),
         (Err(error), _) => with_causes(error),
     };
     Some(kept(&error, SHOWN_BYTES_MAX))
+}
+
+fn refused(answer: &Answer) -> String {
+    let said = format!("the receiver answered {}", answer.status);
+    if answer.status.is_redirection() && answer.headers.contains_key(header::LOCATION) {
+        return format!("{said}: it moved, and redirects are not followed; change the URL of the webhook");
+    }
+    said
 }
 
 fn with_causes(first: &dyn std::error::Error) -> String {
