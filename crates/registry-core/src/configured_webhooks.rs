@@ -69,9 +69,7 @@ pub fn outbound(config: &Config) -> Result<Outbound, OpenError> {
 
 fn definitions(config: &Config) -> Result<Vec<Definition>, OpenError> {
     let webhooks = config.webhooks.iter().map(webhook);
-    // The Go registry makes nothing of an endpoint that is disabled.
-    let endpoints = config.notifications.endpoints.iter().filter(|endpoint| !endpoint.disabled);
-    webhooks.chain(endpoints.map(endpoint)).collect()
+    webhooks.chain(config.notifications.endpoints.iter().filter_map(endpoint)).collect()
 }
 
 fn webhook(webhook: &Webhook) -> Result<Definition, OpenError> {
@@ -120,7 +118,8 @@ fn first_line(path: &Path) -> Result<String, Box<dyn std::error::Error + Send + 
     Ok(text.lines().next().unwrap_or_default().trim().to_owned())
 }
 
-fn endpoint(endpoint: &config::Endpoint) -> Result<Definition, OpenError> {
+/// None for one that is disabled and can not be used, of which the Go registry makes nothing either.
+fn endpoint(endpoint: &config::Endpoint) -> Option<Result<Definition, OpenError>> {
     let read = Endpoint {
         name: endpoint.name.clone(),
         url: endpoint.url.expose().to_owned(),
@@ -131,8 +130,13 @@ fn endpoint(endpoint: &config::Endpoint) -> Result<Definition, OpenError> {
         ignored_media_types: endpoint.ignored_media_types.clone(),
         ignored_actions: endpoint.ignored_actions.clone(),
     };
-    read.check()
-        .map_err(|error| OpenError::WebhookUnusable { name: endpoint.name.clone(), reason: error.into() })
+    match read.check() {
+        Ok(definition) => Some(Ok(Definition { is_disabled: endpoint.disabled, ..definition })),
+        Err(_) if endpoint.disabled => None,
+        Err(error) => {
+            Some(Err(OpenError::WebhookUnusable { name: endpoint.name.clone(), reason: error.into() }))
+        }
+    }
 }
 
 fn by_name(headers: &[(String, Vec<String>)]) -> BTreeMap<String, Vec<String>> {

@@ -2,13 +2,12 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use registry_database::Database;
 use registry_types::WebhookFormat;
 
 use crate::{
     Definition, Filter, WebhookError, WebhookId, Webhooks,
     notices::Notices,
-    steps::{Add, NewWebhook, OfId, Remove},
+    steps::{Add, NewWebhook, OfId},
     webhooks::new_id,
 };
 
@@ -16,8 +15,8 @@ impl Webhooks {
     /// Takes over what the configuration of this node defines: at the start. The database keeps the name of each, and what it was told;
     /// never where it is or what it is signed with. A name that was added by hand stays what it is, with an error in the log.
     ///
-    /// One that the configuration does not have any more is removed where this is the only node. With PostgreSQL other nodes may have
-    /// it: then the log says that it is to be removed by hand.
+    /// One that the configuration does not have any more stays with what waits for it and what it was told, and is told nothing: another
+    /// node may have it, and a name may be misspelt. The log says how to remove it.
     ///
     /// # Errors
     /// [`WebhookError`].
@@ -31,7 +30,11 @@ impl Webhooks {
         }
         let stored = self.all().await?;
         for old in stored.iter().filter(|old| old.is_configured && !definitions.contains_key(&old.name)) {
-            self.drop_configured(&old.name, old.id).await?;
+            tracing::warn!(
+                webhook = old.name,
+                "the webhook is not in the configuration any more and is told nothing; what waits for it is kept. If no other node \
+                 has it, `registry webhook remove` removes it"
+            );
         }
         let mut known = BTreeMap::new();
         for (name, definition) in definitions {
@@ -88,17 +91,5 @@ impl Webhooks {
             }
             Err(error) => Err(error),
         }
-    }
-
-    async fn drop_configured(&self, name: &str, id: i64) -> Result<(), WebhookError> {
-        if matches!(self.0.options.database, Database::Sqlite(_)) {
-            tracing::info!(webhook = name, "the webhook is no longer configured, and was removed");
-            return self.write("remove a webhook", Remove, id).await.map(drop);
-        }
-        tracing::warn!(
-            webhook = name,
-            "the webhook is not configured here: if no other node has it, `registry webhook remove` ends what waits for it"
-        );
-        Ok(())
     }
 }
