@@ -12,7 +12,7 @@ use registry_core::{
     BesideWebhooks, configured,
     events::KNOWN_WITHIN,
     types::Cause,
-    webhook::{Attempt, Callback, Delivery, DeliveryState, Draft, State, WebhookSecret},
+    webhook::{Attempt, Callback, Delivery, DeliveryState, Draft, State, WebhookName, WebhookSecret},
 };
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
@@ -36,23 +36,7 @@ pub(crate) fn run(command: Webhook) -> anyhow::Result<()> {
     match command {
         Webhook::Add(add) => on(add.file.clone(), async move |webhooks| added(webhooks, &add).await),
         Webhook::List { report, file } => on(file, async move |webhooks| listed(webhooks, report).await),
-        Webhook::Test(named) => on(named.file, async move |webhooks| {
-            let id = webhooks.test(&named.name, Cause::by(ACTOR)).await?;
-            print(&format!("sent {id}; waits for what a server says of it\n"))?;
-            let begun = Instant::now();
-            loop {
-                let (delivery, attempts, _) = webhooks.delivery(&named.name, id).await?;
-                if !attempts.is_empty() {
-                    return Ok(told(&delivery, &attempts, &[]));
-                }
-                if begun.elapsed() > TEST_WAIT {
-                    anyhow::bail!(
-                        "no server has sent it within {TEST_WAIT:?}: does one run? It stays, and is sent when one does"
-                    );
-                }
-                sleep(TEST_LOOK).await;
-            }
-        }),
+        Webhook::Test(named) => on(named.file, async move |webhooks| tested(webhooks, &named.name).await),
         Webhook::Pause(named) => on(named.file, async move |webhooks| {
             webhooks.pause(&named.name).await?;
             Ok(format!("{} is paused\n", named.name))
@@ -75,6 +59,40 @@ pub(crate) fn run(command: Webhook) -> anyhow::Result<()> {
             webhooks.remove(&named.name).await?;
             Ok(format!("{} is removed\n", named.name))
         }),
+    }
+}
+
+/// Sends a message and waits for its first attempt. Anything but a delivery is an error.
+async fn tested(webhooks: &BesideWebhooks, name: &WebhookName) -> anyhow::Result<String> {
+    is_active(webhooks, name).await?;
+    let id = webhooks.test(name, Cause::by(ACTOR)).await?;
+    print(&format!("sent {id}; waits for what a server says of it\n"))?;
+    let begun = Instant::now();
+    loop {
+        let (delivery, attempts, _) = webhooks.delivery(name, id).await?;
+        if delivery.state == DeliveryState::Delivered {
+            return Ok(told(&delivery, &attempts, &[]));
+        }
+        if !attempts.is_empty() {
+            print(&told(&delivery, &attempts, &[]))?;
+            anyhow::bail!("the receiver does not have it");
+        }
+        if begun.elapsed() > TEST_WAIT {
+            anyhow::bail!(
+                "no server has sent it within {TEST_WAIT:?}: does one run, or does it wait since the receiver fails? \
+                 The message stays, and is sent later"
+            );
+        }
+        sleep(TEST_LOOK).await;
+    }
+}
+
+/// To a webhook that is not active nothing is sent, however long a command waits.
+async fn is_active(webhooks: &BesideWebhooks, name: &WebhookName) -> anyhow::Result<()> {
+    match webhooks.webhook(name).await?.state {
+        State::Active => Ok(()),
+        State::Paused => anyhow::bail!("{name} is paused: `registry webhook resume` has it told again"),
+        State::Disabled(reason) => anyhow::bail!("{name} is disabled: {reason}"),
     }
 }
 

@@ -189,6 +189,7 @@ pub async fn open_webhooks_beside(config: &Config) -> Result<BesideWebhooks, Ope
     let database = beside.database.as_ref().ok_or(OpenError::OnlyInMemory)?;
     settings.secrets.check(database).await?;
     let webhooks = settings.over(database, &beside.recorder, &beside.metadata);
+    webhooks.know(settings.definitions);
     Ok(BesideWebhooks { webhooks, _beside: beside })
 }
 

@@ -60,6 +60,13 @@ impl Webhooks {
         Ok(())
     }
 
+    /// Knows what the configuration of this process defines, to show it. Nothing is written, and nothing is sent for it.
+    pub fn know(&self, definitions: Vec<Definition>) {
+        let named =
+            definitions.into_iter().map(|definition| (definition.name.to_string(), Arc::new(definition)));
+        self.0.configured.store(Arc::new(named.collect()));
+    }
+
     /// Format and filter of a webhook, if the configuration of this node has it, and has it told of events.
     pub(crate) async fn configured_filter(
         &self,

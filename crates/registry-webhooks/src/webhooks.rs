@@ -325,12 +325,16 @@ impl Webhooks {
         Ok(())
     }
 
-    /// Removes a webhook with its messages. One of the configuration comes back at the next start of a node that has it.
+    /// Removes a webhook with its messages. One that the configuration of this process has is refused: a node that serves would tell it
+    /// nothing until its next start.
     ///
     /// # Errors
     /// [`WebhookError`].
     pub async fn remove(&self, name: &WebhookName) -> Result<(), WebhookError> {
         let stored = self.stored(name).await?;
+        if stored.is_configured && self.0.configured.load().contains_key(name.as_ref()) {
+            return Err(WebhookError::Configured(name.clone()));
+        }
         self.write("remove a webhook", Remove, stored.id).await.map(drop)
     }
 

@@ -121,6 +121,7 @@ pub(super) async fn configured_webhooks_have_names_alone(bench: &Bench) {
         node.change(&draft("a")).await.map(drop),
         node.rotate(&name("a"), Duration::ZERO).await.map(drop),
         node.add(&draft("a")).await.map(drop),
+        node.remove(&name("a")).await,
     ] {
         let error = done.unwrap_err();
         assert!(matches!(error, WebhookError::Configured(_) | WebhookError::Exists(_)), "{error}");
@@ -130,6 +131,13 @@ pub(super) async fn configured_webhooks_have_names_alone(bench: &Bench) {
     let other = super::node(&bench.other, &recorder);
     let seen = other.webhook(&name("a")).await.unwrap();
     assert_eq!((seen.id, seen.url), (a.id, None));
+    // A command knows the definitions of its configuration without taking them over.
+    let beside = super::node(&bench.other, &recorder);
+    beside.know(two().into_iter().map(|two| Definition { is_disabled: true, ..two }).collect());
+    let seen = beside.webhook(&name("a")).await.unwrap();
+    assert_eq!((seen.format, seen.url), (a.format, a.url));
+    assert!(matches!(seen.state, State::Disabled(_)));
+    assert!(matches!(beside.remove(&name("a")).await, Err(WebhookError::Configured(_))));
     moved_many(&bench.database, 1, 1).await;
     other.feed_once().await.unwrap();
     assert_eq!(bench.value("SELECT COUNT(*) FROM webhook_deliveries").await, "0");
