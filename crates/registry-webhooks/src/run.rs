@@ -21,7 +21,7 @@ pub const HISTORY_AGE_MAX: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 /// For how long a message waits at most, for a webhook that is paused, or that no node knows any more.
 pub const WAITING_AGE_MAX: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
-/// How many messages of a webhook are kept.
+/// How many dead messages of a webhook are kept, and how many others.
 pub const HISTORY_KEPT_MAX: u64 = 1000;
 
 /// How many messages are forgotten in a transaction, of each webhook.

@@ -186,11 +186,21 @@ statements! {
             (SELECT number FROM webhook_deliveries WHERE ended_at_ms < $1 ORDER BY ended_at_ms LIMIT $2)",
     );
 
-    /// Removes the oldest ended messages of a webhook beyond the newest `$2`, some at a time.
+    /// Removes the oldest messages of a webhook that ended otherwise than dead, beyond the newest `$2` that are not dead, some at a time.
     PRUNE_MANY = same(
         "DELETE FROM webhook_deliveries WHERE number IN
-            (SELECT number FROM webhook_deliveries WHERE webhook = $1 AND state <> 0 AND number <=
-                (SELECT number FROM webhook_deliveries WHERE webhook = $1 ORDER BY number DESC LIMIT 1 OFFSET $2)
+            (SELECT number FROM webhook_deliveries WHERE webhook = $1 AND state IN (1, 3) AND number <=
+                (SELECT number FROM webhook_deliveries WHERE webhook = $1 AND state <> 2
+                ORDER BY number DESC LIMIT 1 OFFSET $2)
+            ORDER BY number LIMIT $3)",
+    );
+
+    /// The same of those that are dead: a dead letter is older than what was delivered while it was tried, and is not to go for it.
+    PRUNE_DEAD = same(
+        "DELETE FROM webhook_deliveries WHERE number IN
+            (SELECT number FROM webhook_deliveries WHERE webhook = $1 AND state = 2 AND number <=
+                (SELECT number FROM webhook_deliveries WHERE webhook = $1 AND state = 2
+                ORDER BY number DESC LIMIT 1 OFFSET $2)
             ORDER BY number LIMIT $3)",
     );
 

@@ -94,8 +94,10 @@ impl Step for Prune {
             session.execute(sql::PRUNE_OLD, params![now_ms - pruning.age_ms, pruning.limit]).await?;
         session.execute(sql::GIVE_UP, params![now_ms - pruning.waits_ms, pruning.limit]).await?;
         for webhook in &pruning.webhooks {
-            let values = params![*webhook, pruning.kept_max, pruning.limit];
-            pruned += session.execute(sql::PRUNE_MANY, values).await?;
+            for statement in [sql::PRUNE_MANY, sql::PRUNE_DEAD] {
+                let values = params![*webhook, pruning.kept_max, pruning.limit];
+                pruned += session.execute(statement, values).await?;
+            }
         }
         Ok(pruned)
     }

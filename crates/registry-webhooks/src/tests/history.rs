@@ -197,4 +197,16 @@ pub(super) async fn old_messages_are_forgotten(bench: &Bench) {
     let oldest = "SELECT MIN(sequence) FROM webhook_deliveries WHERE state = 1";
     assert_eq!(bench.value(oldest).await, "2500");
     assert_eq!(bench.value("SELECT COUNT(*) FROM webhook_deliveries WHERE state = 0").await, "3");
+    // Dead letters do not go for what was delivered after them, and have the same limit.
+    bench.run("UPDATE webhook_deliveries SET state = 2, ended_at_ms = now_ms() WHERE sequence = 2500").await;
+    bench.run(&fill(4000, 5499, "now_ms()")).await;
+    bench.run(&fill(6000, 6500, "now_ms()").replace("i, 1, 0", "i, 2, 0")).await;
+    let count = |state: &str| format!("SELECT COUNT(*) FROM webhook_deliveries WHERE state = {state}");
+    node.0.sent_to.lock().insert(webhook);
+    node.prune_once().await.unwrap();
+    assert_eq!(bench.value(&count("2")).await, "502");
+    bench.run(&fill(8000, 8599, "now_ms()").replace("i, 1, 0", "i, 2, 0")).await;
+    node.0.sent_to.lock().insert(webhook);
+    node.prune_once().await.unwrap();
+    assert_eq!(bench.value(&count("2")).await, HISTORY_KEPT_MAX.to_string());
 }

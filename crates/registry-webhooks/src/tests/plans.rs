@@ -26,6 +26,7 @@ pub(super) async fn messages_are_found_by_an_index(bench: &Bench) {
         sql::GIVE_UP,
         sql::PRUNE_OLD,
         sql::PRUNE_MANY,
+        sql::PRUNE_DEAD,
         sql::NUMBERS,
     ] {
         let filled = (1..=20)
