@@ -77,7 +77,7 @@ fn rotate(loaded: &Loaded, makes_key: bool) -> anyhow::Result<()> {
         let beside = configured::open_beside(&loaded.config).await?;
         let database = beside.database.as_ref().context("the database is not one of the registry's own")?;
         let secrets = configured::secrets(&loaded.config)?;
-        secrets.check(database).await?;
+        secrets.check_sealed(database, SEALED).await?;
         anyhow::Ok(secrets.rotate(database, SEALED).await?)
     })?;
     print(&format!("{count} secrets were sealed anew\n"))

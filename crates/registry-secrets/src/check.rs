@@ -3,7 +3,7 @@
 use registry_database::{Database, Error, Fault, OpenError, Session, Statement, Step, params, step};
 use thiserror::Error as ThisError;
 
-use crate::{Key, KeyFileError, KeyId, Keys, Place, SCHEMA, SealError, Secrets, seal};
+use crate::{Key, KeyFileError, KeyId, Keys, Place, SCHEMA, SealError, Sealable, Secrets, seal};
 
 /// What is sealed to be opened again at each start.
 const KNOWN: &[u8] = b"registry";
@@ -23,7 +23,8 @@ pub enum CheckError {
     /// Its keys are others.
     #[error(
         "the database has secrets that are sealed under the key {}, and this process has {}: give it that key by \
-         REGISTRY_SECRETS_KEY or secrets.keyfile; each node needs the same",
+         REGISTRY_SECRETS_KEY or secrets.keyfile; each node needs the same. Where the key is lost, `registry secrets status` counts \
+         what does not open, and `registry webhook remove` removes a webhook whose secret is among it",
         names(.sealed_under), .here.as_slice().first().map_or("none".to_owned(), |_| names(.here))
     )]
     OtherKeys {
@@ -63,6 +64,26 @@ impl Secrets {
         }
         let checks = database.read("look which keys secrets are sealed under", Checks, ()).await?;
         opened(keys.as_deref(), &checks).map(drop)
+    }
+
+    /// The same, where keys that are lost are no reason to refuse as long as nothing is sealed under them in these columns: the start of a
+    /// node asks this. Where nothing is sealed at all, the database forgets the lost keys, so that another can seal in it.
+    ///
+    /// # Errors
+    /// [`CheckError`].
+    pub async fn check_sealed(&self, database: &Database, columns: &[Sealable]) -> Result<(), CheckError> {
+        let (sealed_under, here) = match self.check(database).await {
+            Err(CheckError::OtherKeys { sealed_under, here }) => (sealed_under, here),
+            checked => return checked,
+        };
+        let sealed = self.status(database, columns).await?;
+        if sealed.iter().any(|sealed| !sealed.is_open) {
+            return Err(CheckError::OtherKeys { sealed_under, here });
+        }
+        if sealed.is_empty() {
+            database.write("forget keys for secrets", ForgetChecks, sealed_under).await?;
+        }
+        Ok(())
     }
 
     /// Notes the key that seals in the database: before the first value is sealed for it. Makes a key that makes itself, and the table.

@@ -71,6 +71,23 @@ mod keys {
         assert_eq!(bench.value("SELECT COUNT(*) FROM secret_checks").await, "1");
     }
 
+    pub(super) async fn a_lost_key_stops_only_what_it_sealed(bench: &Bench) {
+        let (lost, other) = (with(&[1]), with(&[2]));
+        lost.prepare(&bench.database).await.unwrap();
+        keep(bench, &lost, 1..=1).await;
+        for secrets in [&other, &Secrets::absent()] {
+            let error = secrets.check_sealed(&bench.other, COLUMNS).await.unwrap_err();
+            assert!(matches!(error, CheckError::OtherKeys { .. }), "{error}");
+        }
+        lost.check_sealed(&bench.other, COLUMNS).await.unwrap();
+        bench.run("DELETE FROM things").await;
+        // A node that can open nothing starts where nothing is sealed, and another key seals from now on.
+        assert!(other.prepare(&bench.other).await.is_err());
+        Secrets::absent().check_sealed(&bench.other, COLUMNS).await.unwrap();
+        other.prepare(&bench.other).await.unwrap();
+        other.check(&bench.database).await.unwrap();
+    }
+
     pub(super) async fn of_two_nodes_with_other_keys_one_seals(bench: &Bench) {
         for _ in 0..30 {
             let prepare = |byte, database: &registry_database::Database| {
@@ -149,6 +166,7 @@ registry_database::on_both_engines! {
     super::OWNERS, registry_testing_postgres::PostgresServer::shared().database();
     keys: [
         a_node_with_other_keys_does_not_start,
+        a_lost_key_stops_only_what_it_sealed,
         of_two_nodes_with_other_keys_one_seals,
         a_new_key_takes_over_what_former_ones_sealed,
         what_does_not_open_is_told_and_stays,

@@ -201,7 +201,7 @@ impl Webhooks {
         let secret = definition.secret.clone().map_or_else(WebhookSecret::generate, Ok)?;
         let id = new_id()?;
         self.use_tables().await?;
-        self.0.options.secrets.prepare(&self.0.options.database).await?;
+        self.prepare_to_seal().await?;
         let sealed = self.seal(id, "secret", secret.expose().as_bytes())?;
         let columns = Some(self.columns(id, &definition)?);
         let new = NewWebhook {
@@ -223,12 +223,19 @@ impl Webhooks {
     pub async fn change(&self, draft: &Draft) -> Result<Webhook, WebhookError> {
         let definition = draft.check(Audience::Users)?;
         let stored = self.own(&definition.name).await?;
-        self.0.options.secrets.prepare(&self.0.options.database).await?;
+        self.prepare_to_seal().await?;
         let columns = self.columns(stored.id, &definition)?;
         match self.write("change a webhook", Change, (stored.id, columns)).await? {
             true => self.webhook(&definition.name).await,
             false => Err(WebhookError::Unknown(definition.name)),
         }
+    }
+
+    /// Refuses where something is sealed under keys that are not here; elsewhere notes the key of this process.
+    async fn prepare_to_seal(&self) -> Result<(), WebhookError> {
+        let (secrets, database) = (&self.0.options.secrets, &self.0.options.database);
+        secrets.check_sealed(database, crate::SEALED).await?;
+        Ok(secrets.prepare(database).await?)
     }
 
     fn columns(&self, id: WebhookId, definition: &Definition) -> Result<ChangeTo, WebhookError> {
@@ -350,7 +357,7 @@ impl Webhooks {
     ) -> Result<WebhookSecret, WebhookError> {
         let stored = self.own(name).await?;
         let secrets = &self.0.options.secrets;
-        secrets.prepare(&self.0.options.database).await?;
+        self.prepare_to_seal().await?;
         let new = WebhookSecret::generate()?;
         let sealed = self.seal(stored.id, "secret", new.expose().as_bytes())?;
         let former = match &stored.secret {
