@@ -181,6 +181,16 @@ impl Client {
         Ok(Client { https, http, resolver, guard, is_proxied })
     }
 
+    /// Whether what the URL itself says leads to what may be asked: its scheme, its port, and its host where that is an address. Addresses
+    /// of a name are judged when it is asked.
+    ///
+    /// # Errors
+    /// [`OutboundError::Refused`].
+    pub fn judge(&self, url: &Destination) -> Result<(), OutboundError> {
+        let Some(guard) = &self.guard else { return Ok(()) };
+        guard.judge_url(url).map_err(|reason| refused(url.host(), reason))
+    }
+
     fn client_for(&self, url: &Destination) -> Result<&reqwest::Client, OutboundError> {
         match (&self.https, &self.http) {
             (Ok(client), _) => Ok(client),
@@ -204,9 +214,7 @@ impl Client {
     async fn send_and_read(&self, mut ask: Ask) -> Result<Answer, OutboundError> {
         let client = self.client_for(&ask.url)?;
         let host = ask.url.host().to_owned();
-        if let Some(guard) = &self.guard {
-            guard.judge_url(&ask.url).map_err(|reason| refused(&host, reason))?;
-        }
+        self.judge(&ask.url)?;
         for made in MADE {
             ask.headers.remove(made);
         }

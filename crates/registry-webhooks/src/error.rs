@@ -1,4 +1,5 @@
 use registry_database::{Error, Fault};
+use registry_outbound::OutboundError;
 use registry_secrets::{CheckError, OpenError, SealError};
 use registry_types::ParseWebhookFormatError;
 use thiserror::Error as ThisError;
@@ -24,6 +25,12 @@ pub enum WebhookError {
     /// What was entered can not be a webhook.
     #[error(transparent)]
     Definition(#[from] DefinitionError),
+    /// Nothing would ever be sent to its URL.
+    #[error(
+        "{0}. A webhook that is added leads to the public internet by https:; `outbound.allow` opens other hosts, and one that the \
+         configuration has under `webhooks` may lead anywhere"
+    )]
+    Refused(OutboundError),
     /// There is no such message, or not any more.
     #[error("there is no message {0} to this webhook, or it was long ago")]
     UnknownDelivery(String),

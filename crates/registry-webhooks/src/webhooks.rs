@@ -197,7 +197,7 @@ impl Webhooks {
     /// # Errors
     /// [`WebhookError`].
     pub async fn add(&self, draft: &Draft) -> Result<(Webhook, WebhookSecret), WebhookError> {
-        let definition = draft.check(Audience::Users)?;
+        let definition = self.checked(draft)?;
         let secret = definition.secret.clone().map_or_else(WebhookSecret::generate, Ok)?;
         let id = new_id()?;
         self.use_tables().await?;
@@ -221,7 +221,7 @@ impl Webhooks {
     /// # Errors
     /// [`WebhookError`].
     pub async fn change(&self, draft: &Draft) -> Result<Webhook, WebhookError> {
-        let definition = draft.check(Audience::Users)?;
+        let definition = self.checked(draft)?;
         let stored = self.own(&definition.name).await?;
         self.prepare_to_seal().await?;
         let columns = self.columns(stored.id, &definition)?;
@@ -229,6 +229,13 @@ impl Webhooks {
             true => self.webhook(&definition.name).await,
             false => Err(WebhookError::Unknown(definition.name)),
         }
+    }
+
+    /// What a user entered, if its URL may be asked.
+    fn checked(&self, draft: &Draft) -> Result<Definition, WebhookError> {
+        let definition = draft.check(Audience::Users)?;
+        self.0.options.outbound.users().judge(&definition.url).map_err(WebhookError::Refused)?;
+        Ok(definition)
     }
 
     /// Refuses where something is sealed under keys that are not here; elsewhere notes the key of this process.

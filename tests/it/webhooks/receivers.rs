@@ -218,10 +218,14 @@ async fn of_a_long_answer_the_beginning_is_kept() {
 #[tokio::test]
 async fn a_private_address_is_not_asked_for_a_user() {
     let receiver = Receiver::start(Behaviour::good()).await;
-    let node = node(&[]).await;
-    node.add(draft("a", &receiver)).await;
+    // Both were allowed when they were added, and are no more.
+    let allowing = node(&["127.0.0.1", "169.254.169.254"]).await;
+    allowing.add(draft("a", &receiver)).await;
     let metadata = Draft { url: "https://169.254.169.254/".into(), ..draft("b", &receiver) };
-    node.add(metadata).await;
+    allowing.add(metadata).await;
+    let database = allowing.database.clone();
+    drop(allowing);
+    let node = node_over(database, &[], Vec::new()).await;
     node.moved(1, &["v1"]).await;
     for (webhook, error) in [("a", "127.0.0.1 is refused"), ("b", "169.254.169.254 is refused")] {
         let (delivery, attempts) = node.attempted(webhook, 1).await;

@@ -23,6 +23,20 @@ pub(super) async fn a_webhook_is_added_changed_and_removed(bench: &Bench) {
     assert_eq!((webhook.events.clone(), webhook.is_signed), (texts(&["tag.*"]), true));
     assert!(matches!(node.add(&draft("deploy")).await, Err(WebhookError::Exists(_))));
 
+    for (url, reason) in [
+        ("http://ci.example.com/", "does not begin with https://"),
+        ("https://169.254.169.254/", "not one of the public internet"),
+        ("https://ci.example.com:22/", "port 22 is none for HTTP"),
+    ] {
+        for done in [
+            node.add(&Draft { url: url.into(), ..draft("other") }).await.map(drop),
+            node.change(&Draft { url: url.into(), ..draft("deploy") }).await.map(drop),
+        ] {
+            let error = done.unwrap_err().to_string();
+            assert!(error.contains(reason) && error.contains("outbound.allow"), "{error}");
+        }
+    }
+
     let changed = Draft {
         url: "https://other.example.com/".into(),
         format: Some("dockerhub".into()),
