@@ -51,9 +51,8 @@ impl Webhooks {
             }
             known.insert(name, definition);
         }
-        let takes_notices = |definition: &&Arc<Definition>| {
-            definition.format == WebhookFormat::Distribution && !definition.is_disabled
-        };
+        let takes_notices =
+            |definition: &&Arc<Definition>| definition.takes_notices() && !definition.is_disabled;
         let takes_notices = known.values().filter(takes_notices);
         self.0.notices.store(Arc::new(Notices::to(takes_notices.cloned().collect())));
         self.0.configured.store(Arc::new(known));

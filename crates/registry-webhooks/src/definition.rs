@@ -104,6 +104,14 @@ pub struct Definition {
     pub is_disabled: bool,
 }
 
+impl Definition {
+    /// Whether it is told of what clients read, mount and push as blobs: an endpoint of the Go registry's `notifications` is, whose waits
+    /// are short. Other webhooks wait for hours, and what waits in memory would be lost.
+    pub(crate) fn takes_notices(&self) -> bool {
+        self.accepts == Accepts::SuccessAndRedirects
+    }
+}
+
 /// Why a webhook can not be as it was entered.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 #[non_exhaustive]

@@ -45,6 +45,12 @@ impl Notices {
         }
     }
 
+    /// To whom.
+    #[cfg(test)]
+    pub(crate) fn names(&self) -> Vec<&str> {
+        self.0.iter().map(|queue| queue.definition.name.as_ref()).collect()
+    }
+
     /// How many wait, and how many were dropped or given up.
     pub(crate) fn numbers(&self) -> (u64, u64) {
         let waiting = self.0.iter().map(|queue| NOTICES_WAITING_MAX - queue.sender.capacity());

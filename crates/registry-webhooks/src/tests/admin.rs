@@ -131,6 +131,11 @@ pub(super) async fn configured_webhooks_have_names_alone(bench: &Bench) {
     let a = node.webhook(&name("a")).await.unwrap();
     assert_eq!((a.is_configured, a.url.as_deref()), (true, Some("http://10.0.0.5/a")));
     assert!(node.wants_notices());
+    // Pulls are for endpoints alone.
+    let webhook = Draft { format: Some("distribution".into()), ..draft("a") };
+    node.configure(vec![webhook.check(crate::Audience::Operators).unwrap(), two().remove(1)]).await.unwrap();
+    assert_eq!(node.0.notices.load().names(), ["b"]);
+    node.configure(two()).await.unwrap();
     for done in [
         node.change(&draft("a")).await.map(drop),
         node.rotate(&name("a"), Duration::ZERO).await.map(drop),
