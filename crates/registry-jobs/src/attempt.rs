@@ -28,7 +28,7 @@ pub(crate) struct Attempt {
     pub(crate) database: Database,
     pub(crate) handler: Arc<dyn Handler>,
     pub(crate) counters: Arc<Counters>,
-    /// How many attempts of the lane failed in a row.
+    /// How many first attempts of the lane failed since one attempt succeeded.
     pub(crate) failures: Arc<AtomicU32>,
     pub(crate) node: String,
     pub(crate) job: Job,
@@ -63,7 +63,12 @@ impl Attempt {
     async fn note(&self, verdict: Verdict, note: Option<Note>, policy: &Policy) -> Result<(), Error> {
         let (fate, error) = fate(&self.job, verdict, policy);
         let before = self.failures.load(Relaxed);
-        let failures = if fate == Fate::Done { 0 } else { before.saturating_add(1) };
+        let failures = match fate {
+            Fate::Done => 0,
+            // A job that always fails, while others are done beside it, says nothing about the lane.
+            _ if self.job.attempts > 0 => before,
+            _ => before.saturating_add(1),
+        };
         // Nothing is new about a lane that does not fail.
         let lane = (failures != before).then(|| LaneFailures { failures, pause: pause(failures) });
         let (job, node) = (self.job.clone(), self.node.clone());

@@ -58,6 +58,20 @@ pub(super) async fn a_lane_that_fails_is_asked_seldom(bench: &Bench) {
     wait_for(bench, "SELECT COUNT(*) FROM job_lanes", "0").await;
 }
 
+/// Its receiver is well: others of the lane are begun as if it were not there.
+pub(super) async fn a_job_that_always_fails_holds_back_no_other(bench: &Bench) {
+    let policy = Policy { attempts_max: 1_000_000, ..policy() };
+    let node = Node::start_with(&bench.database, options(), policy, None, |job| async move {
+        if job.subject == "poison" { retry(None) } else { Verdict::Done.into() }
+    });
+    ask(&bench.database, "lane", &["poison"]).await;
+    let often = 2 * FAILURES_BEFORE_PAUSE as usize;
+    until("it fails again and again", async || node.log.of("lane").len() > often).await;
+    ask(&bench.database, "lane", &["good"]).await;
+    wait_for(bench, "SELECT COUNT(*) FROM jobs", "1").await;
+    assert_eq!(node.log.first_of("lane"), ["poison", "good"]);
+}
+
 pub(super) async fn lanes_that_fail_leave_slots_to_others(bench: &Bench) {
     let hanging = Arc::new(AtomicUsize::new(0));
     let counted = hanging.clone();

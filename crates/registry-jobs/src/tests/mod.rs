@@ -93,6 +93,7 @@ registry_database::on_both_engines! {
     ],
     failing: [
         a_lane_that_fails_is_asked_seldom,
+        a_job_that_always_fails_holds_back_no_other,
         lanes_that_fail_leave_slots_to_others,
     ],
     nodes: [
