@@ -3,7 +3,7 @@
 
 use std::sync::{
     Arc,
-    atomic::{AtomicU64, Ordering::Relaxed},
+    atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
 };
 
 use tokio::{
@@ -27,9 +27,18 @@ struct Queue {
     /// Held by what sends them.
     receiver: Mutex<mpsc::Receiver<Arc<Notice>>>,
     dropped: AtomicU64,
+    /// Whether the webhook is neither paused nor disabled, as far as this node has looked. What comes meanwhile is dropped, and counted.
+    is_active: AtomicBool,
 }
 
 impl Notices {
+    /// Learns which webhooks are active.
+    pub(crate) fn set_active(&self, is_active: impl Fn(&str) -> bool) {
+        for queue in &self.0 {
+            queue.is_active.store(is_active(queue.definition.name.as_ref()), Relaxed);
+        }
+    }
+
     pub(crate) fn to(definitions: Vec<Arc<Definition>>) -> Notices {
         Notices(definitions.into_iter().map(Queue::to).collect())
     }
@@ -37,6 +46,10 @@ impl Notices {
     fn note(&self, notice: &Notice) {
         let mut shared: Option<Arc<Notice>> = None;
         for queue in self.0.iter().filter(|queue| queue.wants(notice)) {
+            if !queue.is_active.load(Relaxed) {
+                queue.dropped.fetch_add(1, Relaxed);
+                continue;
+            }
             let notice = shared.get_or_insert_with(|| Arc::new(notice.clone())).clone();
             if queue.sender.try_send(notice).is_err() && queue.dropped.fetch_add(1, Relaxed) == 0 {
                 let name = &queue.definition.name;
@@ -62,7 +75,13 @@ impl Notices {
 impl Queue {
     fn to(definition: Arc<Definition>) -> Queue {
         let (sender, receiver) = mpsc::channel(NOTICES_WAITING_MAX);
-        Queue { definition, sender, receiver: Mutex::new(receiver), dropped: AtomicU64::new(0) }
+        Queue {
+            definition,
+            sender,
+            receiver: Mutex::new(receiver),
+            dropped: AtomicU64::new(0),
+            is_active: AtomicBool::new(true),
+        }
     }
 
     fn wants(&self, notice: &Notice) -> bool {
@@ -91,14 +110,15 @@ impl Webhooks {
     async fn send_from(&self, queue: &Queue) {
         let mut receiver = queue.receiver.lock().await;
         while let Some(notice) = receiver.recv().await {
-            if !self.send_notice(&queue.definition, &notice).await {
+            if !self.send_notice(queue, &notice).await {
                 queue.dropped.fetch_add(1, Relaxed);
             }
         }
     }
 
     /// Until the receiver has it, or it is given up.
-    async fn send_notice(&self, definition: &Definition, notice: &Notice) -> bool {
+    async fn send_notice(&self, queue: &Queue, notice: &Notice) -> bool {
+        let definition = &queue.definition;
         let options = &self.0.options;
         let with_references = options.include_references && notice.is_manifest;
         let facts =
@@ -106,7 +126,7 @@ impl Webhooks {
         let Ok(id) = MessageId::generate() else { return false };
         let Ok(payload) = payload::notice(id, notice, &options.origin, &facts) else { return false };
         let (began, mut failures) = (Instant::now(), 0);
-        loop {
+        while queue.is_active.load(Relaxed) {
             let sent = send(&options.outbound, definition, None, id, &payload).await;
             let Meaning::Failed { retry_after } = sent.meaning else {
                 return sent.meaning == Meaning::Delivered;
@@ -117,5 +137,6 @@ impl Webhooks {
                 None => return false,
             }
         }
+        false
     }
 }

@@ -100,6 +100,8 @@ impl Webhooks {
         let active = self.read("look which webhooks are active", Active, ()).await?;
         let configured = self.0.configured.load();
         let knows = |name: &str| configured.get(name).is_some_and(|definition| !definition.is_disabled);
+        let is_active = |name: &str| active.iter().any(|(_, active, _)| active == name);
+        self.0.notices.load().set_active(is_active);
         let reachable: BTreeSet<String> = active
             .into_iter()
             .filter(|(_, name, is_configured)| !is_configured || knows(name))

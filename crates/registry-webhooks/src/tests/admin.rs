@@ -121,6 +121,22 @@ fn configured(text: &str, url: &str) -> Definition {
     Endpoint { name: text.into(), url: url.into(), ..Endpoint::default() }.check().unwrap()
 }
 
+fn pulled() -> crate::Notice {
+    crate::Notice {
+        action: "pull",
+        at_ms: 0,
+        repository: "acme/app".into(),
+        from_repository: None,
+        tag: None,
+        digest: "sha256:a3aa9a6043e00956389f9e9ac582e89b5acda67f142cb2b9f4ca1ab146b651d7".into(),
+        media_type: "application/vnd.oci.image.manifest.v1+json".into(),
+        size_bytes: 392,
+        is_manifest: true,
+        actor: None,
+        request: registry_types::RequestSource::new("1", None, None, "GET", None),
+    }
+}
+
 pub(super) async fn configured_webhooks_have_names_alone(bench: &Bench) {
     let recorder = Recorder::new();
     let node = node(&bench.database, &recorder);
@@ -136,6 +152,16 @@ pub(super) async fn configured_webhooks_have_names_alone(bench: &Bench) {
     node.configure(vec![webhook.check(crate::Audience::Operators).unwrap(), two().remove(1)]).await.unwrap();
     assert_eq!(node.0.notices.load().names(), ["b"]);
     node.configure(two()).await.unwrap();
+    // A paused one is sent none, and told later of none.
+    for (pauses, dropped) in [(true, 1), (false, 1)] {
+        match pauses {
+            true => node.pause(&name("a")).await.unwrap(),
+            false => node.resume(&name("a")).await.unwrap(),
+        }
+        node.note(&pulled());
+        let waits = if pauses { 1 } else { 3 };
+        assert_eq!(node.0.notices.load().numbers(), (waits, dropped));
+    }
     for done in [
         node.change(&draft("a")).await.map(drop),
         node.rotate(&name("a"), Duration::ZERO).await.map(drop),
