@@ -15,12 +15,8 @@ const FILE_LINES_MAX: usize = 450;
 
 /// Files that are longer today. Each must go from this list, and none may be added: a file that has outgrown the limit has
 /// become two.
-const LONGER: &[&str] = &[
-    "crates/registry-core/src/configured.rs",
-    "crates/registry-metadata/src/contract/collecting.rs",
-    "crates/registry-metadata/src/contract/restoring.rs",
-    "crates/registry-metadata/src/sqlite/tests/model.rs",
-];
+const LONGER: &[&str] =
+    &["crates/registry-core/src/configured.rs", "crates/registry-metadata/src/sqlite/tests/model.rs"];
 
 /// Nine of ten functions have at most so many lines of code, with their first and last line.
 const FUNCTION_LINES_P90: usize = 25;

@@ -10,15 +10,13 @@ use super::{
     fixture::{Fixture, image, index, put, referrer, repo, tag},
     open,
 };
-use crate::{
-    CandidateKind, CollectRules, Collected, Kept, MetadataStore, Options, Purpose, QueuePosition, Verdict,
-};
+use crate::{CandidateKind, CollectRules, Collected, Kept, MetadataStore, Options, Purpose, Verdict};
 
 /// More than any case has on its queue.
-const LIMIT: usize = 100;
+pub(super) const LIMIT: usize = 100;
 
 /// How often two are let loose at once.
-const ROUNDS: usize = 20;
+pub(super) const ROUNDS: usize = 20;
 
 /// Garbage goes, all of it and nothing else, and no sooner than was promised.
 pub async fn all(backend: &dyn Backend) {
@@ -33,18 +31,11 @@ pub async fn all(backend: &dyn Backend) {
     referrers_go_with_their_subject(backend).await;
     a_child_that_is_pushed_again_stays(backend).await;
     a_look_at_a_doomed_child_only_delays_it(backend).await;
-    a_preview_says_what_would_be_and_does_nothing(backend).await;
-    a_preview_finds_untagged_manifests_too(backend).await;
-    pages_of_a_preview_cover_the_queue(backend).await;
     a_limit_is_kept_and_the_next_call_goes_on(backend).await;
     two_collectors_at_once_take_each_thing_once(backend).await;
     a_collection_against_a_promise(backend).await;
     a_collection_against_a_push_of_a_manifest(backend).await;
     a_collection_against_a_mount(backend).await;
-    a_repository_in_which_nothing_is_goes_after_a_lease(backend).await;
-    a_repository_stays_while_anything_is_in_it(backend).await;
-    a_repository_whose_content_is_gone_goes_with_its_history(backend).await;
-    a_collection_against_the_first_push(backend).await;
 }
 
 /// Everything that is due, until nothing is.
@@ -52,7 +43,7 @@ pub(super) async fn collect(f: &Fixture) -> Vec<Collected> {
     collect_with(f.store(), CollectRules::default()).await
 }
 
-async fn collect_with(store: &dyn MetadataStore, rules: CollectRules) -> Vec<Collected> {
+pub(super) async fn collect_with(store: &dyn MetadataStore, rules: CollectRules) -> Vec<Collected> {
     let mut collected = Vec::new();
     loop {
         let batch = store.collect(&rules, LIMIT).await.unwrap();
@@ -63,17 +54,17 @@ async fn collect_with(store: &dyn MetadataStore, rules: CollectRules) -> Vec<Col
     }
 }
 
-fn removed(collected: &[Collected], kind: CandidateKind) -> BTreeSet<String> {
+pub(super) fn removed(collected: &[Collected], kind: CandidateKind) -> BTreeSet<String> {
     let is_removed =
         |it: &&Collected| it.candidate.kind == kind && matches!(it.verdict, Verdict::Removed { .. });
     collected.iter().filter(is_removed).map(|it| it.candidate.digest.clone()).collect()
 }
 
-fn texts(digests: &[Digest]) -> BTreeSet<String> {
+pub(super) fn texts(digests: &[Digest]) -> BTreeSet<String> {
     digests.iter().map(Digest::to_string).collect()
 }
 
-async fn count(f: &Fixture, table: &str) -> String {
+pub(super) async fn count(f: &Fixture, table: &str) -> String {
     f.rows(&format!("SELECT COUNT(*) FROM {table}")).await.remove(0)
 }
 
@@ -270,66 +261,6 @@ async fn a_look_at_a_doomed_child_only_delays_it(backend: &dyn Backend) {
     assert_eq!(removed(&collect(&f).await, CandidateKind::Manifest), texts(&[child]));
 }
 
-async fn a_preview_says_what_would_be_and_does_nothing(backend: &dyn Backend) {
-    let f = open(backend).await;
-    let used = f.push_image("a", "used", &["v1"]).await;
-    let fresh = f.push_blob("b", "fresh").await;
-    f.advance_leases(2.0).await;
-    f.promised("b", &fresh).await.unwrap();
-    let old = f.push_blob("b", "old").await;
-    f.advance_leases(1.49).await;
-    f.promised("b", &fresh).await.unwrap();
-    f.advance_leases(0.02).await;
-    let before = f.rows("SELECT * FROM gc_queue ORDER BY kind, repository, digest").await;
-    let preview = f.store().preview_collect(&CollectRules::default(), None, LIMIT).await.unwrap();
-    assert_eq!(preview.next, None);
-    assert_eq!(removed(&preview.collected, CandidateKind::Blob), texts(&[old]));
-    let kept = |digest: &Digest| {
-        let of = |it: &&Collected| it.candidate.digest == digest.to_string();
-        preview.collected.iter().find(of).map(|it| it.verdict.clone())
-    };
-    assert!(matches!(kept(&fresh), Some(Verdict::Kept(Kept::Leased { .. }))));
-    assert_eq!(f.rows("SELECT * FROM gc_queue ORDER BY kind, repository, digest").await, before);
-    assert_eq!(f.resolve("a", "v1").await, Some(used));
-    assert!(f.blob("b", &old).await.is_some());
-}
-
-async fn a_preview_finds_untagged_manifests_too(backend: &dyn Backend) {
-    let f = open(backend).await;
-    let loose = f.push_image("a", "one", &[]).await;
-    let child = f.push_image("a", "child", &[]).await;
-    f.put("a", &index(&[child]), &["v1"]).await.unwrap();
-    f.advance_leases(2.0).await;
-    collect(&f).await;
-    f.push_image("b", "fresh", &[]).await;
-    let (mut next, mut seen) = (Some(QueuePosition::before_untagged()), Vec::new());
-    while next.is_some() {
-        let page = f.store().preview_collect(&CollectRules::default(), next.as_ref(), 2).await.unwrap();
-        seen.extend(page.collected);
-        next = page.next;
-    }
-    assert_eq!(removed(&seen, CandidateKind::Manifest), texts(&[loose]));
-    assert_eq!(seen.len(), 3, "the child and the fresh one stay: {seen:?}");
-    assert_eq!(count(&f, "gc_queue WHERE kind <> 'label'").await, "3", "what was pushed to b");
-}
-
-async fn pages_of_a_preview_cover_the_queue(backend: &dyn Backend) {
-    let f = open(backend).await;
-    for number in 0..7 {
-        f.push_blob(["a", "b"][number % 2], &format!("content {number}")).await;
-    }
-    let (mut next, mut seen) = (None, Vec::new());
-    loop {
-        let page = f.store().preview_collect(&CollectRules::default(), next.as_ref(), 3).await.unwrap();
-        seen.extend(page.collected);
-        next = page.next;
-        if next.is_none() {
-            break;
-        }
-    }
-    assert_eq!(seen.len(), 7);
-}
-
 async fn a_limit_is_kept_and_the_next_call_goes_on(backend: &dyn Backend) {
     let f = open(backend).await;
     for number in 0..5 {
@@ -422,82 +353,5 @@ async fn a_collection_against_a_mount(backend: &dyn Backend) {
         let mounted = mounted.unwrap();
         assert_eq!(f.blob("b", &blob).await.is_some(), mounted, "round {round}");
         assert_eq!(f.store().object(&blob).await.unwrap().is_some(), mounted, "round {round}");
-    }
-}
-
-async fn repositories(f: &Fixture) -> Vec<String> {
-    f.rows("SELECT name FROM repositories WHERE purge_at IS NULL ORDER BY name").await
-}
-
-async fn a_repository_in_which_nothing_is_goes_after_a_lease(backend: &dyn Backend) {
-    let f = open(backend).await;
-    for name in ["a", "b", "c"] {
-        let new = f.start(name).await;
-        f.store().cancel_upload(&new.repository, &new.id).await.unwrap();
-    }
-    f.advance_leases(0.9).await;
-    assert_eq!(collect(&f).await, []);
-    f.start("b").await;
-    f.advance_leases(0.1).await;
-    assert_eq!(removed(&collect(&f).await, CandidateKind::Repository), ["a", "c"].map(str::to_owned).into());
-    assert_eq!(repositories(&f).await, ["b"]);
-    f.push_image("a", "content", &["v1"]).await;
-    assert!(f.resolve("a", "v1").await.is_some(), "its name is free");
-}
-
-/// A blob, a manifest, a session, and what can be restored keep it, each for itself.
-async fn a_repository_stays_while_anything_is_in_it(backend: &dyn Backend) {
-    let window = Options::default().lease * 100;
-    let f = Fixture::new(backend, Options { undelete_window: window, ..Options::default() }).await;
-    f.push_image("image", "content", &["v1"]).await;
-    f.push_blob("blob", "content of a blob").await;
-    f.start("session").await;
-    let trashed = f.push_image("trash", "trashed", &["v1"]).await;
-    f.store().delete_manifest(&repo("trash"), &trashed, &Cause::UNKNOWN).await.unwrap();
-    let deleted = f.push_image("tag", "content", &["v1"]).await;
-    f.store().delete_manifest(&repo("tag"), &deleted, &Cause::UNKNOWN).await.unwrap();
-    let of_tag = "repository = (SELECT id FROM repositories WHERE name = 'tag')";
-    f.run(&format!("DELETE FROM trash_blobs WHERE {of_tag}; DELETE FROM trash_manifests WHERE {of_tag}"))
-        .await;
-    f.advance_leases(1.2).await;
-    let collected = collect(&f).await;
-    assert!(collected.iter().all(|it| it.candidate.kind != CandidateKind::Repository), "{collected:?}");
-    assert_eq!(repositories(&f).await, ["blob", "image", "session", "tag", "trash"]);
-    // Those that may be empty one day are looked at again, and the others not before they lose their last manifest.
-    let looks = "SELECT name FROM repositories WHERE look_at IS NOT NULL ORDER BY name";
-    assert_eq!(f.rows(looks).await, ["blob", "session", "tag", "trash"]);
-    f.advance_leases(2.0).await;
-    collect(&f).await;
-    f.advance_leases(2.0).await;
-    collect(&f).await;
-    assert_eq!(repositories(&f).await, ["image", "session", "tag", "trash"], "a blob's lease is over");
-    f.store().restore(&repo("trash"), &trashed.into(), &Cause::UNKNOWN).await.unwrap();
-    assert_eq!(f.resolve("trash", "v1").await, Some(trashed));
-}
-
-async fn a_repository_whose_content_is_gone_goes_with_its_history(backend: &dyn Backend) {
-    let f = Fixture::new(backend, Options { undelete_window: Duration::ZERO, ..Options::default() }).await;
-    let digest = f.push_image("a", "content", &["v1", "v2"]).await;
-    f.store().delete_manifest(&repo("a"), &digest, &Cause::UNKNOWN).await.unwrap();
-    for _ in 0..4 {
-        f.advance_leases(1.0).await;
-        collect(&f).await;
-    }
-    assert_eq!(repositories(&f).await, [""; 0]);
-    assert_eq!(f.rows("SELECT COUNT(*) FROM tag_history").await, ["0"]);
-}
-
-async fn a_collection_against_the_first_push(backend: &dyn Backend) {
-    let f = open(backend).await;
-    for round in 0..ROUNDS {
-        let name = format!("r{round}");
-        let new = f.start(&name).await;
-        f.store().cancel_upload(&new.repository, &new.id).await.unwrap();
-        f.advance_leases(1.0).await;
-        let other = f.subject.other.clone();
-        let collecting = tokio::spawn(async move { collect_with(&*other, CollectRules::default()).await });
-        let pushed = f.push_image(&name, &name, &["v1"]).await;
-        collecting.await.unwrap();
-        assert_eq!(f.resolve(&name, "v1").await, Some(pushed));
     }
 }

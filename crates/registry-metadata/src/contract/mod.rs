@@ -10,7 +10,9 @@ mod audit;
 mod blobs;
 mod catalog;
 mod collecting;
+mod deleted;
 mod deletes;
+mod emptied;
 mod events;
 mod fixture;
 mod held;
@@ -19,6 +21,7 @@ mod leases;
 mod manifests;
 mod namespaces;
 mod poison;
+mod previews;
 mod quotas;
 mod races;
 mod referrers;
@@ -97,7 +100,8 @@ macro_rules! parts {
 
 parts!(
     store, uploads, blobs, manifests, namespaces, tags, catalog, referrers, deletes, leases, races,
-    collecting, audit, restoring, retention, quotas, held, immutable, poison, events, steps,
+    collecting, previews, emptied, audit, restoring, deleted, retention, quotas, held, immutable, poison,
+    events, steps,
 );
 
 /// The owners of a database with events.
