@@ -7,7 +7,7 @@ use serde_json::Value;
 /// What a registry of crates shows of each, and lets people find it by.
 const SHOWN: [&str; 6] = ["description", "license", "readme", "rust_version", "keywords", "categories"];
 
-/// The address of the project. There is none that anybody can open yet; the first release names it in `workspace.package`, and then
+/// The address of the project. There is none that can be opened yet; the first release names it in `workspace.package`, and then
 /// this test asks each crate for it.
 const ADDRESS: &str = "repository";
 

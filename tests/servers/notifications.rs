@@ -52,7 +52,7 @@ async fn told(receiver: &Receiver, count: usize) -> Vec<Received> {
     eventually("the Go registry has told all", enough).await
 }
 
-/// What it would be here: the same facts, as an event or a notice, and who asked.
+/// What it would be here: the same facts, as an event or a notice, and the client that asked.
 fn ours(theirs: &Value, image: &Image) -> (Bytes, &'static str) {
     let event = &theirs["events"][0];
     let text = |value: &Value| value.as_str().map(str::to_owned);

@@ -72,7 +72,7 @@
 //! # Promises
 //!
 //! - **Asked for once, done at least once.** A job is there if and only if its transaction is committed. A node that dies leaves
-//!   its jobs to others, who can not know how far it came: what is told to others has a name by which they know it again.
+//!   its jobs to other nodes, which can not know how far it came: a message to a receiver has an id by which the receiver knows it again.
 //! - **In order.** One node at a time works on a lane, for a lease that it renews; before each attempt it asks its own clock
 //!   whether it still has the lane. Jobs that were never tried are begun one after the other, in the order of their numbers. A
 //!   job that failed is tried again beside them when it is due, at most [`AGAIN_MAX`] at once.

@@ -95,7 +95,7 @@ pub enum KeyFileError {
         /// Why not.
         source: io::Error,
     },
-    /// It could be what somebody else put there, or knows.
+    /// Another user could have written it, or can read it.
     #[error("the keys in {} are not used: {reason}", path.display())]
     Unsafe {
         /// Which.

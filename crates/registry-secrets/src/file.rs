@@ -13,7 +13,7 @@ use crate::{Key, KeyFileError, Keys, ParseKeyError, Unsafe};
 /// The longest key file.
 pub const KEY_FILE_BYTES_MAX: u64 = 4096;
 
-/// What everybody but the owner may do.
+/// The bits of what users other than the owner may do.
 #[cfg(unix)]
 const OTHERS: u32 = 0o077;
 

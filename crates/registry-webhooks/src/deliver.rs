@@ -101,7 +101,7 @@ impl Inner {
         })
     }
 
-    /// What is to be sent, and to whom.
+    /// The message that is to be sent, and its receiver.
     async fn prepare(&self, loaded: &Loaded) -> Result<(Ready, Payload), Unsent> {
         let (webhook, delivery, options) = (&loaded.webhook, &loaded.delivery, &self.options);
         if webhook.state != State::Active {

@@ -58,7 +58,7 @@ impl Notices {
         }
     }
 
-    /// To whom.
+    /// The names of the endpoints that are told.
     #[cfg(test)]
     pub(crate) fn names(&self) -> Vec<&str> {
         self.0.iter().map(|queue| queue.definition.name.as_ref()).collect()

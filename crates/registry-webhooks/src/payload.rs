@@ -58,7 +58,7 @@ pub struct Message<'a> {
 pub struct Facts {
     /// When the repository was made, in seconds since 1970.
     pub created_at: Option<i64>,
-    /// Whether everybody may pull from it.
+    /// Whether every client may pull from it.
     pub is_public: Option<bool>,
     /// One line about it.
     pub description: String,

@@ -74,8 +74,8 @@ fn halves(
     }))
 }
 
-/// Waits until some of an upload's bytes are in its file. Asking for the session itself would take it away from who is to
-/// get it.
+/// Waits until some of an upload's bytes are in its file. Asking for the session itself would take it away from the
+/// client that is to get it.
 async fn upload_has_begun(server: &Server, session: &UploadSession) {
     let shard = &session.id[session.id.len() - 2..];
     let file = server.data().join("store/blobs").join(shard).join(&session.id);

@@ -85,7 +85,7 @@ pub(super) struct Source {
     _database: Sqlite,
 }
 
-/// Opens the source to serve from it, which keeps everybody else from that, and brings its schema up to date.
+/// Opens the source to serve from it, which keeps every other process from that, and brings its schema up to date.
 pub(super) async fn open(path: &Path, owners: Owners) -> Result<Sqlite, TransferError> {
     let path = path.to_owned();
     let opening = spawn_blocking(move || {
@@ -101,7 +101,7 @@ pub(super) async fn open(path: &Path, owners: Owners) -> Result<Sqlite, Transfer
 }
 
 impl Source {
-    /// Keeps everybody else from writing to the database.
+    /// Keeps every other connection from writing to the database.
     pub(super) async fn take(database: Sqlite) -> Result<Source, TransferError> {
         let taking = spawn_blocking(move || {
             let path = database.path().ok_or(rusqlite::Error::InvalidQuery)?;

@@ -71,7 +71,7 @@ async fn note(session: &impl Session, delivery: i64, attempt: &Attempt) -> Resul
     Ok(())
 }
 
-/// Gives up messages that wait too long, as those of a webhook that nobody resumes; forgets messages that ended long ago, and the oldest
+/// Gives up messages that wait too long, as those of a webhook that stays paused; forgets messages that ended long ago, and the oldest
 /// where there are too many. Says how many.
 pub(crate) struct Prune;
 

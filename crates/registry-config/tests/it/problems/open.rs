@@ -10,7 +10,7 @@ const ASKED: &str = "tls: {certificate: c, key: k, clientcas: [ca], clientauth: 
 
 const USERS: &str = "auth: {htpasswd: {realm: r, path: p}}";
 
-/// What is open: keys of `http`, others, and whether everybody may change everything, and whether others can listen.
+/// What is open: keys of `http`, others, and whether every client may change everything, and whether others can listen.
 const OPEN: &[(&str, &str, bool, bool)] = &[
     ("addr: 127.0.0.1:5000", "", false, false),
     ("addr: '[::1]:5000'", "", false, false),
