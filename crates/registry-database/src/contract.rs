@@ -5,12 +5,15 @@
 
 #![allow(clippy::unwrap_used, reason = "for tests: what fails is to panic")]
 
+mod plans;
+
 use std::{sync::Arc, time::Duration};
 
 use rusqlite::types::ValueRef;
 use tempfile::TempDir;
 use tokio_postgres::SimpleQueryMessage;
 
+pub use self::plans::{parameters_appear_in_order, statements_read_little};
 use crate::{
     Database, Durability, Fault, Migration, Owners, Pool, PoolOptions, PostgresOptions, Schema, Sqlite,
     clock::{ManualClock, millis},

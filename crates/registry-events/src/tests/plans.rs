@@ -1,7 +1,6 @@
 //! How much the statements read, over 100,000 events.
 
-use registry_database::{Database, contract::Bench};
-use serde_json::Value;
+use registry_database::contract::{Bench, parameters_appear_in_order, statements_read_little};
 
 use crate::sql;
 
@@ -37,78 +36,10 @@ const CASES: [(&str, &[&str], u64); 10] = [
     ("WAITING", &["1000"], 1_000),
 ];
 
-/// Steps of SQLite's machine for each row, and how often PostgreSQL reads each.
-const STEPS_MAX: u64 = 150;
-const READS_MAX: u64 = 4;
-
 pub(super) async fn statements_read_what_they_are_asked_for(bench: &Bench) {
     bench.run(FILL).await;
     assert_eq!(bench.value("SELECT COUNT(*) FROM events").await, EVENTS.to_string());
-    // Nothing makes statistics of SQLite by itself. A server of PostgreSQL does so within a minute, and guesses before.
-    if bench.is_sqlite() {
-        check(bench).await;
-    }
-    bench.run("ANALYZE").await;
-    check(bench).await;
-}
-
-async fn check(bench: &Bench) {
-    for (name, values, rows) in CASES {
-        let (_, statement) = sql::ALL.iter().find(|(known, _)| *known == name).unwrap();
-        let (cost, max) = match &bench.database {
-            Database::Sqlite(sqlite) => {
-                (steps(sqlite, statement.sqlite, values).await, STEPS_MAX * (rows + 10))
-            }
-            _ => (reads(bench, statement.postgres, values).await, READS_MAX * (rows + 10)),
-        };
-        assert!(cost <= max, "{name}: {cost}, and {max} at most");
-        eprintln!("{name}: {cost} of {max}");
-    }
-}
-
-fn filled_in(sql: &str, values: &[&str]) -> String {
-    let numbered = values.iter().enumerate();
-    numbered.fold(sql.to_owned(), |sql, (index, value)| sql.replace(&format!("${}", index + 1), value))
-}
-
-/// What SQLite does for a statement, which is not kept.
-async fn steps(sqlite: &registry_database::Sqlite, sql: &str, values: &[&str]) -> u64 {
-    let sql = filled_in(sql, values);
-    let (sender, steps) = std::sync::mpsc::channel();
-    let run = move |connection: &rusqlite::Connection| {
-        let mut statement = connection.prepare(&sql)?;
-        let mut rows = statement.raw_query();
-        while rows.next()?.is_some() {}
-        drop(rows);
-        sender.send(statement.get_status(rusqlite::StatementStatus::VmStep)).unwrap();
-        Err::<(), _>(registry_database::Fault::refused("nothing is kept"))
-    };
-    sqlite.writer().run("count steps", registry_database::Durability::Full, (), run).await.unwrap_err();
-    u64::try_from(steps.recv().unwrap()).unwrap()
-}
-
-/// How many rows PostgreSQL reads for a statement, which is not kept.
-async fn reads(bench: &Bench, sql: &str, values: &[&str]) -> u64 {
-    let values = if values.is_empty() { String::new() } else { format!("({})", values.join(", ")) };
-    let mut most = 0;
-    for mode in ["force_generic_plan", "force_custom_plan"] {
-        let explain = format!(
-            "BEGIN; SET LOCAL plan_cache_mode = {mode}; PREPARE it AS {sql};
-            EXPLAIN (ANALYZE, FORMAT JSON) EXECUTE it{values}; ROLLBACK; DEALLOCATE it"
-        );
-        let plan: Value = serde_json::from_str(&bench.value(&explain).await).unwrap();
-        most = most.max(rows_read(&plan[0]["Plan"]));
-    }
-    most
-}
-
-/// Of a node of a plan that reads a table, and of those below it.
-fn rows_read(node: &Value) -> u64 {
-    let number = |key: &str| node[key].as_f64().unwrap_or(0.0);
-    let of_table = node["Relation Name"].is_string();
-    let rows = (number("Actual Rows") + number("Rows Removed by Filter")) * number("Actual Loops");
-    let below: u64 = node["Plans"].as_array().into_iter().flatten().map(rows_read).sum();
-    below + if of_table { rows as u64 } else { 0 }
+    statements_read_little(bench, sql::ALL, &CASES).await;
 }
 
 #[test]
@@ -117,18 +48,7 @@ fn statements_have_the_limits_that_are_told() {
     assert!(sql::EMPTY.sqlite.contains(&format!("LIMIT {})", crate::PRUNED_MAX)));
 }
 
-/// PostgreSQL numbers parameters by their digits, SQLite by their first appearance.
 #[test]
 fn parameters_appear_in_the_order_of_their_numbers() {
-    for (name, statement) in sql::ALL {
-        for text in [statement.sqlite, statement.postgres] {
-            let mut known = 0;
-            for number in text.split('$').skip(1) {
-                let digits: String = number.chars().take_while(char::is_ascii_digit).collect();
-                let number: usize = digits.parse().unwrap();
-                assert!(number <= known + 1, "{name}");
-                known = known.max(number);
-            }
-        }
-    }
+    parameters_appear_in_order(sql::ALL);
 }
