@@ -1,6 +1,6 @@
 //! The debug server: health and metrics, on an address of its own, without authentication.
 
-use std::{convert::Infallible, pin::pin, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, convert::Infallible, pin::pin, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode};
@@ -46,7 +46,7 @@ pub struct Debug {
     pub is_beyond_loopback: bool,
 }
 
-/// Serves `/debug/health` and the metrics until the future is dropped.
+/// Serves `/debug/health`, `/debug/ready` and the metrics until the future is dropped.
 pub async fn serve_debug(listener: Listener, debug: Debug) {
     let slots = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     loop {
@@ -99,19 +99,8 @@ impl Debug {
             return text(StatusCode::NOT_FOUND, "text/plain", "404 page not found\n".to_owned());
         }
         match request.uri().path() {
-            "/debug/health" => {
-                let mut failures = self.health.look(&*self.vitals).await;
-                let mut warnings = self.vitals.warnings().await;
-                if self.is_beyond_loopback {
-                    failures.values_mut().for_each(|reason| *reason = "fails; the log says why".to_owned());
-                    warnings.values_mut().for_each(|reason| *reason = "warning; the log says why".to_owned());
-                }
-                let status =
-                    if failures.is_empty() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-                warnings.append(&mut failures);
-                let json = serde_json::to_string(&warnings).expect("texts are representable in JSON");
-                text(status, "application/json", json)
-            }
+            "/debug/health" => self.health(BTreeMap::new()).await,
+            "/debug/ready" => self.health(self.leaving()).await,
             path if Some(path) == self.metrics_path.as_deref() => {
                 self.vitals.refresh().await;
                 let format = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -119,6 +108,28 @@ impl Debug {
             }
             _ => text(StatusCode::NOT_FOUND, "text/plain", "404 page not found\n".to_owned()),
         }
+    }
+
+    /// What fails, `more` among it, and what is only a warning.
+    async fn health(&self, more: BTreeMap<String, String>) -> Response<Full<Bytes>> {
+        let mut failures = self.health.look(&*self.vitals).await;
+        let mut warnings = self.vitals.warnings().await;
+        if self.is_beyond_loopback {
+            failures.values_mut().for_each(|reason| *reason = "fails; the log says why".to_owned());
+            warnings.values_mut().for_each(|reason| *reason = "warning; the log says why".to_owned());
+        }
+        failures.extend(more);
+        let status = if failures.is_empty() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+        warnings.append(&mut failures);
+        let json = serde_json::to_string(&warnings).expect("texts are representable in JSON");
+        text(status, "application/json", json)
+    }
+
+    /// Why the server should get no new request although it is well. That is no failure: a program that restarts what fails must not
+    /// end the requests that still run.
+    fn leaving(&self) -> BTreeMap<String, String> {
+        let reason = "the server stops: it takes no new connections".to_owned();
+        self.health.is_leaving().then(|| ("stopping".to_owned(), reason)).into_iter().collect()
     }
 }
 

@@ -78,6 +78,7 @@ pub trait Probe: Send + Sync + fmt::Debug {
 #[derive(Debug, Default)]
 pub struct Health {
     is_failing: AtomicBool,
+    is_leaving: AtomicBool,
     failures: Mutex<BTreeMap<String, String>>,
 }
 
@@ -90,6 +91,17 @@ impl Health {
     /// Serves no request any more: what the server stands on is lost for good.
     pub fn fail(&self, name: &str, reason: &str) {
         self.note(name, Some(reason.to_owned()));
+    }
+
+    /// Says that this server takes no new connections any more, so that what sends it requests looks for another one. Requests that run
+    /// go on.
+    pub fn leave(&self) {
+        self.is_leaving.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether this server takes no new connections any more.
+    pub fn is_leaving(&self) -> bool {
+        self.is_leaving.load(Ordering::Relaxed)
     }
 
     /// What fails: name and reason, from the checks that run now and then and from a look now.

@@ -149,6 +149,7 @@ pub async fn serve_all(
             Err(error) => pause_after(&error, &server).await,
         }
     }
+    server.health.leave();
     drop(listeners);
     drain(phase, options.drain).await;
 }

@@ -1,11 +1,14 @@
 //! How long a stop takes, and what it lets finish.
 
 use super::*;
+use crate::metrics::debug_client;
 
 #[tokio::test]
 async fn a_stop_lets_a_running_transfer_finish() {
-    let mut server = ServerOptions::new().variable("REGISTRY_HTTP_DRAINTIMEOUT", "20s").start().await;
-    let client = server.client();
+    let options = ServerOptions::new().variable("REGISTRY_HTTP_DRAINTIMEOUT", "20s");
+    let mut server = options.variable("REGISTRY_HTTP_DEBUG_ADDR", "127.0.0.1:0").start().await;
+    let (client, debug) = (server.client(), debug_client(&server).await);
+    assert_eq!(debug.get("/debug/ready").expect(200).await.text(), "{}");
     let idle = server.client().reconnected();
     idle.get("/v2/").expect(200).await;
     let blob = Content::random(4, 1_200_000);
@@ -21,6 +24,9 @@ async fn a_stop_lets_a_running_transfer_finish() {
     })
     .await;
     assert!(server.is_running());
+    // It is well, and yet should get no new request.
+    assert_eq!(debug.get("/debug/health").expect(200).await.text(), "{}");
+    assert!(debug.get("/debug/ready").expect(503).await.text().contains("stopping"));
     go_on.send(()).unwrap();
     let answer = patch.await.unwrap().unwrap();
     assert_eq!(answer.status, 202);
