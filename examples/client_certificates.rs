@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use registry_core::{
     Registry,
-    api::{ClientAuth, Listener, ServeOptions, Tls, TlsFiles},
+    api::{ClientAuth, Listener, ServeOptions, Tls, TlsOptions},
     async_trait,
     auth::{AnonymousAccess, Authenticated, AuthenticationError, Authenticator, Caller, Presented, Refused},
     digest::{Algorithm, Digest},
@@ -47,7 +47,7 @@ async fn main() -> anyhow::Result<()> {
     };
     let address = std::env::args().nth(5).unwrap_or_else(|| "127.0.0.1:5000".to_owned());
 
-    let files = TlsFiles::new(certificate, key).clients([authority], ClientAuth::IfGiven);
+    let files = TlsOptions::new(certificate, key).clients([authority], ClientAuth::IfGiven);
     let options = ServeOptions::default().tls(Some(Arc::new(Tls::load(files)?)));
     let registry = Registry::builder()
         .authenticator(Arc::new(Certificates { ada: ada.parse()? }))

@@ -119,6 +119,12 @@ const TABLE: &[Row] = &[
         never_directly: &[],
     },
     Row {
+        name: "registry-acme",
+        imports: &["registry-database", "registry-secrets", "registry-outbound"],
+        never: &["object_store", "bcrypt"],
+        never_directly: &["hyper", "reqwest", "rusqlite"],
+    },
+    Row {
         name: "registry-webhooks",
         imports: &[
             "registry-types",
@@ -168,6 +174,7 @@ const TABLE: &[Row] = &[
             "registry-server",
             "registry-api",
             "registry-secrets",
+            "registry-acme",
             "registry-webhooks",
         ],
         never: &[],

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use futures_util::future::join_all;
 use http::{HeaderMap, HeaderValue, Method, Version};
 use registry_core::{
-    api::{ServeOptions, Tls, TlsFiles},
+    api::{ServeOptions, Tls, TlsOptions},
     selfsigned,
     types::{ErrorCode, MediaType},
 };
@@ -205,7 +205,7 @@ async fn who_does_not_trust_the_certificate_gets_nothing() {
 /// TLS with a certificate for `localhost`, and the PEM file of whom to trust.
 fn tls(folder: &std::path::Path, http2_disabled: bool) -> (ServeOptions, Vec<u8>) {
     let made = selfsigned::find_or_make(folder, &["localhost".to_owned()]).unwrap();
-    let tls = Tls::load(TlsFiles::new(made.certificate, made.key).http2_disabled(http2_disabled));
+    let tls = Tls::load(TlsOptions::new(made.certificate, made.key).http2_disabled(http2_disabled));
     let options = ServeOptions::default().tls(Some(Arc::new(tls.unwrap()))).http2_disabled(http2_disabled);
     (options, std::fs::read(made.authority).unwrap())
 }

@@ -1,5 +1,5 @@
 //! Tests over servers of others, which each test starts on a port of its own: PostgreSQL, servers that speak as object
-//! stores do, and the Go registry. `tests/setup clients stores registries` installs them.
+//! stores do, the Go registry, and an authority for certificates. `tests/setup clients stores registries` installs them.
 //!
 //! `cargo test --package registry-tests --features servers --test servers -- postgres::` runs the tests of one module.
 //!
@@ -15,6 +15,7 @@
 // Also in helpers that are not marked as tests: a test has no caller that takes an error.
 #![allow(clippy::unwrap_used)]
 
+mod acme;
 mod go_registry;
 mod nodes;
 mod notifications;

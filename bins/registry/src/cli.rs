@@ -129,6 +129,9 @@ pub(crate) enum Command {
     /// The key that seals secrets in the database
     #[command(subcommand)]
     Secrets(Secrets),
+    /// Certificates that were ordered from an authority (`http.tls.letsencrypt`)
+    #[command(subcommand)]
+    Certificate(Certificate),
     /// Print a script with which a shell completes this command line
     Completions {
         /// The shell
@@ -154,6 +157,27 @@ impl ConfigFile {
     pub(crate) fn named(self) -> Option<PathBuf> {
         self.argument.or(self.config)
     }
+}
+
+/// What to do with certificates that were ordered.
+#[derive(Debug, PartialEq, Eq, Subcommand)]
+pub(crate) enum Certificate {
+    /// List them, and for how long they are good
+    List {
+        /// The form of the report
+        #[arg(long, value_enum, default_value_t)]
+        report: Format,
+        #[command(flatten)]
+        file: ConfigFile,
+    },
+    /// Remove one; a server that wants one orders another
+    Remove {
+        /// The host that it is for
+        #[arg(value_name = "host", value_parser = NonEmptyStringValueParser::new())]
+        host: String,
+        #[command(flatten)]
+        file: ConfigFile,
+    },
 }
 
 /// How `health` asks.

@@ -15,6 +15,7 @@ use registry_core::{
 use rustix::termios::{LocalModes, OptionalActions, isatty, tcgetattr, tcsetattr};
 
 use crate::{
+    certificates,
     cli::{self, Command, ConfigFile, Content, Retention},
     content, fsck, garbage, health, journal, logging, migrate, quota, retention, secrets, serve, webhooks,
 };
@@ -57,6 +58,7 @@ pub(crate) fn run(command: Command) -> anyhow::Result<()> {
         }
         Command::Webhook(command) => webhooks::run(command),
         Command::Secrets(command) => secrets::run(command),
+        Command::Certificate(command) => certificates::run(command),
         Command::Completions { shell } => print(&cli::completions(shell)),
         Command::Migrate { from, file } => migrate::run(from.as_deref(), &load_beside(file)?),
     }

@@ -3,9 +3,8 @@
 use anyhow::{Context, bail};
 use registry_core::{
     config::{Config, Loaded},
-    configured,
+    configured, sealed,
     secrets::{Key, Sealed, add_to_file},
-    webhook::SEALED,
 };
 use serde_json::json;
 
@@ -33,7 +32,7 @@ fn status(loaded: &Loaded, report: Format) -> anyhow::Result<()> {
         let beside = configured::open_beside(&loaded.config).await?;
         let database = beside.database.as_ref().context("the database is not one of the registry's own")?;
         let secrets = configured::secrets(&loaded.config)?;
-        anyhow::Ok(secrets.status(database, SEALED).await?)
+        anyhow::Ok(secrets.status(database, &sealed()).await?)
     })?;
     print(&if report.is_json() { as_json(&all) } else { as_text(&all) })?;
     let closed: u64 = all.iter().filter(|sealed| !sealed.is_open).map(|sealed| sealed.count).sum();
@@ -77,8 +76,8 @@ fn rotate(loaded: &Loaded, makes_key: bool) -> anyhow::Result<()> {
         let beside = configured::open_beside(&loaded.config).await?;
         let database = beside.database.as_ref().context("the database is not one of the registry's own")?;
         let secrets = configured::secrets(&loaded.config)?;
-        secrets.check_sealed(database, SEALED).await?;
-        anyhow::Ok(secrets.rotate(database, SEALED).await?)
+        secrets.check_sealed(database, &sealed()).await?;
+        anyhow::Ok(secrets.rotate(database, &sealed()).await?)
     })?;
     print(&format!("{count} secrets were sealed anew\n"))
 }

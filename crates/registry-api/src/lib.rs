@@ -89,7 +89,7 @@ pub use registry_server::{
 
 #[cfg(feature = "tls")]
 #[doc(no_inline)]
-pub use registry_server::{ClientAuth, MinimumVersion, Tls, TlsError, TlsFiles};
+pub use registry_server::{CertificateSource, ClientAuth, MinimumVersion, Tls, TlsError, TlsOptions};
 
 /// The version of this crate, which is that of the registry.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");

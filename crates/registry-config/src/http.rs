@@ -103,7 +103,11 @@ impl Http {
             drain_timeout: http.get("draintimeout").duration(Duration::from_secs(10), Duration::ZERO),
             headers: headers(&http.get("headers")),
             secret: http.get("secret").text().map(Secret::new),
-            tls: Tls::read(&http.get("tls"), SelfSigned::usual(&listen, host.as_deref(), data)),
+            tls: Tls::read(
+                &http.get("tls"),
+                SelfSigned::usual(&listen, host.as_deref(), data),
+                host.as_deref(),
+            ),
             insecure: http.get("insecure").flag(false),
             debug: debug_server(&http.get("debug")),
             http2: !http.get("http2").get("disabled").flag(false),

@@ -103,7 +103,7 @@ pub use retention::Retention;
 pub use safety::Safety;
 pub use secrets::Secrets;
 pub use storage::{Driver, Redirect, Storage, UploadPurging};
-pub use tls::{Certificate, ClientCertificates, Tls};
+pub use tls::{Acme, Certificate, ClientCertificates, Tls};
 pub use token::Token;
 pub use validation::{UrlRules, Validation};
 pub use warning::Warning;

@@ -3,7 +3,10 @@ use std::path::{Path, PathBuf};
 use registry_types::{ClientAuth, MinimumVersion};
 
 use crate::field::Field;
-use crate::http::{Listen, host_of};
+use crate::{
+    address::TcpAddress,
+    http::{Listen, address, host_of},
+};
 
 /// How connections are encrypted. Key `http.tls`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,7 +38,25 @@ pub enum Certificate {
         /// it is another one after each start.
         directory: Option<PathBuf>,
     },
+    /// Ordered from an authority, and renewed. Key `letsencrypt`.
+    Acme(Acme),
 }
+
+/// Certificates from an authority that speaks ACME. Key `http.tls.letsencrypt`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Acme {
+    /// The hosts that they are for; that of `http.host` by default.
+    pub hosts: Vec<String>,
+    /// Whom the authority may write to.
+    pub email: Option<String>,
+    /// The URL of the authority's directory; Let's Encrypt's by default. Key `directoryurl`.
+    pub directory: String,
+    /// Where the authority is answered over plain HTTP, if it is not answered over TLS. Key `httpaddr`.
+    pub http: Option<TcpAddress>,
+}
+
+/// The directory of Let's Encrypt.
+const LETS_ENCRYPT: &str = "https://acme-v02.api.letsencrypt.org/directory";
 
 /// What clients must show.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -92,15 +113,17 @@ impl SelfSigned {
 
 impl Tls {
     /// `None` for plain HTTP.
-    pub(crate) fn read(tls: &Field<'_>, usual: SelfSigned) -> Option<Tls> {
-        refuse_acme(&tls.get("letsencrypt"));
+    pub(crate) fn read(tls: &Field<'_>, usual: SelfSigned, host: Option<&str>) -> Option<Tls> {
         let (certificate, self_signed) = (tls.get("certificate"), tls.get("selfsigned"));
         let has_files = certificate.is_set() || tls.get("key").is_set();
         let self_signed = self_signed_certificate(&self_signed, usual);
-        if has_files && self_signed.is_some() {
-            tls.problem("has both a certificate and selfsigned", "one of them");
+        let acme = acme(&tls.get("letsencrypt"), host);
+        if [has_files, self_signed.is_some(), acme.is_some()].into_iter().filter(|is_there| *is_there).count()
+            > 1
+        {
+            tls.problem("has more than one of certificate, selfsigned and letsencrypt", "one of them");
         }
-        let certificate = if has_files { Some(files(tls)) } else { self_signed };
+        let certificate = if has_files { Some(files(tls)) } else { self_signed.or(acme) };
         let minimum = minimum(&tls.get("minimumtls"));
         check_cipher_suites(&tls.get("ciphersuites"));
         let clients = clients(tls);
@@ -112,15 +135,30 @@ impl Tls {
     }
 }
 
-/// Without it the registry would serve plain HTTP where TLS was asked for.
-fn refuse_acme(letsencrypt: &Field<'_>) {
+fn acme(field: &Field<'_>, host: Option<&str>) -> Option<Certificate> {
     let is_said = |(_, field): &(&str, Field<'_>)| field.is_set();
-    if letsencrypt.entries().iter().any(is_said) {
-        letsencrypt.problem(
-            "getting certificates by ACME is not in this version",
-            "http.tls.certificate and http.tls.key, or http.tls.selfsigned: true",
+    if !field.entries().iter().any(is_said) {
+        return None;
+    }
+    if field.get("cachefile").path().is_some() {
+        field.get("cachefile").remark("certificates are kept in the database, so the path has no effect");
+    }
+    let mut hosts = field.get("hosts").texts();
+    if hosts.is_empty() {
+        hosts.extend(host.and_then(host_of));
+    }
+    if hosts.is_empty() {
+        field.problem(
+            "names no host",
+            "http.tls.letsencrypt.hosts or http.host, for which certificates are ordered",
         );
     }
+    Some(Certificate::Acme(Acme {
+        hosts,
+        email: field.get("email").text(),
+        directory: field.get("directoryurl").text().unwrap_or_else(|| LETS_ENCRYPT.to_owned()),
+        http: address(&field.get("httpaddr")),
+    }))
 }
 
 fn files(tls: &Field<'_>) -> Certificate {

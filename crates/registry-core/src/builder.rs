@@ -15,6 +15,8 @@ use registry_metadata::{MetadataStore, Options};
 use registry_server::{AccessLog, Budget, Check, Endpoint, ServeOptions, Server, Site, UnknownHosts};
 use registry_storage::{BlobStore, Durability};
 
+#[cfg(feature = "acme")]
+use crate::acme::AcmeSettings;
 #[cfg(feature = "webhooks")]
 use crate::webhooks::{ToReceivers, WebhookSettings};
 #[cfg(feature = "webhooks")]
@@ -39,6 +41,8 @@ pub struct Builder {
     mounted: Vec<(String, Arc<dyn Endpoint>)>,
     tasks: Vec<Task>,
     sinks: Vec<Arc<dyn EventSink>>,
+    #[cfg(feature = "acme")]
+    acme: Option<AcmeSettings>,
     #[cfg(feature = "webhooks")]
     webhooks: Option<WebhookSettings>,
     purge: Option<Purge>,
@@ -59,6 +63,8 @@ impl Default for Builder {
             mounted: Vec::new(),
             tasks: Vec::new(),
             sinks: Vec::new(),
+            #[cfg(feature = "acme")]
+            acme: None,
             #[cfg(feature = "webhooks")]
             webhooks: None,
             purge: Some(Purge::default()),
@@ -213,6 +219,14 @@ impl Builder {
         self
     }
 
+    /// Orders certificates for hosts of this registry, and has them ready for [TLS](Self::serve_options) that asks
+    /// [`AcmeSettings::certificates`]. Not where the [metadata](Self::metadata) is a store of your own.
+    #[cfg(feature = "acme")]
+    pub fn acme(mut self, acme: AcmeSettings) -> Self {
+        self.acme = Some(acme);
+        self
+    }
+
     /// When uploads that nobody continues are given up; never, if nothing.
     pub fn purge(self, purge: Option<Purge>) -> Self {
         Builder { purge, ..self }
@@ -307,6 +321,11 @@ impl Builder {
         server.trusted_proxies = trusted_proxies;
         server.limit_rates(rate_limits);
         let mut tasks = self.tasks;
+        #[cfg(feature = "acme")]
+        if let Some(acme) = self.acme {
+            let database = opened.tables.as_ref().ok_or(OpenError::AcmeWithoutDatabase)?;
+            tasks.extend(acme.start(database, &server.metrics).await?);
+        }
         if let Some(database) = opened.tables.clone() {
             let watch = registry_events::watch(database.clone(), opened.recorder.clone());
             tasks.push(Task { name: "events", work: Box::pin(watch) });

@@ -9,7 +9,7 @@ use registry_collector::{CollectorOptions, SweepOptions};
 use registry_config::{self as config, Certificate, Config, Driver, Listen};
 use registry_journal::JournalOptions;
 use registry_metadata::{CollectRules, Options};
-use registry_server::{Debug, Limits, Listener, ServeOptions, Tls, TlsFiles};
+use registry_server::{CertificateSource, Debug, Limits, Listener, ServeOptions, Tls, TlsOptions};
 
 use crate::{
     Beside, Builder, Collecting, OpenError, Purge, Registry, Retaining, authentication,
@@ -86,7 +86,14 @@ pub async fn configure_with(
     }
     let (builder, credentials, first_user) =
         authentication::configure(builder, &config.auth, early.credentials.take()).await?;
-    let (tls, self_signed) = tls(config, early.tls.take())?;
+    #[cfg(feature = "acme")]
+    let (builder, ordered) = crate::configured_acme::configure(builder, config, early).await?;
+    #[cfg(not(feature = "acme"))]
+    let ordered = None;
+    let (tls, self_signed) = match ordered {
+        Some(tls) => (Some(Arc::new(tls)), None),
+        None => tls(config, early.tls.take())?,
+    };
     let reloadable = Reloadable { tls: tls.clone(), credentials };
     let builder = builder.serve_options(serve_options(config, tls));
     #[cfg(feature = "webhooks")]
@@ -254,8 +261,10 @@ pub fn data_folder(config: &Config) -> Option<PathBuf> {
 }
 
 pub use crate::configured_files::check_files;
+#[cfg(feature = "sealed")]
+pub use crate::configured_sealed::{key_file, outbound, secrets};
 #[cfg(feature = "webhooks")]
-pub use crate::configured_webhooks::{key_file, open_webhooks_beside, outbound, secrets};
+pub use crate::configured_webhooks::open_webhooks_beside;
 
 /// The folder of the store, if it is one.
 pub fn store_root(config: &Config) -> Option<PathBuf> {
@@ -408,20 +417,22 @@ fn tls(config: &Config, early: Option<Tls>) -> Result<(Option<Arc<Tls>>, Option<
     }
     let (certificate, key, self_signed) = match &tls.certificate {
         Certificate::Files { certificate, key } => (certificate.clone(), key.clone(), None),
+        Certificate::Acme(_) => return Err(OpenError::NoAcme),
         Certificate::SelfSigned { hosts, directory } => {
             let folder = directory.clone().unwrap_or_else(|| PathBuf::from("certificate"));
             let made = selfsigned::find_or_make(&folder, hosts)?;
             (made.certificate.clone(), made.key.clone(), Some(made))
         }
     };
-    let loaded = Tls::load(tls_files(config, tls, certificate, key))?;
+    let source = CertificateSource::Files { certificate, key };
+    let loaded = Tls::load(tls_options(config, tls, source))?;
     Ok((Some(Arc::new(loaded)), self_signed))
 }
 
-/// The files of TLS, and how they are used.
-pub(crate) fn tls_files(config: &Config, tls: &config::Tls, certificate: PathBuf, key: PathBuf) -> TlsFiles {
+/// How TLS is spoken with these certificates.
+pub(crate) fn tls_options(config: &Config, tls: &config::Tls, source: CertificateSource) -> TlsOptions {
     let clients = tls.clients.as_ref();
-    TlsFiles::new(certificate, key)
+    TlsOptions::of(source)
         .client_authorities(clients.map(|clients| clients.authorities.clone()).unwrap_or_default())
         .client_auth(clients.map(|clients| clients.mode).unwrap_or_default())
         .minimum_version(tls.minimum)

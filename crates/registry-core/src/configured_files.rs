@@ -7,11 +7,11 @@ use std::{
 
 use registry_auth::{Htpasswd, HtpasswdError, HtpasswdOptions};
 use registry_config::{Auth, Certificate, Config, Driver, GcsCredentials, Listen, Metadata};
-use registry_server::Tls;
+use registry_server::{CertificateSource, Tls};
 
 use crate::{
     authentication,
-    configured::{data_folder, tls_files},
+    configured::{data_folder, tls_options},
 };
 
 /// The most bytes that are read of a file of keys or certificates: more than any bundle of authorities has.
@@ -74,18 +74,20 @@ fn tls(config: &Config, found: &mut Vec<String>) {
     }
     let (certificate, key) = match &tls.certificate {
         Certificate::Files { certificate, key } => (certificate, key),
+        Certificate::Acme(_) => return,
         Certificate::SelfSigned { directory, .. } => {
             let folder = directory.clone().unwrap_or_else(|| PathBuf::from("certificate"));
             found.extend(not_a_folder("http.tls.selfsigned.directory", &folder));
             return;
         }
     };
+    let source = CertificateSource::Files { certificate: certificate.clone(), key: key.clone() };
     found.extend(unreadable("http.tls.certificate", certificate));
     found.extend(unreadable("http.tls.key", key));
     if found.len() > before {
         return;
     }
-    if let Err(error) = Tls::load(tls_files(config, tls, certificate.clone(), key.clone())) {
+    if let Err(error) = Tls::load(tls_options(config, tls, source)) {
         found.push(format!("http.tls: {}", crate::causes(&error)));
     }
 }

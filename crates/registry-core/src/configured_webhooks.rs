@@ -1,20 +1,14 @@
-//! Webhooks, keys and outgoing connections as a configuration describes them.
+//! Webhooks as a configuration describes them.
 
-use std::{
-    collections::BTreeMap,
-    ops::Deref,
-    path::{Path, PathBuf},
-};
+use std::{collections::BTreeMap, ops::Deref, path::Path};
 
-use registry_config::{self as config, Config, Driver, Listen, Webhook, WebhookSecret};
-use registry_outbound::{Outbound, OutboundOptions};
-use registry_secrets::{Keys, Secrets};
+use registry_config::{self as config, Config, Listen, Webhook, WebhookSecret};
 use registry_webhooks::{Audience, Definition, Draft, Endpoint, Webhooks};
 
-use crate::{Beside, OpenError, WebhookSettings};
-
-/// The name of the file of keys in the data folder.
-pub(crate) const KEY_FILE: &str = "secrets.key";
+use crate::{
+    Beside, OpenError, WebhookSettings,
+    configured_sealed::{outbound, secrets},
+};
 
 /// The longest file of a webhook's secret.
 const SECRET_FILE_BYTES_MAX: u64 = 4096;
@@ -36,35 +30,6 @@ pub(crate) fn settings(config: &Config) -> Result<WebhookSettings, OpenError> {
 pub(crate) fn unusable(config: &Config) -> Vec<String> {
     let wrong = [definitions(config).err(), secrets(config).err(), outbound(config).err()];
     wrong.into_iter().flatten().map(|error| crate::causes(&error)).collect()
-}
-
-/// The keys: those of the configuration; where all of the registry lies in one folder, a file there that makes itself.
-///
-/// # Errors
-/// [`OpenError::KeyFile`], [`OpenError::Key`].
-pub fn secrets(config: &Config) -> Result<Secrets, OpenError> {
-    if let Some(text) = &config.secrets.key {
-        return Ok(Secrets::given(text.expose().parse::<Keys>()?));
-    }
-    if let Some(path) = &config.secrets.key_file {
-        return Ok(Secrets::file(path)?);
-    }
-    match key_file(config) {
-        Some(path) => Ok(Secrets::made_when_needed(&path)?),
-        None => Ok(Secrets::absent()),
-    }
-}
-
-/// What opens connections to receivers.
-///
-/// # Errors
-/// [`OpenError::Outbound`].
-pub fn outbound(config: &Config) -> Result<Outbound, OpenError> {
-    let proxy = config.outbound.proxy.as_deref().map(str::parse).transpose();
-    let proxy = proxy.map_err(|error| OpenError::Proxy(Box::new(error)))?;
-    let mut options = OutboundOptions::default();
-    (options.proxy, options.allowed) = (proxy, config.outbound.allow.clone());
-    Ok(Outbound::new(options)?)
 }
 
 fn definitions(config: &Config) -> Result<Vec<Definition>, OpenError> {
@@ -166,17 +131,6 @@ fn node(config: &Config) -> String {
 
 fn host_name() -> String {
     rustix::system::uname().nodename().to_string_lossy().into_owned()
-}
-
-/// The file of keys that a configuration leads to, if it does.
-pub fn key_file(config: &Config) -> Option<PathBuf> {
-    let beside = match (&config.storage.driver, &config.metadata) {
-        (Driver::Filesystem { root, .. }, config::Metadata::SqliteFile(_)) if !config.journal.enabled => {
-            Some(root.join(KEY_FILE))
-        }
-        _ => None,
-    };
-    config.secrets.key_file.clone().or(beside)
 }
 
 /// Opens the webhooks of a registry that another process may serve. Nothing is sent by this process. Keys are looked at where something is

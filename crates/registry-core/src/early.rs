@@ -6,8 +6,8 @@
 use std::{fs, io, os::unix::fs::MetadataExt, path::Path};
 
 use registry_auth::{Htpasswd, HtpasswdError, HtpasswdOptions};
-use registry_config::{Auth, Certificate, Config, Listen, TcpAddress};
-use registry_server::{Bound, Tls};
+use registry_config::{Acme, Auth, Certificate, Config, Listen, TcpAddress};
+use registry_server::{Bound, CertificateSource, Tls};
 
 use crate::{OpenError, authentication, authentication::Credentials, configured, rights::User};
 
@@ -18,6 +18,8 @@ pub struct Early {
     pub(crate) credentials: Option<Credentials>,
     pub(crate) main: Option<Bound>,
     pub(crate) debug: Option<Bound>,
+    /// Where an authority is answered that certificates are ordered from.
+    pub(crate) acme: Option<Bound>,
 }
 
 impl Early {
@@ -34,7 +36,8 @@ impl Early {
         if let Some(tls) = &config.http.tls
             && let Certificate::Files { certificate, key } = &tls.certificate
         {
-            let files = configured::tls_files(config, tls, certificate.clone(), key.clone());
+            let source = CertificateSource::Files { certificate: certificate.clone(), key: key.clone() };
+            let files = configured::tls_options(config, tls, source);
             if !files.paths().any(|path| is_chosen_by(path, user)) {
                 early.tls = Some(Tls::load(files)?);
             }
@@ -45,6 +48,11 @@ impl Early {
         }
         if let Some(debug) = &config.http.debug {
             early.debug = Some(bind(&debug.address, "REGISTRY_HTTP_DEBUG_ADDR")?);
+        }
+        if let Some(Certificate::Acme(Acme { http: Some(address), .. })) =
+            config.http.tls.as_ref().map(|tls| &tls.certificate)
+        {
+            early.acme = Some(bind(address, "REGISTRY_HTTP_TLS_LETSENCRYPT_HTTPADDR")?);
         }
         Ok(early)
     }

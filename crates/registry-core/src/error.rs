@@ -61,19 +61,19 @@ pub enum OpenError {
     #[error("can not read the database")]
     Metadata(#[from] MetadataError),
     /// The keys do not open what is sealed in the database.
-    #[cfg(feature = "webhooks")]
+    #[cfg(feature = "sealed")]
     #[error(transparent)]
     Keys(#[from] registry_secrets::CheckError),
     /// The file of keys, or the key, can not be used.
-    #[cfg(feature = "webhooks")]
+    #[cfg(feature = "sealed")]
     #[error(transparent)]
     KeyFile(#[from] registry_secrets::KeyFileError),
     /// The key of the configuration can not be used.
-    #[cfg(feature = "webhooks")]
+    #[cfg(feature = "sealed")]
     #[error("the key of secrets can not be used")]
     Key(#[from] registry_secrets::ParseKeyError),
     /// The URL of the proxy can not be used.
-    #[cfg(feature = "webhooks")]
+    #[cfg(feature = "sealed")]
     #[error("`outbound.proxy` can not be used")]
     Proxy(#[source] Box<registry_outbound::UrlError>),
     /// A webhook of the configuration can not be used.
@@ -89,6 +89,18 @@ pub enum OpenError {
     #[cfg(feature = "webhooks")]
     #[error(transparent)]
     Webhooks(#[from] registry_webhooks::WebhookError),
+    /// No certificates can be had.
+    #[cfg(feature = "acme")]
+    #[error("can not order certificates")]
+    Acme(#[from] registry_acme::AcmeError),
+    /// Certificates are to be ordered, and this build does not.
+    #[cfg(feature = "config")]
+    #[error("`http.tls.letsencrypt`: this build orders no certificates")]
+    NoAcme,
+    /// Certificates can be kept nowhere.
+    #[cfg(feature = "acme")]
+    #[error("certificates are kept in the database, and the metadata is a store of the embedder's own")]
+    AcmeWithoutDatabase,
     /// The database knows content, and the store was never used.
     #[error(
         "the database belongs to the store {expected}, but this store is empty: is the right folder mounted? \
@@ -137,7 +149,7 @@ pub enum OpenError {
     #[error("can not make a certificate")]
     SelfSigned(#[from] crate::selfsigned::SelfSignedError),
     /// Nothing can be asked over a connection of ours.
-    #[cfg(feature = "config")]
+    #[cfg(any(feature = "config", feature = "sealed"))]
     #[error(transparent)]
     Outbound(#[from] registry_outbound::OutboundError),
     /// Root's rights can not be given up.

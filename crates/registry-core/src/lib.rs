@@ -30,11 +30,14 @@
 //! | `rights` (feature `config`) | becoming another user than root |
 //! | `outgoing` (feature `config`) | what the way to an object store gives away |
 //! | `migrate` (features `config`, `postgres`) | from SQLite to PostgreSQL |
+//! | `acme` (feature `acme`) | certificates that are ordered from an authority |
 //! | `webhooks` (feature `webhooks`) | receivers that are told of events |
 //! | `selfsigned` (feature `selfsigned`) | a certificate for those who have none |
 
 #![forbid(unsafe_code)]
 
+#[cfg(feature = "acme")]
+mod acme;
 #[cfg(feature = "config")]
 mod authentication;
 mod beside;
@@ -45,6 +48,8 @@ mod cloud;
 mod cloud_failure;
 #[cfg(feature = "config")]
 pub mod configured;
+#[cfg(all(feature = "config", feature = "acme"))]
+mod configured_acme;
 #[cfg(feature = "config")]
 mod configured_cloud;
 #[cfg(feature = "config")]
@@ -53,6 +58,8 @@ mod configured_files;
 mod configured_health;
 #[cfg(feature = "config")]
 mod configured_hosts;
+#[cfg(all(feature = "config", feature = "sealed"))]
+mod configured_sealed;
 #[cfg(all(feature = "config", feature = "webhooks"))]
 mod configured_webhooks;
 #[cfg(feature = "config")]
@@ -79,6 +86,8 @@ pub mod selfsigned;
 #[cfg(feature = "webhooks")]
 mod webhooks;
 
+#[cfg(feature = "acme")]
+pub use acme::AcmeSettings;
 pub use beside::Beside;
 pub use builder::Builder;
 #[cfg(all(feature = "config", feature = "webhooks"))]
@@ -88,6 +97,8 @@ pub use error::{OpenError, causes};
 pub use journalled::Journal;
 pub use maintenance::{Collecting, Purge, Retaining};
 pub use owners::OWNERS;
+#[cfg(feature = "sealed")]
+pub use owners::sealed;
 pub use registry::{Registry, ServeError};
 pub use registry_api::{Change, Event, EventSink};
 #[cfg(feature = "webhooks")]
@@ -97,6 +108,8 @@ pub use webhooks::WebhookSettings;
 #[doc(no_inline)]
 pub use {async_trait::async_trait, bytes, http};
 
+#[cfg(feature = "acme")]
+pub use registry_acme as acme_authority;
 pub use registry_api as api;
 pub use registry_auth as auth;
 pub use registry_collector as collector;
@@ -116,7 +129,7 @@ pub use registry_types as types;
 /// Telling receivers of events.
 #[cfg(feature = "webhooks")]
 pub use registry_webhooks as webhook;
-#[cfg(feature = "webhooks")]
+#[cfg(feature = "sealed")]
 pub use {registry_outbound as outbound, registry_secrets as secrets};
 
 /// The examples of the README are compiled like these.

@@ -4,16 +4,29 @@ use registry_database::{Owners, SCHEMA, Schema};
 /// when a feature is first used, so that a program without it opens a database in which it never was.
 pub const OWNERS: Owners = Owners::new(&[&registry_metadata::SCHEMA, &SCHEMA]).on_demand(ON_DEMAND);
 
-#[cfg(feature = "webhooks")]
 const ON_DEMAND: &[&Schema] = &[
     &registry_events::SCHEMA,
+    #[cfg(feature = "webhooks")]
     &registry_jobs::SCHEMA,
+    #[cfg(feature = "sealed")]
     &registry_secrets::SCHEMA,
+    #[cfg(feature = "webhooks")]
     &registry_webhooks::SCHEMA,
+    #[cfg(feature = "acme")]
+    &registry_acme::SCHEMA,
 ];
 
-#[cfg(not(feature = "webhooks"))]
-const ON_DEMAND: &[&Schema] = &[&registry_events::SCHEMA];
+/// The columns of all owners that are sealed.
+#[cfg(feature = "sealed")]
+pub fn sealed() -> Vec<registry_secrets::Sealable> {
+    let columns: &[&[registry_secrets::Sealable]] = &[
+        #[cfg(feature = "webhooks")]
+        registry_webhooks::SEALED,
+        #[cfg(feature = "acme")]
+        registry_acme::SEALED,
+    ];
+    columns.concat()
+}
 
 #[cfg(test)]
 mod tests {

@@ -139,7 +139,7 @@ fn write(path: &Path, text: &str, mode: u32) -> Result<(), SelfSignedError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use registry_server::{ClientAuth, MinimumVersion, Tls, TlsFiles};
+    use registry_server::{ClientAuth, MinimumVersion, Tls, TlsOptions};
     use std::os::unix::fs::PermissionsExt;
 
     #[test]
@@ -171,7 +171,7 @@ mod tests {
     fn the_server_can_use_it() {
         let folder = tempfile::tempdir().unwrap();
         let made = find_or_make(folder.path(), &["localhost".to_owned()]).unwrap();
-        let files = TlsFiles::new(made.certificate, made.key)
+        let files = TlsOptions::new(made.certificate, made.key)
             .clients([made.authority], ClientAuth::IfGiven)
             .minimum_version(MinimumVersion::Tls13);
         Tls::load(files).unwrap();

@@ -74,7 +74,7 @@ impl WebhookSettings {
         recorder: &Recorder,
         metadata: &Arc<dyn MetadataStore>,
     ) -> Result<Webhooks, OpenError> {
-        self.secrets.check_sealed(database, registry_webhooks::SEALED).await?;
+        self.secrets.check_sealed(database, &crate::sealed()).await?;
         let webhooks = self.over(database, recorder, metadata);
         webhooks.configure(self.definitions).await?;
         Ok(webhooks)

@@ -108,7 +108,7 @@ pub use turns::Turn;
 #[cfg(feature = "tls")]
 pub use {
     registry_types::{ClientAuth, MinimumVersion},
-    tls::{Explain, Tls, TlsError, TlsFiles},
+    tls::{CertificateSource, Explain, Tls, TlsError, TlsOptions},
 };
 
 /// `error: cause: cause`, for a line of the log.

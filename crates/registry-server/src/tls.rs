@@ -19,7 +19,7 @@ use rustls::{
     client::danger::HandshakeSignatureValid,
     crypto::CryptoProvider,
     server::{
-        WebPkiClientVerifier,
+        ResolvesServerCert, WebPkiClientVerifier,
         danger::{ClientCertVerified, ClientCertVerifier},
     },
     version::{TLS12, TLS13},
@@ -34,13 +34,11 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 pub type Explain = fn(&Path, &io::Error) -> String;
 
 crate::options! {
-    /// Where the certificate lies, and what is asked of clients.
+    /// What clients are shown, and what is asked of them.
     #[derive(Clone, Debug)]
-    pub struct TlsFiles {
-        /// PEM: the certificate, followed by its chain.
-        pub certificate: PathBuf,
-        /// PEM: its private key.
-        pub key: PathBuf,
+    pub struct TlsOptions {
+        /// Where the certificates come from that clients are shown.
+        pub source: CertificateSource,
         /// PEM files of authorities whose client certificates count; none asks for none.
         pub client_authorities: Vec<PathBuf>,
         /// What is asked of clients, if there are authorities.
@@ -55,6 +53,25 @@ crate::options! {
     }
 }
 
+/// Where the certificates come from that clients are shown.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum CertificateSource {
+    /// Files that may be renewed while the server runs.
+    Files {
+        /// PEM: the certificate, followed by its chain.
+        certificate: PathBuf,
+        /// PEM: its private key.
+        key: PathBuf,
+    },
+    /// What is asked for one at each handshake. An authority that looks over TLS (ALPN `acme-tls/1`, RFC 8737) is answered with what it
+    /// says to that, and its connection ends after the handshake.
+    Resolver(Arc<dyn ResolvesServerCert>),
+}
+
+/// In what an authority looks whether a host is ours. Spec: RFC 8737, section 4.
+pub(crate) const ACME: &[u8] = b"acme-tls/1";
+
 /// Why there is no TLS.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -64,7 +81,7 @@ pub enum TlsError {
     File {
         /// Which.
         path: PathBuf,
-        /// What keeps the process from reading it, if that is known: what [`TlsFiles::explain`] says.
+        /// What keeps the process from reading it, if that is known: what [`TlsOptions::explain`] says.
         hint: String,
         /// Why.
         source: io::Error,
@@ -89,6 +106,12 @@ pub enum TlsError {
         /// Why.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+    /// The version can not be spoken.
+    #[error("TLS can not be spoken in this version")]
+    Version {
+        /// Why.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
     /// What clients are to show can not be verified.
     #[error("the certificates of clients can not be verified")]
     Clients {
@@ -99,7 +122,7 @@ pub enum TlsError {
 
 /// TLS for a server. New connections get the newest certificate; those that are open keep theirs.
 pub struct Tls {
-    files: TlsFiles,
+    options: TlsOptions,
     current: ArcSwap<ServerConfig>,
     looked: Mutex<Look>,
 }
@@ -114,7 +137,7 @@ type Stamp = (SystemTime, u64, u64);
 
 impl std::fmt::Debug for Tls {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.debug_struct("Tls").field("files", &self.files).finish_non_exhaustive()
+        formatter.debug_struct("Tls").field("options", &self.options).finish_non_exhaustive()
     }
 }
 
@@ -123,21 +146,21 @@ impl Tls {
     ///
     /// # Errors
     /// [`TlsError`], which names the file.
-    pub fn load(files: TlsFiles) -> Result<Tls, TlsError> {
+    pub fn load(options: TlsOptions) -> Result<Tls, TlsError> {
         // Before the files: a change in between is then seen by the first look.
-        let stamps = stamps(&files);
-        let current = ArcSwap::from_pointee(server_config(&files)?);
-        Ok(Tls { files, current, looked: Mutex::new(Look { at: Instant::now(), stamps }) })
+        let stamps = stamps(&options);
+        let current = ArcSwap::from_pointee(server_config(&options)?);
+        Ok(Tls { options, current, looked: Mutex::new(Look { at: Instant::now(), stamps }) })
     }
 
     /// Logs it if a file can not be read any more, since the process gave up rights: its next version will not count. What
     /// was seen until now is no change.
     pub fn look_again(&self) {
         let mut looked = self.looked.lock();
-        looked.stamps = stamps(&self.files);
-        for path in self.files.paths() {
+        looked.stamps = stamps(&self.options);
+        for path in self.options.paths() {
             if let Err(source) = fs::File::open(path) {
-                let error = TlsError::unreadable(path, source, self.files.explain);
+                let error = TlsError::unreadable(path, source, self.options.explain);
                 tracing::warn!(
                     error = &error as &dyn std::error::Error,
                     "a later version of {} will not count",
@@ -149,11 +172,13 @@ impl Tls {
 
     /// Reads the files now, changed or not. If they can not be used that is logged, and the certificate before stays.
     pub fn reload(&self) {
-        self.looked.lock().stamps = stamps(&self.files);
-        match server_config(&self.files) {
+        self.looked.lock().stamps = stamps(&self.options);
+        match server_config(&self.options) {
             Ok(config) => {
                 self.current.store(Arc::new(config));
-                tracing::info!("loaded the certificate {}", self.files.certificate.display());
+                if let CertificateSource::Files { certificate, .. } = &self.options.source {
+                    tracing::info!("loaded the certificate {}", certificate.display());
+                }
             }
             Err(error) => tracing::error!(
                 error = &error as &dyn std::error::Error,
@@ -164,13 +189,13 @@ impl Tls {
 
     /// Whether every client must show a certificate that one of the authorities signed.
     pub fn knows_clients(&self) -> bool {
-        !self.files.client_authorities.is_empty() && self.files.client_auth == ClientAuth::Required
+        !self.options.client_authorities.is_empty() && self.options.client_auth == ClientAuth::Required
     }
 
     /// Whether a certificate that a client showed was signed by one of the authorities.
     pub(crate) fn verifies_clients(&self) -> bool {
-        match self.files.client_auth {
-            ClientAuth::Required | ClientAuth::IfGiven => !self.files.client_authorities.is_empty(),
+        match self.options.client_auth {
+            ClientAuth::Required | ClientAuth::IfGiven => !self.options.client_authorities.is_empty(),
             ClientAuth::RequiredUnverified | ClientAuth::IfGivenUnverified => false,
         }
     }
@@ -190,7 +215,7 @@ impl Tls {
             return false;
         }
         looked.at = Instant::now();
-        let stamps = stamps(&self.files);
+        let stamps = stamps(&self.options);
         let has_changed = stamps != looked.stamps;
         looked.stamps = stamps;
         has_changed
@@ -203,12 +228,17 @@ impl TlsError {
     }
 }
 
-impl TlsFiles {
+impl TlsOptions {
     /// A certificate with its chain, and its key. Asks clients for none, speaks TLS from 1.2 on and HTTP/2.
-    pub fn new(certificate: impl Into<PathBuf>, key: impl Into<PathBuf>) -> TlsFiles {
-        TlsFiles {
-            certificate: certificate.into(),
-            key: key.into(),
+    pub fn new(certificate: impl Into<PathBuf>, key: impl Into<PathBuf>) -> TlsOptions {
+        let (certificate, key) = (certificate.into(), key.into());
+        TlsOptions::of(CertificateSource::Files { certificate, key })
+    }
+
+    /// With certificates from there. Asks clients for none, speaks TLS from 1.2 on and HTTP/2.
+    pub fn of(source: CertificateSource) -> TlsOptions {
+        TlsOptions {
+            source,
             client_authorities: Vec::new(),
             client_auth: ClientAuth::default(),
             minimum_version: MinimumVersion::default(),
@@ -222,76 +252,86 @@ impl TlsFiles {
         self,
         authorities: impl IntoIterator<Item = P>,
         auth: ClientAuth,
-    ) -> TlsFiles {
+    ) -> TlsOptions {
         let client_authorities = authorities.into_iter().map(Into::into).collect();
-        TlsFiles { client_authorities, client_auth: auth, ..self }
+        TlsOptions { client_authorities, client_auth: auth, ..self }
     }
 
-    /// All of them.
+    /// All files.
     pub fn paths(&self) -> impl Iterator<Item = &PathBuf> {
-        [&self.certificate, &self.key].into_iter().chain(&self.client_authorities)
+        let own = match &self.source {
+            CertificateSource::Files { certificate, key } => [Some(certificate), Some(key)],
+            CertificateSource::Resolver(_) => [None, None],
+        };
+        own.into_iter().flatten().chain(&self.client_authorities)
     }
 }
 
-fn stamps(files: &TlsFiles) -> Vec<Option<Stamp>> {
+fn stamps(options: &TlsOptions) -> Vec<Option<Stamp>> {
     let stamp = |path: &PathBuf| {
         let metadata = fs::metadata(path).ok()?;
         Some((metadata.modified().ok()?, metadata.len(), metadata.ino()))
     };
-    files.paths().map(stamp).collect()
+    options.paths().map(stamp).collect()
 }
 
-fn server_config(files: &TlsFiles) -> Result<ServerConfig, TlsError> {
-    let unusable = |source: rustls::Error| TlsError::Unusable {
-        certificate: files.certificate.clone(),
-        key: files.key.clone(),
-        source: source.into(),
-    };
+fn server_config(options: &TlsOptions) -> Result<ServerConfig, TlsError> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let versions: &[&SupportedProtocolVersion] = match files.minimum_version {
+    let versions: &[&SupportedProtocolVersion] = match options.minimum_version {
         MinimumVersion::Tls12 => &[&TLS13, &TLS12],
         MinimumVersion::Tls13 => &[&TLS13],
     };
     let builder = ServerConfig::builder_with_provider(provider.clone())
         .with_protocol_versions(versions)
-        .map_err(unusable)?;
-    let builder = match client_verifier(files, provider.clone())? {
+        .map_err(|source| TlsError::Version { source: source.into() })?;
+    let builder = match client_verifier(options, provider.clone())? {
         None => builder.with_no_client_auth(),
         Some(verifier) => builder.with_client_cert_verifier(verifier),
     };
-    let (certificates, key) = (
-        pem::certificates(&files.certificate, files.explain)?,
-        pem::key(&files.key, &provider, files.explain)?,
-    );
-    let mut config = builder.with_single_cert(certificates, key).map_err(unusable)?;
-    config.alpn_protocols = if files.http2_disabled {
-        vec![b"http/1.1".to_vec()]
-    } else {
-        vec![b"h2".to_vec(), b"http/1.1".to_vec()]
+    let mut config = match &options.source {
+        CertificateSource::Files { certificate, key } => {
+            let chain = pem::certificates(certificate, options.explain)?;
+            let private = pem::key(key, &provider, options.explain)?;
+            builder.with_single_cert(chain, private).map_err(|source| TlsError::Unusable {
+                certificate: certificate.clone(),
+                key: key.clone(),
+                source: source.into(),
+            })?
+        }
+        CertificateSource::Resolver(resolver) => builder.with_cert_resolver(resolver.clone()),
     };
+    config.alpn_protocols = protocols(options).map(<[u8]>::to_vec).collect();
     Ok(config)
 }
 
+/// What is spoken after the handshake, the best first.
+fn protocols(options: &TlsOptions) -> impl Iterator<Item = &'static [u8]> {
+    let http2: Option<&[u8]> = (!options.http2_disabled).then_some(b"h2");
+    let acme = matches!(options.source, CertificateSource::Resolver(_)).then_some(ACME);
+    let http1: &[u8] = b"http/1.1";
+    http2.into_iter().chain([http1]).chain(acme)
+}
+
 fn client_verifier(
-    files: &TlsFiles,
+    options: &TlsOptions,
     provider: Arc<CryptoProvider>,
 ) -> Result<Option<Arc<dyn ClientCertVerifier>>, TlsError> {
-    if files.client_authorities.is_empty() {
+    if options.client_authorities.is_empty() {
         return Ok(None);
     }
     let mut roots = RootCertStore::empty();
-    for path in &files.client_authorities {
-        for certificate in pem::certificates(path, files.explain)? {
+    for path in &options.client_authorities {
+        for certificate in pem::certificates(path, options.explain)? {
             roots.add(certificate).map_err(|source| TlsError::Clients { source: source.into() })?;
         }
     }
     let builder = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider);
-    let builder = match files.client_auth {
+    let builder = match options.client_auth {
         ClientAuth::Required | ClientAuth::RequiredUnverified => builder,
         ClientAuth::IfGiven | ClientAuth::IfGivenUnverified => builder.allow_unauthenticated(),
     };
     let verifier = builder.build().map_err(|source| TlsError::Clients { source: source.into() })?;
-    Ok(Some(match files.client_auth {
+    Ok(Some(match options.client_auth {
         ClientAuth::Required | ClientAuth::IfGiven => verifier,
         ClientAuth::RequiredUnverified | ClientAuth::IfGivenUnverified => Arc::new(AnyAuthority(verifier)),
     }))

@@ -1,7 +1,7 @@
 //! The heads of requests: slow, endless, or none at all.
 
 use super::{A_WHILE, SHORT, connect, impatient, still_serves};
-use registry_core::api::{Limits, ServeOptions, Tls, TlsFiles};
+use registry_core::api::{Limits, ServeOptions, Tls, TlsOptions};
 use registry_testing::{Content, Image, Random, TestRegistry, within};
 use std::time::Duration;
 
@@ -168,7 +168,7 @@ async fn a_tls_handshake_that_stops_is_given_up() {
     let folder = tempfile::tempdir().unwrap();
     let registry = {
         let made = registry_core::selfsigned::find_or_make(folder.path(), &["localhost".to_owned()]).unwrap();
-        let tls = Tls::load(TlsFiles::new(made.certificate, made.key));
+        let tls = Tls::load(TlsOptions::new(made.certificate, made.key));
         let limits = Limits::default().head_timeout(SHORT);
         let serve = ServeOptions::default().tls(Some(std::sync::Arc::new(tls.unwrap()))).limits(limits);
         TestRegistry::with(|builder| builder.serve_options(serve)).await

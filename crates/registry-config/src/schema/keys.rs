@@ -273,7 +273,16 @@ const TLS: &[Key] = &[
     scalar("clientauth"),
     scalar("minimumtls"),
     key("ciphersuites", Scalars),
-    key("letsencrypt", Anything),
+    key(
+        "letsencrypt",
+        Section(&[
+            scalar("cachefile"),
+            scalar("email"),
+            key("hosts", Scalars),
+            scalar("directoryurl"),
+            scalar("httpaddr"),
+        ]),
+    ),
     key("selfsigned", Section(&[key("hosts", Scalars), scalar("directory")])),
 ];
 

@@ -214,7 +214,7 @@ const WRONG: &[(&str, &str)] = &[
     ),
     (
         "http: {tls: {certificate: c, key: k, selfsigned: true}}",
-        "http.tls: has both a certificate and selfsigned; expected one of them",
+        "http.tls: has more than one of certificate, selfsigned and letsencrypt; expected one of them",
     ),
     (
         "http: {tls: {selfsigned: true, clientauth: require-and-verify-client-cert}}",
@@ -232,8 +232,15 @@ const WRONG: &[(&str, &str)] = &[
     ),
     (
         "http: {tls: {letsencrypt: {email: a}}}",
-        "http.tls.letsencrypt: getting certificates by ACME is not in this version; expected http.tls.certificate and \
-         http.tls.key, or http.tls.selfsigned: true",
+        "http.tls.letsencrypt: names no host; expected http.tls.letsencrypt.hosts or http.host, for which certificates are ordered",
+    ),
+    (
+        "http: {tls: {letsencrypt: {hosts: [a.example]}, selfsigned: true}}",
+        "http.tls: has more than one of certificate, selfsigned and letsencrypt; expected one of them",
+    ),
+    (
+        "http: {tls: {letsencrypt: {hosts: [a.example], httpaddr: nowhere}}}",
+        "http.tls.letsencrypt.httpaddr: is \"nowhere\"; expected host:port, such as 127.0.0.1:5000, or :5000 for all addresses of the machine",
     ),
     (
         "http: {limits: {manifestbytes: 5MiB}}",

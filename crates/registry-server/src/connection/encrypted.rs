@@ -8,26 +8,28 @@ use tokio::{
 };
 
 use super::{Connection, Phase, Version, conversation, handshake, plain, prefixed::Prefixed};
-use crate::Tls;
+use crate::{Tls, tls};
 
 impl Connection {
     /// Serves the connection of a peer that is to speak TLS until it ends.
-    pub(super) async fn speak_tls<S>(self, stream: S, tls: &Tls)
+    pub(super) async fn speak_tls<S>(self, stream: S, with: &Tls)
     where
         S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
         let limit = self.options.limits.head_timeout;
         let Some(stream) = self.begin_tls(stream, limit).await else { return };
-        match self.shake_hands(limit, Box::pin(tls.acceptor().accept(stream))).await {
+        match self.shake_hands(limit, Box::pin(with.acceptor().accept(stream))).await {
             Some(Ok(stream)) => {
                 let session = stream.get_ref().1;
                 let version = match session.alpn_protocol() {
                     Some(b"h2") => Version::Http2,
+                    // The authority has seen what it wanted to see.
+                    Some(protocol) if protocol == tls::ACME => return,
                     Some(_) => Version::Http1,
                     None => Version::Either,
                 };
                 // One that was not verified says nothing.
-                let shown = session.peer_certificates().filter(|_| tls.verifies_clients());
+                let shown = session.peer_certificates().filter(|_| with.verifies_clients());
                 let certificate = shown.and_then(<[_]>::first).map(|shown| Arc::from(shown.as_ref()));
                 let service = self.service.clone().with_certificate(certificate);
                 let connection = Connection { service, ..self };
