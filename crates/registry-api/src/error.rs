@@ -97,6 +97,11 @@ pub(crate) enum ApiError {
     #[error("layer URL `{url}` is not allowed here; `validation.manifests.urls` says which are")]
     LayerUrl { url: String },
     #[error(
+        "{}: the registry takes no manifest whose config is of type {config}; `policy.repository.classes` in the configuration says which it takes",
+        words(ErrorCode::Denied)
+    )]
+    ManifestClass { config: String },
+    #[error(
         "{}: the object has {size_bytes} bytes, and none of the ranges lies within it",
         words(ErrorCode::RangeInvalid)
     )]
@@ -152,7 +157,7 @@ impl ApiError {
             | InsufficientScope { .. } => (Status::UNAUTHORIZED, Code::Unauthorized),
             MalformedCredentials { .. } => (Status::BAD_REQUEST, Code::Unauthorized),
             LoginsSlowed { .. } => (Status::TOO_MANY_REQUESTS, Code::TooManyRequests),
-            Denied => (Status::FORBIDDEN, Code::Denied),
+            Denied | ManifestClass { .. } => (Status::FORBIDDEN, Code::Denied),
             DeleteDisabled | ReadOnly => (Status::METHOD_NOT_ALLOWED, Code::Unsupported),
             Metadata(error) => metadata::status_and_code(error),
             ManifestUnknown { .. } => (Status::NOT_FOUND, Code::ManifestUnknown),
@@ -202,6 +207,7 @@ impl ApiError {
             | ApiError::ManifestContentType { .. }
             | ApiError::ManifestTooLarge { .. }
             | ApiError::LayerUrl { .. }
+            | ApiError::ManifestClass { .. }
             | ApiError::RangeNotSatisfiable { .. }
             | ApiError::PreconditionFailed
             | ApiError::NoSpace
@@ -245,6 +251,7 @@ impl ApiError {
             | ApiError::ManifestTooLarge { .. }
             | ApiError::BlobTooLarge { .. }
             | ApiError::LayerUrl { .. }
+            | ApiError::ManifestClass { .. }
             | ApiError::PreconditionFailed
             | ApiError::NoSpace
             | ApiError::Internal { .. } => HeaderMap::new(),
@@ -387,6 +394,7 @@ impl ApiError {
             | ApiError::ManifestTooLarge { .. }
             | ApiError::BlobTooLarge { .. }
             | ApiError::LayerUrl { .. }
+            | ApiError::ManifestClass { .. }
             | ApiError::RangeNotSatisfiable { .. }
             | ApiError::PreconditionFailed => None,
         }

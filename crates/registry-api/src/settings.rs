@@ -1,10 +1,12 @@
 //! What an operator or embedder may choose about the API.
 
-use std::{net::IpAddr, time::Duration};
+use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use http::{HeaderMap, HeaderValue, header};
 use registry_server::{Hosts, MEMORY_BYTES, UnknownHosts};
-use registry_types::{MANIFEST_BYTES_MAX, Network, RateLimits, RequiredChildren};
+use registry_types::{Location, MANIFEST_BYTES_MAX, ManifestClass, Network, RateLimits, RequiredChildren};
+
+use crate::Redirection;
 
 registry_server::options! {
     /// How the API behaves. The defaults are those of a registry without a configuration.
@@ -47,6 +49,8 @@ registry_server::options! {
         pub references: ReferencePolicy,
         /// Which URLs a descriptor of a manifest may name.
         pub layer_urls: UrlPolicy,
+        /// Of what kinds images may be; of every kind, if there are none here.
+        pub classes: Vec<ManifestClass>,
         /// How long a request's body may pause.
         pub body_idle: Duration,
         /// Whether each request is written to the access log, which is standard output. Off by default.
@@ -77,6 +81,7 @@ impl Default for Settings {
             chunk_bytes_min: 0,
             references: ReferencePolicy::default(),
             layer_urls: UrlPolicy::default(),
+            classes: Vec::new(),
             body_idle: Duration::from_secs(60),
             access_log: false,
             redirects: RedirectPolicy::default(),
@@ -96,7 +101,7 @@ impl Settings {
 registry_server::options! {
     /// Which clients are sent to the store for the bytes of blobs, where the store can sign URLs: those that can reach it.
     /// Manifests are never redirected.
-    #[derive(Clone, Debug, Default, PartialEq, Eq)]
+    #[derive(Clone, Debug, Default)]
     pub struct RedirectPolicy {
         /// No client is.
         pub disabled: bool,
@@ -104,6 +109,8 @@ registry_server::options! {
         pub only: Vec<Network>,
         /// Clients of these networks are not.
         pub except: Vec<Network>,
+        /// What changes where they are sent, in this order.
+        pub via: Vec<Arc<dyn Redirection>>,
     }
 }
 
@@ -115,6 +122,16 @@ impl RedirectPolicy {
             client.is_some_and(|client| networks.iter().any(|network| network.contains(client)))
         };
         !self.disabled && (self.only.is_empty() || is_in(&self.only)) && !is_in(&self.except)
+    }
+
+    /// Whether clients are sent somewhere without a URL that the store has signed.
+    pub(crate) fn leads_elsewhere(&self) -> bool {
+        self.via.iter().any(|redirection| redirection.leads_elsewhere())
+    }
+
+    /// Where a client is sent for these bytes, if the store has signed this.
+    pub(crate) fn lead(&self, location: &Location, signed: Option<String>) -> Option<String> {
+        self.via.iter().fold(signed, |url, redirection| redirection.lead(location, url))
     }
 }
 

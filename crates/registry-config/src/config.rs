@@ -1,6 +1,6 @@
 use std::path::PathBuf;
 
-use registry_types::{ImmutableTags, Pattern, Quota};
+use registry_types::{ImmutableTags, ManifestClass, Pattern, Quota};
 
 use crate::absent;
 use crate::auth::Auth;
@@ -12,6 +12,7 @@ use crate::http::Http;
 use crate::journal::Journal;
 use crate::log::Log;
 use crate::metadata::Metadata;
+use crate::middleware::{self, StorageMiddleware};
 use crate::node::Node;
 use crate::outbound::Outbound;
 use crate::problem::Problems;
@@ -40,6 +41,10 @@ pub struct Config {
     pub http: Http,
     pub health: Health,
     pub validation: Validation,
+    /// What changes where clients are sent for the bytes of blobs, in this order. Key `middleware.storage`.
+    pub storage_middleware: Vec<StorageMiddleware>,
+    /// Of what kinds images may be; of every kind, if there are none here. Key `policy.repository.classes`.
+    pub classes: Vec<ManifestClass>,
     /// The most repositories on a page of the catalog; 1000 by default. Key `catalog.maxentries`.
     pub catalog_entries_max: usize,
     /// The most tags on a page; 1000 by default. Key `tags.maxtags`.
@@ -117,6 +122,8 @@ impl Config {
             auth: Auth::read(&root.get("auth"), http.insecure),
             health: Health::read(&root.get("health")),
             validation: Validation::read(&root.get("validation")),
+            storage_middleware: middleware::storage(&root.get("middleware").get("storage")),
+            classes: classes(&root.get("policy").get("repository").get("classes")),
             catalog_entries_max: catalog_entries(&root.get("catalog").get("maxentries")),
             tags_entries_max: page_entries(&root.get("tags").get("maxtags")),
             immutable_tags: root.get("tags").get("immutable").items().iter().map(immutable_tags).collect(),
@@ -129,6 +136,12 @@ impl Config {
             http,
         }
     }
+}
+
+fn classes(field: &Field<'_>) -> Vec<ManifestClass> {
+    let class =
+        |item: &Field<'_>| item.choice(&[("image", ManifestClass::Image), ("plugin", ManifestClass::Plugin)]);
+    field.items().iter().filter_map(class).collect()
 }
 
 /// Where nothing ends abandoned uploads, a quota counts them for ever.

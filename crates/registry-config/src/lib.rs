@@ -59,6 +59,7 @@ mod load;
 mod log;
 mod log_of;
 mod metadata;
+mod middleware;
 mod nearest;
 mod node;
 mod outbound;
@@ -92,6 +93,7 @@ pub use load::{fuzz, load, load_as, parse, process_environment};
 pub use log::{Log, LogFormatter, LogLevel};
 pub use log_of::log_of;
 pub use metadata::{Metadata, Postgresql};
+pub use middleware::{CloudFront, StorageMiddleware};
 pub use outbound::Outbound;
 pub use problem::{Problem, Problems};
 pub use registry_types::{

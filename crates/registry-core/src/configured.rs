@@ -3,7 +3,7 @@
 use std::{io, path::PathBuf, sync::Arc, time::Duration};
 
 use http::{HeaderMap, HeaderName, HeaderValue};
-use registry_api::{RedirectPolicy, ReferencePolicy, Regex, Settings, UrlPolicy, Vitals};
+use registry_api::{ReferencePolicy, Regex, Settings, UrlPolicy, Vitals};
 use registry_auth::{FirstUser, why_unreadable};
 use registry_collector::{CollectorOptions, SweepOptions};
 use registry_config::{self as config, Certificate, Config, Driver, Listen};
@@ -17,6 +17,7 @@ use crate::{
     configured_cloud,
     configured_health::checks,
     configured_hosts::{hosts, unknown_hosts, unknown_hosts_on},
+    configured_redirects::redirects,
     early::Early,
     selfsigned,
     selfsigned::SelfSigned,
@@ -78,7 +79,8 @@ pub async fn configure_with(
         Listen::Unix(_) => None,
     };
     let unknown_hosts = unknown_hosts_on(config, address, has_file);
-    let mut builder = configure_stores(config)?.settings(settings(config).unknown_hosts(unknown_hosts));
+    let settings = settings(config).unknown_hosts(unknown_hosts).redirects(redirects(config)?);
+    let mut builder = configure_stores(config)?.settings(settings);
     // What is open has been said already, in the words of the configuration.
     builder = builder.open_to_everybody();
     for check in checks(&config.health)? {
@@ -335,12 +337,7 @@ fn settings(config: &Config) -> Settings {
         )
         .body_idle(http.limits.body_idle_timeout)
         .access_log(!config.log.access_log_disabled)
-        .redirects(
-            RedirectPolicy::default()
-                .disabled(config.storage.redirect.disabled)
-                .only(config.storage.redirect.only.clone())
-                .except(config.storage.redirect.except.clone()),
-        )
+        .classes(config.classes.clone())
 }
 
 /// The health and metrics of a registry, as a configuration wants them shown on an address of their own.

@@ -89,6 +89,14 @@ pub enum OpenError {
     #[cfg(feature = "webhooks")]
     #[error(transparent)]
     Webhooks(#[from] registry_webhooks::WebhookError),
+    /// URLs are to be signed for CloudFront, and this build does not.
+    #[cfg(feature = "config")]
+    #[error("`middleware.storage`: this build does not sign URLs for CloudFront")]
+    NoCloudFront,
+    /// URLs can not be signed for CloudFront.
+    #[cfg(feature = "cloudfront")]
+    #[error(transparent)]
+    CloudFront(#[from] crate::cloudfront::CloudFrontError),
     /// No certificates can be had.
     #[cfg(feature = "acme")]
     #[error("can not order certificates")]

@@ -46,6 +46,8 @@ mod builder;
 mod cloud;
 #[cfg(any(feature = "s3", feature = "gcs", feature = "azure"))]
 mod cloud_failure;
+#[cfg(feature = "cloudfront")]
+pub mod cloudfront;
 #[cfg(feature = "config")]
 pub mod configured;
 #[cfg(all(feature = "config", feature = "acme"))]
@@ -58,6 +60,8 @@ mod configured_files;
 mod configured_health;
 #[cfg(feature = "config")]
 mod configured_hosts;
+#[cfg(feature = "config")]
+mod configured_redirects;
 #[cfg(all(feature = "config", feature = "sealed"))]
 mod configured_sealed;
 #[cfg(all(feature = "config", feature = "webhooks"))]

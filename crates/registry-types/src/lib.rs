@@ -83,7 +83,7 @@ pub use platform::Platform;
 pub use rate_limit::{RateLimit, RateLimits};
 pub use reference::{ParseReferenceError, Reference};
 pub use repository::{ParseNameError, REPOSITORY_NAME_BYTES_MAX, RepositoryName};
-pub use rules::{ClientAuth, ImmutableTags, MinimumVersion, Quota, RequiredChildren};
+pub use rules::{ClientAuth, ImmutableTags, ManifestClass, MinimumVersion, Quota, RequiredChildren};
 pub use secret::Secret;
 pub use signing::SigningAlgorithm;
 pub use stores::{AzureCredentials, Durability, GcsCredentials, S3Credentials, S3Encryption};

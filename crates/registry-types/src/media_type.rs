@@ -79,6 +79,8 @@ known! {
     OCI_CONFIG = "application/vnd.oci.image.config.v1+json";
     /// The config of a Docker image.
     DOCKER_CONFIG = "application/vnd.docker.container.image.v1+json";
+    /// The config of a plugin of the docker daemon.
+    DOCKER_PLUGIN_CONFIG = "application/vnd.docker.plugin.v1+json";
     /// An OCI layer.
     OCI_LAYER = "application/vnd.oci.image.layer.v1.tar";
     /// An OCI layer, compressed with gzip.

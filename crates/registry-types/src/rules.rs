@@ -1,6 +1,6 @@
 //! Rules that an operator sets and more than one layer knows: the configuration reads them, a layer below keeps to them.
 
-use crate::{Pattern, Platform, Tag};
+use crate::{MediaType, Pattern, Platform, Tag};
 
 /// What the repositories whose names begin with a prefix may hold together.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -51,6 +51,25 @@ pub enum RequiredChildren {
     None,
     /// Those for one of these platforms (architecture and operating system are compared).
     Platforms(Vec<Platform>),
+}
+
+/// Of what kind an image is, by its config. Source: the Go registry's `policy.repository.classes`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ManifestClass {
+    /// What containers are made of.
+    Image,
+    /// What a docker daemon is extended by.
+    Plugin,
+}
+
+impl ManifestClass {
+    /// The kind of an image with a config of this type; none if it is of neither.
+    pub fn of_config(media_type: &MediaType) -> Option<ManifestClass> {
+        if [MediaType::OCI_CONFIG, MediaType::DOCKER_CONFIG].contains(media_type) {
+            return Some(ManifestClass::Image);
+        }
+        (*media_type == MediaType::DOCKER_PLUGIN_CONFIG).then_some(ManifestClass::Plugin)
+    }
 }
 
 /// What a server asks of its clients, if it knows authorities of their certificates.

@@ -4,8 +4,45 @@ use super::refused_for_want_of;
 use bytes::Bytes;
 use registry_core::api::{Regex, UrlPolicy};
 use registry_core::types::{Descriptor, ErrorCode, MediaType};
-use registry_testing::{Content, Image, ImageOptions, Index, TestRegistry, UploadSession};
+use registry_testing::{Content, Image, ImageOptions, Index, ServerOptions, TestRegistry, UploadSession};
 use serde_json::{Value, json};
+
+/// Source: the Go registry's `policy.repository.classes`.
+#[tokio::test]
+async fn images_of_other_kinds_than_the_operator_lets_in_are_refused() {
+    let config = "version: 0.1\npolicy: {repository: {classes: [image]}}\n";
+    let server = ServerOptions::new().config(config).start().await;
+    let client = server.client();
+    let image = Image::random(1);
+    client.push("app", "latest", &image).await.unwrap();
+    let mut other: Value = serde_json::from_slice(&image.manifest.bytes).unwrap();
+    for config in ["application/vnd.docker.plugin.v1+json", "application/vnd.cncf.helm.config.v1+json"] {
+        other["config"]["mediaType"] = config.into();
+        let put = client
+            .put("/v2/app/manifests/other")
+            .header("content-type", &MediaType::OCI_MANIFEST.to_string());
+        let refused = put.body(other.to_string()).expect(403).await;
+        assert_eq!(refused.error_code(), ErrorCode::Denied);
+        assert!(refused.text().contains(config), "{}", refused.text());
+    }
+}
+
+/// A server beside the registry has the files, and clients are sent there with the key of the object.
+#[tokio::test]
+async fn clients_are_sent_to_a_server_that_has_the_files() {
+    let config = "version: 0.1\nmiddleware: {storage: [{name: redirect, options: {baseurl: 'https://cdn.example/files/'}}, \
+                  {name: rewrite, options: {host: 'other.example:8443', trimpathprefix: /files}}]}\n";
+    let server = ServerOptions::new().config(config).start().await;
+    let (client, image) = (server.client(), Image::random(1));
+    client.push("app", "latest", &image).await.unwrap();
+    let blob = &image.blobs[0];
+    let sent = client.get(&format!("/v2/app/blobs/{}", blob.digest)).expect(307).await;
+    let key = sent.location().strip_prefix("https://other.example:8443/").unwrap();
+    assert_eq!(std::fs::read(server.data().join(key)).unwrap(), blob.bytes);
+    assert_eq!(sent.must_have("docker-content-digest"), blob.digest.to_string());
+    client.head(&format!("/v2/app/blobs/{}", blob.digest)).expect(200).await;
+    client.get("/v2/app/manifests/latest").expect(200).await;
+}
 
 #[tokio::test]
 async fn what_is_no_manifest_is_refused() {

@@ -106,17 +106,19 @@ pub(crate) async fn is_lost(app: &App, blob: &Blob) -> Result<bool, ApiError> {
 /// Sends the client to the store, where the store can sign URLs and the operator lets it. The Go registry does so for
 /// `HEAD` as well; here that is answered from the database, which is what promises that the blob stays.
 async fn redirect(call: &Call<'_>, blob: &Blob, digest: &Digest) -> Option<Response<Body>> {
-    if !call.app.store.signs_urls() || !call.app.settings.redirects.applies_to(call.client) {
+    let (store, policy) = (&call.app.store, &call.app.settings.redirects);
+    if !(store.signs_urls() || policy.leads_elsewhere()) || !policy.applies_to(call.client) {
         return None;
     }
-    let url = match call.app.store.redirect(&blob.location).await {
-        Ok(url) => url?,
-        Err(error) => {
+    let signed = match policy.leads_elsewhere() {
+        true => None,
+        false => store.redirect(&blob.location).await.unwrap_or_else(|error| {
             // The bytes can be had through us all the same.
             tracing::warn!(error = &error as &dyn std::error::Error, "could not sign a URL");
-            return None;
-        }
+            None
+        }),
     };
+    let url = policy.lead(&blob.location, signed)?;
     let mut response = empty_response(StatusCode::TEMPORARY_REDIRECT);
     let headers = response.headers_mut();
     set_digest(headers, digest);

@@ -8,7 +8,7 @@ use http::{HeaderMap, StatusCode, header};
 use registry_digest::{Algorithm, Digest};
 use registry_metadata::{FoundManifest, Purpose, PutManifest};
 use registry_types::{
-    Descriptor, Manifest, ManifestError, ManifestKind, MediaType, Reference, RepositoryName,
+    Descriptor, Manifest, ManifestClass, ManifestError, ManifestKind, MediaType, Reference, RepositoryName,
     RequiredChildren, Tag,
 };
 use tokio::time::timeout;
@@ -267,6 +267,7 @@ async fn inspect(
         let digest = verify(&reference, &bytes)?;
         let manifest = parse(content_type, bytes)?;
         check_urls(&app.settings, &manifest)?;
+        check_class(&app.settings, &manifest)?;
         Ok::<_, ApiError>((digest, manifest))
     };
     let (inspected, room) = room.parse(work).await?;
@@ -327,6 +328,16 @@ fn check_urls(settings: &Settings, manifest: &Manifest) -> Result<(), ApiError> 
     match urls.find(|url| !settings.layer_urls.allows(url)) {
         Some(url) => Err(ApiError::LayerUrl { url: url.chars().take(256).collect() }),
         None => Ok(()),
+    }
+}
+
+/// An operator may let in images of some kinds only. An index is let in: what it leads to is looked at when it is pushed.
+fn check_class(settings: &Settings, manifest: &Manifest) -> Result<(), ApiError> {
+    let Some(config) = manifest.config().filter(|_| !settings.classes.is_empty()) else { return Ok(()) };
+    let class = ManifestClass::of_config(&config.media_type);
+    match class.is_some_and(|class| settings.classes.contains(&class)) {
+        true => Ok(()),
+        false => Err(ApiError::ManifestClass { config: config.media_type.to_string() }),
     }
 }
 

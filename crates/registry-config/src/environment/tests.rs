@@ -254,8 +254,8 @@ fn values_of_a_map_are_texts_or_lists() {
     }
     // What is below a section that is not looked into keeps its kind, and its single values their text.
     for (value, kept) in [("a #b", "a #b"), ("{a: b}", "{a: b}"), ("true", "true"), ("~", "~")] {
-        let (tree, _, _) = overlay("", &[("REGISTRY_POLICY_X", value)]);
-        assert_eq!(show(&tree), format!("{{policy: {{x: {kept}}}}}"));
+        let (tree, _, _) = overlay("", &[("REGISTRY_COMPATIBILITY_X", value)]);
+        assert_eq!(show(&tree), format!("{{compatibility: {{x: {kept}}}}}"));
     }
 }
 

@@ -24,7 +24,14 @@ pub(crate) const ROOT: &[Key] = &[
     key("auth", Choice(AUTH)),
     key(
         "middleware",
-        Section(&[key("registry", Anything), key("repository", Anything), not_active("storage")]),
+        Section(&[
+            key("registry", Anything),
+            key("repository", Anything),
+            key(
+                "storage",
+                Sections(&[scalar("name"), scalar("disabled"), key("options", Section(STORAGE_MIDDLEWARE))]),
+            ),
+        ]),
     ),
     key("http", Section(HTTP)),
     key("notifications", Section(NOTIFICATIONS)),
@@ -40,7 +47,7 @@ pub(crate) const ROOT: &[Key] = &[
             key("immutable", Sections(&[key("repositories", Scalars), key("tags", Scalars)])),
         ]),
     ),
-    not_active("policy"),
+    key("policy", Section(&[key("repository", Section(&[key("classes", Scalars)]))])),
     not_active("reporting"),
     not_active("compatibility"),
     key("metadata", Choice(METADATA)),
@@ -51,6 +58,21 @@ pub(crate) const ROOT: &[Key] = &[
     key("outbound", Section(&[scalar("proxy"), key("allow", Scalars)])),
     key("secrets", Section(&[scalar("keyfile"), scalar("key")])),
     key("webhooks", Sections(WEBHOOK)),
+];
+
+const STORAGE_MIDDLEWARE: &[Key] = &[
+    scalar("baseurl"),
+    scalar("scheme"),
+    scalar("host"),
+    scalar("trimpathprefix"),
+    scalar("privatekey"),
+    scalar("keypairid"),
+    scalar("duration"),
+    scalar("ipfilteredby"),
+    scalar("awsregion").standing(NotNeeded("ipfilteredby is not active in this version")),
+    scalar("iprangesurl").standing(NotNeeded("ipfilteredby is not active in this version")),
+    scalar("updatefrequency").standing(NotNeeded("ipfilteredby is not active in this version")),
+    scalar("updatefrenquency").standing(NotNeeded("ipfilteredby is not active in this version")),
 ];
 
 const NOTIFICATIONS: &[Key] = &[

@@ -268,8 +268,25 @@ const WRONG: &[(&str, &str)] = &[
         "middleware.registry: middleware is not in this version; expected no such section",
     ),
     (
-        "middleware: {repository: [{name: x}], storage: [{name: cloudfront}]}",
+        "middleware: {repository: [{name: x}], storage: [{name: cloudfront, disabled: true}]}",
         "middleware.repository: middleware is not in this version; expected no such section",
+    ),
+    (
+        "middleware: {storage: [{name: rewrit}]}",
+        "middleware.storage[0].name: there is no middleware \"rewrit\"; expected redirect, rewrite or cloudfront (was rewrite meant?)",
+    ),
+    (
+        "middleware: {storage: [{name: redirect, options: {baseurl: 'ftp://a'}}]}",
+        "middleware.storage[0].options.baseurl: is \"ftp://a\"; expected a URL such as https://cdn.example.com/",
+    ),
+    (
+        "middleware: {storage: [{name: cloudfront, options: {baseurl: a.example, privatekey: k, keypairid: i, ipfilteredby: aws}}]}",
+        "middleware.storage[0].options.ipfilteredby: who is inside Amazon's network is not looked up in this version; expected none; \
+         `storage.redirect.except` names networks whose clients are not redirected",
+    ),
+    (
+        "policy: {repository: {classes: [chart]}}",
+        "policy.repository.classes[0]: is \"chart\"; expected one of image, plugin",
     ),
     (
         "storage: {s3: {bucket: b, region: r, regionendpoint: 'http://10.0.0.1:9000', forcepathstyle: false}}",

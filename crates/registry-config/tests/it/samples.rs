@@ -242,10 +242,9 @@ fn what_this_version_does_not_have_is_refused_or_named() {
         "loglevel: old spelling, write log.level",
         "log.hooks: not active in this version",
         "log.reportcaller: not active in this version",
-        "middleware.storage: not active in this version",
+        "middleware.storage[0].options.updatefrequency: not needed here, ipfilteredby is not active in this version",
         "redis: not needed here, there is no cache that would lie in it",
         "validation.enabled: old spelling, write validation.disabled",
-        "policy: not active in this version",
         "reporting: not active in this version",
         "compatibility: not active in this version",
     ];

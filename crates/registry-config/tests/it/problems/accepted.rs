@@ -25,7 +25,7 @@ fn sections_that_are_off_are_not_refused() {
 #[test]
 fn what_loses_nothing_is_of_less_importance() {
     let yaml = "storage: {inmemory: , cache: {blobdescriptor: redis}, tag: {concurrencylimit: 8}}
-redis: {addr: a}\nhttp: {secret: s}\nloglevel: info\npolicy: {repository: {classes: [image]}}\ncolour: blue";
+redis: {addr: a}\nhttp: {secret: s}\nloglevel: info\ncompatibility: {repository: {classes: [image]}}\ncolour: blue";
     let loaded = with(yaml, &[("REGISTRY_REDIS_DB", "0")]).unwrap();
     let level = |level| {
         let of_level = loaded.warnings.iter().filter(|warning| warning.level() == level);
@@ -34,7 +34,7 @@ redis: {addr: a}\nhttp: {secret: s}\nloglevel: info\npolicy: {repository: {class
             .collect::<Vec<_>>()
     };
     assert_eq!(level(LogLevel::Info), ["storage.cache", "storage.tag", "redis", "http.secret", "loglevel"]);
-    assert_eq!(level(LogLevel::Warn), ["policy", "colour"]);
+    assert_eq!(level(LogLevel::Warn), ["compatibility", "colour"]);
     let by_variable = with("", &[("REGISTRY_HTTP_SECRET", "x")]).unwrap();
     assert!(
         warnings(&by_variable)[0].starts_with("http.secret (from REGISTRY_HTTP_SECRET): not needed here")
