@@ -1,5 +1,6 @@
 //! The binary on the command line.
 
+mod jobs;
 mod stops;
 
 use std::{fs, os::unix::fs::PermissionsExt, time::Instant};

@@ -24,7 +24,9 @@ async fn each_shell_gets_a_script_that_knows_the_commands() {
 #[tokio::test]
 async fn bash_completes_commands_and_options() {
     let script = script("bash").await;
-    for (typed, expected) in [("garb", "garbage-collect"), ("fsck --accept", "--accept-older-database")] {
+    for (typed, expected) in
+        [("garb", "garbage-collect"), ("jobs rep", "replay"), ("fsck --accept", "--accept-older-database")]
+    {
         let words: Vec<_> = typed.split(' ').collect();
         let (last, count) = (words[words.len() - 1], words.len());
         let ask = format!(

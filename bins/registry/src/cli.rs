@@ -1,6 +1,7 @@
 //! The command line.
 
 mod content;
+mod jobs;
 mod retention;
 mod webhook;
 
@@ -18,6 +19,7 @@ use clap_complete::Shell;
 
 pub(crate) use self::{
     content::{Content, RepositoryCommand, TagCommand, Target, TrashCommand, Undelete},
+    jobs::{DiscardJobs, Jobs, ListJobs},
     retention::{Import, Retention, Which},
     webhook::{Add, History, Redeliver, Rotate, Secrets, Webhook, header},
 };
@@ -126,6 +128,9 @@ pub(crate) enum Command {
     /// Tell receivers of events: add, look after and remove them
     #[command(subcommand)]
     Webhook(Webhook),
+    /// Look after work that waits to be done, or was given up; safe while a server runs
+    #[command(subcommand)]
+    Jobs(Jobs),
     /// The key that seals secrets in the database
     #[command(subcommand)]
     Secrets(Secrets),

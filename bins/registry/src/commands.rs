@@ -17,7 +17,8 @@ use rustix::termios::{LocalModes, OptionalActions, isatty, tcgetattr, tcsetattr}
 use crate::{
     certificates,
     cli::{self, Command, ConfigFile, Content, Retention},
-    content, fsck, garbage, health, journal, logging, migrate, quota, retention, secrets, serve, webhooks,
+    content, fsck, garbage, health, jobs, journal, logging, migrate, quota, retention, secrets, serve,
+    webhooks,
 };
 
 /// Names the configuration file, if the command line does not.
@@ -57,6 +58,7 @@ pub(crate) fn run(command: Command) -> anyhow::Result<()> {
             print(&journal::run(action, &load_beside(file)?.config)?)
         }
         Command::Webhook(command) => webhooks::run(command),
+        Command::Jobs(command) => jobs::run(command),
         Command::Secrets(command) => secrets::run(command),
         Command::Certificate(command) => certificates::run(command),
         Command::Completions { shell } => print(&cli::completions(shell)),

@@ -11,6 +11,7 @@ mod content;
 mod fsck;
 mod garbage;
 mod health;
+mod jobs;
 mod journal;
 mod logging;
 mod migrate;

@@ -94,6 +94,7 @@
 //! | `attempt`, `settle` | an attempt, and noting what became of it |
 //! | `slots` | how much is done at once |
 //! | `dead` | jobs that are not tried any more |
+//! | `inspector` | [`Inspector`]: jobs of every kind, for a person who looks after them |
 //! | `numbers` | how jobs are doing, for metrics |
 //! | `schema`, `sql` | tables and statements |
 
@@ -102,6 +103,7 @@
 mod attempt;
 mod dead;
 mod handler;
+mod inspector;
 mod job;
 mod jobs;
 mod lane;
@@ -116,6 +118,7 @@ mod tests;
 
 pub use dead::{DEAD_KEPT, DEAD_MAX, DeadJob, DeadPosition, LISTED_MAX, discard, list_dead, replay};
 pub use handler::{Attempted, Backoff, Fate, Handler, Note, Policy, Settled, Verdict};
+pub use inspector::{Inspector, KindNumbers, ListedJob, Listing};
 pub use job::{
     DISCARDED_MAX, ERROR_BYTES_MAX, EnqueueError, Job, NAME_BYTES_MAX, NewJob, SUBJECT_BYTES_MAX, depth,
     discard_lane, enqueue, hasten_lane,

@@ -133,6 +133,33 @@ statements! {
     /// Removes a dead job.
     DISCARD = same("DELETE FROM jobs WHERE id = $1 AND state = 1");
 
+    /// The kinds of which a job waits or is dead, each found by one look at an index.
+    KINDS = same(
+        "WITH RECURSIVE waiting (kind) AS (
+            SELECT MIN(j.kind) FROM jobs j WHERE j.state = 0
+            UNION ALL
+            SELECT (SELECT MIN(j.kind) FROM jobs j WHERE j.state = 0 AND j.kind > w.kind) FROM waiting w WHERE w.kind IS NOT NULL
+        ), dead (kind) AS (
+            SELECT MIN(j.kind) FROM jobs j WHERE j.state = 1
+            UNION ALL
+            SELECT (SELECT MIN(j.kind) FROM jobs j WHERE j.state = 1 AND j.kind > d.kind) FROM dead d WHERE d.kind IS NOT NULL
+        )
+        SELECT kind FROM waiting WHERE kind IS NOT NULL UNION SELECT kind FROM dead WHERE kind IS NOT NULL",
+    );
+
+    /// Jobs of a kind that wait, after the job `$3` of the lane `$2`: by lane, and in the order of their turns; at most `$4`.
+    WAITING = same(
+        "SELECT j.id, j.lane, j.subject, j.created_at_ms, t.attempts, t.due_at_ms, t.error
+        FROM jobs j LEFT JOIN job_tries t ON t.job = j.id
+        WHERE j.state = 0 AND j.kind = $1 AND (j.lane, j.id) > ($2, $3) ORDER BY j.lane, j.id LIMIT $4",
+    );
+
+    /// Removes dead jobs of a kind. The number of rows is in the text, as in `DISCARD_LANE`.
+    DISCARD_DEAD = same(
+        "DELETE FROM jobs WHERE id IN
+            (SELECT id FROM jobs WHERE state = 1 AND kind = $1 ORDER BY ended_at_ms, id LIMIT 1000)",
+    );
+
     /// Removes jobs of a lane that wait. The number of rows is in the text, here and below: PostgreSQL would plan for a part of the
     /// table.
     DISCARD_LANE = same(

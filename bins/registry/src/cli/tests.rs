@@ -71,6 +71,24 @@ fn commands_are_understood() {
             Command::Health(Health { url: Some("http://localhost:5000/v2/".into()), file: none() }),
         ),
         (
+            &["jobs", "list", "--dead", "--report", "json", "a.yml"],
+            Command::Jobs(Jobs::List(ListJobs {
+                kind: None,
+                only_dead: true,
+                limit: 100,
+                report: Format::Json,
+                file: file("a.yml"),
+            })),
+        ),
+        (
+            &["jobs", "discard", "--kind", "webhook"],
+            Command::Jobs(Jobs::Discard(DiscardJobs {
+                id: None,
+                kind: Some("webhook".into()),
+                file: none(),
+            })),
+        ),
+        (
             &["retention", "preview", "--config", "a.yml", "--repository", "team/**", "--report", "json"],
             Command::Retention(Retention::Preview(Which {
                 only: Some("team/**".parse().unwrap()),
@@ -112,6 +130,9 @@ fn every_command_takes_the_configuration_both_ways() {
         &["tag", "history", "app:v1"],
         &["tag", "revert", "app:v1"],
         &["repository", "delete", "app"],
+        &["jobs", "list"],
+        &["jobs", "replay", "1"],
+        &["jobs", "discard", "--id", "1"],
     ] {
         let with = |more: &[&str]| format!("{:?}", parse(&[command, more].concat()).unwrap());
         assert!(with(&["a.yml"]).contains("argument: Some(\"a.yml\")"), "{command:?}");

@@ -3,6 +3,7 @@
 mod dead;
 mod failing;
 mod handling;
+mod inspecting;
 mod nodes;
 mod order;
 mod plans;
@@ -114,6 +115,11 @@ registry_database::on_both_engines! {
         dead_jobs_have_an_age_and_a_number,
         lanes_are_counted_and_discarded,
         numbers_say_how_jobs_are_doing,
+    ],
+    inspecting: [
+        jobs_of_every_kind_are_listed,
+        dead_jobs_are_discarded_by_kind,
+        a_database_without_jobs_lists_none,
     ],
     plans: [statements_read_what_they_are_asked_for],
 }

@@ -27,7 +27,7 @@ INSERT INTO job_lanes (kind, lane, holder, until_ms, failures) SELECT 'test', 's
 ";
 
 /// Statements with values, and how many rows they have to do with.
-const CASES: [(&str, &[&str], u64); 14] = [
+const CASES: [(&str, &[&str], u64); 17] = [
     ("DEPTH", &["'test'", "'many'", "64"], 64),
     ("DUE_LANES", &["'test'", "''", "64"], 2_001),
     ("DUE_FAILING_LANES", &["'test'", "''", "16"], 300),
@@ -36,6 +36,9 @@ const CASES: [(&str, &[&str], u64); 14] = [
     ("DONE", &["77"], 1),
     ("DISCARD_LANE", &["'test'", "'many'"], 2_000),
     ("DEAD", &["'test'", "5000", "1000000", "100"], 100),
+    ("KINDS", &[], 4),
+    ("WAITING", &["'test'", "'many'", "5", "100"], 200),
+    ("DISCARD_DEAD", &["'test'"], 2_000),
     ("PRUNE_OLD", &["'test'", "1789999999000"], 2_000),
     ("PRUNE_MANY", &["'test'", "9000"], 12_000),
     ("COUNT_WAITING", &["'test'", "10000"], 10_000),
@@ -52,7 +55,9 @@ pub(super) async fn statements_read_what_they_are_asked_for(bench: &Bench) {
 
 #[test]
 fn statements_have_the_limits_that_are_told_and_texts_of_their_own() {
-    assert!(sql::DISCARD_LANE.sqlite.contains(&format!("LIMIT {})", crate::DISCARDED_MAX)));
+    for statement in [sql::DISCARD_LANE, sql::DISCARD_DEAD] {
+        assert!(statement.sqlite.contains(&format!("LIMIT {})", crate::DISCARDED_MAX)));
+    }
     assert_eq!(
         sql::ALL.iter().map(|(_, statement)| statement.postgres).collect::<BTreeSet<_>>().len(),
         sql::ALL.len()
