@@ -7,6 +7,7 @@
 //! | `REGISTRY_CRASH_KILLS` | how often the crash test kills the server; 10 if absent |
 //! | `REGISTRY_CRASH_SEED` | repeats a crash test |
 //! | `REGISTRY_JOURNAL_IMAGES` | how many images the test of a lost disk pushes; 25 if absent |
+//! | `REGISTRY_WEBHOOK_KILLS` | how often the test of webhooks on a disk that is lost kills the server; 3 if absent |
 //! | `REGISTRY_SOAK_SECONDS` | how long the soak runs; 15 if absent, 600 is the long form |
 //! | `REGISTRY_SOAK_KILLS` | how often server and collectors are killed; 6 if absent |
 //! | `REGISTRY_SOAK_SEED` | repeats a soak |

@@ -28,6 +28,7 @@
 //! | `pushed`, `soak` | [`Pushed`]: images to compare with later; [`SoakWorker`]: a client that does everything at random |
 //! | `earlier` | [`Earlier`]: what a program of an earlier version left |
 //! | [`tokens`] | keys, certificates and signed tokens, good and bad |
+//! | `moves` | [`Movers`]: clients that move tags, and what receivers have to be told of it |
 //! | `receiver` | [`Receiver`]: is told of events, and behaves well or badly |
 //! | `token_server` | [`TokenServer`]: gives tokens to clients that ask for them |
 //! | `wait` | waiting for a condition instead of sleeping |
@@ -46,6 +47,7 @@ mod fault_proxy;
 mod image;
 mod in_process;
 mod log;
+mod moves;
 mod object_server;
 mod pushed;
 mod random;
@@ -67,6 +69,7 @@ pub use fault_proxy::FaultProxy;
 pub use image::{Content, Image, ImageOptions, Index};
 pub use in_process::TestRegistry;
 pub use log::Log;
+pub use moves::{Movers, TagMoved, ToldMove, check_order_of_moves, check_told_moves};
 pub use object_server::{ObjectServer, free_port};
 pub use pushed::{Pushed, lists};
 pub use random::Random;
@@ -77,7 +80,7 @@ pub use server::{Server, ServerOptions};
 pub use soak::{SoakWorker, Soaked, nothing_but_what_is_reachable_is_left};
 pub use token_server::{Right, TokenServer, TokenServerOptions, User, Users};
 pub use transfer::UploadSession;
-pub use wait::{DEADLINE, eventually, within};
+pub use wait::{DEADLINE, eventually, eventually_within, within};
 
 /// The examples of the README are compiled like these.
 #[cfg(doctest)]

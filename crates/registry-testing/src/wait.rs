@@ -12,13 +12,25 @@ const LOOK_EVERY: Duration = Duration::from_millis(5);
 ///
 /// # Panics
 /// After [`DEADLINE`], naming `what` was waited for.
-pub async fn eventually<T>(what: &str, mut condition: impl AsyncFnMut() -> Option<T>) -> T {
+pub async fn eventually<T>(what: &str, condition: impl AsyncFnMut() -> Option<T>) -> T {
+    eventually_within(what, DEADLINE, condition).await
+}
+
+/// The same with a limit of its own, for what may take longer.
+///
+/// # Panics
+/// After `limit`, naming `what` was waited for.
+pub async fn eventually_within<T>(
+    what: &str,
+    limit: Duration,
+    mut condition: impl AsyncFnMut() -> Option<T>,
+) -> T {
     let started = Instant::now();
     loop {
         if let Some(value) = condition().await {
             return value;
         }
-        assert!(started.elapsed() < DEADLINE, "waited {DEADLINE:?} in vain until {what}");
+        assert!(started.elapsed() < limit, "waited {limit:?} in vain until {what}");
         tokio::time::sleep(LOOK_EVERY).await;
     }
 }
