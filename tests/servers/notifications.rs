@@ -34,6 +34,7 @@ async fn use_it(go: &GoRegistry, receiver: &Receiver, image: &Image) -> Vec<Rece
         (Method::HEAD, format!("/v2/acme/app/manifests/{manifest}"), 1),
         (Method::GET, format!("/v2/acme/app/blobs/{layer}"), 1),
         (Method::POST, format!("/v2/acme/other/blobs/uploads/?mount={layer}&from=acme/app"), 1),
+        (Method::DELETE, format!("/v2/acme/other/blobs/{layer}"), 1),
         // With the tag that leads there.
         (Method::DELETE, format!("/v2/acme/app/manifests/{manifest}"), 2),
     ] {
@@ -79,9 +80,10 @@ fn ours(theirs: &Value, image: &Image) -> (Bytes, &'static str) {
     let kind = match event["action"].as_str().unwrap() {
         "push" if is_manifest => EventKind::ManifestPushed,
         "delete" if target["tag"].is_string() => EventKind::TagDeleted,
-        "delete" => EventKind::ManifestDeleted,
+        "delete" if target["repository"] == "acme/app" => EventKind::ManifestDeleted,
         action => {
-            let action = ["pull", "mount", "push"].into_iter().find(|known| *known == action).unwrap();
+            let action =
+                ["pull", "mount", "push", "delete"].into_iter().find(|known| *known == action).unwrap();
             let read = Notice {
                 action,
                 at_ms: AT_MS,
@@ -89,8 +91,8 @@ fn ours(theirs: &Value, image: &Image) -> (Bytes, &'static str) {
                 from_repository: text(&target["fromRepository"]),
                 tag: text(&target["tag"]),
                 digest: text(&target["digest"]).unwrap(),
-                media_type: text(&target["mediaType"]).unwrap(),
-                size_bytes: target["size"].as_u64().unwrap(),
+                media_type: text(&target["mediaType"]).unwrap_or_default(),
+                size_bytes: target["size"].as_u64().unwrap_or(0),
                 is_manifest,
                 actor: text(&event["actor"]["name"]),
                 request: source,

@@ -1,4 +1,4 @@
-//! What clients pull, mount and push as blobs, for an observer that wants to hear of it. Manifests that are pushed and deleted are events
+//! What clients pull, mount, push as blobs and delete as blobs, for an observer that wants to hear of it. Manifests that are pushed and deleted are events
 //! of the database.
 
 use std::fmt;
@@ -15,6 +15,8 @@ pub enum SeenAction {
     Push,
     /// It mounted a blob.
     Mount,
+    /// It deleted a blob.
+    Delete,
 }
 
 /// Something that a client did and that was answered well.

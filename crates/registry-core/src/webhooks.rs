@@ -174,6 +174,7 @@ impl Observer for ToReceivers {
                 SeenAction::Pull => "pull",
                 SeenAction::Push => "push",
                 SeenAction::Mount => "mount",
+                SeenAction::Delete => "delete",
             },
             at_ms: now_ms(),
             repository: seen.repository.to_string(),

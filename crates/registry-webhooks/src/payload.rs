@@ -80,10 +80,10 @@ pub struct Reference {
     pub size: u64,
 }
 
-/// What clients do that is no event of the database: they pull, mount, and push blobs. The Go registry's format has it.
+/// What clients do that is no event of the database: they pull, mount, push blobs and delete blobs. The Go registry's format has it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Notice {
-    /// `pull`, `mount`, `push`.
+    /// `pull`, `mount`, `push`, `delete`.
     pub action: &'static str,
     /// When, in milliseconds since 1970.
     pub at_ms: i64,

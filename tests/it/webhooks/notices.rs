@@ -1,7 +1,7 @@
 //! Pulls, for receivers of the Go registry's format: from memory.
 
 use registry_core::types::RequestSource;
-use registry_testing::{Behaviour, Receiver, eventually};
+use registry_testing::{Behaviour, Content, Receiver, ServerOptions, eventually};
 use registry_webhooks::{Endpoint, NOTICES_WAITING_MAX, Notice};
 
 use super::{got, node, node_with};
@@ -70,4 +70,23 @@ async fn what_waits_in_memory_is_bounded_and_counted() {
 #[tokio::test]
 async fn without_an_endpoint_pulls_are_not_wanted() {
     assert!(!node(&[]).await.webhooks.wants_notices());
+}
+
+#[tokio::test]
+async fn a_server_tells_what_clients_do_with_blobs() {
+    let receiver = Receiver::start(Behaviour::good()).await;
+    let endpoints = format!("{{endpoints: [{{name: all, url: \"{}\"}}]}}", receiver.url());
+    let server = ServerOptions::new().variable("REGISTRY_NOTIFICATIONS", &endpoints).start().await;
+    let (client, blob) = (server.client(), Content::random(1, 100));
+    client.push_blob("app", &blob).await.unwrap();
+    let path = format!("/v2/app/blobs/{}", blob.digest);
+    client.get(&path).expect(200).await;
+    client.delete(&path).expect(202).await;
+    let told = got(&receiver, 3).await;
+    let told: Vec<_> = told.iter().map(|call| call.json()["events"][0].clone()).collect();
+    let actions: Vec<_> = told.iter().map(|event| event["action"].as_str().unwrap()).collect();
+    assert_eq!(actions, ["push", "pull", "delete"]);
+    let deleted = &told[2]["target"];
+    assert_eq!(deleted["digest"], blob.digest.to_string());
+    assert_eq!((&deleted["repository"], deleted.get("url")), (&"app".into(), None), "{deleted}");
 }

@@ -78,6 +78,8 @@ pub(crate) async fn delete(
     digest: Digest,
 ) -> Result<Response<Body>, ApiError> {
     call.app.metadata.delete_blob(repository, &digest).await?;
+    // How large it was is not looked for: receivers are told the digest alone.
+    call.seen(|cause| Seen::blob(SeenAction::Delete, repository, &digest, 0, cause));
     Ok(empty_response(StatusCode::ACCEPTED))
 }
 

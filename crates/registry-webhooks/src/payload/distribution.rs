@@ -9,6 +9,9 @@ use serde::Serialize;
 use super::{Audience, Facts, Message, Notice, Origin, Payload, PayloadError, Reference, checked, rfc3339};
 use crate::{MessageId, filter::action};
 
+/// Of what is deleted, the digest and the repository are told.
+const DELETE: &str = "delete";
+
 const CONTENT_TYPE: &str = "application/vnd.docker.distribution.events.v2+json";
 
 #[derive(Serialize)]
@@ -96,26 +99,34 @@ pub(super) fn write_notice(
     origin: &Origin,
     facts: &Facts,
 ) -> Result<Payload, PayloadError> {
-    let kind = if notice.is_manifest { "manifests" } else { "blobs" };
     envelope(Record {
         id: id.to_uuid(),
         timestamp: rfc3339(notice.at_ms)?,
         action: notice.action,
-        target: Target {
-            media_type: &notice.media_type,
-            digest: &notice.digest,
-            size: notice.size_bytes,
-            length: length(notice.size_bytes),
-            repository: &notice.repository,
-            from_repository: notice.from_repository.as_deref(),
-            url: Some(url(origin, &notice.repository, kind, &notice.digest)),
-            tag: notice.tag.as_deref(),
-            references: &facts.references,
-        },
+        target: noticed(notice, origin, &facts.references),
         request: call(&notice.request),
         actor: Actor { name: notice.actor.as_deref() },
         source: source(origin),
     })
+}
+
+fn noticed<'a>(notice: &'a Notice, origin: &Origin, references: &'a [Reference]) -> Target<'a> {
+    let (repository, digest) = (notice.repository.as_str(), notice.digest.as_str());
+    if notice.action == DELETE {
+        return Target { repository, digest, ..Target::default() };
+    }
+    let kind = if notice.is_manifest { "manifests" } else { "blobs" };
+    Target {
+        media_type: &notice.media_type,
+        digest,
+        size: notice.size_bytes,
+        length: length(notice.size_bytes),
+        repository,
+        from_repository: notice.from_repository.as_deref(),
+        url: Some(url(origin, repository, kind, digest)),
+        tag: notice.tag.as_deref(),
+        references,
+    }
 }
 
 /// Without what the manifest refers to, if the body is too long with it.
