@@ -59,6 +59,26 @@ impl Webhooks {
         Ok(())
     }
 
+    /// Adds what the configuration of this node defines and the database has not any more: a command that was run with another
+    /// configuration has removed it. It is told of what happens from now on.
+    pub(crate) async fn keep_configured(&self) -> Result<(), WebhookError> {
+        let configured = self.0.configured.load_full();
+        if configured.is_empty() {
+            return Ok(());
+        }
+        let stored = self.all().await?;
+        let is_stored = |name: &str| stored.iter().any(|stored| stored.name == name);
+        for (name, definition) in configured.iter().filter(|(name, _)| !is_stored(name)) {
+            tracing::warn!(
+                webhook = name,
+                "the webhook was removed although the configuration of this node has it: it is added again, and is told of what \
+                 happens from now on"
+            );
+            self.add_configured(definition).await?;
+        }
+        Ok(())
+    }
+
     /// Knows what the configuration of this process defines, to show it. Nothing is written, and nothing is sent for it.
     pub fn know(&self, definitions: Vec<Definition>) {
         let named =

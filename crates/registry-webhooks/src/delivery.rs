@@ -56,7 +56,7 @@ pub struct Delivery {
     pub sequence: u64,
     /// How it stands.
     pub state: DeliveryState,
-    /// When it was written, in milliseconds since 1970.
+    /// When it was written, or last sent again under its id by a person, in milliseconds since 1970.
     pub created_at_ms: i64,
     /// When it was delivered or given up.
     pub ended_at_ms: Option<i64>,

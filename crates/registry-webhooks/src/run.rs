@@ -120,7 +120,8 @@ impl Webhooks {
         let mut trouble = Trouble::default();
         loop {
             ticks.tick().await;
-            trouble.note(self.prune_once().await);
+            let kept = self.keep_configured().await;
+            trouble.note(kept.and(self.prune_once().await));
         }
     }
 

@@ -12,6 +12,9 @@ macro_rules! statements {
 /// Locks a webhook: against other nodes that feed it, and against its removal.
 pub(crate) const LOCK_WEBHOOK: &str = "SELECT 1 FROM webhooks WHERE id = $1 FOR UPDATE";
 
+/// Locks a message, against others that note something of it.
+pub(crate) const LOCK_DELIVERY: &str = "SELECT 1 FROM webhook_deliveries WHERE number = $1 FOR UPDATE";
+
 /// The columns of a stored webhook, in the order in which it reads them.
 macro_rules! webhook_columns {
     () => {
@@ -133,9 +136,10 @@ statements! {
         "UPDATE webhook_deliveries SET state = $1, ended_at_ms = now_ms() WHERE number = $2 AND state = 0",
     );
 
-    /// Has an ended message wait again.
+    /// Has an ended message wait again: since now, so that it is given up by the time that it waits from here on.
     REVIVE_DELIVERY = same(
-        "UPDATE webhook_deliveries SET state = 0, ended_at_ms = NULL WHERE number = $1 AND state <> 0",
+        "UPDATE webhook_deliveries SET state = 0, ended_at_ms = NULL, created_at_ms = now_ms()
+        WHERE number = $1 AND state <> 0",
     );
 
     /// Whether a message is there.

@@ -97,6 +97,7 @@ registry_database::on_both_engines! {
         a_rotated_secret_leaves_the_former_for_a_time,
         configured_webhooks_have_names_alone,
         a_disabled_webhook_of_the_configuration_keeps_its_events,
+        a_configured_webhook_that_was_removed_elsewhere_is_added_again,
         webhooks_have_a_limit,
     ],
     feeding: [
@@ -110,6 +111,7 @@ registry_database::on_both_engines! {
     history: [
         messages_are_listed_the_newest_first,
         a_message_is_sent_again_under_its_id_and_anew_under_another,
+        a_message_that_is_sent_again_waits_from_then_on,
         all_since_a_time_are_sent_again,
         what_is_sent_by_hand_is_bounded,
         attempts_are_noted_and_the_last_ten_kept,

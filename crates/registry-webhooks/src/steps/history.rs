@@ -234,6 +234,7 @@ impl Step for NoteCallback {
     async fn run<S: Session>(&self, session: &S, report: &Report) -> Result<bool, Fault> {
         let found: Option<Delivery> = session.one(sql::DELIVERY, params![&report.id.to_string()]).await?;
         let Some(delivery) = found else { return Ok(false) };
+        session.lock(sql::LOCK_DELIVERY, params![delivery.number]).await?;
         let last: Option<i64> =
             session.one::<Option<i64>>(sql::LAST_CALLBACK, params![delivery.number]).await?.flatten();
         let number = last.unwrap_or(0) + 1;

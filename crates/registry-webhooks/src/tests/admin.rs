@@ -203,6 +203,20 @@ pub(super) async fn configured_webhooks_have_names_alone(bench: &Bench) {
     assert_eq!(node.webhook(&name("c")).await.unwrap().url.as_deref(), Some("https://ci.example.com/hook"));
 }
 
+pub(super) async fn a_configured_webhook_that_was_removed_elsewhere_is_added_again(bench: &Bench) {
+    let [node, other] = [node(&bench.database, &Recorder::new()), node(&bench.database, &Recorder::new())];
+    node.configure(vec![configured("a", "http://10.0.0.5/a")]).await.unwrap();
+    let first = node.all().await.unwrap();
+    other.remove(&name("a")).await.unwrap();
+    assert_eq!(node.list().await.unwrap(), []);
+    node.keep_configured().await.unwrap();
+    let again = node.all().await.unwrap();
+    assert_eq!((again.len(), again[0].name.as_str(), again[0].is_configured), (1, "a", true));
+    assert_ne!(again[0].id, first[0].id, "it is told of what happens from now on");
+    node.keep_configured().await.unwrap();
+    assert_eq!(node.all().await.unwrap().len(), 1);
+}
+
 pub(super) async fn a_disabled_webhook_of_the_configuration_keeps_its_events(bench: &Bench) {
     let node = node(&bench.database, &Recorder::new());
     let enabled = configured("a", "http://10.0.0.5/a");

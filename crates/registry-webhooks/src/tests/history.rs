@@ -66,8 +66,11 @@ pub(super) async fn a_message_is_sent_again_under_its_id_and_anew_under_another(
     end(bench, &sent, DeliveryState::Dead, None).await;
     let dead = newest(&node).await;
     assert_eq!((dead.state, dead.ended_at_ms.is_some()), (DeliveryState::Dead, true));
+    bench.run("UPDATE webhook_deliveries SET created_at_ms = 1").await;
     node.redeliver(&name("a"), sent.id).await.unwrap();
-    assert_eq!(newest(&node).await, sent);
+    let again = newest(&node).await;
+    assert!(again.created_at_ms >= sent.created_at_ms, "it waits since it was sent again: {again:?}");
+    assert_eq!(crate::Delivery { created_at_ms: sent.created_at_ms, ..again }, sent);
 
     let id = node.send_anew(&name("a"), sent.id).await.unwrap();
     let anew = newest(&node).await;
@@ -82,6 +85,16 @@ pub(super) async fn a_message_is_sent_again_under_its_id_and_anew_under_another(
         assert!(node.send_anew(&name(webhook), id).await.is_err());
         assert!(node.delivery(&name(webhook), id).await.is_err());
     }
+}
+
+/// By the time that a message waits it is given up; one that ended long after it was written has that time anew.
+pub(super) async fn a_message_that_is_sent_again_waits_from_then_on(bench: &Bench) {
+    let (node, _) = with_messages(bench, 1).await;
+    bench.run("UPDATE webhook_deliveries SET state = 2, created_at_ms = 1, ended_at_ms = 1").await;
+    let dead = newest(&node).await;
+    node.redeliver(&name("a"), dead.id).await.unwrap();
+    node.prune_once().await.unwrap();
+    assert_eq!(newest(&node).await.state, DeliveryState::Waiting);
 }
 
 pub(super) async fn all_since_a_time_are_sent_again(bench: &Bench) {
