@@ -275,10 +275,10 @@ fn told(delivery: &Delivery, attempts: &[Attempt], callbacks: &[Callback]) -> St
             let _ = writeln!(said, "    < {}", answer.escape_debug());
         }
     }
-    for Callback { at_ms, state, description, .. } in callbacks {
-        let description = description.as_deref().unwrap_or_default().escape_debug().to_string();
-        let _ =
-            writeln!(said, "  {} the receiver reports {}: {description}", time(*at_ms), state.escape_debug());
+    for Callback { at_ms, state, description, context, target_url } in callbacks {
+        let texts = [description, context, target_url].into_iter().flatten();
+        let texts: String = texts.map(|text| format!(" {}", text.escape_debug())).collect();
+        let _ = writeln!(said, "  {} the receiver reports {}:{texts}", time(*at_ms), state.escape_debug());
     }
     said
 }

@@ -264,9 +264,12 @@ impl Builder {
         identity::bind(&*opened.metadata, &*opened.store).await?;
         opened.metadata.begin_quotas().await?;
         #[cfg(feature = "webhooks")]
+        let has_callbacks = self.webhooks.as_ref().is_some_and(|settings| settings.callbacks_below.is_some());
+        #[cfg(feature = "webhooks")]
         let webhooks = match (self.webhooks, &opened.tables) {
             (Some(settings), Some(database)) => {
-                Some(settings.start(database, &opened.recorder, &opened.metadata).await?)
+                let is_open = self.authenticator.is_none() && self.authorizer.is_none();
+                Some(settings.start(database, &opened.recorder, &opened.metadata, is_open).await?)
             }
             _ => None,
         };
@@ -310,6 +313,10 @@ impl Builder {
             observer,
         });
         let mut site = Site::of(Arc::new(Api::new(app.clone()))).behind(&app.settings.prefix);
+        #[cfg(feature = "webhooks")]
+        if let Some(webhooks) = webhooks.as_ref().filter(|_| has_callbacks) {
+            site = site.mount(crate::callbacks::PATH, crate::callbacks::endpoint(webhooks));
+        }
         for (prefix, endpoint) in self.mounted {
             site = site.mount(&prefix, endpoint);
         }

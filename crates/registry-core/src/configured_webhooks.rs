@@ -23,6 +23,7 @@ pub(crate) fn settings(config: &Config) -> Result<WebhookSettings, OpenError> {
     let mut settings = WebhookSettings::new(secrets, outbound, url(config), node(config));
     settings.definitions = definitions;
     settings.include_references = config.notifications.include_references;
+    settings.callbacks_below = callbacks_below(config);
     Ok(settings)
 }
 
@@ -121,6 +122,17 @@ fn url(config: &Config) -> String {
     }
 }
 
+/// What all paths begin with, as the operator says it; none where nothing says it.
+fn callbacks_below(config: &Config) -> Option<String> {
+    config.http.host.as_ref().map(|host| below(host, &config.http.prefix))
+}
+
+/// A host and the prefix of all paths, without a slash at the end.
+fn below(host: &str, prefix: &str) -> String {
+    let (host, prefix) = (host.trim_end_matches('/'), prefix.trim_matches('/'));
+    if prefix.is_empty() { host.to_owned() } else { format!("{host}/{prefix}") }
+}
+
 /// `host:port`, as the Go registry names a node.
 fn node(config: &Config) -> String {
     match &config.http.listen {
@@ -142,7 +154,7 @@ pub async fn open_webhooks_beside(config: &Config) -> Result<BesideWebhooks, Ope
     let beside = crate::configured::open_beside(config).await?;
     let settings = settings(config)?;
     let database = beside.database.as_ref().ok_or(OpenError::OnlyInMemory)?;
-    let webhooks = settings.over(database, &beside.recorder, &beside.metadata);
+    let webhooks = settings.over(database, &beside.recorder, &beside.metadata, false);
     webhooks.know(settings.definitions);
     Ok(BesideWebhooks { webhooks, _beside: beside })
 }
@@ -160,5 +172,21 @@ impl Deref for BesideWebhooks {
 
     fn deref(&self) -> &Webhooks {
         &self.webhooks
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_begin_with_host_and_prefix() {
+        for (host, prefix, expected) in [
+            ("https://a.example", "", "https://a.example"),
+            ("https://a.example/", "/", "https://a.example"),
+            ("https://a.example", "/at/here/", "https://a.example/at/here"),
+        ] {
+            assert_eq!(below(host, prefix), expected);
+        }
     }
 }

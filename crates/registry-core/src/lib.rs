@@ -32,6 +32,7 @@
 //! | `migrate` (features `config`, `postgres`) | from SQLite to PostgreSQL |
 //! | `acme` (feature `acme`) | certificates that are ordered from an authority |
 //! | `webhooks` (feature `webhooks`) | receivers that are told of events |
+//! | `callbacks` (feature `webhooks`) | where receivers of Docker Hub's format report back |
 //! | `selfsigned` (feature `selfsigned`) | a certificate for those who have none |
 
 #![forbid(unsafe_code)]
@@ -42,6 +43,8 @@ mod acme;
 mod authentication;
 mod beside;
 mod builder;
+#[cfg(feature = "webhooks")]
+mod callbacks;
 #[cfg(any(feature = "s3", feature = "gcs", feature = "azure"))]
 mod cloud;
 #[cfg(any(feature = "s3", feature = "gcs", feature = "azure"))]

@@ -6,17 +6,17 @@ use async_trait::async_trait;
 use registry_api::{App, Observer, Seen, SeenAction, WebhookFigures};
 use registry_database::Database;
 use registry_events::{Event, Recorder};
-use registry_metadata::{MetadataStore, Purpose};
+use registry_metadata::{FindRepository, MetadataStore, Purpose};
 use registry_outbound::Outbound;
 use registry_secrets::Secrets;
 use registry_types::{Cause, Manifest, MediaType, RequestSource};
 use registry_webhooks::{
-    Audience, Definition, Facts, LookUp, Notice, Origin, Reference, WebhookId, Webhooks,
+    Audience, Definition, Facts, LookUp, Notice, Origin, Reference, Wanted, WebhookId, Webhooks,
 };
 use tokio::{sync::oneshot, task::JoinSet, time::sleep};
 use tracing::Instrument;
 
-use crate::OpenError;
+use crate::{OpenError, callbacks};
 
 /// How often the metrics are told how webhooks are doing.
 const SHOW_EVERY: Duration = Duration::from_secs(5);
@@ -37,13 +37,24 @@ registry_server::options! {
         pub url: String,
         /// This node: host name and port.
         pub node: String,
+        /// What the registry's paths begin with at [`url`](Self::url), without a slash at the end: receivers of Docker Hub's format are
+        /// told where they can report back. None where the URL is not known well enough for that.
+        pub callbacks_below: Option<String>,
     }
 }
 
 impl WebhookSettings {
     /// Without webhooks but those of the database.
     pub fn new(secrets: Secrets, outbound: Outbound, url: String, node: String) -> WebhookSettings {
-        WebhookSettings { secrets, outbound, definitions: Vec::new(), include_references: false, url, node }
+        WebhookSettings {
+            secrets,
+            outbound,
+            definitions: Vec::new(),
+            include_references: false,
+            url,
+            node,
+            callbacks_below: None,
+        }
     }
 
     /// Opens them over a database. Nothing is sent yet.
@@ -52,9 +63,11 @@ impl WebhookSettings {
         database: &Database,
         recorder: &Recorder,
         metadata: &Arc<dyn MetadataStore>,
+        is_open: bool,
     ) -> Webhooks {
-        let origin =
-            Origin { url: self.url.clone(), node: self.node.clone(), instance: instance(), callbacks: None };
+        let callbacks = self.callbacks_below.as_ref().map(|below| format!("{below}{}", callbacks::PATH));
+        let (url, node) = (self.url.clone(), self.node.clone());
+        let origin = Origin { url, node, instance: instance(), callbacks };
         let mut options = registry_webhooks::Options::new(
             database.clone(),
             self.secrets.clone(),
@@ -62,7 +75,8 @@ impl WebhookSettings {
             recorder.clone(),
             origin,
         );
-        options.look_up = Arc::new(InMetadata(metadata.clone()));
+        options.look_up =
+            Arc::new(InMetadata { metadata: metadata.clone(), database: database.clone(), is_open });
         options.include_references = self.include_references;
         Webhooks::new(options)
     }
@@ -73,9 +87,10 @@ impl WebhookSettings {
         database: &Database,
         recorder: &Recorder,
         metadata: &Arc<dyn MetadataStore>,
+        is_open: bool,
     ) -> Result<Webhooks, OpenError> {
         self.secrets.check_sealed(database, &crate::sealed()).await?;
-        let webhooks = self.over(database, recorder, metadata);
+        let webhooks = self.over(database, recorder, metadata, is_open);
         webhooks.configure(self.definitions).await?;
         Ok(webhooks)
     }
@@ -97,7 +112,12 @@ fn instance() -> String {
 
 /// What metadata knows that messages need.
 #[derive(Debug)]
-struct InMetadata(Arc<dyn MetadataStore>);
+struct InMetadata {
+    metadata: Arc<dyn MetadataStore>,
+    database: Database,
+    /// Whether every client may do everything.
+    is_open: bool,
+}
 
 #[async_trait]
 impl LookUp for InMetadata {
@@ -106,14 +126,21 @@ impl LookUp for InMetadata {
         true
     }
 
-    async fn facts(&self, repository: Option<&str>, digest: Option<&str>, with_references: bool) -> Facts {
-        let (Some(repository), Some(digest), true) = (repository, digest, with_references) else {
-            return Facts::default();
-        };
-        Facts {
-            references: self.references(repository, digest).await.unwrap_or_default(),
-            ..Facts::default()
+    async fn facts(&self, wanted: Wanted<'_>) -> Facts {
+        let mut facts = Facts::default();
+        let Some(repository) = wanted.repository else { return facts };
+        if wanted.with_repository {
+            let found = self.database.read("find a repository", FindRepository, repository.to_owned()).await;
+            // A message goes out without what can not be found.
+            if let Ok(Some(found)) = found {
+                facts.created_at = Some(found.created_at_ms.div_euclid(1000));
+                facts.is_public = Some(self.is_open || found.is_public);
+            }
         }
+        if let (Some(digest), true) = (wanted.digest, wanted.with_references) {
+            facts.references = self.references(repository, digest).await.unwrap_or_default();
+        }
+        facts
     }
 }
 
@@ -121,7 +148,7 @@ impl InMetadata {
     /// What a manifest refers to; none if it is gone.
     async fn references(&self, repository: &str, digest: &str) -> Option<Vec<Reference>> {
         let (repository, reference) = (repository.parse().ok()?, digest.parse().ok()?);
-        let stored = self.0.manifest(&repository, &reference, Purpose::Read).await.ok()??;
+        let stored = self.metadata.manifest(&repository, &reference, Purpose::Read).await.ok()??;
         let media_type: MediaType = stored.media_type.to_string().parse().ok()?;
         let manifest = Manifest::parse(Some(&media_type), stored.bytes).ok()?;
         let references = manifest.blobs().chain(manifest.child_manifests()).map(|descriptor| Reference {

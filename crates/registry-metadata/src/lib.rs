@@ -137,6 +137,7 @@ pub mod contract;
 mod dispatch;
 mod error;
 mod expiry;
+mod facts;
 mod logic;
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 mod opening;
@@ -163,6 +164,7 @@ pub use collecting::{
 };
 pub use error::{MetadataError, Result};
 pub use expiry::EXPIRES_AFTER_MAX;
+pub use facts::{FindRepository, RepositoryFacts};
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 pub use opening::OpenError;
 pub use options::Options;

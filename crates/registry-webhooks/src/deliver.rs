@@ -4,10 +4,10 @@ use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use registry_jobs::{Attempted, Handler, Job, Policy, Verdict};
-use registry_types::WebhookFormat;
 
 use crate::{
-    Backoff, DeliveryState, Meaning, Message, MessageId, Payload, TIMEOUT_MAX, WebhookError, WebhookId,
+    Backoff, DeliveryState, Meaning, Message, MessageId, Payload, TIMEOUT_MAX, Wanted, WebhookError,
+    WebhookId,
     payload::payload,
     send::{Sent, send},
     steps::{KIND, Load, Loaded, Outcome},
@@ -112,9 +112,8 @@ impl Inner {
         if !options.look_up.may_tell(webhook.id, definition.audience, event).await {
             return Err(Unsent::Skip);
         }
-        let with_references = options.include_references && definition.format == WebhookFormat::Distribution;
-        let facts =
-            options.look_up.facts(event.name.as_deref(), event.digest.as_deref(), with_references).await;
+        let wanted = Wanted::by(definition.format, event, options.include_references);
+        let facts = options.look_up.facts(wanted).await;
         let message =
             Message { id: delivery.id, sequence: delivery.sequence, event, audience: definition.audience };
         let payload = payload(definition.format, &message, &options.origin, &facts);

@@ -3,6 +3,7 @@
 
 mod answer;
 mod backoff;
+mod callback;
 mod configure;
 mod definition;
 mod deliver;
@@ -30,6 +31,7 @@ mod webhooks;
 
 pub use answer::{Accepts, Meaning, judge};
 pub use backoff::{ATTEMPTS_MAX, ATTEMPTS_WITHIN, Backoff};
+pub use callback::{CALLBACK_BODY_BYTES_MAX, ParseCallbackError};
 pub use definition::{
     Definition, DefinitionError, Draft, Endpoint, NAME_BYTES_MAX, ParseWebhookNameError, TIMEOUT,
     TIMEOUT_MAX, TIMEOUT_MIN, WebhookName,
@@ -39,7 +41,7 @@ pub use error::{StoredError, WebhookError};
 pub use filter::{FILTERS_MAX, Filter, FilterError, PATTERN_BYTES_MAX, PATTERN_COMPILED_BYTES_MAX};
 pub use headers::{HEADERS_BYTES_MAX, HEADERS_MAX, Headers, HeadersError, Of};
 pub use id::{MessageId, NoRandomness, ParseMessageIdError};
-pub use lookup::{LookUp, NothingKnown};
+pub use lookup::{LookUp, NothingKnown, Wanted};
 pub use messages::HISTORY_PAGE_MAX;
 pub use notices::NOTICES_WAITING_MAX;
 pub use numbers::{Numbers, WebhookNumbers};

@@ -2,8 +2,44 @@ use std::fmt;
 
 use async_trait::async_trait;
 use registry_events::Event;
+use registry_types::WebhookFormat;
 
-use crate::{Audience, Facts, WebhookId};
+use crate::{Audience, Facts, Notice, WebhookId};
+
+/// What a message needs to know beside its event.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Wanted<'a> {
+    /// Of which repository; none if it is about none.
+    pub repository: Option<&'a str>,
+    /// Of which manifest.
+    pub digest: Option<&'a str>,
+    /// Since when there is the repository, and whether it is public.
+    pub with_repository: bool,
+    /// What the manifest refers to.
+    pub with_references: bool,
+}
+
+impl<'a> Wanted<'a> {
+    /// What a message about an event needs in a format; references only where receivers want them.
+    pub(crate) fn by(format: WebhookFormat, event: &'a Event, include_references: bool) -> Wanted<'a> {
+        Wanted {
+            repository: event.name.as_deref(),
+            digest: event.digest.as_deref(),
+            with_repository: format == WebhookFormat::DockerHub,
+            with_references: include_references && format == WebhookFormat::Distribution,
+        }
+    }
+
+    /// What a notice needs.
+    pub(crate) fn by_notice(notice: &'a Notice, include_references: bool) -> Wanted<'a> {
+        Wanted {
+            repository: Some(&notice.repository),
+            digest: Some(&notice.digest),
+            with_repository: false,
+            with_references: include_references && notice.is_manifest,
+        }
+    }
+}
 
 /// What the rest of the registry knows that messages need. Asked for each attempt: what was so when an event happened may not be so
 /// any more.
@@ -13,8 +49,8 @@ pub trait LookUp: fmt::Debug + Send + Sync + 'static {
     /// not be sent is skipped.
     async fn may_tell(&self, webhook: WebhookId, audience: Audience, event: &Event) -> bool;
 
-    /// What is known of the repository of an event, and of its manifest where `with_references` asks for that.
-    async fn facts(&self, repository: Option<&str>, digest: Option<&str>, with_references: bool) -> Facts;
+    /// What is known of what is wanted.
+    async fn facts(&self, wanted: Wanted<'_>) -> Facts;
 }
 
 /// Everything may be told, and nothing is known beside the events.
@@ -27,7 +63,7 @@ impl LookUp for NothingKnown {
         true
     }
 
-    async fn facts(&self, _: Option<&str>, _: Option<&str>, _: bool) -> Facts {
+    async fn facts(&self, _: Wanted<'_>) -> Facts {
         Facts::default()
     }
 }

@@ -11,7 +11,7 @@ use tokio::{
     time::{Instant, sleep},
 };
 
-use crate::{Definition, Meaning, MessageId, Notice, Webhooks, payload, send::send};
+use crate::{Definition, Meaning, MessageId, Notice, Wanted, Webhooks, payload, send::send};
 
 /// How many notices wait for a receiver; more are dropped, and counted.
 pub const NOTICES_WAITING_MAX: usize = 1024;
@@ -120,9 +120,7 @@ impl Webhooks {
     async fn send_notice(&self, queue: &Queue, notice: &Notice) -> bool {
         let definition = &queue.definition;
         let options = &self.0.options;
-        let with_references = options.include_references && notice.is_manifest;
-        let facts =
-            options.look_up.facts(Some(&notice.repository), Some(&notice.digest), with_references).await;
+        let facts = options.look_up.facts(Wanted::by_notice(notice, options.include_references)).await;
         let Ok(id) = MessageId::generate() else { return false };
         let Ok(payload) = payload::notice(id, notice, &options.origin, &facts) else { return false };
         let (began, mut failures) = (Instant::now(), 0);

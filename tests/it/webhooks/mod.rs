@@ -1,5 +1,6 @@
 //! Webhooks with real receivers: good ones, and those that fail, hang, lie and lead elsewhere.
 
+mod callbacks;
 mod lost_disk;
 mod notices;
 mod receivers;

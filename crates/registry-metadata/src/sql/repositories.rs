@@ -10,6 +10,9 @@ statements! {
 
     ID = "SELECT id FROM repositories WHERE name = $1";
 
+    /// When it was made, and whether every client may pull from it.
+    FACTS = "SELECT created_at, public FROM repositories WHERE name = $1";
+
     /// Two requests may create a repository at once: the second one finds the row of the first. Where a collector has removed the
     /// namespace meanwhile, the foreign key fails, and the transaction is run again.
     CREATE = "INSERT INTO repositories (name, created_at, look_at, namespace)
