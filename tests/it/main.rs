@@ -44,6 +44,7 @@ mod raw_socket;
 mod referrers;
 mod retention;
 mod secured;
+mod sinks;
 mod size;
 mod soak;
 mod store_start;

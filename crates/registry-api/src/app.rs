@@ -102,6 +102,20 @@ impl App {
     }
 }
 
+/// A change as sinks are told of it; it outlives the request.
+pub(crate) struct Teller {
+    pub(crate) app: Arc<App>,
+    pub(crate) repository: RepositoryName,
+    actor: Option<String>,
+}
+
+impl Teller {
+    /// Tells the sinks.
+    pub(crate) fn tell(&self, change: impl FnOnce() -> Change) {
+        self.app.events.note(&self.repository, self.actor.as_deref(), change);
+    }
+}
+
 /// What the handlers know of a request beyond its route.
 pub(crate) struct Call<'a> {
     pub(crate) app: &'a Arc<App>,
@@ -140,19 +154,19 @@ impl Call<'_> {
         allowed.await.contains(Action::Pull)
     }
 
-    /// Tells the embedder's sinks of a change that is durable.
-    pub(crate) fn tell(&self, repository: &RepositoryName, change: impl FnOnce() -> Change) {
-        self.app.events.note(repository, self.actor(), change);
+    /// What tells the embedder's sinks of a change to a repository, once it is durable.
+    pub(crate) fn teller(&self, repository: &RepositoryName) -> Teller {
+        Teller { app: self.app.clone(), repository: repository.clone(), actor: self.actor() }
+    }
+
+    /// The user's name.
+    fn actor(&self) -> Option<String> {
+        self.caller.name().map(|name| name.as_ref().to_owned())
     }
 
     /// Lets the observer hear of something, if there is one that wants to.
     pub(crate) fn seen(&self, make: impl FnOnce(Cause) -> Seen) {
         self.app.seen(|| make(self.cause()));
-    }
-
-    /// The user's name, for sinks.
-    fn actor(&self) -> Option<&str> {
-        self.caller.name().map(AsRef::as_ref)
     }
 
     /// What causes the changes that the request asks for, for histories and events.
@@ -167,6 +181,6 @@ impl Call<'_> {
             self.method.as_str(),
             agent.as_deref(),
         );
-        Cause { actor: self.actor().map(str::to_owned), request: Some(request) }
+        Cause { actor: self.actor(), request: Some(request) }
     }
 }

@@ -70,8 +70,8 @@ pub enum Change {
 ///
 /// An event is told after its change is durable, in the order in which this process's requests ended, one at a time. It is told
 /// at most once: what waits when the process is killed is lost, and beyond [`EVENTS_WAITING_MAX`] that wait the newest are. So is the
-/// event of a change whose client went away before it was answered, or was told that the database is not available. Other
-/// nodes, commands beside the server, the collector and retention tell nothing. What must see each change looks at the registry as
+/// event of a change whose client was told that the database is not available. A client that goes away before it is answered keeps
+/// nothing from being told. Other nodes, commands beside the server, the collector and retention tell nothing. What must see each change looks at the registry as
 /// well, now and then.
 #[async_trait]
 pub trait EventSink: fmt::Debug + Send + Sync + 'static {
@@ -106,6 +106,11 @@ impl Events {
         Events { queues: sinks.into_iter().map(Queue::to).collect() }
     }
 
+    /// Whether there is a sink.
+    pub(crate) fn has_sinks(&self) -> bool {
+        !self.queues.is_empty()
+    }
+
     /// Puts a change where the sinks find it. Never waits.
     pub(crate) fn note(
         &self,
@@ -113,7 +118,7 @@ impl Events {
         actor: Option<&str>,
         change: impl FnOnce() -> Change,
     ) {
-        if self.queues.is_empty() {
+        if !self.has_sinks() {
             return;
         }
         let (repository, actor) = (repository.clone(), actor.map(str::to_owned));

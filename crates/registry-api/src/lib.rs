@@ -43,6 +43,7 @@ mod accept;
 mod app;
 mod conditional;
 mod content_range;
+mod detached;
 mod error;
 mod events;
 #[cfg(fuzzing)]

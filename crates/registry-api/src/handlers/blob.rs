@@ -18,6 +18,7 @@ use registry_server::{
 use crate::{
     app::{App, Call},
     conditional::{self, Condition},
+    detached::told,
     error::ApiError,
     observer::{BLOB_MEDIA_TYPE as CONTENT_TYPE, Seen, SeenAction},
     response::{Response, empty_response, set, set_digest},
@@ -77,9 +78,17 @@ pub(crate) async fn delete(
     repository: &RepositoryName,
     digest: Digest,
 ) -> Result<Response<Body>, ApiError> {
-    call.app.metadata.delete_blob(repository, &digest).await?;
-    // How large it was is not looked for: receivers are told the digest alone.
-    call.seen(|cause| Seen::blob(SeenAction::Delete, repository, &digest, 0, cause));
+    let (app, repository) = (call.app.clone(), repository.clone());
+    let cause = app.is_observed().then(|| call.cause());
+    let change = async move {
+        app.metadata.delete_blob(&repository, &digest).await?;
+        if let Some(cause) = cause {
+            // How large it was is not looked for: receivers are told the digest alone.
+            app.seen(|| Seen::blob(SeenAction::Delete, &repository, &digest, 0, cause));
+        }
+        Ok(())
+    };
+    told(call.app, change).await?;
     Ok(empty_response(StatusCode::ACCEPTED))
 }
 

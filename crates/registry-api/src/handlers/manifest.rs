@@ -20,6 +20,7 @@ use crate::{
     accept::Accept,
     app::{App, Call},
     conditional::{self, Condition},
+    detached::told,
     error::ApiError,
     events::Change,
     observer::{Seen, SeenAction},
@@ -96,28 +97,36 @@ pub(crate) async fn put(
 ) -> Result<Response<Body>, ApiError> {
     let settings = &call.app.settings;
     let bytes = read(call, body).await?;
-    let (digest, manifest, _room) = inspect(call, reference, bytes).await?;
-
+    let (digest, manifest, room) = inspect(call, reference, bytes).await?;
     let tags = match reference {
-        Reference::Tag(tag) => std::slice::from_ref(tag),
-        Reference::Digest(_) => query_tags,
+        Reference::Tag(tag) => vec![tag.clone()],
+        Reference::Digest(_) => query_tags.to_vec(),
     };
-    let put = PutManifest {
-        repository,
-        digest,
-        manifest: &manifest,
-        tags,
-        required: &required_blobs(&settings.references, &manifest),
-        required_children: &required_children(&settings.references, &manifest),
-        cause: &call.cause(),
+    let required = required_blobs(&settings.references, &manifest);
+    let required_children = required_children(&settings.references, &manifest);
+    let (teller, cause) = (call.teller(repository), call.cause());
+    let change = async move {
+        let put = PutManifest {
+            repository: &teller.repository,
+            digest,
+            manifest: &manifest,
+            tags: &tags,
+            required: &required,
+            required_children: &required_children,
+            cause: &cause,
+        };
+        teller.app.metadata.put_manifest(&put).await?;
+        teller.tell(|| Change::Pushed {
+            digest,
+            media_type: manifest.media_type().clone(),
+            size_bytes: manifest.bytes().len() as u64,
+            tags,
+        });
+        // What it counts is the manifest's memory.
+        drop(room);
+        Ok(manifest)
     };
-    call.app.metadata.put_manifest(&put).await?;
-    call.tell(repository, || Change::Pushed {
-        digest,
-        media_type: manifest.media_type().clone(),
-        size_bytes: manifest.bytes().len() as u64,
-        tags: tags.to_vec(),
-    });
+    let manifest = told(call.app, change).await?;
     Ok(pushed(call, repository, digest, &manifest, query_tags))
 }
 
@@ -127,16 +136,22 @@ pub(crate) async fn delete(
     repository: &RepositoryName,
     reference: &Reference,
 ) -> Result<Response<Body>, ApiError> {
-    match reference {
-        Reference::Tag(tag) => {
-            call.app.metadata.delete_tag(repository, tag, &call.cause()).await?;
-            call.tell(repository, || Change::TagDeleted { tag: tag.clone() });
+    let (teller, reference, cause) = (call.teller(repository), reference.clone(), call.cause());
+    let change = async move {
+        let (metadata, repository) = (&teller.app.metadata, &teller.repository);
+        match reference {
+            Reference::Tag(tag) => {
+                metadata.delete_tag(repository, &tag, &cause).await?;
+                teller.tell(|| Change::TagDeleted { tag });
+            }
+            Reference::Digest(digest) => {
+                let tags = metadata.delete_manifest(repository, &digest, &cause).await?;
+                teller.tell(|| Change::ManifestDeleted { digest, tags });
+            }
         }
-        Reference::Digest(digest) => {
-            let tags = call.app.metadata.delete_manifest(repository, digest, &call.cause()).await?;
-            call.tell(repository, || Change::ManifestDeleted { digest: *digest, tags });
-        }
-    }
+        Ok(())
+    };
+    told(call.app, change).await?;
     Ok(empty_response(StatusCode::ACCEPTED))
 }
 

@@ -7,7 +7,6 @@ use http::{HeaderMap, StatusCode, header};
 use registry_digest::{Algorithm, Digest};
 use registry_metadata::{MetadataError, NewUpload, Purpose};
 use registry_types::{Location, RepositoryName, UploadId};
-use tracing::Instrument;
 
 use super::blob;
 use registry_server::{Body, ServerBody, declared_length};
@@ -15,6 +14,7 @@ use registry_server::{Body, ServerBody, declared_length};
 use crate::{
     app::{App, Call},
     content_range::ContentRange,
+    detached::{detached, told},
     error::ApiError,
     links::Links,
     observer::{Seen, SeenAction},
@@ -24,6 +24,9 @@ use crate::{
     route::StartUpload,
     session::Session,
 };
+
+/// What goes on when its client goes away, in the log.
+const UPLOAD: &str = "the upload";
 
 /// How many repositories are looked at for a blob whose source the client does not name.
 const MOUNT_SOURCES_MAX: usize = 32;
@@ -70,7 +73,7 @@ pub(crate) async fn append(
 ) -> Result<Response<Body>, ApiError> {
     let (chunk, file) = (Chunk::of(call.headers)?, call.share.file()?);
     let (app, links, repository) = (call.app.clone(), call.links(), repository.clone());
-    detached(call.app, async move {
+    detached(call.app, UPLOAD, async move {
         let _file = file;
         let session = Session::claim(app, &repository, id, None).await?;
         chunk.must_begin_at(session.offset(), &links, &repository, &id)?;
@@ -91,7 +94,7 @@ pub(crate) async fn finish(
     let (chunk, file) = (Chunk::of(call.headers)?, call.share.file()?);
     let (app, links, repository) = (call.app.clone(), call.links(), repository.clone());
     let cause = call.app.is_observed().then(|| call.cause());
-    detached(call.app, async move {
+    detached(call.app, UPLOAD, async move {
         let _file = file;
         let session = Session::claim(app.clone(), &repository, id, Some(&digest)).await?;
         chunk.must_begin_at(session.offset(), &links, &repository, &id)?;
@@ -116,23 +119,6 @@ pub(crate) async fn cancel(
     let mut response = empty_response(StatusCode::NO_CONTENT);
     set(response.headers_mut(), DOCKER_UPLOAD_UUID, id.to_string());
     Ok(response)
-}
-
-/// Runs to its end also when the client's connection breaks, which drops the request's future: what arrived is saved,
-/// and the session is free for the client's next attempt.
-async fn detached<T: Send + 'static>(
-    app: &App,
-    work: impl Future<Output = Result<T, ApiError>> + Send + 'static,
-) -> Result<T, ApiError> {
-    let running = app.uploads.begin().await;
-    let work = async move {
-        let result = work.await;
-        drop(running);
-        result
-    };
-    // What it logs belongs to the request.
-    let joined = tokio::spawn(work.in_current_span());
-    joined.await.map_err(|error| ApiError::Internal { operation: "the upload", source: error.into() })?
 }
 
 /// What a request says of the bytes that it brings.
@@ -220,15 +206,31 @@ async fn mount(
         if blob::is_lost(call.app, &blob).await? {
             return Ok(false);
         }
-        if metadata.mount_blob(&from, to, digest).await? {
-            call.seen(|cause| Seen {
-                from: Some(from),
-                ..Seen::blob(SeenAction::Mount, to, digest, blob.size_bytes, cause)
-            });
+        if mount_from(call, from, to, digest, blob.size_bytes).await? {
             return Ok(true);
         }
     }
     Ok(false)
+}
+
+async fn mount_from(
+    call: &Call<'_>,
+    from: RepositoryName,
+    to: &RepositoryName,
+    digest: &Digest,
+    size_bytes: u64,
+) -> Result<bool, ApiError> {
+    let (app, to, digest) = (call.app.clone(), to.clone(), *digest);
+    let cause = app.is_observed().then(|| call.cause());
+    let change = async move {
+        let is_mounted = app.metadata.mount_blob(&from, &to, &digest).await?;
+        if let Some(cause) = cause.filter(|_| is_mounted) {
+            let mounted = Seen::blob(SeenAction::Mount, &to, &digest, size_bytes, cause);
+            app.seen(|| Seen { from: Some(from), ..mounted });
+        }
+        Ok(is_mounted)
+    };
+    told(call.app, change).await
 }
 
 /// Where a blob may lie that the client names no source for, of what the caller may see.
