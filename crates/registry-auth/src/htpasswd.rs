@@ -146,7 +146,7 @@ impl Htpasswd {
 
     /// Reads the file now if it has changed. Blocks.
     pub fn reload(&self) {
-        self.shared.watched.look();
+        self.shared.watched.reload();
     }
 
     async fn check(
@@ -187,8 +187,8 @@ impl Htpasswd {
         if self.shared.watched.is_due(Instant::now()) {
             let shared = Arc::clone(&self.shared);
             // The claim that `is_due` gave ends in there, also if this future is dropped.
-            let look = move || shared.watched.look();
-            let _: Result<(), tokio::task::JoinError> = tokio::task::spawn_blocking(look).await;
+            let reload = move || shared.watched.reload();
+            let _: Result<(), tokio::task::JoinError> = tokio::task::spawn_blocking(reload).await;
         }
         self.shared.watched.users()
     }

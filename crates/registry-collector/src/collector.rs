@@ -88,13 +88,13 @@ impl Collector {
             self.note(report, watch, "could not list images with unread labels", error);
         });
         let has_more = read.unwrap_or(false);
-        let worked_off = self.work_off(report, watch).await.inspect_err(|error| {
+        let processed = self.process_due(report, watch).await.inspect_err(|error| {
             self.note(report, watch, "could not work off what may be garbage", error);
         });
         let reclaimed = reclaim::run(self, report, watch).await.inspect_err(|error| {
             self.note(report, watch, "could not list bytes to delete", error);
         });
-        has_more && worked_off.is_ok() && reclaimed.is_ok()
+        has_more && processed.is_ok() && reclaimed.is_ok()
     }
 
     /// Collecting goes by the database alone, and needs no mark; but it is done all the time, so the mark is set here.
@@ -118,7 +118,7 @@ impl Collector {
         }
     }
 
-    async fn work_off(&self, report: &mut Report, watch: &dyn Watch) -> Result<(), MetadataError> {
+    async fn process_due(&self, report: &mut Report, watch: &dyn Watch) -> Result<(), MetadataError> {
         loop {
             self.candidates.wait(self.options.batch).await;
             let batch = self.metadata.collect(&self.options.rules, self.options.batch).await?;

@@ -174,7 +174,7 @@ impl Fsck {
     }
 
     async fn object(&self, object: &StoredObject, report: &mut FsckReport) -> Result<(), MarkError> {
-        let (problem, detail) = match self.look(object, report).await {
+        let (problem, detail) = match self.examine(object, report).await {
             Some(found) => found,
             None if object.is_bad => (Problem::HiddenButWell, None),
             None => return Ok(()),
@@ -200,7 +200,7 @@ impl Fsck {
     }
 
     /// What is wrong with an object's bytes, as far as was looked.
-    async fn look(
+    async fn examine(
         &self,
         object: &StoredObject,
         report: &mut FsckReport,

@@ -82,7 +82,7 @@ impl Sweep {
         let mut after: Option<Location> = None;
         loop {
             let page = self.store.list(after.as_ref(), PAGE).await?;
-            self.look(&page, &mut report).await?;
+            self.compare(&page, &mut report).await?;
             if page.len() < PAGE {
                 break;
             }
@@ -92,7 +92,7 @@ impl Sweep {
         Ok(report)
     }
 
-    async fn look(&self, page: &[ObjectInfo], report: &mut SweepReport) -> Result<(), MarkError> {
+    async fn compare(&self, page: &[ObjectInfo], report: &mut SweepReport) -> Result<(), MarkError> {
         let ours = page.iter().filter(|object| object.location.as_str().starts_with(Location::PREFIX));
         let ours: Vec<&ObjectInfo> = ours.collect();
         report.objects += ours.len() as u64;

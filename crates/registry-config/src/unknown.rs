@@ -20,7 +20,7 @@ enum Others {
     Nothing,
 }
 
-fn look(node: &Node, key: &str, kind: Kind, warnings: &mut Vec<Warning>) {
+fn visit(node: &Node, key: &str, kind: Kind, warnings: &mut Vec<Warning>) {
     match kind {
         Kind::Scalar | Kind::Scalars | Kind::Map | Kind::Entry | Kind::Anything => {}
         Kind::Section(keys) => section(node, key, keys, Others::Unknown, warnings),
@@ -42,7 +42,7 @@ fn section(node: &Node, path: &str, keys: &[Key], others: Others, warnings: &mut
         match keys.iter().find(|key| key.name == name) {
             Some(key) => {
                 warnings.extend(standing(key.standing, &path, child));
-                look(child, &path, key.kind, warnings);
+                visit(child, &path, key.kind, warnings);
             }
             None => match others {
                 Others::Nothing => {}

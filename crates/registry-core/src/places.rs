@@ -221,7 +221,7 @@ impl Places {
 /// So that nothing is recorded that no consumer takes.
 async fn look_for_consumers(recorder: &Recorder, database: Option<&Database>) -> Result<(), OpenError> {
     let Some(database) = database else { return Ok(()) };
-    recorder.look(database).await.map_err(|error| OpenError::Metadata(error.into()))
+    recorder.refresh(database).await.map_err(|error| OpenError::Metadata(error.into()))
 }
 
 fn make_folder(path: &Path) -> Result<(), OpenError> {

@@ -121,7 +121,7 @@ impl User {
     /// The folder for data is another registry's, is reached over a link, or can not be made. Nothing was changed then.
     pub fn take_over(self, config: &Config) -> Result<(), RightsError> {
         if let Some(root) = configured::store_root(config) {
-            registry_storage::FilesystemStore::look(&root)?;
+            registry_storage::FilesystemStore::check_root(&root)?;
         }
         take_over::take_over(&configured::written_places(config), self)
     }

@@ -11,7 +11,7 @@ use std::sync::{
 use registry_database::{Database, Deferred, Error, Fault, Param, Session, signed};
 use tokio::sync::{Notify, watch};
 
-use crate::{NewEvent, sql, watch::look};
+use crate::{NewEvent, sql, watch::refresh};
 
 /// Says whether events are wanted, for all transactions of a process on one database. Clones are the same recorder. By default
 /// nothing is ever wanted.
@@ -52,7 +52,7 @@ impl PartialEq for Recorder {
 impl Eq for Recorder {}
 
 impl Recorder {
-    /// A recorder that wants events until [`look`](Self::look) has found that there is no consumer: so none is missed between
+    /// A recorder that wants events until [`refresh`](Self::refresh) has found that there is no consumer: so none is missed between
     /// the start and then. A process looks before it changes anything, since the tables may not be there.
     pub fn new() -> Recorder {
         Recorder(Some(Arc::new(State {
@@ -83,9 +83,9 @@ impl Recorder {
     ///
     /// # Errors
     /// See [`Error`]; then events are wanted if the tables were seen, and else what was known holds.
-    pub async fn look(&self, database: &Database) -> Result<(), Error> {
+    pub async fn refresh(&self, database: &Database) -> Result<(), Error> {
         let Some(state) = &self.0 else { return Ok(()) };
-        look(database, state).await.map(drop)
+        refresh(database, state).await.map(drop)
     }
 
     /// Whether the tables of events were there at the last look, or at one before.

@@ -46,7 +46,7 @@ async fn keep_looking(database: &Database, state: &State, looked: channel::Sende
     let mut failing = Failing::new(LOOKING_FAILS);
     loop {
         ticks.tick().await;
-        let found = look_soon(database, state).await;
+        let found = refresh_soon(database, state).await;
         failing.tell(&found);
         if let Ok(found) = found {
             looked.send_replace(found);
@@ -67,7 +67,7 @@ pub fn keep_informed(database: Database, recorder: &Recorder) -> impl Future<Out
             loop {
                 ticks.tick().await;
                 let Some(state) = state.upgrade() else { return };
-                failing.tell(&look_soon(&database, &state).await);
+                failing.tell(&refresh_soon(&database, &state).await);
             }
         };
         tokio::select! {
@@ -141,12 +141,12 @@ const LOOKING_FAILS: &str = "consumers of events can not be looked for";
 const LOOK: &str = "look for consumers of events";
 
 /// Looks what is there, and notes whether events are wanted.
-pub(crate) async fn look(database: &Database, state: &State) -> Result<Found, Error> {
+pub(crate) async fn refresh(database: &Database, state: &State) -> Result<Found, Error> {
     noted(state, read(database, state)).await
 }
 
 /// The same, within [`LOOK_WITHIN`].
-async fn look_soon(database: &Database, state: &State) -> Result<Found, Error> {
+async fn refresh_soon(database: &Database, state: &State) -> Result<Found, Error> {
     let late = |elapsed: Elapsed| Error::Unavailable { operation: LOOK, source: elapsed.into() };
     let read = async { timeout(LOOK_WITHIN, read(database, state)).await.map_err(late)? };
     noted(state, read).await

@@ -41,7 +41,7 @@ pub(crate) fn reconcile(path: &Path, owners: &Owners, remote: &Remote) -> Result
 
 fn attempt(path: &Path, owners: &Owners, remote: &Remote) -> Result<Found> {
     let history = History::list(remote)?;
-    let local = Local::look(path, owners)?;
+    let local = Local::read(path, owners)?;
     match (local, history.entries.is_empty()) {
         (Local::Journalled { state, first_kept }, true) => match first_kept {
             // The journal was about to begin.
@@ -108,12 +108,12 @@ enum Local {
 }
 
 impl Local {
-    fn look(path: &Path, owners: &Owners) -> Result<Local> {
+    fn read(path: &Path, owners: &Owners) -> Result<Local> {
         let database = open(path)?;
-        Self::look_at(&database, owners).map_err(JournalError::database("look at the database"))
+        Self::read_from(&database, owners).map_err(JournalError::database("look at the database"))
     }
 
-    fn look_at(database: &Connection, owners: &Owners) -> rusqlite::Result<Local> {
+    fn read_from(database: &Connection, owners: &Owners) -> rusqlite::Result<Local> {
         if let Some(state) = ledger::state(database)? {
             return Ok(Local::Journalled { state, first_kept: ledger::first_kept(database)? });
         }

@@ -35,12 +35,12 @@ pub fn problems(owners: &Owners) -> Vec<String> {
         Ok(database) => database,
         Err(error) => return vec![format!("the tables can not be made: {error}")],
     };
-    let look = |connection: &Connection| Ok::<_, Fault>(look(connection, owners)?);
-    let found = database.readers().read("look at the tables", look);
+    let read = |connection: &Connection| Ok::<_, Fault>(problems_in(connection, owners)?);
+    let found = database.readers().read("look at the tables", read);
     found.unwrap_or_else(|error| vec![format!("the tables can not be read: {error}")])
 }
 
-fn look(database: &Connection, owners: &Owners) -> rusqlite::Result<Vec<String>> {
+fn problems_in(database: &Connection, owners: &Owners) -> rusqlite::Result<Vec<String>> {
     let mut problems = unknown_tables(database, owners)?;
     problems.extend(virtual_tables(database)?);
     problems.extend(triggers(database)?);

@@ -112,7 +112,7 @@ impl Debug {
 
     /// What fails, `more` among it, and what is only a warning.
     async fn health(&self, more: BTreeMap<String, String>) -> Response<Full<Bytes>> {
-        let mut failures = self.health.look(&*self.vitals).await;
+        let mut failures = self.health.failures_now(&*self.vitals).await;
         let mut warnings = self.vitals.warnings().await;
         if self.is_beyond_loopback {
             failures.values_mut().for_each(|reason| *reason = "fails; the log says why".to_owned());

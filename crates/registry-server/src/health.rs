@@ -105,7 +105,7 @@ impl Health {
     }
 
     /// What fails: name and reason, from the checks that run now and then and from a look now.
-    pub async fn look(&self, vitals: &dyn Vitals) -> BTreeMap<String, String> {
+    pub async fn failures_now(&self, vitals: &dyn Vitals) -> BTreeMap<String, String> {
         let mut failures = self.failures.lock().clone();
         failures.extend(vitals.failures().await);
         failures

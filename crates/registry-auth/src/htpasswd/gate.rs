@@ -310,7 +310,7 @@ async fn wait(shared: &Arc<Shared>, attempt: &Arc<Attempt>, rank: Rank) -> Optio
 async fn overtake(shared: &Arc<Shared>, attempt: &Arc<Attempt>, rank: Rank) -> Outcome {
     let mut rank = if attempt.is_of_user() { rank } else { Rank::IDLE };
     loop {
-        if let Some(right) = look(shared, attempt, rank).await {
+        if let Some(right) = verify_in_turn(shared, attempt, rank).await {
             return right;
         }
         rank = Rank::IDLE;
@@ -318,7 +318,7 @@ async fn overtake(shared: &Arc<Shared>, attempt: &Arc<Attempt>, rank: Rank) -> O
 }
 
 /// Looks at the password in its turn, and tells only if it is right. Waits for ever if there is no place to wait in.
-async fn look(shared: &Arc<Shared>, attempt: &Arc<Attempt>, rank: Rank) -> Option<Outcome> {
+async fn verify_in_turn(shared: &Arc<Shared>, attempt: &Arc<Attempt>, rank: Rank) -> Option<Outcome> {
     let Ok(turn) = shared.gate.overtaking.turn(rank, attempt.group()).await else {
         return std::future::pending().await;
     };
@@ -380,7 +380,7 @@ async fn overtake_slowly(shared: &Arc<Shared>, attempt: &Arc<Attempt>, standing:
             drop(slot);
         });
     }
-    match look(shared, attempt, rank).await {
+    match verify_in_turn(shared, attempt, rank).await {
         Some(right) => right,
         None => std::future::pending().await,
     }

@@ -89,7 +89,7 @@ impl Watched {
         Arc::clone(&self.users.read())
     }
 
-    /// Whether the caller is to [`Self::look`] now. It must, once this said so.
+    /// Whether the caller is to [`Self::reload`] now. It must, once this said so.
     pub(super) fn is_due(&self, now: Instant) -> bool {
         let mut state = self.state.lock();
         let is_due = now >= state.next_look && !state.is_looking;
@@ -98,7 +98,7 @@ impl Watched {
     }
 
     /// Reads the file again if it is another version. Blocks.
-    pub(super) fn look(&self) {
+    pub(super) fn reload(&self) {
         let seen = self.state.lock().seen.clone();
         let is_same = seen.is_some() && found(&self.path) == seen;
         let outcome = (!is_same).then(|| read(&self.path));

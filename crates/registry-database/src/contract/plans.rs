@@ -20,13 +20,13 @@ pub async fn statements_read_little(
 ) {
     // Nothing makes statistics of SQLite by itself. A server of PostgreSQL does so within a minute, and guesses before.
     if bench.is_sqlite() {
-        look(bench, statements, cases).await;
+        measure(bench, statements, cases).await;
     }
     bench.run("ANALYZE").await;
-    look(bench, statements, cases).await;
+    measure(bench, statements, cases).await;
 }
 
-async fn look(bench: &Bench, statements: &[(&str, Statement)], cases: &[(&str, &[&str], u64)]) {
+async fn measure(bench: &Bench, statements: &[(&str, Statement)], cases: &[(&str, &[&str], u64)]) {
     for (name, values, rows) in cases {
         let (_, statement) = statements.iter().find(|(known, _)| known == name).unwrap();
         let (cost, max) = match &bench.database {

@@ -59,7 +59,7 @@ pub(crate) struct Guard {
 
 impl Guard {
     /// To be called with all that the server sends, before the client sees it.
-    pub(crate) fn look(&mut self, bytes: &[u8]) -> Result<(), Refusal> {
+    pub(crate) fn inspect(&mut self, bytes: &[u8]) -> Result<(), Refusal> {
         for byte in bytes {
             if self.is_done {
                 break;
@@ -129,7 +129,7 @@ mod tests {
         ] {
             for size in 1..=said.len() {
                 let mut guard = Guard::default();
-                assert_eq!(said.chunks(size).try_for_each(|piece| guard.look(piece)), expected, "{size}");
+                assert_eq!(said.chunks(size).try_for_each(|piece| guard.inspect(piece)), expected, "{size}");
             }
         }
     }

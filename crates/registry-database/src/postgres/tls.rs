@@ -255,7 +255,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Stream<S> {
             Way::Plain(stream) => Pin::new(stream).poll_read(context, into),
         })?;
         if let Some(guard) = &mut self.guard {
-            guard.look(&into.filled()[before..])?;
+            guard.inspect(&into.filled()[before..])?;
         }
         Poll::Ready(Ok(()))
     }

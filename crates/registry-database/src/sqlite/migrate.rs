@@ -24,12 +24,12 @@ enum Kind {
 /// [`OpenError::Foreign`].
 pub fn refuse_foreign(connection: &Connection, path: &Path) -> Result<(), OpenError> {
     // In one transaction: in the middle of another process's first start it would be neither empty nor ours.
-    let look = || look(&*connection.unchecked_transaction()?);
-    let found = look().map_err(OpenError::database("read the database"))?;
+    let kind = || kind_of(&*connection.unchecked_transaction()?);
+    let found = kind().map_err(OpenError::database("read the database"))?;
     found.map(drop).ok_or_else(|| OpenError::Foreign { path: path.to_owned() })
 }
 
-fn look(connection: &Connection) -> rusqlite::Result<Option<Kind>> {
+fn kind_of(connection: &Connection) -> rusqlite::Result<Option<Kind>> {
     let id: i64 = connection.pragma_query_value(None, "application_id", |row| row.get(0))?;
     let is_empty =
         connection.query_row("SELECT NOT EXISTS (SELECT 1 FROM sqlite_schema)", [], |row| row.get(0))?;
@@ -90,7 +90,7 @@ fn perform(connection: &Connection, plan: &Plan) -> rusqlite::Result<()> {
 /// What SQLite said.
 pub(crate) fn found(connection: &Connection) -> Result<Found, OpenError> {
     let read = || -> rusqlite::Result<Found> {
-        let Some(Kind::Ours) = look(connection)? else { return Ok(Found::default()) };
+        let Some(Kind::Ours) = kind_of(connection)? else { return Ok(Found::default()) };
         let (format, oldest_binary) =
             connection.query_row("SELECT format, oldest_binary FROM store", [], |row| {
                 Ok((row.get(0)?, row.get(1)?))

@@ -16,7 +16,7 @@ mod cases {
     pub(super) async fn a_node_waits_for_the_tables(bench: &Bench) {
         let recorder = Recorder::new();
         assert_eq!(Numbers::read(&bench.database, &recorder).await.unwrap(), Numbers::default());
-        recorder.look(&bench.database).await.unwrap();
+        recorder.refresh(&bench.database).await.unwrap();
         assert!(!recorder.is_wanted());
         let mut positions = recorder.positions();
         let watching = tokio::spawn(watch(bench.database.clone(), recorder.clone()));

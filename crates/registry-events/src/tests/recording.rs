@@ -21,13 +21,13 @@ pub(super) async fn nothing_is_written_while_there_is_no_consumer(bench: &Bench)
     let recorder = Recorder::new();
     // Not known yet whether there is one.
     assert!(recorder.is_wanted());
-    recorder.look(&bench.database).await.unwrap();
+    recorder.refresh(&bench.database).await.unwrap();
     assert_eq!((recorder.is_wanted(), move_tag(&recorder).await.as_str()), (false, "0"));
     bench.other.write("add a consumer", Add, "a".to_owned()).await.unwrap();
-    recorder.look(&bench.database).await.unwrap();
+    recorder.refresh(&bench.database).await.unwrap();
     assert_eq!((recorder.is_wanted(), move_tag(&recorder).await.as_str()), (true, "1"));
     assert!(bench.other.write("remove a consumer", Remove, "a".to_owned()).await.unwrap());
-    recorder.look(&bench.database).await.unwrap();
+    recorder.refresh(&bench.database).await.unwrap();
     assert_eq!((recorder.is_wanted(), move_tag(&recorder).await.as_str()), (false, "1"));
     recorder.want();
     assert_eq!(move_tag(&recorder).await, "2");

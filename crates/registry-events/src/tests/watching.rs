@@ -100,13 +100,13 @@ pub(super) async fn what_is_learnt_during_a_look_holds(bench: &Bench) {
     // It was wanted before as well, and is not any more.
     state.unwant(state.wanted());
     assert!(!recorder.is_wanted());
-    recorder.look(&bench.database).await.unwrap();
+    recorder.refresh(&bench.database).await.unwrap();
     assert!(recorder.is_wanted());
 }
 
 pub(super) async fn a_command_learns_of_consumers_for_as_long_as_it_runs(bench: &Bench) {
     let recorder = Recorder::new();
-    recorder.look(&bench.database).await.unwrap();
+    recorder.refresh(&bench.database).await.unwrap();
     let informing = tokio::spawn(keep_informed(bench.database.clone(), &recorder));
     assert!(!recorder.is_wanted());
     add(&bench.other, "a").await;
@@ -121,7 +121,7 @@ pub(super) async fn a_command_learns_of_consumers_for_as_long_as_it_runs(bench: 
 
 pub(super) async fn a_node_that_can_not_look_records(bench: &Bench) {
     let recorder = Recorder::new();
-    recorder.look(&bench.database).await.unwrap();
+    recorder.refresh(&bench.database).await.unwrap();
     assert!(!recorder.is_wanted());
     bench.run("ALTER TABLE event_consumers RENAME TO elsewhere").await;
     let _watching = Watching::begin(bench, &recorder);
@@ -135,7 +135,7 @@ pub(super) async fn a_database_that_fails_is_asked_again(bench: &Bench) {
     bench.run("ALTER TABLE event_consumers RENAME TO elsewhere").await;
     let mut positions = recorder.positions();
     let watching = Watching::begin(bench, &recorder);
-    recorder.look(&bench.database).await.unwrap_err();
+    recorder.refresh(&bench.database).await.unwrap_err();
     assert!(recorder.is_wanted());
     bench.run("ALTER TABLE elsewhere RENAME TO event_consumers").await;
     add(&bench.other, "a").await;

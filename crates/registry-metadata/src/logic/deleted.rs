@@ -116,7 +116,7 @@ pub(crate) async fn due(session: &impl Session) -> Result<Vec<i64>, Fault> {
 
 /// Removes up to `limit` rows of a repository whose time is over, and the repository with the last of them. Nothing if
 /// another collector has it.
-pub(crate) async fn work_off(
+pub(crate) async fn remove_some(
     tx: &Tx<'_, impl Tuned>,
     id: i64,
     limit: usize,

@@ -77,7 +77,7 @@ pub(crate) async fn set(
     // sees the label.
     tx.lock(postgres::LOCK_MANIFEST, params![id, &text]).await?;
     tx.execute(sql::SET_EXPIRY, params![after_ms(after), id, &text]).await?;
-    let expiring = look(tx.session, tx.options, id, &text).await?;
+    let expiring = expiring_tags(tx.session, tx.options, id, &text).await?;
     let in_ms = match expiring.due.is_empty() {
         true => expiring.again.map(|again| again.in_ms),
         false => Some(0),
@@ -102,7 +102,7 @@ pub(crate) async fn begin(tx: &Tx<'_, impl Session>, repository: i64, digest: &D
 }
 
 /// What is to be done about the tags of a manifest.
-pub(crate) async fn look(
+pub(crate) async fn expiring_tags(
     session: &impl Session,
     options: &Options,
     repository: i64,
@@ -134,7 +134,7 @@ impl FromRow for ExpiringTag {
 /// Removes the tags whose time is over, and has the collector look again when the next one's is. The manifest goes if
 /// nothing else refers to it.
 pub(crate) async fn expire(tx: &Tx<'_, impl Session>, repository: i64, digest: &Digest) -> Result<(), Fault> {
-    let expiring = look(tx.session, tx.options, repository, &digest.to_string()).await?;
+    let expiring = expiring_tags(tx.session, tx.options, repository, &digest.to_string()).await?;
     let cause = Cause::by(ACTOR);
     for due in &expiring.due {
         tags::remove_as_seen(tx, repository, digest, due, &cause).await?;

@@ -37,14 +37,14 @@ struct Found {
 /// References are checked, then manifest and references inserted, then tags set.
 pub(super) async fn push(tx: &Tx<'_>, put: &Put) -> Result<(), Fault> {
     tx.quota.refuse_excess();
-    let mut found = put.look(tx).await?;
+    let mut found = put.read(tx).await?;
     put.refuse_if_incomplete(&found)?;
     let repository = match found.repository {
         Some(repository) => repository,
         None => repositories::create(tx, &put.repository).await?,
     };
     if put.lock_missing_digests(tx, repository, &found.blobs, &found.children).await? {
-        (found.blobs, found.children) = put.look_for_references(tx).await?;
+        (found.blobs, found.children) = put.read_references(tx).await?;
     }
     let is_first = put.write(tx, repository, &found).await?;
     put.note(tx, repository, is_first, &found.tags);
@@ -56,11 +56,11 @@ pub(super) async fn push(tx: &Tx<'_>, put: &Put) -> Result<(), Fault> {
 }
 
 impl Put {
-    async fn look(&self, tx: &Tx<'_>) -> Result<Found, Fault> {
+    async fn read(&self, tx: &Tx<'_>) -> Result<Found, Fault> {
         let name = self.repository.as_str();
         let tags: Vec<&str> = self.tags.iter().map(Tag::as_str).collect();
         let (repository, (blobs, children), tags) =
-            pipeline!(repositories::id(tx.session, &self.repository), self.look_for_references(tx), async {
+            pipeline!(repositories::id(tx.session, &self.repository), self.read_references(tx), async {
                 tx.all(own::LOCK_TAGS, &[&name, &tags]).await
             },)?;
         let tag = |row: &Row| Ok((parsed(row, 0)?, parsed(row, 1)?));
@@ -70,7 +70,7 @@ impl Put {
 
     /// The blobs that are here and whether their bytes are bad, and the children, with the manifest itself among them if it
     /// is here.
-    async fn look_for_references(
+    async fn read_references(
         &self,
         tx: &Tx<'_>,
     ) -> Result<(BTreeMap<Digest, bool>, BTreeSet<Digest>), Fault> {
@@ -157,9 +157,9 @@ impl Put {
 
     /// For a manifest whose row is here again: its references, and what waits for it.
     pub(super) async fn link_again(&self, tx: &Tx<'_>, repository: i64) -> Result<(), Fault> {
-        let (mut blobs, mut children) = self.look_for_references(tx).await?;
+        let (mut blobs, mut children) = self.read_references(tx).await?;
         if self.lock_missing_digests(tx, repository, &blobs, &children).await? {
-            (blobs, children) = self.look_for_references(tx).await?;
+            (blobs, children) = self.read_references(tx).await?;
         }
         tx.ready(&REFER).await?;
         pipeline!(self.send_references(tx, repository, &blobs, &children), self.arrive(tx, repository),)?;

@@ -84,7 +84,7 @@ impl PostgresStore {
 
     async fn collect_garbage(&self, rules: CollectRules, limit: usize) -> Result<Vec<Collected>> {
         let collector = Collector { pool: self.pool.clone(), options: self.options.clone() };
-        let collected = collect::work_off(&collector, &self.looked_at, rules, limit).await;
+        let collected = collect::process_due(&collector, &self.looked_at, rules, limit).await;
         Ok(collected.map_err(|fault| fault.explain("collect garbage"))?)
     }
 

@@ -110,7 +110,7 @@ impl SqliteStore {
     async fn collect_garbage(&self, rules: CollectRules, limit: usize) -> Result<Vec<Collected>> {
         let (operation, looked_at) = ("collect garbage", self.looked_at.clone());
         transact!(self, operation, Full, [rules = rules, limit = limit, looked_at = looked_at], |tx| {
-            collect::work_off(tx, looked_at, *rules, *limit)
+            collect::process_due(tx, looked_at, *rules, *limit)
         })
     }
 

@@ -67,8 +67,8 @@ impl FilesystemStore {
     /// # Errors
     /// [`StorageError::ForeignStore`] if it holds the data of another registry; [`StorageError::Root`] if it can not be
     /// looked at.
-    pub fn look(root: &std::path::Path) -> Result<(), StorageError> {
-        Root::look(root)
+    pub fn check_root(root: &std::path::Path) -> Result<(), StorageError> {
+        Root::check_root(root)
     }
 
     /// Runs `operation` on a blocking thread.

@@ -42,7 +42,7 @@ impl Reserve {
             return Ok(());
         }
         // What can not be looked at is not kept free either.
-        let Some(FreeSpace { free_bytes, reserve_bytes }) = self.look(directory) else { return Ok(()) };
+        let Some(FreeSpace { free_bytes, reserve_bytes }) = self.free_space(directory) else { return Ok(()) };
         let room_bytes = free_bytes.saturating_sub(reserve_bytes);
         if room_bytes < bytes {
             let reason = format!(
@@ -61,7 +61,7 @@ impl Reserve {
     }
 
     /// What is free and what is left free. Nothing where the file system does not say how large it is.
-    pub(super) fn look(&self, directory: &File) -> Option<FreeSpace> {
+    pub(super) fn free_space(&self, directory: &File) -> Option<FreeSpace> {
         let space = fstatvfs(directory).ok().filter(|space| space.f_blocks > 0)?;
         let bytes = |blocks: u64| blocks.saturating_mul(space.f_frsize);
         let reserve_bytes =

@@ -104,7 +104,7 @@ impl Root {
     }
 
     pub(super) fn free_space(&self) -> Option<FreeSpace> {
-        self.reserve.look(self.directories.root())
+        self.reserve.free_space(self.directories.root())
     }
 
     /// Opens an object to be read.
@@ -266,7 +266,7 @@ impl Root {
     }
 
     /// Looks at a root without opening it as one.
-    pub(super) fn look(path: &Path) -> Result<(), StorageError> {
+    pub(super) fn check_root(path: &Path) -> Result<(), StorageError> {
         match File::open(path) {
             Ok(directory) => check_not_foreign(path, &directory),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),

@@ -319,7 +319,7 @@ fn a_go_registry_is_not_taken_over_by_accident() {
         let error = open_for(root.path(), access).unwrap_err();
         assert!(matches!(error, StorageError::ForeignStore { .. }), "{error}");
         assert!(error.to_string().contains("skopeo sync"), "{error}");
-        assert!(matches!(FilesystemStore::look(root.path()), Err(StorageError::ForeignStore { .. })));
+        assert!(matches!(FilesystemStore::check_root(root.path()), Err(StorageError::ForeignStore { .. })));
         assert!(!root.path().join("store").exists(), "nothing is left in what is not ours");
     }
     let store = open_for(root.path(), Access::Adopt).unwrap();

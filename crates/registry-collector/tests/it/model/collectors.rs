@@ -41,7 +41,7 @@ impl Protocol {
     }
 
     /// In a new statement: does something refer to it?
-    pub(super) fn look(&self, state: &State, collector: Collector) -> Option<State> {
+    pub(super) fn examine(&self, state: &State, collector: Collector) -> Option<State> {
         let Collector::Locked { repository, lease } = collector else { return None };
         let verdict = match lease {
             _ if !self.rules.looks_again => Verdict::Take,

@@ -211,7 +211,7 @@ impl Model for Protocol {
             Action::SetDown { repository } => self.set_down_for_any_reason(state, repository.into())?,
             Action::Take { repository } => self.take(state, repository)?,
             Action::Lock(collector) => self.lock(state, collector)?,
-            Action::Look(collector) => self.look(state, collector)?,
+            Action::Look(collector) => self.examine(state, collector)?,
             Action::Commit(collector) => self.commit(state, collector)?,
             Action::TakeDigest => self.take_digest(state)?,
             Action::LookAtDigest => self.look_at_digest(state)?,

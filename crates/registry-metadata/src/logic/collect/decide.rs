@@ -95,7 +95,7 @@ async fn decide_manifest(
 }
 
 async fn decide_expiry(session: &impl Session, options: &Options, entry: &Entry) -> Result<Decision, Fault> {
-    let expiring = expiry::look(session, options, entry.repository, &entry.digest).await?;
+    let expiring = expiry::expiring_tags(session, options, entry.repository, &entry.digest).await?;
     Ok(match (expiring.due.is_empty(), expiring.again) {
         (false, _) => Decision::Take,
         (true, None) => Decision::Leave(Kept::Gone),

@@ -60,7 +60,7 @@ impl Entry {
 #[derive(Debug)]
 pub(crate) enum Piece {
     /// Decides about an entry of the queue, unless another collector has it.
-    Look(Entry, CollectRules),
+    Reassess(Entry, CollectRules),
     /// Has the entry wait that failed for this reason.
     PostponeEntry(Entry, String),
     /// Removes so many things that can not be restored any more.
@@ -70,7 +70,7 @@ pub(crate) enum Piece {
     /// Has it wait.
     PostponeTrashed(Trashed, String),
     /// Removes so many rows of the deleted repository of this number.
-    WorkOff(i64, usize),
+    RemoveDeleted(i64, usize),
     /// Has it wait.
     PostponeDeleted(i64, String),
     /// Removes so many rows of the repository of this number, in which nothing may be.
@@ -87,14 +87,14 @@ impl Piece {
     /// Does it, and tells what became of what.
     pub(crate) async fn run(&self, tx: &Tx<'_, impl Tuned>) -> Result<Vec<Collected>, Fault> {
         match self {
-            Piece::Look(entry, rules) => Ok(look(tx, entry, *rules).await?.into_iter().collect()),
+            Piece::Reassess(entry, rules) => Ok(reassess(tx, entry, *rules).await?.into_iter().collect()),
             Piece::PostponeEntry(entry, reason) => Ok(vec![postpone(tx, entry, reason).await?]),
             Piece::Purge(limit) => purge::all(tx, *limit).await,
             Piece::PurgeOne(trashed) => Ok(trashed.purge(tx).await?.into_iter().collect()),
             Piece::PostponeTrashed(trashed, reason) => {
                 Ok(trashed.postpone(tx, reason).await?.into_iter().collect())
             }
-            Piece::WorkOff(id, limit) => deleted::work_off(tx, *id, *limit).await,
+            Piece::RemoveDeleted(id, limit) => deleted::remove_some(tx, *id, *limit).await,
             Piece::PostponeDeleted(id, reason) => {
                 Ok(deleted::postpone(tx, *id, reason).await?.into_iter().collect())
             }
@@ -152,7 +152,7 @@ fn why(fault: Fault) -> String {
 }
 
 /// First what could be restored until now, since that puts digests on the queue.
-pub(crate) async fn work_off(
+pub(crate) async fn process_due(
     pieces: &impl Pieces,
     looked_at: &LookedAt,
     rules: CollectRules,
@@ -160,14 +160,14 @@ pub(crate) async fn work_off(
 ) -> Result<Vec<Collected>, Fault> {
     place(pieces).await?;
     remove_unused(pieces, looked_at).await?;
-    let mut done = purge::work_off(pieces, limit).await?;
+    let mut done = purge::process_due(pieces, limit).await?;
     done.extend(work_off_deleted(pieces, limit - done.len()).await?);
     done.extend(remove_empty(pieces, limit - done.len()).await?);
     let rest = signed(limit - done.len());
     let due: Vec<Entry> = pieces.reader().await?.all(sql::DUE, params![rest]).await?;
     for entry in due {
-        let look = Piece::Look(entry.clone(), rules);
-        done.extend(attempt(pieces, look, |reason| Piece::PostponeEntry(entry, reason)).await?);
+        let reassess = Piece::Reassess(entry.clone(), rules);
+        done.extend(attempt(pieces, reassess, |reason| Piece::PostponeEntry(entry, reason)).await?);
     }
     Ok(done)
 }
@@ -200,8 +200,8 @@ async fn work_off_deleted(pieces: &impl Pieces, limit: usize) -> Result<Vec<Coll
     }
     let due = deleted::due(&*pieces.reader().await?).await?;
     for id in due {
-        let work_off = Piece::WorkOff(id, limit);
-        let done = attempt(pieces, work_off, |reason| Piece::PostponeDeleted(id, reason)).await?;
+        let remove = Piece::RemoveDeleted(id, limit);
+        let done = attempt(pieces, remove, |reason| Piece::PostponeDeleted(id, reason)).await?;
         // Otherwise another collector has it.
         if !done.is_empty() {
             return Ok(done);
@@ -227,7 +227,7 @@ async fn remove_empty(pieces: &impl Pieces, limit: usize) -> Result<Vec<Collecte
 }
 
 /// Decides about an entry and does it. None if another collector has it.
-async fn look(
+async fn reassess(
     tx: &Tx<'_, impl Session>,
     entry: &Entry,
     rules: CollectRules,

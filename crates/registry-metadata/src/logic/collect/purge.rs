@@ -21,7 +21,7 @@ pub(crate) struct Trashed {
 }
 
 /// All that is due as one piece; if that fails, each as its own, and what fails then waits.
-pub(super) async fn work_off(pieces: &impl Pieces, limit: usize) -> Result<Vec<Collected>, Fault> {
+pub(super) async fn process_due(pieces: &impl Pieces, limit: usize) -> Result<Vec<Collected>, Fault> {
     match pieces.run(Piece::Purge(limit)).await {
         Err(fault) if fault.is_about_rows() => {}
         purged => return purged,

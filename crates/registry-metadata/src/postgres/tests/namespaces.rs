@@ -33,8 +33,8 @@ async fn of_two_collectors_that_remove_the_last_repositories_the_later_one_remov
     let other = "BEGIN; DELETE FROM repositories WHERE name = 'team/a'; SELECT 1 FROM namespaces FOR UPDATE";
     probe.run(other).await;
     let store = store(&subject);
-    let work_off = async move { store.collect(&CollectRules::default(), 10).await };
-    assert_eq!(against(&subject, &probe, work_off).await.unwrap().len(), 1);
+    let collect = async move { store.collect(&CollectRules::default(), 10).await };
+    assert_eq!(against(&subject, &probe, collect).await.unwrap().len(), 1);
     assert_eq!(subject.probe.rows("SELECT name FROM namespaces").await, [""; 0]);
 }
 

@@ -399,8 +399,8 @@ async fn a_session_of_a_deleted_repository_goes_with_the_state_that_it_saved_las
     subject.probe.advance(Options::default().undelete_window).await;
     probe.run("BEGIN; UPDATE uploads SET state = 'new'").await;
     let store = store(&subject);
-    let work_off = async move { store.collect(&CollectRules::default(), 10).await };
-    against(&subject, &probe, work_off).await.unwrap();
+    let collect = async move { store.collect(&CollectRules::default(), 10).await };
+    against(&subject, &probe, collect).await.unwrap();
     let states = "SELECT encode(upload_state, 'escape') FROM reclaim";
     assert_eq!(subject.probe.rows(states).await, ["new"]);
 }
