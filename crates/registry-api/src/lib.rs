@@ -74,12 +74,11 @@ pub use metered::{MeteredMetadata, MeteredStore};
 pub use metrics::{JournalFigures, Metrics, WebhookFigure, WebhookFigures};
 pub use observer::{Observer, Seen, SeenAction};
 pub use pulls::Pulls;
-pub use redirection::{Redirection, Rewritten, ToServer};
-pub use regex_lite::Regex;
-pub use registry_types::RequiredChildren;
+pub use redirection::{Redirection, Redirections, Rewritten, ToServer};
+pub use registry_types::{RedirectPolicy, ReferencePolicy, RequiredChildren, UrlPattern, UrlPolicy};
 pub use route::{PUSH_TAGS_MAX, Page, Route, RouteError, StartUpload};
 pub use service::Api;
-pub use settings::{RedirectPolicy, ReferencePolicy, Settings, UrlPolicy};
+pub use settings::Settings;
 pub use shared::Manifests;
 pub use vitals::Vitals;
 

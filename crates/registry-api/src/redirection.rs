@@ -1,6 +1,6 @@
 //! What changes where clients are sent for the bytes of blobs.
 
-use std::fmt;
+use std::{fmt, sync::Arc};
 
 use http::uri::{Authority, PathAndQuery, Scheme, Uri};
 use registry_types::Location;
@@ -14,6 +14,22 @@ pub trait Redirection: fmt::Debug + Send + Sync {
     /// Whether it needs no URL that the store has signed. Then the store is not asked for one.
     fn leads_elsewhere(&self) -> bool {
         false
+    }
+}
+
+/// What changes where clients are sent, in this order.
+#[derive(Clone, Debug, Default)]
+pub struct Redirections(pub Vec<Arc<dyn Redirection>>);
+
+impl Redirections {
+    /// Whether clients are sent somewhere without a URL that the store has signed.
+    pub(crate) fn lead_elsewhere(&self) -> bool {
+        self.0.iter().any(|redirection| redirection.leads_elsewhere())
+    }
+
+    /// Where a client is sent for these bytes, if the store has signed this.
+    pub(crate) fn lead(&self, location: &Location, signed: Option<String>) -> Option<String> {
+        self.0.iter().fold(signed, |url, redirection| redirection.lead(location, url))
     }
 }
 

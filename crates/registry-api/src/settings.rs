@@ -1,12 +1,14 @@
 //! What an operator or embedder may choose about the API.
 
-use std::{net::IpAddr, sync::Arc, time::Duration};
+use std::time::Duration;
 
 use http::{HeaderMap, HeaderValue, header};
 use registry_server::{Hosts, MEMORY_BYTES, UnknownHosts};
-use registry_types::{Location, MANIFEST_BYTES_MAX, ManifestClass, Network, RateLimits, RequiredChildren};
+use registry_types::{
+    MANIFEST_BYTES_MAX, ManifestClass, Network, RateLimits, RedirectPolicy, ReferencePolicy, UrlPolicy,
+};
 
-use crate::Redirection;
+use crate::Redirections;
 
 registry_server::options! {
     /// How the API behaves. The defaults are those of a registry without a configuration.
@@ -57,6 +59,8 @@ registry_server::options! {
         pub access_log: bool,
         /// Which clients are sent to the store for the bytes of blobs.
         pub redirects: RedirectPolicy,
+        /// What changes where they are sent.
+        pub redirections: Redirections,
     }
 }
 
@@ -85,6 +89,7 @@ impl Default for Settings {
             body_idle: Duration::from_secs(60),
             access_log: false,
             redirects: RedirectPolicy::default(),
+            redirections: Redirections::default(),
         }
     }
 }
@@ -95,111 +100,5 @@ impl Settings {
         let allowed = self.headers.get_all(header::ACCESS_CONTROL_ALLOW_ORIGIN);
         let allowed: Vec<HeaderValue> = allowed.iter().cloned().collect();
         Hosts::new(self.host.as_deref(), &self.hosts, &allowed, unknown)
-    }
-}
-
-registry_server::options! {
-    /// Which clients are sent to the store for the bytes of blobs, where the store can sign URLs: those that can reach it.
-    /// Manifests are never redirected.
-    #[derive(Clone, Debug, Default)]
-    pub struct RedirectPolicy {
-        /// No client is.
-        pub disabled: bool,
-        /// Only clients of these networks are; all, if there are none.
-        pub only: Vec<Network>,
-        /// Clients of these networks are not.
-        pub except: Vec<Network>,
-        /// What changes where they are sent, in this order.
-        pub via: Vec<Arc<dyn Redirection>>,
-    }
-}
-
-impl RedirectPolicy {
-    /// Whether a client with this address is sent to the store. One whose address is not known counts as one of no
-    /// network.
-    pub fn applies_to(&self, client: Option<IpAddr>) -> bool {
-        let is_in = |networks: &[Network]| {
-            client.is_some_and(|client| networks.iter().any(|network| network.contains(client)))
-        };
-        !self.disabled && (self.only.is_empty() || is_in(&self.only)) && !is_in(&self.except)
-    }
-
-    /// Whether clients are sent somewhere without a URL that the store has signed.
-    pub(crate) fn leads_elsewhere(&self) -> bool {
-        self.via.iter().any(|redirection| redirection.leads_elsewhere())
-    }
-
-    /// Where a client is sent for these bytes, if the store has signed this.
-    pub(crate) fn lead(&self, location: &Location, signed: Option<String>) -> Option<String> {
-        self.via.iter().fold(signed, |url, redirection| redirection.lead(location, url))
-    }
-}
-
-registry_server::options! {
-    /// Which references of a manifest must have their target in the repository. A manifest that is accepted without one is
-    /// *sparse*: the reference is kept by digest and becomes a link when the content arrives.
-    #[derive(Clone, Debug, Default, PartialEq, Eq)]
-    pub struct ReferencePolicy {
-        /// Whether an image's config and layers must be there.
-        pub layers_optional: bool,
-        /// Which of an index's manifests must be there.
-        pub children: RequiredChildren,
-    }
-}
-
-registry_server::options! {
-    /// Which URLs the descriptors of a manifest may name. As in the Go registry, none unless something is allowed.
-    #[derive(Clone, Debug, Default)]
-    pub struct UrlPolicy {
-        /// A URL must match one of these.
-        pub allow: Vec<regex_lite::Regex>,
-        /// A URL must match none of these.
-        pub deny: Vec<regex_lite::Regex>,
-    }
-}
-
-impl UrlPolicy {
-    /// Whether a descriptor may name this URL: http or https, without a fragment, allowed and not denied.
-    pub fn allows(&self, url: &str) -> bool {
-        let is_web = url.starts_with("http://") || url.starts_with("https://");
-        is_web
-            && !url.contains('#')
-            && self.allow.iter().any(|pattern| pattern.is_match(url))
-            && !self.deny.iter().any(|pattern| pattern.is_match(url))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn redirects_follow_the_network() {
-        let (near, far) = ("10.1.2.3".parse().ok(), "192.0.2.1".parse().ok());
-        let near_network = || vec!["10.0.0.0/8".parse().unwrap()];
-        let everybody = RedirectPolicy::default();
-        let only = RedirectPolicy { only: near_network(), ..RedirectPolicy::default() };
-        let except = RedirectPolicy { except: near_network(), ..RedirectPolicy::default() };
-        let nobody = RedirectPolicy { disabled: true, only: near_network(), ..RedirectPolicy::default() };
-        for (policy, expected) in [
-            (everybody, [true, true, true]),
-            (only, [true, false, false]),
-            (except, [false, true, true]),
-            (nobody, [false, false, false]),
-        ] {
-            assert_eq!([near, far, None].map(|client| policy.applies_to(client)), expected, "{policy:?}");
-        }
-    }
-
-    #[test]
-    fn urls_are_refused_unless_allowed() {
-        let pattern = |text| regex_lite::Regex::new(text).unwrap();
-        let url = "https://mirror.example/layer";
-        assert!(!UrlPolicy::default().allows(url));
-        let policy = UrlPolicy { allow: vec![pattern("^https://mirror")], deny: vec![pattern("secret")] };
-        assert!(policy.allows(url));
-        assert!(!policy.allows("https://mirror.example/secret"));
-        assert!(!policy.allows("https://mirror.example/layer#x"));
-        assert!(!policy.allows("file:///https://mirror"));
     }
 }

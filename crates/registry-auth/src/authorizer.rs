@@ -1,7 +1,7 @@
 use std::fmt::Debug;
 
 use async_trait::async_trait;
-use registry_types::{RepositoryName, Viewer};
+use registry_types::{AnonymousAccess, RepositoryName, Viewer};
 
 use crate::access::{Access, ActionSet};
 use crate::caller::Caller;
@@ -119,18 +119,6 @@ impl Authorizer for AllowAll {
 pub struct Authenticated {
     /// What a client without credentials may do.
     pub anonymous: AnonymousAccess,
-}
-
-/// What a client without credentials may do.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum AnonymousAccess {
-    /// Nothing.
-    #[default]
-    None,
-    /// Read everything. [`Access::Base`] is refused all the same: from that refusal `docker login` and `docker push` learn
-    /// that there is something to log in to. Podman, containerd, skopeo, crane and others read without a login after it;
-    /// dockerd does not, since it goes on after a `Basic` challenge only with credentials.
-    Pull,
 }
 
 #[async_trait]

@@ -56,7 +56,7 @@ mod unreadable;
 
 pub use access::{Access, Action, ActionSet};
 pub use authenticator::{AuthenticationError, Authenticator, NoAuthentication, Refused, Stale, Why};
-pub use authorizer::{AllowAll, AnonymousAccess, Authenticated, Authorizer, Decision, allowed, decide};
+pub use authorizer::{AllowAll, Authenticated, Authorizer, Decision, allowed, decide};
 pub use caller::{Caller, Grant, ParseUserNameError, Scopes, USER_NAME_BYTES_MAX, UserName, Who};
 pub use credentials::{CREDENTIALS_BYTES_MAX, Credentials, ParseCredentialsError};
 #[cfg(all(fuzzing, feature = "htpasswd"))]
@@ -67,6 +67,7 @@ pub use htpasswd::{
     PASSWORD_BYTES_MAX, make_htpasswd_line,
 };
 pub use presented::Presented;
+pub use registry_types::AnonymousAccess;
 #[cfg(feature = "tokens")]
 pub use token::{TRUST_BYTES_MAX, TokenError, TokenOptions, Tokens};
 #[cfg(any(feature = "htpasswd", feature = "tokens"))]

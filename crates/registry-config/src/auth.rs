@@ -1,5 +1,7 @@
 use std::path::PathBuf;
 
+use registry_types::AnonymousAccess;
+
 use crate::field::{Field, quoted};
 use crate::nearest::nearest;
 use crate::token::Token;
@@ -18,20 +20,10 @@ pub enum Auth {
         /// The file, with bcrypt hashes.
         path: PathBuf,
         /// What a client without credentials may do. Key `auth.anonymous`.
-        anonymous: Anonymous,
+        anonymous: AnonymousAccess,
     },
     /// Another server says by its tokens who may do what. Key `auth.token`.
     Token(Token),
-}
-
-/// What a client without credentials may do.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Anonymous {
-    /// Nothing.
-    #[default]
-    None,
-    /// Read everything.
-    Pull,
 }
 
 const SCHEMES: [&str; 4] = ["htpasswd", "none", "silly", "token"];
@@ -42,12 +34,12 @@ impl Auth {
     pub(crate) fn read(auth: &Field<'_>, insecure: bool) -> Auth {
         if let Some(name) = auth.scalar() {
             let parameters = auth.absent().get(&name.to_ascii_lowercase());
-            return scheme(name, auth, &parameters, Anonymous::None, insecure);
+            return scheme(name, auth, &parameters, AnonymousAccess::None, insecure);
         }
         let entries = auth.entries();
         let mut schemes = entries.iter().filter(|(name, _)| *name != "anonymous");
         let anonymous = auth.get("anonymous");
-        let words = [("none", Anonymous::None), ("pull", Anonymous::Pull)];
+        let words = [("none", AnonymousAccess::None), ("pull", AnonymousAccess::Pull)];
         let may = anonymous.choice(&words).unwrap_or_default();
         let Some((name, field)) = schemes.next() else {
             if anonymous.is_set() {
@@ -67,14 +59,14 @@ fn scheme(
     name: &str,
     field: &Field<'_>,
     parameters: &Field<'_>,
-    anonymous: Anonymous,
+    anonymous: AnonymousAccess,
     insecure: bool,
 ) -> Auth {
     match name.to_ascii_lowercase().as_str() {
         "none" => return Auth::None,
         "htpasswd" => return htpasswd(parameters, anonymous),
         "token" => {
-            if anonymous == Anonymous::Pull {
+            if anonymous == AnonymousAccess::Pull {
                 field.problem(
                     "stands beside auth.anonymous, which has no effect there",
                     "no auth.anonymous: the token's server gives tokens to clients without a name, too",
@@ -100,7 +92,7 @@ fn scheme(
     Auth::None
 }
 
-fn htpasswd(field: &Field<'_>, anonymous: Anonymous) -> Auth {
+fn htpasswd(field: &Field<'_>, anonymous: AnonymousAccess) -> Auth {
     let realm = field.get("realm").required("a name that clients are shown");
     let path = field.get("path").required_path("the path of a file made with htpasswd -B");
     Auth::Htpasswd { realm: realm.unwrap_or_default(), path: path.unwrap_or_default(), anonymous }

@@ -80,7 +80,7 @@ mod webhooks;
 mod yaml;
 
 pub use address::TcpAddress;
-pub use auth::{Anonymous, Auth};
+pub use auth::Auth;
 pub use cloud::{Azure, Bucket, Gcs, S3};
 pub use config::{Config, Loaded};
 pub use data_folder::data_folder;
@@ -97,9 +97,9 @@ pub use middleware::{CloudFront, StorageMiddleware};
 pub use outbound::Outbound;
 pub use problem::{Problem, Problems};
 pub use registry_types::{
-    Allowed, AzureCredentials, ClientAuth, Durability, EventFilter, GcsCredentials, ImmutableTags,
-    MinimumVersion, Quota, RateLimit, RateLimits, RequiredChildren, S3Credentials, S3Encryption, Secret,
-    WebhookFormat,
+    Allowed, AnonymousAccess, AzureCredentials, ClientAuth, Durability, EventFilter, GcsCredentials,
+    ImmutableTags, MinimumVersion, Quota, RateLimit, RateLimits, RedirectPolicy, ReferencePolicy,
+    RequiredChildren, S3Credentials, S3Encryption, Secret, UrlPattern, UrlPolicy, WebhookFormat,
 };
 pub use retention::Retention;
 pub use safety::Safety;
@@ -107,7 +107,7 @@ pub use secrets::Secrets;
 pub use storage::{Driver, Redirect, Storage, UploadPurging};
 pub use tls::{Acme, Certificate, ClientCertificates, Tls};
 pub use token::Token;
-pub use validation::{UrlRules, Validation};
+pub use validation::Validation;
 pub use warning::Warning;
 pub use webhooks::{Endpoint, Notifications, RECEIVERS_MAX, Webhook, WebhookSecret};
 pub use yaml::{CONFIG_BYTES_MAX, CONFIG_DEPTH_MAX, CONFIG_NODES_MAX};

@@ -1,7 +1,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use registry_types::{Durability, Network};
+use registry_types::{Durability, RedirectPolicy};
 
 use crate::cloud::{Azure, Gcs, S3};
 use crate::field::{Field, quoted};
@@ -48,12 +48,8 @@ pub enum Driver {
 /// Which clients are sent to the store for the bytes of blobs, if the store can sign URLs. Key `redirect`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Redirect {
-    /// None is. Key `disable`.
-    pub disabled: bool,
-    /// Only those of these networks, if there are any. Key `only`.
-    pub only: Vec<Network>,
-    /// Not those of these networks. Key `except`.
-    pub except: Vec<Network>,
+    /// Which are. Keys `disable`, `only`, `except`.
+    pub policy: RedirectPolicy,
     /// How long a signed URL can be used; 20 minutes by default. Key `lifetime`.
     pub lifetime: Duration,
 }
@@ -168,10 +164,9 @@ fn redirect(field: &Field<'_>) -> Redirect {
         let network = |item: &Field<'_>| item.parse("a network such as 10.0.0.0/8", |text| text.parse().ok());
         items.iter().filter_map(network).collect()
     };
+    let policy = RedirectPolicy::default().disabled(field.get("disable").flag(false));
     Redirect {
-        disabled: field.get("disable").flag(false),
-        only: networks("only"),
-        except: networks("except"),
+        policy: policy.only(networks("only")).except(networks("except")),
         lifetime: field.get("lifetime").duration(Duration::from_secs(20 * 60), Duration::from_secs(60)),
     }
 }

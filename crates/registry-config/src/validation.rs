@@ -1,4 +1,4 @@
-use registry_types::{Platform, RequiredChildren};
+use registry_types::{Platform, ReferencePolicy, RequiredChildren, UrlPattern, UrlPolicy};
 
 use crate::field::Field;
 
@@ -8,25 +8,10 @@ use crate::field::Field;
 /// are not here.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Validation {
-    /// Which URLs a layer that lies elsewhere may name. Key `manifests.urls`.
-    pub urls: UrlRules,
-    /// Which manifests of an index must be here. Key `manifests.indexes`.
-    pub indexes: RequiredChildren,
-    /// Whether the layers and the config of an image must be here. Key `manifests.images.layers`: `all` or `none`.
-    pub image_layers_required: bool,
-}
-
-/// Which URLs a layer that lies elsewhere may name: those that one of `allow` matches and none of `deny`. So two empty lists
-/// allow none.
-///
-/// The patterns are regular expressions that the crate `regex_lite` has compiled. They match anywhere in a URL. Where only
-/// `deny` is given, `allow` holds an empty pattern, which matches everything.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct UrlRules {
-    /// One of these must match.
-    pub allow: Vec<String>,
-    /// None of these may match.
-    pub deny: Vec<String>,
+    /// Which URLs a layer that lies elsewhere may name. Key `manifests.urls`. Where only `deny` is given, everything else is allowed.
+    pub urls: UrlPolicy,
+    /// What of an image and of an index must be here. Keys `manifests.images.layers` and `manifests.indexes`.
+    pub references: ReferencePolicy,
 }
 
 const EVERYTHING: &str = "";
@@ -34,42 +19,42 @@ const EVERYTHING: &str = "";
 impl Validation {
     pub(crate) fn read(validation: &Field<'_>) -> Validation {
         let manifests = validation.get("manifests");
-        let urls = urls(&manifests.get("urls"));
-        let indexes = indexes(&manifests.get("indexes"));
-        let layers = manifests.get("images").get("layers").choice(&[("all", true), ("none", false)]);
-        if validation.get("disabled").flag(false) {
-            let urls = UrlRules { allow: vec![EVERYTHING.to_owned()], deny: Vec::new() };
-            return Validation {
-                urls,
-                indexes: RequiredChildren::None,
-                image_layers_required: layers.unwrap_or(true),
-            };
+        let (urls, children) = (urls(&manifests.get("urls")), indexes(&manifests.get("indexes")));
+        let layers = manifests.get("images").get("layers").choice(&[("all", false), ("none", true)]);
+        let references = ReferencePolicy::default().layers_optional(layers.unwrap_or_default());
+        match validation.get("disabled").flag(false) {
+            true => Validation {
+                urls: UrlPolicy::default().allow(everything()),
+                references: references.children(RequiredChildren::None),
+            },
+            false => Validation { urls, references: references.children(children) },
         }
-        Validation { urls, indexes, image_layers_required: layers.unwrap_or(true) }
     }
 }
 
-fn urls(field: &Field<'_>) -> UrlRules {
+fn everything() -> Vec<UrlPattern> {
+    EVERYTHING.parse().into_iter().collect()
+}
+
+fn urls(field: &Field<'_>) -> UrlPolicy {
     let (mut allow, deny) = (patterns(&field.get("allow")), patterns(&field.get("deny")));
     if allow.is_empty() && !deny.is_empty() && !field.get("allow").is_set() {
-        allow.push(EVERYTHING.to_owned());
+        allow = everything();
     }
-    UrlRules { allow, deny }
+    UrlPolicy::default().allow(allow).deny(deny)
 }
 
-fn patterns(field: &Field<'_>) -> Vec<String> {
+fn patterns(field: &Field<'_>) -> Vec<UrlPattern> {
     let pattern = |item: &Field<'_>| {
-        let text = item.text()?;
-        match regex_lite::Regex::new(&text) {
-            Ok(_) => Some(text),
-            Err(error) => {
+        let parsed = item.text()?.parse();
+        parsed
+            .inspect_err(|error| {
                 item.problem(
                     format!("cannot be used: {error}"),
                     "a regular expression without Unicode classes",
                 );
-                None
-            }
-        }
+            })
+            .ok()
     };
     field.items().iter().filter_map(pattern).collect()
 }

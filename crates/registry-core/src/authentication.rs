@@ -68,7 +68,7 @@ pub(crate) async fn configure(
 /// What a client without credentials may do. Where tokens are taken, a token's server decides that.
 fn anonymous(auth: &Auth) -> AnonymousAccess {
     match auth {
-        Auth::Htpasswd { anonymous: config::Anonymous::Pull, .. } => AnonymousAccess::Pull,
+        Auth::Htpasswd { anonymous, .. } => *anonymous,
         _ => AnonymousAccess::None,
     }
 }

@@ -3,7 +3,7 @@
 use std::{io, path::PathBuf, sync::Arc, time::Duration};
 
 use http::{HeaderMap, HeaderName, HeaderValue};
-use registry_api::{ReferencePolicy, Regex, Settings, UrlPolicy, Vitals};
+use registry_api::{Settings, Vitals};
 use registry_auth::{FirstUser, why_unreadable};
 use registry_collector::{CollectorOptions, SweepOptions};
 use registry_config::{self as config, Certificate, Config, Driver, Listen};
@@ -17,7 +17,7 @@ use crate::{
     configured_cloud,
     configured_health::checks,
     configured_hosts::{hosts, unknown_hosts, unknown_hosts_on},
-    configured_redirects::redirects,
+    configured_redirects::redirections,
     early::Early,
     selfsigned,
     selfsigned::SelfSigned,
@@ -79,7 +79,7 @@ pub async fn configure_with(
         Listen::Unix(_) => None,
     };
     let unknown_hosts = unknown_hosts_on(config, address, has_file);
-    let settings = settings(config).unknown_hosts(unknown_hosts).redirects(redirects(config)?);
+    let settings = settings(config).unknown_hosts(unknown_hosts).redirections(redirections(config)?);
     let mut builder = configure_stores(config)?.settings(settings);
     // What is open has been said already, in the words of the configuration.
     builder = builder.open_to_everybody();
@@ -325,19 +325,12 @@ fn settings(config: &Config) -> Settings {
         .memory_bytes(http.limits.memory_bytes)
         .blob_bytes_max(http.limits.blob_bytes)
         .chunk_bytes_min(http.limits.chunk_bytes_min)
-        .references(
-            ReferencePolicy::default()
-                .layers_optional(!config.validation.image_layers_required)
-                .children(config.validation.indexes.clone()),
-        )
-        .layer_urls(
-            UrlPolicy::default()
-                .allow(patterns(&config.validation.urls.allow))
-                .deny(patterns(&config.validation.urls.deny)),
-        )
+        .references(config.validation.references.clone())
+        .layer_urls(config.validation.urls.clone())
         .body_idle(http.limits.body_idle_timeout)
         .access_log(!config.log.access_log_disabled)
         .classes(config.classes.clone())
+        .redirects(config.storage.redirect.policy.clone())
 }
 
 /// The health and metrics of a registry, as a configuration wants them shown on an address of their own.
@@ -354,15 +347,10 @@ pub fn debug(config: &Config, server: &config::DebugServer, registry: &Registry,
 }
 
 fn signed_url_lifetime(storage: &config::Storage) -> Duration {
-    match (&storage.driver, storage.redirect.disabled) {
+    match (&storage.driver, storage.redirect.policy.disabled) {
         (Driver::S3(_) | Driver::Gcs(_) | Driver::Azure(_), false) => storage.redirect.lifetime,
         _ => Duration::ZERO,
     }
-}
-
-/// The configuration has checked that they are patterns.
-fn patterns(texts: &[String]) -> Vec<Regex> {
-    texts.iter().filter_map(|text| Regex::new(text).ok()).collect()
 }
 
 /// The configuration has checked that they can stand in an answer.

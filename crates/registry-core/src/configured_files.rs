@@ -22,7 +22,7 @@ const FILE_BYTES_MAX: u64 = 16 << 20;
 pub async fn check_files(config: &Config) -> Vec<String> {
     let mut found = Vec::new();
     tls(config, &mut found);
-    if let Err(error) = crate::configured_redirects::redirects(config) {
+    if let Err(error) = crate::configured_redirects::redirections(config) {
         found.push(format!("middleware.storage: {}", crate::causes(&error)));
     }
     found.extend(passwords(&config.auth).await);

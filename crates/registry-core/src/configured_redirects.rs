@@ -2,21 +2,18 @@
 
 use std::sync::Arc;
 
-use registry_api::{RedirectPolicy, Redirection, Rewritten, ToServer};
+use registry_api::{Redirection, Redirections, Rewritten, ToServer};
 use registry_config::{Config, StorageMiddleware};
 
 use crate::OpenError;
 
+/// What changes where clients are sent.
+///
 /// # Errors
 /// [`OpenError`], if a key can not be read.
-pub(crate) fn redirects(config: &Config) -> Result<RedirectPolicy, OpenError> {
-    let redirect = &config.storage.redirect;
-    let via = config.storage_middleware.iter().map(|middleware| redirection(config, middleware));
-    Ok(RedirectPolicy::default()
-        .disabled(redirect.disabled)
-        .only(redirect.only.clone())
-        .except(redirect.except.clone())
-        .via(via.collect::<Result<_, _>>()?))
+pub(crate) fn redirections(config: &Config) -> Result<Redirections, OpenError> {
+    let each = config.storage_middleware.iter().map(|middleware| redirection(config, middleware));
+    Ok(Redirections(each.collect::<Result<_, _>>()?))
 }
 
 fn redirection(config: &Config, middleware: &StorageMiddleware) -> Result<Arc<dyn Redirection>, OpenError> {

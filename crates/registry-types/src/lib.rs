@@ -48,6 +48,7 @@ mod media_type;
 mod network;
 mod pattern;
 mod platform;
+mod policies;
 mod rate_limit;
 mod reference;
 mod repository;
@@ -80,6 +81,9 @@ pub use media_type::{MEDIA_TYPE_BYTES_MAX, MediaType, ParseMediaTypeError};
 pub use network::{Network, ParseNetworkError};
 pub use pattern::{ParsePatternError, Pattern};
 pub use platform::Platform;
+pub use policies::{
+    AnonymousAccess, ParseUrlPatternError, RedirectPolicy, ReferencePolicy, UrlPattern, UrlPolicy,
+};
 pub use rate_limit::{RateLimit, RateLimits};
 pub use reference::{ParseReferenceError, Reference};
 pub use repository::{ParseNameError, REPOSITORY_NAME_BYTES_MAX, RepositoryName};

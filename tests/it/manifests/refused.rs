@@ -2,7 +2,7 @@
 
 use super::refused_for_want_of;
 use bytes::Bytes;
-use registry_core::api::{Regex, UrlPolicy};
+use registry_core::api::{UrlPattern, UrlPolicy};
 use registry_core::types::{Descriptor, ErrorCode, MediaType};
 use registry_testing::{Content, Image, ImageOptions, Index, ServerOptions, TestRegistry, UploadSession};
 use serde_json::{Value, json};
@@ -173,7 +173,7 @@ async fn an_upload_in_progress_is_no_blob() {
 #[tokio::test]
 async fn layers_that_lie_elsewhere_need_leave() {
     let registry = TestRegistry::start().await;
-    let pattern = Regex::new("^https://mirror\\.example/").unwrap();
+    let pattern = "^https://mirror\\.example/".parse::<UrlPattern>().unwrap();
     let layer_urls = UrlPolicy::default().allow(vec![pattern]).deny(Vec::new());
     let open = TestRegistry::with_settings(TestRegistry::settings().layer_urls(layer_urls)).await;
     let foreign = |url: &str| {
@@ -215,7 +215,7 @@ async fn layers_that_lie_elsewhere_need_leave() {
 #[tokio::test]
 async fn every_descriptor_may_name_only_urls_that_are_allowed() {
     let closed = TestRegistry::start().await;
-    let pattern = Regex::new("^https://mirror\\.example/").unwrap();
+    let pattern = "^https://mirror\\.example/".parse::<UrlPattern>().unwrap();
     let layer_urls = UrlPolicy::default().allow(vec![pattern]).deny(Vec::new());
     let open = TestRegistry::with_settings(TestRegistry::settings().layer_urls(layer_urls)).await;
     let image = ImageOptions { layers_bytes: vec![10], ..ImageOptions::seeded(29) }.build();

@@ -117,11 +117,12 @@ pub(crate) async fn is_lost(app: &App, blob: &Blob) -> Result<bool, ApiError> {
 /// Sends the client to the store, where the store can sign URLs and the operator lets it. The Go registry does so for
 /// `HEAD` as well; here that is answered from the database, which is what promises that the blob stays.
 async fn redirect(call: &Call<'_>, blob: &Blob, digest: &Digest) -> Option<Response<Body>> {
-    let (store, policy) = (&call.app.store, &call.app.settings.redirects);
-    if !(store.signs_urls() || policy.leads_elsewhere()) || !policy.applies_to(call.client) {
+    let (store, settings) = (&call.app.store, &call.app.settings);
+    let leads_elsewhere = settings.redirections.lead_elsewhere();
+    if !(store.signs_urls() || leads_elsewhere) || !settings.redirects.applies_to(call.client) {
         return None;
     }
-    let signed = match policy.leads_elsewhere() {
+    let signed = match leads_elsewhere {
         true => None,
         false => store.redirect(&blob.location).await.unwrap_or_else(|error| {
             // The bytes can be had through us all the same.
@@ -129,7 +130,7 @@ async fn redirect(call: &Call<'_>, blob: &Blob, digest: &Digest) -> Option<Respo
             None
         }),
     };
-    let url = policy.lead(&blob.location, signed)?;
+    let url = settings.redirections.lead(&blob.location, signed)?;
     let mut response = empty_response(StatusCode::TEMPORARY_REDIRECT);
     let headers = response.headers_mut();
     set_digest(headers, digest);

@@ -8,8 +8,8 @@ use http::{HeaderMap, StatusCode, header};
 use registry_digest::{Algorithm, Digest};
 use registry_metadata::{FoundManifest, Purpose, PutManifest};
 use registry_types::{
-    Descriptor, Manifest, ManifestClass, ManifestError, ManifestKind, MediaType, Reference, RepositoryName,
-    RequiredChildren, Tag,
+    Descriptor, Manifest, ManifestClass, ManifestError, ManifestKind, MediaType, Reference, ReferencePolicy,
+    RepositoryName, RequiredChildren, Tag,
 };
 use tokio::time::timeout;
 
@@ -26,7 +26,7 @@ use crate::{
     observer::{Seen, SeenAction},
     response::{DOCKER_CONTENT_DIGEST, OCI_SUBJECT, OCI_TAG, Response, empty_response, set, set_digest},
     room::Room,
-    settings::{ReferencePolicy, Settings},
+    settings::Settings,
 };
 
 /// Manifests up to this size are read with the answer that says where they are. Larger ones are counted, and shared, before

@@ -42,7 +42,7 @@ fn debians_file_works_as_it_is() {
 
     let loaded = with(sample, &SAFE[..1]).unwrap();
     let path = PathBuf::from("/etc/docker/registry");
-    let anonymous = Anonymous::None;
+    let anonymous = AnonymousAccess::None;
     assert_eq!(loaded.config.auth, Auth::Htpasswd { realm: "basic-realm".into(), path, anonymous });
     assert!(loaded.config.storage.delete_enabled);
     let headers = [("x-content-type-options".to_owned(), vec!["nosniff".to_owned()])];
@@ -125,9 +125,7 @@ fn a_registry_on_the_network_with_everything_set() {
         driver: filesystem("/srv/registry"),
         delete_enabled: true,
         redirect: Redirect {
-            disabled: true,
-            only: Vec::new(),
-            except: Vec::new(),
+            policy: RedirectPolicy::default().disabled(true),
             lifetime: Duration::from_secs(1200),
         },
         read_only: false,
@@ -162,7 +160,7 @@ fn a_registry_on_the_network_with_everything_set() {
         Quota { prefix: String::new(), bytes_max: Some(2 << 40), held_max: Some(2 << 40), tags_max: None },
     ];
     assert_eq!(quotas, &expected_quotas);
-    assert!(matches!(auth, Auth::Htpasswd { anonymous: Anonymous::Pull, .. }));
+    assert!(matches!(auth, Auth::Htpasswd { anonymous: AnonymousAccess::Pull, .. }));
     let expected_http = Http {
         listen: Listen::Tcp(TcpAddress { host: "0.0.0.0".into(), port: 443 }),
         prefix: "/images/".into(),
@@ -209,9 +207,11 @@ fn a_registry_on_the_network_with_everything_set() {
     assert_eq!(health.files[0].file, "/run/unwell");
     assert_eq!((health.http[0].status, health.http[0].rhythm.threshold), (204, 2));
     assert_eq!(health.tcp[0].address.to_string(), "redis.example.com:6379");
-    let RequiredChildren::Platforms(platforms) = &validation.indexes else { panic!("{validation:?}") };
+    let RequiredChildren::Platforms(platforms) = &validation.references.children else {
+        panic!("{validation:?}")
+    };
     assert_eq!((platforms[0].architecture.as_str(), platforms[0].os.as_str()), ("amd64", "linux"));
-    assert!(!validation.image_layers_required);
+    assert!(validation.references.layers_optional);
     assert_eq!((validation.urls.allow.len(), validation.urls.deny.len()), (1, 1));
     assert_eq!((loaded.config.catalog_entries_max, loaded.config.tags_entries_max), (200, 300));
     let expected_warnings = [
@@ -274,8 +274,8 @@ fn without_a_file_it_listens_on_loopback_and_keeps_data_in_one_folder() {
     };
     assert_eq!(config.gc, expected_gc);
     assert_eq!((config.catalog_entries_max, config.tags_entries_max), (1000, 1000));
-    assert_eq!(config.validation.urls, UrlRules::default());
-    assert_eq!(config.validation.indexes, RequiredChildren::All);
+    assert_eq!(config.validation.urls, UrlPolicy::default());
+    assert_eq!(config.validation.references, ReferencePolicy::default());
     assert_eq!(loaded.warnings, []);
 
     let driver = load_as(None, home(), true).unwrap().config.storage.driver;

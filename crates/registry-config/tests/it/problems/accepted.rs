@@ -208,20 +208,17 @@ fn self_signed_certificates_are_for_the_names_that_are_used() {
 fn what_validation_says_is_what_counts() {
     let read =
         |yaml: &str| with(&format!("version: 0.1\nvalidation: {yaml}"), &[]).unwrap().config.validation;
-    let everything = || vec![String::new()];
-    assert_eq!(read("{}").urls, UrlRules::default());
-    assert_eq!(read("{enabled: false}").indexes, RequiredChildren::All);
+    let pattern = |text: &str| vec![text.parse::<UrlPattern>().unwrap()];
+    assert_eq!(read("{}").urls, UrlPolicy::default());
+    assert_eq!(read("{enabled: false}").references, ReferencePolicy::default());
     assert_eq!(
         read("{manifests: {urls: {deny: [a]}}}").urls,
-        UrlRules { allow: everything(), deny: vec!["a".into()] }
+        UrlPolicy::default().allow(pattern("")).deny(pattern("a"))
     );
-    assert_eq!(
-        read("{manifests: {urls: {allow: [a]}}}").urls,
-        UrlRules { allow: vec!["a".into()], deny: vec![] }
-    );
+    assert_eq!(read("{manifests: {urls: {allow: [a]}}}").urls, UrlPolicy::default().allow(pattern("a")));
     let disabled = read("{disabled: true, manifests: {urls: {deny: [a]}}}");
-    assert_eq!(disabled.urls, UrlRules { allow: everything(), deny: vec![] });
-    assert_eq!((disabled.indexes, disabled.image_layers_required), (RequiredChildren::None, true));
+    assert_eq!(disabled.urls, UrlPolicy::default().allow(pattern("")));
+    assert_eq!(disabled.references, ReferencePolicy::default().children(RequiredChildren::None));
     let wrong = with("version: 0.1\nvalidation: {manifests: {urls: {allow: ['(']}}}", &[]).unwrap_err();
     assert_eq!(wrong.iter().next().unwrap().key, "validation.manifests.urls.allow[0]");
 }
