@@ -26,6 +26,7 @@
 //! | [`clock`] | whose time it is |
 //! | `fault`, `error` | what stops a piece of work; what its caller is told; why a database can not be opened |
 //! | `operation`, `durability` | what is to be done, how durable, how long |
+//! | `pace` | [`Pace`]: how often work in the background writes |
 //! | `followed` | [`Followed`]: a step, and then one of another crate |
 //! | `database` | [`Database`]: a handle to either engine, on which steps run |
 //! | `session`, `statement`, `param`, `row`, `answers` | logic that is written once for both engines |
@@ -48,6 +49,7 @@ mod fault;
 mod followed;
 mod operation;
 mod owners;
+mod pace;
 mod param;
 #[cfg(feature = "postgres")]
 pub mod postgres;
@@ -70,6 +72,7 @@ pub use fault::{Contended, Fault, Remedy};
 pub use followed::Followed;
 pub use operation::{Limits, Operation};
 pub use owners::Owners;
+pub use pace::Pace;
 pub use param::{Param, signed};
 #[cfg(feature = "postgres")]
 pub use postgres::{Pool, PoolOptions, Pooled, PostgresOptions};

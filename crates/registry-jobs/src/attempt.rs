@@ -12,12 +12,13 @@ use std::{
     time::Duration,
 };
 
-use registry_database::{Database, Error};
+use registry_database::Error;
 use tokio::time::timeout;
 
 use crate::{
     Attempted, Fate, Handler, Job, Policy, Verdict,
     handler::Note,
+    jobs::Node,
     lane::pause,
     numbers::Counters,
     settle::{Ended, LaneFailures, fate, settle},
@@ -25,12 +26,11 @@ use crate::{
 
 /// An attempt that is about to begin.
 pub(crate) struct Attempt {
-    pub(crate) database: Database,
+    pub(crate) node: Arc<Node>,
     pub(crate) handler: Arc<dyn Handler>,
     pub(crate) counters: Arc<Counters>,
     /// How many first attempts of the lane failed since one attempt succeeded.
     pub(crate) failures: Arc<AtomicU32>,
-    pub(crate) node: String,
     pub(crate) job: Job,
 }
 
@@ -71,9 +71,9 @@ impl Attempt {
         };
         // Nothing is new about a lane that does not fail.
         let lane = (failures != before).then(|| LaneFailures { failures, pause: pause(failures) });
-        let (job, node) = (self.job.clone(), self.node.clone());
+        let (job, node) = (self.job.clone(), self.node.name.clone());
         let ended = Ended { job, fate: fate.clone(), error, node, lane };
-        if settle(&self.database, ended, note).await? {
+        if self.node.pace.write(settle(&self.node.database, ended, note)).await? {
             self.counters.count(&fate);
         }
         self.failures.store(failures, Relaxed);

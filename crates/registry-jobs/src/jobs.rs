@@ -2,7 +2,7 @@
 
 use std::{collections::HashMap, pin::pin, sync::Arc, time::Duration};
 
-use registry_database::{Database, Error, Operation};
+use registry_database::{Database, Error, Operation, Pace};
 use tokio::{
     sync::{Notify, watch},
     task::{Id, JoinSet},
@@ -26,6 +26,13 @@ const LANES_READ: usize = 64;
 
 /// How often it reads so many, so that a look stays short: what is left has its turn in the next one.
 const PAGES_MAX: usize = 8;
+
+/// What came of attempts is written, of all lanes at the same moments, and then rests for so long at least: a database that writes at once
+/// is written to some hundred times a second.
+const REST_MIN: Duration = Duration::from_millis(2);
+
+/// And for so long at most: so much longer a lane waits for its next job beside a database that is busy.
+const REST_MAX: Duration = Duration::from_millis(50);
 
 /// How the jobs of a node are done.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -69,6 +76,7 @@ pub(crate) struct Node {
     /// A name that no other node has.
     pub(crate) name: String,
     pub(crate) slots: Slots,
+    pub(crate) pace: Pace,
     wake: Notify,
     pub(crate) is_stopping: watch::Sender<bool>,
 }
@@ -93,6 +101,7 @@ impl Jobs {
             database,
             kinds,
             slots: Slots::new(options.slots),
+            pace: Pace::new(REST_MIN, REST_MAX),
             options,
             name: format!("{:016x}{:016x}", fastrand::u64(..), fastrand::u64(..)),
             wake: Notify::new(),
@@ -179,7 +188,8 @@ impl Node {
         if running.pruned.is_none_or(|pruned| pruned.elapsed() >= PRUNE_EVERY) {
             running.pruned = Some(Instant::now());
             for kind in &self.kinds {
-                self.database.write("remove dead jobs", Prune, kind.handler.kind()).await?;
+                let operation = Operation::from("remove dead jobs").of_process();
+                self.database.write(operation, Prune, kind.handler.kind()).await?;
             }
         }
         Ok(())

@@ -179,11 +179,10 @@ impl Lane {
         }
         running.jobs.push(job.id);
         let attempt = Attempt {
-            database: self.node.database.clone(),
+            node: self.node.clone(),
             handler: self.handler.clone(),
             counters: self.counters.clone(),
             failures: self.failures.clone(),
-            node: self.node.name.clone(),
             job,
         };
         running.tasks.spawn(attempt.run());

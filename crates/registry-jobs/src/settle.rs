@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use registry_database::{Database, Error, Fault, Followed, Session, Step, clock::millis, params, step};
+use registry_database::{
+    Database, Error, Fault, Followed, Operation, Session, Step, clock::millis, params, step,
+};
 
 use crate::{ERROR_BYTES_MAX, Fate, Job, Policy, Settled, Verdict, handler::Note, handler::jittered, sql};
 
@@ -45,10 +47,12 @@ fn cut(error: String) -> String {
     error[..end.unwrap_or_default()].replace('\0', "")
 }
 
-/// Notes it, with a step of the handler. Says whether the job was still there: a node that has lost a lane may come late.
+/// Notes it, with a step of the handler. Says whether the job was still there: a node that has lost a lane may come late. What a power
+/// cut takes back is found out by another attempt, as after an attempt whose node died.
 pub(crate) async fn settle(database: &Database, ended: Ended, note: Option<Note>) -> Result<bool, Error> {
     let step = Followed { first: Settle, next: note };
-    Ok(database.write("note what became of a job", step, ended).await?.is_some())
+    let operation = Operation::from("note what became of a job").of_process();
+    Ok(database.write(operation, step, ended).await?.is_some())
 }
 
 struct Settle;
