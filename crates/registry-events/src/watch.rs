@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use registry_database::{Database, Error};
+use registry_database::{Database, Error, Operation, Pace};
 use tokio::{
     sync::watch as channel,
     time::{MissedTickBehavior, error::Elapsed, interval, timeout},
@@ -21,6 +21,12 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// How long such a look takes at most. One that takes longer has failed.
 const LOOK_WITHIN: Duration = Duration::from_secs(1);
+
+/// After events got their positions no others get theirs for so long at least: what happens meanwhile shares a transaction.
+const ORDER_REST_MIN: Duration = Duration::from_millis(10);
+
+/// And for so long at most.
+const ORDER_REST_MAX: Duration = Duration::from_millis(50);
 
 /// How many transactions a node prunes in at a time.
 const PRUNES_MAX: usize = 20;
@@ -82,6 +88,7 @@ pub fn keep_informed(database: Database, recorder: &Recorder) -> impl Future<Out
 async fn keep_tending(database: &Database, state: &State, mut looked: channel::Receiver<Found>) {
     let mut recorded = 0;
     let mut failing = Failing::new("events can not be looked after");
+    let pace = Pace::new(ORDER_REST_MIN, ORDER_REST_MAX);
     loop {
         let done = tokio::select! {
             is_there = looked.changed() => {
@@ -93,10 +100,16 @@ async fn keep_tending(database: &Database, state: &State, mut looked: channel::R
                 recorded = state.recorded();
                 done
             }
-            () = state.woken() => order(database, state).await,
+            () = woken(state, &pace) => pace.write(order(database, state)).await,
         };
         failing.tell(&done);
     }
+}
+
+/// Something was committed, and it is time to give positions again.
+async fn woken(state: &State, pace: &Pace) {
+    pace.wait().await;
+    state.woken().await;
 }
 
 /// Whether something fails, which is told of once.
@@ -174,13 +187,15 @@ async fn read(database: &Database, state: &State) -> Result<Found, Error> {
     }
 }
 
-/// Gives positions until no event waits for one.
+/// Gives positions until no event waits for one. What a power cut takes back of that no consumer has seen, since what a consumer makes
+/// of events is durable, and everything before it.
 async fn order(database: &Database, state: &State) -> Result<(), Error> {
     loop {
         if !database.read("look for events without a position", IsWaiting, ()).await? {
             return Ok(());
         }
-        let ordered = database.write("give events their positions", Order, ()).await?;
+        let ordered =
+            database.write(Operation::from("give events their positions").of_process(), Order, ()).await?;
         state.ordered(ordered.events, ordered.position);
         if ordered.events < ORDERED_MAX {
             return Ok(());
@@ -193,7 +208,9 @@ async fn prune(database: &Database, is_wanted: bool, bounds: &Bounds) -> Result<
         if is_wanted && !database.read("look for events that can go", IsPrunable, *bounds).await? {
             return Ok(());
         }
-        let pruned = database.write("remove events that nothing needs", Prune, *bounds).await?;
+        let pruned = database
+            .write(Operation::from("remove events that nothing needs").of_process(), Prune, *bounds)
+            .await?;
         for (consumer, lost) in &pruned.lost {
             tracing::warn!(consumer, lost, "{consumer} lagged too far and lost {lost} events");
         }
