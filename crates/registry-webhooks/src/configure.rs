@@ -2,12 +2,10 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use registry_types::WebhookFormat;
-
 use crate::{
-    Definition, Filter, WebhookError, WebhookId, Webhooks,
+    Definition, WebhookError, Webhooks,
     notices::Notices,
-    steps::{Add, NewWebhook, OfId},
+    steps::{Add, NewWebhook},
     webhooks::new_id,
 };
 
@@ -84,21 +82,6 @@ impl Webhooks {
         let named =
             definitions.into_iter().map(|definition| (definition.name.to_string(), Arc::new(definition)));
         self.0.configured.store(Arc::new(named.collect()));
-    }
-
-    /// Format and filter of a webhook, if the configuration of this node has it, and has it told of events.
-    pub(crate) async fn configured_filter(
-        &self,
-        webhook: WebhookId,
-    ) -> Result<Option<(WebhookFormat, Filter)>, WebhookError> {
-        let configured = self.0.configured.load_full();
-        if configured.is_empty() {
-            return Ok(None);
-        }
-        let stored = self.read("find a webhook", OfId, webhook).await?;
-        let definition = stored.and_then(|stored| configured.get(&stored.name).cloned());
-        let definition = definition.filter(|definition| !definition.is_disabled);
-        Ok(definition.map(|definition| (definition.format, definition.filter.clone())))
     }
 
     async fn add_configured(&self, definition: &Definition) -> Result<(), WebhookError> {

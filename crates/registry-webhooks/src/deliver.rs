@@ -102,7 +102,7 @@ impl Inner {
     }
 
     /// The message that is to be sent, and its receiver.
-    async fn prepare(&self, loaded: &Loaded) -> Result<(Ready, Payload), Unsent> {
+    async fn prepare(&self, loaded: &Loaded) -> Result<(Arc<Ready>, Payload), Unsent> {
         let (webhook, delivery, options) = (&loaded.webhook, &loaded.delivery, &self.options);
         if webhook.state != State::Active {
             return Err(Unsent::NotNow);
@@ -120,15 +120,16 @@ impl Inner {
         payload.map(|payload| (ready, payload)).map_err(|error| Unsent::Dead(error.to_string()))
     }
 
-    fn ready(&self, loaded: &Loaded) -> Result<Ready, Unsent> {
+    fn ready(&self, loaded: &Loaded) -> Result<Arc<Ready>, Unsent> {
         if loaded.webhook.is_configured {
             let configured = self.configured.load();
             let definition =
                 configured.get(&loaded.webhook.name).filter(|definition| !definition.is_disabled);
-            let definition = definition.ok_or(Unsent::NotNow)?;
-            return Ok(Ready { definition: Arc::unwrap_or_clone(definition.clone()), former: None });
+            let definition = definition.ok_or(Unsent::NotNow)?.clone();
+            return Ok(Arc::new(Ready { definition, former: None }));
         }
-        loaded.webhook.ready(&self.options.secrets, loaded.now_ms).map_err(Unsent::Failed)
+        let (known, secrets) = (&self.known, &self.options.secrets);
+        known.ready(&loaded.webhook, secrets, loaded.now_ms).map_err(Unsent::Failed)
     }
 
     /// What an attempt means for the message.
@@ -148,7 +149,7 @@ impl Inner {
                 }
             }
         };
-        self.counted.attempt(state);
+        self.note_end(loaded, state);
         let is_well_again = self.note_health(loaded.webhook.id, sent.meaning == Meaning::Delivered);
         let disable = (sent.meaning == Meaning::Gone).then_some(error);
         if let Some(reason) = &disable {
@@ -174,8 +175,16 @@ impl Inner {
     }
 
     fn ends(&self, loaded: &Loaded, state: DeliveryState) -> Attempted {
-        self.counted.attempt(state);
+        self.note_end(loaded, state);
         Verdict::Done.with(outcome(loaded, state))
+    }
+
+    /// Counts an attempt, and makes room for more messages where it was the last for this one.
+    fn note_end(&self, loaded: &Loaded, state: DeliveryState) {
+        self.counted.attempt(state);
+        if state != DeliveryState::Waiting {
+            self.resting.ended(loaded.webhook.id);
+        }
     }
 }
 

@@ -39,6 +39,16 @@ impl MessageId {
         random().map(MessageId)
     }
 
+    /// So many new ones, of one call to the system.
+    ///
+    /// # Errors
+    /// [`NoRandomness`].
+    pub(crate) fn generate_many(count: usize) -> Result<Vec<MessageId>, NoRandomness> {
+        let mut bytes = vec![[0; RANDOM_BYTES]; count];
+        SystemRandom::new().fill(bytes.as_flattened_mut()).map_err(|_| NoRandomness)?;
+        Ok(bytes.into_iter().map(MessageId).collect())
+    }
+
     /// The same as a UUID of version 4, for the format that has one.
     pub fn to_uuid(self) -> String {
         uuid(self.0)

@@ -2,11 +2,12 @@
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
+use registry_database::{AnyStep, Operation, clock::millis, signed};
 use tokio::time::{MissedTickBehavior, interval};
 
 use crate::{
     MessageId, WebhookError, WebhookId, Webhooks,
-    steps::{Active, Behind, FED_MAX, Feed, Feeding, Prune, Pruning, lane},
+    steps::{Active, Behind, FED_MAX, Fed, Feed, Feeding, PruneMany, PruneOld, lane},
 };
 
 /// How often a node looks for events, and for webhooks that were paused or resumed.
@@ -24,11 +25,14 @@ pub const WAITING_AGE_MAX: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 /// How many dead messages of a webhook are kept, and how many others.
 pub const HISTORY_KEPT_MAX: u64 = 1000;
 
-/// How many messages are forgotten in a transaction, of each webhook.
-const PRUNED_MAX: i64 = 500;
+/// How many messages are forgotten in a transaction.
+const PRUNED_MAX: u64 = 100;
 
-/// How many transactions a webhook is fed in, before others have their turn.
-const FEEDS_MAX: usize = 10;
+/// After such a transaction none begins for so long at least, and at most.
+pub(crate) const PRUNE_RESTS: [Duration; 2] = [Duration::from_millis(1), Duration::from_millis(100)];
+
+/// After a transaction that fed webhooks none begins for so long at least, and at most: what happens meanwhile becomes messages together.
+pub(crate) const FEED_RESTS: [Duration; 2] = [Duration::from_millis(20), Duration::from_millis(100)];
 
 impl Webhooks {
     /// Makes messages of events and sends them, until the future is dropped. Each node runs it, in any number. What was being sent
@@ -47,49 +51,75 @@ impl Webhooks {
         }
     }
 
-    /// Whenever events got their positions here, and each second for those that got theirs elsewhere.
+    /// Whenever events got their positions here or a webhook has room again, and each second for what other nodes did.
     async fn feed_all(&self) {
         let mut positions = self.0.options.recorder.positions();
         let mut ticks = interval(LOOK_EVERY);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut trouble = Trouble::default();
         loop {
-            tokio::select! {
-                _ = ticks.tick() => {}
-                Ok(()) = positions.changed() => {}
-            }
-            let looked = self.look_who_is_reachable().await;
-            trouble.note(looked.and(self.feed_once().await));
+            let fed = tokio::select! {
+                _ = ticks.tick() => {
+                    let looked = self.look_who_is_reachable().await;
+                    looked.and(self.feed_once().await)
+                }
+                Ok(()) = positions.changed() => self.feed_behind().await,
+                () = self.0.resting.room() => self.feed_behind().await,
+            };
+            trouble.note(fed);
         }
     }
 
-    /// Feeds each webhook for which there are events. One that fails stops no other.
+    /// Feeds all webhooks for which there are events.
     pub(crate) async fn feed_once(&self) -> Result<(), WebhookError> {
-        let mut failure = Ok(());
-        if !self.are_used().await? {
-            return failure;
-        }
-        for webhook in self.read("look for events for webhooks", Behind, ()).await? {
-            if let Err(error) = self.feed(webhook).await {
-                failure = Err(error);
-            }
-        }
-        failure
+        self.0.resting.look_again();
+        self.feed_behind().await
     }
 
-    async fn feed(&self, webhook: WebhookId) -> Result<(), WebhookError> {
-        for _ in 0..FEEDS_MAX {
-            let ids = (0..FED_MAX).map(|_| MessageId::generate()).collect::<Result<_, _>>()?;
-            let configured = self.configured_filter(webhook).await?;
-            let fed = self.write("feed a webhook", Feed, Feeding { webhook, configured, ids }).await?;
-            if fed.messages > 0 {
-                self.jobs().wake();
-            }
-            if fed.taken < FED_MAX {
-                break;
+    /// Feeds each webhook for which there are events and that does not rest, some in a transaction. One that fails stops no other.
+    async fn feed_behind(&self) -> Result<(), WebhookError> {
+        if !self.are_used().await? {
+            return Ok(());
+        }
+        self.0.feeding.wait().await;
+        let mut behind = self.read("look for events for webhooks", Behind, ()).await?;
+        behind.retain(|webhook| !self.0.resting.has(*webhook));
+        let (mut left, mut failed) = (behind, Ok(()));
+        while !left.is_empty() {
+            match self.feed(left.clone()).await {
+                Ok(fed) => left = left.split_off(fed.len()),
+                Err(error) => {
+                    failed = Err(error);
+                    self.feed_each(&left).await;
+                    break;
+                }
             }
         }
-        Ok(())
+        failed
+    }
+
+    /// Feeds each by itself: one of them fails.
+    async fn feed_each(&self, webhooks: &[WebhookId]) {
+        for webhook in webhooks {
+            if let Err(error) = self.feed(vec![*webhook]).await {
+                tracing::debug!(%error, webhook, "a webhook is not fed: {error}");
+            }
+        }
+    }
+
+    /// Feeds the first of these webhooks, and says what came of it. Those that have more to take are fed again when the others were.
+    async fn feed(&self, webhooks: Vec<WebhookId>) -> Result<Vec<Fed>, WebhookError> {
+        let (configured, ids) = (self.0.configured.load_full(), MessageId::generate_many(FED_MAX)?);
+        let feeding = Feeding { webhooks, configured, ids };
+        let feed = self.write("feed webhooks", Feed(self.0.known.clone()), feeding);
+        let all = self.0.feeding.write(feed).await?;
+        for fed in &all {
+            self.0.resting.note(fed);
+        }
+        if all.iter().any(|fed| fed.messages > 0) {
+            self.jobs().wake();
+        }
+        Ok(all)
     }
 
     /// Learns which webhooks this node can send to: those that are active, and of the configured ones those that it knows.
@@ -102,6 +132,7 @@ impl Webhooks {
         let knows = |name: &str| configured.get(name).is_some_and(|definition| !definition.is_disabled);
         let is_active = |name: &str| active.iter().any(|(_, active, _)| active == name);
         self.0.notices.load().set_active(is_active);
+        self.0.known.keep(&active.iter().map(|(webhook, ..)| *webhook).collect());
         let reachable: BTreeSet<String> = active
             .into_iter()
             .filter(|(_, name, is_configured)| !is_configured || knows(name))
@@ -125,22 +156,31 @@ impl Webhooks {
         }
     }
 
-    /// Forgets what is old, and what is too much of the webhooks that this node sent something to.
+    /// Forgets what is old, and what is too much of the webhooks that this node sent something to: some at a time, so that clients that
+    /// write wait for few.
     pub(crate) async fn prune_once(&self) -> Result<(), WebhookError> {
-        let webhooks: Vec<WebhookId> =
-            std::mem::take::<BTreeSet<_>>(&mut self.0.sent_to.lock()).into_iter().collect();
+        let webhooks = std::mem::take::<BTreeSet<_>>(&mut self.0.sent_to.lock());
         if !self.are_used().await? {
             return Ok(());
         }
+        let (waits_ms, age_ms) = (millis(WAITING_AGE_MAX), millis(HISTORY_AGE_MAX));
+        self.prune_all(|| PruneOld { waits_ms, age_ms }).await?;
+        for webhook in webhooks {
+            let kept_max = signed(HISTORY_KEPT_MAX);
+            self.prune_all(|| PruneMany { webhook, kept_max }).await?;
+        }
+        Ok(())
+    }
+
+    /// Forgets until nothing is left to be forgotten. What a power cut brings back is forgotten once more.
+    async fn prune_all<T>(&self, step: impl Fn() -> T) -> Result<(), WebhookError>
+    where
+        T: AnyStep<Of = u64, Output = u64>,
+    {
+        let operation = Operation::from("forget old messages").of_process();
         loop {
-            let pruning = Pruning {
-                webhooks: webhooks.clone(),
-                waits_ms: i64::try_from(WAITING_AGE_MAX.as_millis()).unwrap_or(i64::MAX),
-                age_ms: i64::try_from(HISTORY_AGE_MAX.as_millis()).unwrap_or(i64::MAX),
-                kept_max: i64::try_from(HISTORY_KEPT_MAX).unwrap_or(i64::MAX),
-                limit: PRUNED_MAX,
-            };
-            if self.write("forget old messages", Prune, pruning).await? < PRUNED_MAX.cast_unsigned() {
+            let prune = self.write(operation, step(), PRUNED_MAX);
+            if self.0.pruning.write(prune).await? < PRUNED_MAX {
                 return Ok(());
             }
         }

@@ -142,16 +142,11 @@ statements! {
         WHERE number = $1 AND state <> 0",
     );
 
-    /// Whether a message is there.
-    IS_DELIVERY = same("SELECT 1 FROM webhook_deliveries WHERE number = $1");
-
-    /// The number of the last attempt for a message.
-    LAST_ATTEMPT = same("SELECT MAX(number) FROM webhook_attempts WHERE delivery = $1");
-
-    /// Notes an attempt.
+    /// Notes an attempt for a message, if that is there: it may have gone with its webhook. Says which attempt it is.
     ADD_ATTEMPT = same(
         "INSERT INTO webhook_attempts (delivery, number, at_ms, latency_ms, status, error, request_headers, answer)
-        VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
+        SELECT d.number, COALESCE((SELECT MAX(a.number) FROM webhook_attempts a WHERE a.delivery = d.number), 0) + 1,
+            $1, $2, $3, $4, $5, $6 FROM webhook_deliveries d WHERE d.number = $7 RETURNING number",
     );
 
     /// Forgets attempts up to a number.
@@ -177,11 +172,18 @@ statements! {
         "SELECT at_ms, state, description, context, target_url FROM webhook_callbacks WHERE delivery = $1 ORDER BY number",
     );
 
-    /// Gives up messages that wait since before a time, some at a time.
+    /// The webhooks for which a message waits since before a time: of each the first one is the oldest.
+    WAIT_SINCE_BEFORE = same(
+        "SELECT w.id FROM webhooks w WHERE
+            (SELECT d.created_at_ms FROM webhook_deliveries d WHERE d.webhook = w.id AND d.state = 0
+            ORDER BY d.number LIMIT 1) < $1",
+    );
+
+    /// Gives up messages that wait for a webhook since before a time, some at a time.
     GIVE_UP = same(
         "UPDATE webhook_deliveries SET state = 2, ended_at_ms = now_ms() WHERE number IN
-            (SELECT number FROM webhook_deliveries WHERE state = 0 AND created_at_ms < $1
-            ORDER BY webhook, number LIMIT $2)",
+            (SELECT number FROM webhook_deliveries WHERE webhook = $1 AND state = 0 AND created_at_ms < $2
+            ORDER BY number LIMIT $3)",
     );
 
     /// Removes messages that ended before a time, some at a time.

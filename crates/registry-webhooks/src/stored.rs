@@ -1,6 +1,6 @@
 //! A webhook as the database has it.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use registry_database::{Fault, FromRow, Row};
 use registry_secrets::{Place, Secrets, Zeroizing};
@@ -92,7 +92,7 @@ pub struct Webhook {
 }
 
 /// A row of `webhooks`.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Stored {
     pub(crate) id: WebhookId,
     pub(crate) name: String,
@@ -154,7 +154,7 @@ pub(crate) fn json(list: &[String]) -> String {
 /// What can be sent with a webhook now.
 #[derive(Clone, Debug)]
 pub(crate) struct Ready {
-    pub(crate) definition: Definition,
+    pub(crate) definition: Arc<Definition>,
     /// The former secret, as long as it is good.
     pub(crate) former: Option<WebhookSecret>,
 }
@@ -167,8 +167,7 @@ impl Stored {
 
     /// The definition in the row, opened. `now_ms` says whether the former secret is good.
     pub(crate) fn ready(&self, secrets: &Secrets, now_ms: i64) -> Result<Ready, WebhookError> {
-        let former =
-            self.former_secret.as_ref().filter(|_| self.former_until_ms.is_some_and(|until| now_ms < until));
+        let former = self.former_secret.as_ref().filter(|_| self.is_former_good(now_ms));
         let secret = |column, sealed: Option<&Vec<u8>>| self.secret(secrets, column, sealed);
         let draft = Draft {
             name: self.name.clone(),
@@ -181,7 +180,20 @@ impl Stored {
             headers: self.opened_headers(secrets)?,
             timeout: Some(self.timeout),
         };
-        Ok(Ready { definition: draft.check(Audience::Users)?, former: secret("former_secret", former)? })
+        Ok(Ready {
+            definition: Arc::new(draft.check(Audience::Users)?),
+            former: secret("former_secret", former)?,
+        })
+    }
+
+    /// Whether the former secret still signs.
+    pub(crate) fn is_former_good(&self, now_ms: i64) -> bool {
+        self.former_until_ms.is_some_and(|until| now_ms < until)
+    }
+
+    /// What its filter is made of.
+    pub(crate) fn filter_texts(&self) -> [&[String]; 3] {
+        [&self.events, &self.repositories, &self.tags]
     }
 
     /// Which events it wants.

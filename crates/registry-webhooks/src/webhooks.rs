@@ -11,7 +11,7 @@ use std::{
 
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
-use registry_database::{AnyStep, Database};
+use registry_database::{AnyStep, Database, Operation, Pace};
 use registry_events::Recorder;
 use registry_jobs::{Jobs, JobsOptions};
 use registry_outbound::Outbound;
@@ -22,8 +22,11 @@ use crate::{
     WebhookSecret,
     deliver::Sends,
     id::random,
+    known::Known,
     notices::Notices,
     numbers::Counted,
+    resting::Resting,
+    run::{FEED_RESTS, PRUNE_RESTS},
     steps::{Add, Change, ChangeTo, Find, List, NewWebhook, Remove, SetSecret, SetState},
     stored::{State, Stored, json},
 };
@@ -93,6 +96,11 @@ pub(crate) struct Inner {
     are_used: AtomicBool,
     /// The lanes of webhooks that this node can send to now.
     pub(crate) reachable: ArcSwap<BTreeSet<String>>,
+    pub(crate) known: Arc<Known>,
+    pub(crate) resting: Resting,
+    /// How often webhooks are fed, and messages forgotten.
+    pub(crate) feeding: Pace,
+    pub(crate) pruning: Pace,
     /// How many attempts for a webhook failed in a row, as far as this node made them.
     pub(crate) failing: Mutex<BTreeMap<WebhookId, u32>>,
     /// To which webhooks this node sent something since their histories were looked at.
@@ -102,7 +110,7 @@ pub(crate) struct Inner {
 impl Inner {
     pub(crate) async fn write<T: AnyStep>(
         &self,
-        operation: &'static str,
+        operation: impl Into<Operation>,
         step: T,
         of: T::Of,
     ) -> Result<T::Output, WebhookError>
@@ -136,6 +144,10 @@ impl Webhooks {
             counted: Counted::default(),
             are_used: AtomicBool::new(false),
             reachable: ArcSwap::default(),
+            known: Arc::default(),
+            resting: Resting::default(),
+            feeding: Pace::new(FEED_RESTS[0], FEED_RESTS[1]),
+            pruning: Pace::new(PRUNE_RESTS[0], PRUNE_RESTS[1]),
             failing: Mutex::default(),
             sent_to: Mutex::default(),
         });
@@ -150,7 +162,7 @@ impl Webhooks {
 
     pub(crate) async fn write<T: AnyStep>(
         &self,
-        operation: &'static str,
+        operation: impl Into<Operation>,
         step: T,
         of: T::Of,
     ) -> Result<T::Output, WebhookError>
@@ -335,6 +347,7 @@ impl Webhooks {
             return Err(WebhookError::Unknown(name.clone()));
         }
         self.look_who_is_reachable().await?;
+        self.0.resting.wake(stored.id);
         self.1.wake();
         Ok(())
     }

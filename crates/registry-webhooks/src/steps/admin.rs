@@ -173,16 +173,4 @@ impl Step for Find {
     }
 }
 
-/// The webhook of a number.
-pub(crate) struct OfId;
-
-impl Step for OfId {
-    type Of = WebhookId;
-    type Output = Option<Stored>;
-
-    async fn run<S: Session>(&self, session: &S, id: &WebhookId) -> Result<Option<Stored>, Fault> {
-        session.one(sql::WEBHOOK_OF_ID, params![*id]).await
-    }
-}
-
-step!(Active, Add, Change, SetState, SetSecret, Remove, List, Find, OfId);
+step!(Active, Add, Change, SetState, SetSecret, Remove, List, Find);

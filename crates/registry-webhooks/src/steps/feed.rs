@@ -1,6 +1,6 @@
 //! From events to messages.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use registry_database::{Fault, Session, Step, params, signed, step};
 use registry_events::{Event, behind, take};
@@ -8,8 +8,9 @@ use registry_jobs::{NewJob, enqueue};
 use registry_types::WebhookFormat;
 
 use crate::{
-    Filter, MessageId, WebhookError, WebhookId,
+    Definition, Filter, MessageId, WebhookId,
     delivery::values,
+    known::Known,
     sql,
     stored::{State, Stored},
 };
@@ -17,8 +18,11 @@ use crate::{
 /// A webhook for which so many messages wait is given no more events: those stay where they cost nothing.
 pub(crate) const WAITING_MAX: u64 = 64;
 
-/// How many events become messages in one transaction at most.
+/// How many messages are made in one transaction at most, of events that one webhook takes or several: other transactions wait for it.
 pub(crate) const FED_MAX: usize = 100;
+
+/// When so many events were taken in a transaction, no further webhook takes any in it: filters may let none of them pass.
+const TAKEN_MAX: usize = 500;
 
 /// What the names of our consumers begin with; and what comes after all of them.
 const CONSUMERS: [&str; 2] = ["webhook:", "webhook;"];
@@ -52,59 +56,108 @@ impl Step for Behind {
     }
 }
 
-/// Makes messages of the next events for a webhook, if it is active and has caught up with what it was given.
-pub(crate) struct Feed;
+/// Makes messages of the next events for webhooks, one webhook after the other, until there are as many messages as ids. A webhook is
+/// passed over if it is not active, or has not caught up with what it was given.
+pub(crate) struct Feed(pub(crate) Arc<Known>);
 
 pub(crate) struct Feeding {
-    pub(crate) webhook: WebhookId,
-    /// What the configuration of this node says, for a webhook that is configured.
-    pub(crate) configured: Option<(WebhookFormat, Filter)>,
+    /// In the order in which [`Behind`] names them: all nodes lock them in one order.
+    pub(crate) webhooks: Vec<WebhookId>,
+    /// What the configuration of this node says, by name.
+    pub(crate) configured: Arc<BTreeMap<String, Arc<Definition>>>,
     /// New ids: as many as there may be messages.
     pub(crate) ids: Vec<MessageId>,
 }
 
-/// What came of it.
+/// What came of it for one webhook.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Fed {
+    pub(crate) webhook: WebhookId,
+    /// Whether it takes events, as far as this node knows.
+    pub(crate) is_active: bool,
     /// How many events were taken.
     pub(crate) taken: usize,
     /// How many messages there are of them.
     pub(crate) messages: usize,
+    /// How many messages wait for it now. Counted no further than to [`WAITING_MAX`] before these.
+    pub(crate) waiting: u64,
+    /// Whether there may be more for it to take.
+    pub(crate) has_more: bool,
 }
 
 impl Step for Feed {
     type Of = Feeding;
-    type Output = Fed;
+    type Output = Vec<Fed>;
 
-    async fn run<S: Session>(&self, session: &S, feeding: &Feeding) -> Result<Fed, Fault> {
-        let webhook = feeding.webhook;
-        session.lock(sql::LOCK_WEBHOOK, params![webhook]).await?;
-        let stored: Option<Stored> = session.one(sql::WEBHOOK_OF_ID, params![webhook]).await?;
-        let Some(stored) = stored.filter(|stored| stored.state == State::Active) else {
-            return Ok(Fed::default());
-        };
-        let Some((format, filter)) = wanted(&stored, feeding)? else { return Ok(Fed::default()) };
-        let waiting: u64 =
-            session.one(sql::WAITING, params![webhook, signed(WAITING_MAX)]).await?.unwrap_or(0);
-        if waiting >= WAITING_MAX {
-            return Ok(Fed::default());
+    async fn run<S: Session>(&self, session: &S, feeding: &Feeding) -> Result<Vec<Fed>, Fault> {
+        let (mut all, mut ids, mut taken) = (Vec::new(), &feeding.ids[..], 0);
+        for webhook in &feeding.webhooks {
+            if ids.is_empty() || taken >= TAKEN_MAX {
+                break;
+            }
+            let fed = feed(session, *webhook, &self.0, feeding, ids).await?;
+            (ids, taken) = (&ids[fed.messages..], taken + fed.taken);
+            all.push(fed);
         }
-        let events = take(session, &consumer(webhook), FED_MAX.min(feeding.ids.len())).await?;
-        let passed: Vec<&Event> = events.iter().filter(|event| filter.lets_pass(format, event)).collect();
-        write(session, webhook, &passed, &feeding.ids).await?;
-        Ok(Fed { taken: events.len(), messages: passed.len() })
+        Ok(all)
     }
 }
 
-/// Format and filter; none where the configuration of this node does not know the webhook.
-fn wanted(stored: &Stored, feeding: &Feeding) -> Result<Option<(WebhookFormat, Filter)>, Fault> {
-    if stored.is_configured {
-        return Ok(feeding.configured.clone());
+async fn feed(
+    session: &impl Session,
+    webhook: WebhookId,
+    known: &Known,
+    feeding: &Feeding,
+    ids: &[MessageId],
+) -> Result<Fed, Fault> {
+    let nothing = Fed { webhook, ..Fed::default() };
+    session.lock(sql::LOCK_WEBHOOK, params![webhook]).await?;
+    let stored: Option<Stored> = session.one(sql::WEBHOOK_OF_ID, params![webhook]).await?;
+    let stored = stored.filter(|stored| stored.state == State::Active);
+    let Some(wanted) = stored.map(|stored| wanted(&stored, known, feeding)).transpose()?.flatten() else {
+        return Ok(nothing);
+    };
+    let waiting: u64 = session.one(sql::WAITING, params![webhook, signed(WAITING_MAX)]).await?.unwrap_or(0);
+    if waiting >= WAITING_MAX {
+        return Ok(Fed { is_active: true, waiting, ..nothing });
     }
-    Ok(Some((
-        stored.format.unwrap_or_default(),
-        stored.filter().map_err(|error: WebhookError| Fault::from(error))?,
-    )))
+    let limit = FED_MAX.min(ids.len());
+    let events = take(session, &consumer(webhook), limit).await?;
+    let passed: Vec<&Event> = events.iter().filter(|event| wanted.lets_pass(event)).collect();
+    write(session, webhook, &passed, ids).await?;
+    Ok(Fed {
+        webhook,
+        is_active: true,
+        taken: events.len(),
+        messages: passed.len(),
+        waiting: waiting + passed.len() as u64,
+        has_more: events.len() == limit,
+    })
+}
+
+/// Which events a webhook is told of.
+enum Wanted {
+    Configured(Arc<Definition>),
+    Added(WebhookFormat, Arc<Filter>),
+}
+
+impl Wanted {
+    fn lets_pass(&self, event: &Event) -> bool {
+        match self {
+            Wanted::Configured(definition) => definition.filter.lets_pass(definition.format, event),
+            Wanted::Added(format, filter) => filter.lets_pass(*format, event),
+        }
+    }
+}
+
+/// None where the configuration of this node does not know the webhook, or has it told nothing.
+fn wanted(stored: &Stored, known: &Known, feeding: &Feeding) -> Result<Option<Wanted>, Fault> {
+    if stored.is_configured {
+        let definition = feeding.configured.get(&stored.name).filter(|definition| !definition.is_disabled);
+        return Ok(definition.cloned().map(Wanted::Configured));
+    }
+    let filter = known.filter(stored)?;
+    Ok(Some(Wanted::Added(stored.format.unwrap_or_default(), filter)))
 }
 
 /// Writes messages of events, each with the next number of its repository.

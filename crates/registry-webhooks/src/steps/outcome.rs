@@ -42,65 +42,73 @@ impl Step for Outcome {
             hasten_lane(session, KIND, &lane(outcome.webhook)).await?;
         }
         match &outcome.attempt {
-            // It went with its webhook meanwhile.
-            Some(attempt) if session.exists(sql::IS_DELIVERY, params![outcome.delivery]).await? => {
-                note(session, outcome.delivery, attempt).await
-            }
-            _ => Ok(()),
+            Some(attempt) => note(session, outcome.delivery, attempt).await,
+            None => Ok(()),
         }
     }
 }
 
 async fn note(session: &impl Session, delivery: i64, attempt: &Attempt) -> Result<(), Fault> {
-    let last: Option<i64> = session.one::<Option<i64>>(sql::LAST_ATTEMPT, params![delivery]).await?.flatten();
-    let number = last.unwrap_or(0) + 1;
     let values = params![
-        delivery,
-        number,
         attempt.at_ms,
         signed(attempt.latency_ms),
         attempt.status.map(i64::from),
         attempt.error.as_deref(),
         &attempt.request_headers,
         attempt.answer.as_deref(),
+        delivery,
     ];
-    session.execute(sql::ADD_ATTEMPT, values).await?;
-    if number > ATTEMPTS_KEPT_MAX {
+    let number: Option<i64> = session.one(sql::ADD_ATTEMPT, values).await?;
+    if let Some(number) = number.filter(|number| *number > ATTEMPTS_KEPT_MAX) {
         session.execute(sql::FORGET_ATTEMPTS, params![delivery, number - ATTEMPTS_KEPT_MAX]).await?;
     }
     Ok(())
 }
 
-/// Gives up messages that wait too long, as those of a webhook that stays paused; forgets messages that ended long ago, and the oldest
-/// where there are too many. Says how many.
-pub(crate) struct Prune;
-
-pub(crate) struct Pruning {
-    pub(crate) webhooks: Vec<WebhookId>,
+/// Gives up messages that wait too long, as those of a webhook that stays paused; forgets messages that ended long ago. Says how many in
+/// all.
+pub(crate) struct PruneOld {
     pub(crate) waits_ms: i64,
     pub(crate) age_ms: i64,
-    pub(crate) kept_max: i64,
-    /// How many are removed at a time.
-    pub(crate) limit: i64,
 }
 
-impl Step for Prune {
-    type Of = Pruning;
+/// Forgets the oldest messages of a webhook where there are too many. Says how many.
+pub(crate) struct PruneMany {
+    pub(crate) webhook: WebhookId,
+    pub(crate) kept_max: i64,
+}
+
+impl Step for PruneOld {
+    /// How many at most.
+    type Of = u64;
     type Output = u64;
 
-    async fn run<S: Session>(&self, session: &S, pruning: &Pruning) -> Result<u64, Fault> {
+    async fn run<S: Session>(&self, session: &S, limit: &u64) -> Result<u64, Fault> {
         let now_ms: i64 = session.one(sql::NOW, params![]).await?.unwrap_or_default();
         let mut pruned =
-            session.execute(sql::PRUNE_OLD, params![now_ms - pruning.age_ms, pruning.limit]).await?;
-        session.execute(sql::GIVE_UP, params![now_ms - pruning.waits_ms, pruning.limit]).await?;
-        for webhook in &pruning.webhooks {
-            for statement in [sql::PRUNE_MANY, sql::PRUNE_DEAD] {
-                let values = params![*webhook, pruning.kept_max, pruning.limit];
-                pruned += session.execute(statement, values).await?;
-            }
+            session.execute(sql::PRUNE_OLD, params![now_ms - self.age_ms, signed(*limit)]).await?;
+        let before = now_ms - self.waits_ms;
+        let waiting: Vec<WebhookId> = session.all(sql::WAIT_SINCE_BEFORE, params![before]).await?;
+        for webhook in waiting {
+            let left = signed(limit.saturating_sub(pruned));
+            pruned += session.execute(sql::GIVE_UP, params![webhook, before, left]).await?;
         }
         Ok(pruned)
     }
 }
 
-step!(Outcome, Prune);
+impl Step for PruneMany {
+    type Of = u64;
+    type Output = u64;
+
+    async fn run<S: Session>(&self, session: &S, limit: &u64) -> Result<u64, Fault> {
+        let mut pruned = 0;
+        for statement in [sql::PRUNE_MANY, sql::PRUNE_DEAD] {
+            let left = signed(limit.saturating_sub(pruned));
+            pruned += session.execute(statement, params![self.webhook, self.kept_max, left]).await?;
+        }
+        Ok(pruned)
+    }
+}
+
+step!(Outcome, PruneOld, PruneMany);

@@ -102,14 +102,14 @@ pub(super) async fn a_rotated_secret_leaves_the_former_for_a_time(bench: &Bench)
     let now_ms = webhook.created_at_ms;
     let stored = node.stored(&name("a")).await.unwrap();
     let ready = stored.ready(&secrets, now_ms + 3_599_999).unwrap();
-    assert_eq!((ready.definition.secret, ready.former), (Some(second.clone()), Some(first)));
+    assert_eq!((ready.definition.secret.clone(), ready.former), (Some(second.clone()), Some(first)));
     assert_eq!(stored.ready(&secrets, now_ms + 3_600_000).unwrap().former, None);
     let shown = node.webhook(&name("a")).await.unwrap();
     assert_eq!(shown.former_secret_until_ms, Some(now_ms + 3_600_000));
 
     let third = node.rotate(&name("a"), Duration::ZERO).await.unwrap();
     let ready = node.stored(&name("a")).await.unwrap().ready(&secrets, now_ms).unwrap();
-    assert_eq!((ready.definition.secret, ready.former), (Some(third), None));
+    assert_eq!((ready.definition.secret.clone(), ready.former), (Some(third), None));
     // All that is sealed goes over to a new key.
     let newer = Secrets::given(Keys::new(Key::from([7; 32])).with_current(Key::from([9; 32])).unwrap());
     assert_eq!(newer.rotate(&bench.database, crate::SEALED).await.unwrap(), 2);
