@@ -11,6 +11,10 @@ use crate::OpenError;
 /// The name of the file of keys in the data folder.
 pub(crate) const KEY_FILE: &str = "secrets.key";
 
+/// So many connections to a host are kept for the next request: as many as attempts to send messages are made at once. Many webhooks may
+/// lead to one receiver.
+const IDLE_MAX: usize = 64;
+
 /// The keys: those of the configuration; where all of the registry lies in one folder, a file there that makes itself.
 ///
 /// # Errors
@@ -37,6 +41,7 @@ pub fn outbound(config: &Config) -> Result<Outbound, OpenError> {
     let proxy = proxy.map_err(|error| OpenError::Proxy(Box::new(error)))?;
     let mut options = OutboundOptions::default();
     (options.proxy, options.allowed) = (proxy, config.outbound.allow.clone());
+    options.idle_max = IDLE_MAX;
     Ok(Outbound::new(options)?)
 }
 
