@@ -27,7 +27,8 @@ Options:
   --out text|markdown    how to print (default text)
   -h, --help             this text
 
-REGISTRY_BIN names the binary to measure; otherwise it is the release build of this workspace.
+REGISTRY_BIN names the binary to measure; otherwise it is the release build of this workspace. REGISTRY_BEFORE_BIN names one of a
+version before events, which `webhooks` compares with.
 ";
 
 /// What the user wants.
@@ -69,6 +70,8 @@ pub(crate) struct Scale {
     pub(crate) deleted_images: usize,
     /// Each of the many uploads at once to an object store.
     pub(crate) many_bytes: u64,
+    /// Messages that wait for webhooks.
+    pub(crate) waiting_messages: u64,
 }
 
 const FULL: Scale = Scale {
@@ -85,6 +88,7 @@ const FULL: Scale = Scale {
     many_images: 100_000,
     deleted_images: 1000,
     many_bytes: 1 << 30,
+    waiting_messages: 1_000_000,
 };
 
 const SHORT: Scale = Scale {
@@ -101,6 +105,7 @@ const SHORT: Scale = Scale {
     many_images: 1000,
     deleted_images: 50,
     many_bytes: 16 << 20,
+    waiting_messages: 20_000,
 };
 
 impl Default for Options {

@@ -2,6 +2,7 @@
 //! the server itself has made. Bytes of blobs are not there; nothing asks for them.
 
 pub(crate) mod images;
+pub(crate) mod waiting;
 
 use std::{fs, path::Path};
 
@@ -76,7 +77,7 @@ fn index() -> (Vec<u8>, String) {
 const INDEX_TYPE: &str = "application/vnd.oci.image.index.v1+json";
 
 /// `$1` is how many.
-const NUMBERS: &str =
+pub(super) const NUMBERS: &str =
     "WITH RECURSIVE number(i) AS (SELECT 0 WHERE $1 > 0 UNION ALL SELECT i + 1 FROM number WHERE i + 1 < $1)";
 
 fn fill(database: &Path, amount: Amount) -> Result<()> {
