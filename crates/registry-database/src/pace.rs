@@ -37,10 +37,15 @@ impl Pace {
         written
     }
 
-    /// Waits for the end of the rest.
+    /// Waits for the end of the rest, and of another one that began meanwhile: all that wait begin together.
     pub async fn wait(&self) {
-        let next = *self.next.lock();
-        sleep_until(next).await;
+        loop {
+            let next = *self.next.lock();
+            if next <= Instant::now() {
+                return;
+            }
+            sleep_until(next).await;
+        }
     }
 
     /// Nothing is written for a while, since it took so long.
@@ -71,5 +76,11 @@ mod tests {
         assert_eq!(tokio::join!(write(10), write(8), write(1)), (2, 2, 2), "after the shortest rest");
         assert_eq!(write(1000).await, 32, "after twice what the longest took");
         assert_eq!(write(0).await, 1082, "after the longest rest");
+        let late = async {
+            tokio::time::sleep(Duration::from_millis(13)).await;
+            write(0).await
+        };
+        // It comes when the rest after the first one has begun, and the other one still writes.
+        assert_eq!(tokio::join!(write(10), write(20), late), (1084, 1084, 1144), "after the last rest");
     }
 }
