@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use registry_api::{App, Observer, Seen, SeenAction, WebhookFigures};
 use registry_database::Database;
 use registry_events::{Event, Recorder};
-use registry_metadata::{FindRepository, MetadataStore, Purpose};
+use registry_metadata::{FindRepository, MetadataStore, PresentRepositories, Purpose};
 use registry_outbound::Outbound;
 use registry_secrets::Secrets;
 use registry_types::{Cause, Manifest, MediaType, RequestSource};
@@ -141,6 +141,17 @@ impl LookUp for InMetadata {
             facts.references = self.references(repository, digest).await.unwrap_or_default();
         }
         facts
+    }
+
+    async fn gone(&self, repositories: &[i64]) -> Vec<i64> {
+        let present = self.database.read(
+            "look which repositories there are",
+            PresentRepositories,
+            repositories.to_vec(),
+        );
+        // A database that does not answer says of none that it is gone.
+        let Ok(present) = present.await else { return Vec::new() };
+        repositories.iter().copied().filter(|repository| !present.contains(repository)).collect()
     }
 }
 

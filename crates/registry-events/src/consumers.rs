@@ -1,5 +1,7 @@
 //! What takes events.
 
+use std::collections::BTreeSet;
+
 use registry_database::{Fault, FromRow, IfReadable, Row, Session, params, signed};
 use thiserror::Error;
 
@@ -13,6 +15,9 @@ pub const CONSUMER_NAME_BYTES_MAX: usize = 128;
 
 /// How many events are taken in one transaction at most.
 pub const TAKEN_MAX: usize = 500;
+
+/// Of how many events [`repositories`] says what they are about. While there are more, a consumer lags.
+pub const LOOKED_AT_MAX: usize = 10_000;
 
 /// Why a consumer was not added.
 #[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
@@ -91,6 +96,16 @@ pub async fn behind(
     limit: usize,
 ) -> Result<Vec<String>, Fault> {
     session.all(sql::BEHIND, params![first, end, signed(limit)]).await
+}
+
+/// The repositories of which there are events that some consumer has not taken; none, if there are more than [`LOOKED_AT_MAX`] events.
+/// What a consumer keeps of a repository that is gone, so that no more events of it come, is of no use when it is not among them.
+///
+/// # Errors
+/// See [`Fault`].
+pub async fn repositories(session: &impl Session) -> Result<Option<BTreeSet<i64>>, Fault> {
+    let all: Vec<Option<i64>> = session.all(sql::REPOSITORIES, params![signed(LOOKED_AT_MAX + 1)]).await?;
+    Ok((all.len() <= LOOKED_AT_MAX).then(|| all.into_iter().flatten().collect()))
 }
 
 /// An event, if it can be read, and its position.

@@ -119,8 +119,8 @@ mod tests;
 mod watch;
 
 pub use consumers::{
-    AddConsumerError, CONSUMER_NAME_BYTES_MAX, CONSUMERS_MAX, TAKEN_MAX, add_consumer, behind,
-    remove_consumer, take,
+    AddConsumerError, CONSUMER_NAME_BYTES_MAX, CONSUMERS_MAX, LOOKED_AT_MAX, TAKEN_MAX, add_consumer, behind,
+    remove_consumer, repositories, take,
 };
 pub use event::{Event, NewEvent};
 pub use numbers::{ConsumerNumbers, Numbers, WAITING_COUNTED_MAX};

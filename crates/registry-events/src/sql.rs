@@ -112,6 +112,9 @@ statements! {
     /// Removes some events, with a position or without.
     EMPTY = same("DELETE FROM events WHERE id IN (SELECT id FROM events ORDER BY id LIMIT 1000)");
 
+    /// The repositories of the first `$1` events, each as often as there are events of it; null for what is about none.
+    REPOSITORIES = same("SELECT repository FROM events ORDER BY id LIMIT $1");
+
     /// How many events wait for a position, counted up to `$1`, and since when the first of them does.
     WAITING = same(
         "SELECT COUNT(*), MIN(waiting.at_ms)

@@ -144,6 +144,7 @@ mod opening;
 mod options;
 #[cfg(feature = "postgres")]
 pub mod postgres;
+mod present;
 mod push;
 mod quota;
 mod record;
@@ -170,6 +171,7 @@ pub use opening::OpenError;
 pub use options::Options;
 #[cfg(feature = "postgres")]
 pub use postgres::PostgresStore;
+pub use present::PresentRepositories;
 pub use quota::{ByteSize, COUNTED_UNTOUCHED_MAX, QuotaExceeded, QuotaKind, QuotaUsage, UploadRoom, Usage};
 pub use record::{
     Blob, ClaimedUpload, FinishUpload, FoundManifest, NewUpload, Purpose, PutManifest, Reclaim,

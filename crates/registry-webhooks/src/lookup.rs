@@ -51,6 +51,13 @@ pub trait LookUp: fmt::Debug + Send + Sync + 'static {
 
     /// What is known of what is wanted.
     async fn facts(&self, wanted: Wanted<'_>) -> Facts;
+
+    /// Which of the repositories of these numbers, at most a few hundred, are gone for good: none of them comes again, and nothing more
+    /// happens there. None, where that is not known.
+    async fn gone(&self, repositories: &[i64]) -> Vec<i64> {
+        let _ = repositories;
+        Vec::new()
+    }
 }
 
 /// Everything may be told, and nothing is known beside the events.

@@ -7,7 +7,10 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use crate::{
     MessageId, WebhookError, WebhookId, Webhooks,
-    steps::{Active, Behind, FED_MAX, Fed, Feed, Feeding, PruneMany, PruneOld, lane},
+    steps::{
+        Active, Awaited, Behind, FED_MAX, Fed, Feed, Feeding, ForgetSequences, Numbered, PruneMany, PruneOld,
+        SequencesAfter, lane,
+    },
 };
 
 /// How often a node looks for events, and for webhooks that were paused or resumed.
@@ -27,6 +30,12 @@ pub const HISTORY_KEPT_MAX: u64 = 1000;
 
 /// How many messages are forgotten in a transaction.
 const PRUNED_MAX: u64 = 100;
+
+/// How many rows that count messages are looked at in a transaction.
+const SEQUENCES_READ: usize = 500;
+
+/// How often so many are looked at each time.
+const SEQUENCE_PAGES_MAX: usize = 20;
 
 /// After such a transaction none begins for so long at least, and at most.
 pub(crate) const PRUNE_RESTS: [Duration; 2] = [Duration::from_millis(1), Duration::from_millis(100)];
@@ -151,8 +160,8 @@ impl Webhooks {
         let mut trouble = Trouble::default();
         loop {
             ticks.tick().await;
-            let kept = self.keep_configured().await;
-            trouble.note(kept.and(self.prune_once().await));
+            let (kept, pruned) = (self.keep_configured().await, self.prune_once().await);
+            trouble.note(kept.and(pruned).and(self.forget_sequences().await));
         }
     }
 
@@ -170,6 +179,41 @@ impl Webhooks {
             self.prune_all(|| PruneMany { webhook, kept_max }).await?;
         }
         Ok(())
+    }
+
+    /// Looks at some of the rows that count messages, further ones each time, and forgets those of repositories that are gone and of which
+    /// nothing is to be told any more.
+    pub(crate) async fn forget_sequences(&self) -> Result<(), WebhookError> {
+        if !self.are_used().await? {
+            return Ok(());
+        }
+        for _ in 0..SEQUENCE_PAGES_MAX {
+            let after = *self.0.looked_at.lock();
+            let page = (after, SEQUENCES_READ);
+            let rows = self.read("look at what is counted", SequencesAfter, page).await?;
+            let last = rows.last().copied().filter(|_| rows.len() == SEQUENCES_READ);
+            *self.0.looked_at.lock() = last.unwrap_or_default();
+            self.forget_gone(rows).await?;
+            if last.is_none() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    async fn forget_gone(&self, mut rows: Vec<Numbered>) -> Result<(), WebhookError> {
+        let repositories: BTreeSet<i64> = rows.iter().map(|(_, repository)| *repository).collect();
+        let gone = self.0.options.look_up.gone(&Vec::from_iter(repositories)).await;
+        if gone.is_empty() {
+            return Ok(());
+        }
+        // Read afterwards: nothing more happens in what was gone before.
+        let Some(awaited) = self.read("look what is still to be told", Awaited, ()).await? else {
+            return Ok(());
+        };
+        rows.retain(|(_, repository)| gone.contains(repository) && !awaited.contains(repository));
+        let operation = Operation::from("forget what was counted of repositories that are gone").of_process();
+        self.write(operation, ForgetSequences, rows).await
     }
 
     /// Forgets until nothing is left to be forgotten. What a power cut brings back is forgotten once more.

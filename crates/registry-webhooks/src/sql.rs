@@ -95,6 +95,15 @@ statements! {
         ON CONFLICT (webhook, repository) DO UPDATE SET last = webhook_sequences.last + excluded.last RETURNING last",
     );
 
+    /// Webhooks and repositories whose messages are numbered, after a webhook and a repository.
+    SEQUENCES_AFTER = same(
+        "SELECT webhook, repository FROM webhook_sequences WHERE (webhook, repository) > ($1, $2) AND repository <> 0
+        ORDER BY webhook, repository LIMIT $3",
+    );
+
+    /// Forgets the last number of a webhook for a repository.
+    FORGET_SEQUENCE = same("DELETE FROM webhook_sequences WHERE webhook = $1 AND repository = $2");
+
     /// Writes a message.
     ADD_DELIVERY = same(concat!(
         "INSERT INTO webhook_deliveries (id, webhook, sequence, state, created_at_ms, ", event_columns!(), ")
@@ -210,11 +219,12 @@ statements! {
             ORDER BY number LIMIT $3)",
     );
 
-    /// Of each webhook: how many messages wait, since when the first does, and how many ended how.
+    /// Of each webhook: how many messages wait, since when the first does, and how many ended how. The first one is the oldest.
     NUMBERS = same(
         "SELECT w.name, w.state,
             (SELECT COUNT(*) FROM webhook_deliveries d WHERE d.webhook = w.id AND d.state = 0),
-            (SELECT MIN(d.created_at_ms) FROM webhook_deliveries d WHERE d.webhook = w.id AND d.state = 0),
+            (SELECT d.created_at_ms FROM webhook_deliveries d WHERE d.webhook = w.id AND d.state = 0
+                ORDER BY d.number LIMIT 1),
             (SELECT COUNT(*) FROM webhook_deliveries d WHERE d.webhook = w.id AND d.state = 2)
         FROM webhooks w ORDER BY w.name",
     );

@@ -4,6 +4,7 @@ mod admin;
 mod feed;
 mod history;
 mod outcome;
+mod sequences;
 
 pub(crate) use admin::{Active, Add, Change, ChangeTo, Find, List, NewWebhook, Remove, SetSecret, SetState};
 pub(crate) use feed::{Behind, FED_MAX, Fed, Feed, Feeding, KIND, WAITING_MAX, lane};
@@ -12,3 +13,4 @@ pub(crate) use history::{
     Since, Test,
 };
 pub(crate) use outcome::{Outcome, PruneMany, PruneOld};
+pub(crate) use sequences::{Awaited, ForgetSequences, Numbered, SequencesAfter};

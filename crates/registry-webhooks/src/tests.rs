@@ -5,7 +5,7 @@ mod feeding;
 mod history;
 mod plans;
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use registry_database::{
     Database, Fault, Owners, Session, Step,
@@ -17,7 +17,7 @@ use registry_outbound::{Outbound, OutboundOptions};
 use registry_secrets::{Key, Keys, Secrets};
 use registry_types::Cause;
 
-use crate::{Draft, Options, Origin, SCHEMA, WebhookName, Webhooks};
+use crate::{Draft, LookUp, NothingKnown, Options, Origin, SCHEMA, WebhookName, Webhooks};
 
 const OWNERS: Owners = Owners::new(&[&STORE, &registry_database::SCHEMA]).on_demand(&[
     &registry_events::SCHEMA,
@@ -28,6 +28,11 @@ const OWNERS: Owners = Owners::new(&[&STORE, &registry_database::SCHEMA]).on_dem
 
 /// Webhooks of a node over a database.
 fn node(database: &Database, recorder: &Recorder) -> Webhooks {
+    node_with(database, recorder, Arc::new(NothingKnown))
+}
+
+/// The same, with what the rest of the registry knows.
+fn node_with(database: &Database, recorder: &Recorder, look_up: Arc<dyn LookUp>) -> Webhooks {
     let origin = Origin {
         url: "https://registry.example.com".into(),
         node: "node-1:5000".into(),
@@ -36,7 +41,8 @@ fn node(database: &Database, recorder: &Recorder) -> Webhooks {
     };
     let secrets = Secrets::given(Keys::new(Key::from([7; 32])));
     let outbound = Outbound::new(OutboundOptions::default()).unwrap();
-    Webhooks::new(Options::new(database.clone(), secrets, outbound, recorder.clone(), origin))
+    let options = Options::new(database.clone(), secrets, outbound, recorder.clone(), origin);
+    Webhooks::new(Options { look_up, ..options })
 }
 
 fn name(text: &str) -> WebhookName {
@@ -107,6 +113,8 @@ registry_database::on_both_engines! {
         what_waits_is_bounded,
         two_nodes_feed_a_webhook_once,
         a_paused_webhook_is_told_later,
+        numbers_of_repositories_that_are_gone_go,
+        a_webhook_that_takes_nothing_rests_until_it_may,
     ],
     history: [
         messages_are_listed_the_newest_first,

@@ -27,7 +27,7 @@ use crate::{
     numbers::Counted,
     resting::Resting,
     run::{FEED_RESTS, PRUNE_RESTS},
-    steps::{Add, Change, ChangeTo, Find, List, NewWebhook, Remove, SetSecret, SetState},
+    steps::{Add, Change, ChangeTo, Find, List, NewWebhook, Numbered, Remove, SetSecret, SetState},
     stored::{State, Stored, json},
 };
 
@@ -103,6 +103,8 @@ pub(crate) struct Inner {
     pub(crate) pruning: Pace,
     /// How many attempts for a webhook failed in a row, as far as this node made them.
     pub(crate) failing: Mutex<BTreeMap<WebhookId, u32>>,
+    /// Up to which row it was looked for numbers of repositories that are gone.
+    pub(crate) looked_at: Mutex<Numbered>,
     /// To which webhooks this node sent something since their histories were looked at.
     pub(crate) sent_to: Mutex<BTreeSet<WebhookId>>,
 }
@@ -149,6 +151,7 @@ impl Webhooks {
             feeding: Pace::new(FEED_RESTS[0], FEED_RESTS[1]),
             pruning: Pace::new(PRUNE_RESTS[0], PRUNE_RESTS[1]),
             failing: Mutex::default(),
+            looked_at: Mutex::default(),
             sent_to: Mutex::default(),
         });
         let sends = Arc::new(Sends(inner.clone()));

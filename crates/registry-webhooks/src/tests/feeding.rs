@@ -1,5 +1,13 @@
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use registry_events::{Bounds, Event, Prune};
+
 use super::*;
-use crate::steps::{FED_MAX, WAITING_MAX};
+use crate::{
+    Audience, Facts, LookUp, WebhookId,
+    steps::{FED_MAX, WAITING_MAX},
+};
 
 /// Tags in the order of their messages.
 async fn tags(bench: &Bench, webhook: i64) -> Vec<String> {
@@ -124,4 +132,60 @@ pub(super) async fn a_paused_webhook_is_told_later(bench: &Bench) {
     node.resume(&name("a")).await.unwrap();
     node.feed_once().await.unwrap();
     assert_eq!(tags(bench, webhook.id).await.len(), 5);
+}
+
+/// Knows that some repositories are gone.
+#[derive(Debug)]
+struct Gone(Vec<i64>);
+
+#[async_trait]
+impl LookUp for Gone {
+    async fn may_tell(&self, _: WebhookId, _: Audience, _: &Event) -> bool {
+        true
+    }
+
+    async fn facts(&self, _: Option<&str>, _: Option<&str>, _: bool) -> Facts {
+        Facts::default()
+    }
+
+    async fn gone(&self, repositories: &[i64]) -> Vec<i64> {
+        repositories.iter().copied().filter(|repository| self.0.contains(repository)).collect()
+    }
+}
+
+pub(super) async fn numbers_of_repositories_that_are_gone_go(bench: &Bench) {
+    let node = node_with(&bench.database, &Recorder::new(), Arc::new(Gone(vec![2, 3])));
+    let rows =
+        "SELECT w.name, s.repository, s.last FROM webhook_sequences s JOIN webhooks w ON w.id = s.webhook
+        ORDER BY w.name, s.repository";
+    node.add(&draft("a")).await.unwrap();
+    moved(&bench.database, [(1, "x".into()), (2, "y".into()), (3, "z".into())]).await;
+    node.feed_once().await.unwrap();
+    node.add(&draft("late")).await.unwrap();
+    // The last event of a repository that is gone still has to get its number.
+    moved(&bench.database, [(2, "deleted".into())]).await;
+    node.forget_sequences().await.unwrap();
+    assert_eq!(bench.rows(rows).await.len(), 3);
+    node.feed_once().await.unwrap();
+    assert_eq!(bench.rows(rows).await, ["a|1|1", "a|2|2", "a|3|1", "late|2|1"]);
+    bench.database.write("remove events", Prune, Bounds::default()).await.unwrap();
+    node.forget_sequences().await.unwrap();
+    assert_eq!(bench.rows(rows).await, ["a|1|1"]);
+}
+
+pub(super) async fn a_webhook_that_takes_nothing_rests_until_it_may(bench: &Bench) {
+    let node = node(&bench.database, &Recorder::new());
+    let (full, _) = node.add(&draft("full")).await.unwrap();
+    let (paused, _) = node.add(&draft("paused")).await.unwrap();
+    node.pause(&name("paused")).await.unwrap();
+    moved_many(&bench.database, 1, 80).await;
+    node.feed_once().await.unwrap();
+    assert!(node.0.resting.has(full.id) && node.0.resting.has(paused.id));
+    // As many messages end as there are too many.
+    (0..80 - WAITING_MAX).for_each(|_| node.0.resting.ended(full.id));
+    assert!(node.0.resting.has(full.id));
+    node.0.resting.ended(full.id);
+    assert!(!node.0.resting.has(full.id));
+    node.resume(&name("paused")).await.unwrap();
+    assert!(!node.0.resting.has(paused.id));
 }

@@ -10,6 +10,8 @@ pub(super) async fn messages_are_found_by_an_index(bench: &Bench) {
     }
     for statement in [
         sql::WAITING,
+        sql::SEQUENCES_AFTER,
+        sql::FORGET_SEQUENCE,
         sql::ADD_DELIVERY,
         sql::COPY_DELIVERY,
         sql::DELIVERY,
