@@ -70,8 +70,8 @@ pub(crate) struct Scale {
     pub(crate) deleted_images: usize,
     /// Each of the many uploads at once to an object store.
     pub(crate) many_bytes: u64,
-    /// Messages that wait for webhooks.
-    pub(crate) waiting_messages: u64,
+    /// Events that wait for each of the webhooks that are paused.
+    pub(crate) waiting_events: u64,
 }
 
 const FULL: Scale = Scale {
@@ -88,7 +88,7 @@ const FULL: Scale = Scale {
     many_images: 100_000,
     deleted_images: 1000,
     many_bytes: 1 << 30,
-    waiting_messages: 1_000_000,
+    waiting_events: 500_000,
 };
 
 const SHORT: Scale = Scale {
@@ -105,7 +105,7 @@ const SHORT: Scale = Scale {
     many_images: 1000,
     deleted_images: 50,
     many_bytes: 16 << 20,
-    waiting_messages: 20_000,
+    waiting_events: 10_000,
 };
 
 impl Default for Options {

@@ -7,9 +7,12 @@ use rusqlite::{Connection, Transaction, params};
 
 use super::NUMBERS;
 
-/// Writes so many messages that wait, each with its job, and half as many events behind the positions of all these webhooks: of the
-/// first ones that a server has made. The last webhook of the database has taken the events.
-pub(crate) fn fill(database: &Path, webhooks: u64, messages: u64) -> Result<()> {
+/// How many messages wait for a webhook at most, each with its job: what else is for it stays events.
+const MESSAGES: i64 = 163;
+
+/// Has as much wait for the first webhooks that a server has made as there may be after so many events: messages, and events behind the
+/// position of each. The webhook after them has taken all events.
+pub(crate) fn fill(database: &Path, webhooks: usize, events: u64) -> Result<()> {
     let mut connection = Connection::open(database)?;
     // What is cut off here begins anew; and the log would be as large as the database.
     connection
@@ -20,9 +23,9 @@ pub(crate) fn fill(database: &Path, webhooks: u64, messages: u64) -> Result<()> 
         let found =
             transaction.query_row("SELECT id FROM webhooks WHERE name = $1", [&name], |row| row.get(0));
         let webhook: i64 = found.with_context(|| format!("the server has made the webhook {name}"))?;
-        write_messages(&transaction, webhook, i64::try_from(messages / webhooks)?)?;
+        write_messages(&transaction, webhook, MESSAGES)?;
     }
-    write_events(&transaction, i64::try_from(messages / 2)?, &format!("w{webhooks}"))?;
+    write_events(&transaction, i64::try_from(events)?, &format!("w{webhooks}"))?;
     transaction.commit()?;
     connection.execute_batch("PRAGMA journal_mode = WAL")?;
     Ok(())

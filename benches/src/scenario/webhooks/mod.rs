@@ -1,5 +1,5 @@
-//! What pushes notice of webhooks: without any, with one and with twenty that wait, while twenty are told, and beside a million
-//! messages that wait; how many deliveries a second go out, and how soon one does.
+//! What pushes notice of webhooks: without any, with one and with twenty that wait, while twenty are told, and beside millions of
+//! deliveries that wait; how many deliveries a second go out, and how soon one does.
 
 mod pushes;
 mod receivers;
