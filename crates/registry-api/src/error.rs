@@ -325,6 +325,7 @@ impl From<StorageError> for ApiError {
             | StorageError::UploadFailed { .. }
             | StorageError::UploadStateInvalid(_)
             | StorageError::NotForUploads { .. }
+            | StorageError::NotForOthers { .. }
             | StorageError::NotForSmallObjects { .. }
             | StorageError::IdentityExists
             | StorageError::IdentityInvalid { .. }

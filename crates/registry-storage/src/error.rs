@@ -89,6 +89,12 @@ pub enum StorageError {
         /// The process's number, as it sees itself: in a container it is often 1.
         pid: Option<u32>,
     },
+    /// A key of ours, where one of another registry is asked for.
+    #[error("{location} is a key of this registry's own, and no key of another one")]
+    NotForOthers {
+        /// The key.
+        location: Location,
+    },
     /// This store was opened beside the one that serves, so it takes no uploads.
     #[error("{} was opened without its lock, so it takes no uploads", .root.display())]
     NotServing {
@@ -97,9 +103,9 @@ pub enum StorageError {
     },
     /// The root holds the data of a Go registry that was not imported.
     #[error(
-        "{} holds the data of another registry (docker/registry/v2), which this version can not take over. Nothing in it \
-         was changed. Serve from another, empty folder, and copy the images from registry to registry while both run, \
-         for example with `skopeo sync --all --src docker --dest docker <old host>/<repository> <new host>`",
+        "{} holds the data of another registry (docker/registry/v2), which was not taken over. Nothing in it was changed. \
+         Run `registry import` with this configuration, which leaves the bytes where they are, then `registry import --finish`; \
+         or set `storage.import: true` (REGISTRY_STORAGE_IMPORT=true), and the start does both. See docs/moving.md",
         .root.display()
     )]
     ForeignStore {

@@ -36,6 +36,7 @@
 //! | `store` | the traits [`BlobStore`] and [`Upload`] and what they promise |
 //! | `state` | [`UploadState`]: what an upload needs to go on |
 //! | `small` | [`SmallObjects`]: named objects beside the blobs, created once, for a journal |
+//! | `other` | [`OtherKeys`]: what another registry keeps beside it |
 //! | `body` | [`Body`]: an opened object |
 //! | `identity` | [`StoreIdentity`]: which store this is |
 //! | `filesystem` | [`FilesystemStore`]: layout, lock, writing, flushing, listing |
@@ -55,6 +56,7 @@ mod identity;
 mod memory;
 #[cfg(any(feature = "azure", feature = "gcs", feature = "s3"))]
 mod object;
+mod other;
 mod small;
 mod state;
 mod store;
@@ -78,6 +80,7 @@ pub use object::GcsOptions;
 pub use object::S3Options;
 #[cfg(any(feature = "azure", feature = "gcs", feature = "s3"))]
 pub use object::{ObjectBlobStore, ObjectOptions, Requests};
+pub use other::{OtherKeys, OtherObject};
 pub use registry_types::{AzureCredentials, Durability, GcsCredentials, S3Credentials, S3Encryption, Secret};
 pub use small::{Creation, SMALL_OBJECT_BYTES_MAX, SmallObjects};
 pub use state::UploadState;

@@ -8,6 +8,7 @@ mod grouped;
 mod layout;
 mod list;
 mod options;
+mod other;
 #[cfg(test)]
 mod probe;
 mod reserve;

@@ -23,6 +23,13 @@ impl FilesystemOptions {
     }
 }
 
+impl Access {
+    /// Whether the store is another process's, or nobody's: no lock is held, nothing is made, no uploads are taken.
+    pub(crate) fn is_beside(self) -> bool {
+        matches!(self, Access::Beside | Access::Look)
+    }
+}
+
 /// What a store is opened for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Access {
@@ -32,6 +39,8 @@ pub enum Access {
     Serve,
     /// To take over the data of a Go registry: as `Serve`, without that refusal.
     Adopt,
+    /// To look at whatever is there, also what another registry has: as `Beside`, without the refusal of `Serve`.
+    Look,
     /// To read and delete while another process may serve. Takes no lock and no uploads.
     Beside,
 }

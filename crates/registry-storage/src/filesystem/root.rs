@@ -49,7 +49,7 @@ impl Root {
     pub(super) fn open(options: &FilesystemOptions) -> Result<Root, StorageError> {
         let path = &options.root;
         let failed = |source| root_error(path, source);
-        if options.access != Access::Beside {
+        if !options.access.is_beside() {
             fs::create_dir_all(path).map_err(failed)?;
         }
         let directory = File::open(path).map_err(failed)?;
@@ -68,7 +68,7 @@ impl Root {
             _lock: None,
         };
         root.check_not_foreign()?;
-        if options.access != Access::Beside {
+        if !options.access.is_beside() {
             root.check_writable()?;
             root._lock = Some(root.lock()?);
             root.remember_shards().map_err(failed)?;
@@ -76,9 +76,13 @@ impl Root {
         Ok(root)
     }
 
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// That uploads are allowed, and to this key.
     pub(super) fn check_upload(&self, location: &Location) -> Result<(), StorageError> {
-        if self.access == Access::Beside {
+        if self.access.is_beside() {
             return Err(StorageError::NotServing { root: self.path.clone() });
         }
         match layout::split(location) {
@@ -95,7 +99,7 @@ impl Root {
         if (found.dev(), found.ino()) != (opened.dev(), opened.ino()) {
             return Err(failed(io::Error::other("another directory was put in its place")));
         }
-        if self.access == Access::Beside { Ok(()) } else { self.check_writable() }
+        if self.access.is_beside() { Ok(()) } else { self.check_writable() }
     }
 
     /// Refuses an upload to write so much, if too little space would be left. `begins`: it has written nothing yet.
@@ -259,7 +263,7 @@ impl Root {
     }
 
     fn check_not_foreign(&self) -> Result<(), StorageError> {
-        if self.access == Access::Adopt {
+        if matches!(self.access, Access::Adopt | Access::Look) {
             return Ok(());
         }
         check_not_foreign(&self.path, self.directories.root())

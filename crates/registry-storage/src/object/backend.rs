@@ -311,6 +311,37 @@ impl Backend {
         Ok(found)
     }
 
+    /// The names of what lies directly below a folder, which ends in a slash, and has something below it.
+    pub(super) async fn folders(&self, folder: &str) -> Result<Vec<String>, StorageError> {
+        let full = format!("{}{folder}", self.prefix);
+        let (mut names, mut page_token) = (Vec::new(), None);
+        loop {
+            let options = PaginatedListOptions {
+                delimiter: Some("/".into()),
+                page_token: page_token.take(),
+                ..PaginatedListOptions::default()
+            };
+            let page = self.client.list_paginated(Some(&full), options).await;
+            let page = page.map_err(|error| failure("list objects", error))?;
+            let below = page.result.common_prefixes.iter();
+            names.extend(below.filter_map(|path| Some(path.as_ref().strip_prefix(&full)?.to_owned())));
+            page_token = page.page_token;
+            if page_token.is_none() {
+                names.sort_unstable();
+                return Ok(names);
+            }
+        }
+    }
+
+    /// Copies an object within the bucket, without its bytes passing here; whether it is there.
+    pub(super) async fn copy(&self, from: &str, to: &str) -> Result<bool, StorageError> {
+        match self.client.copy(&self.path(from)?, &self.path(to)?).await {
+            Ok(()) => Ok(true),
+            Err(Error::NotFound { .. }) => Ok(false),
+            Err(error) => Err(failure("copy an object", error)),
+        }
+    }
+
     pub(super) fn can_sign(&self) -> bool {
         self.signer.is_some()
     }

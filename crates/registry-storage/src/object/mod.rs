@@ -16,6 +16,7 @@ mod gcs;
 mod layout;
 mod list;
 mod options;
+mod other;
 mod probe;
 mod progress;
 mod requests;
@@ -120,7 +121,7 @@ impl ObjectBlobStore {
             return Err(StorageError::ForeignStore { root: PathBuf::from(name) });
         }
         let completes_if_absent = match options.access {
-            Access::Beside => true,
+            Access::Beside | Access::Look => true,
             _ => probe::run(&backend, !has_identity).await?,
         };
         let part_bytes = options.part_bytes.max(PART_BYTES_MIN);
@@ -150,7 +151,7 @@ impl ObjectBlobStore {
     }
 
     fn check_upload(&self, location: &Location) -> Result<(), StorageError> {
-        if self.shared.access == Access::Beside {
+        if self.shared.access.is_beside() {
             return Err(StorageError::NotServing { root: PathBuf::from(&self.shared.name) });
         }
         match layout::upload(location) {
