@@ -9,11 +9,12 @@ use std::{
 use async_trait::async_trait;
 use registry_digest::{Algorithm, Digest};
 use registry_metadata::{
-    Audit, Blob, ClaimedUpload, CollectRules, Collected, Collecting, Content, DeletedRepository,
-    EndedWindows, FinishUpload, FoundManifest, Identity, Image, ImagePage, ImagePosition, ManifestPosition,
-    MetadataStore, NewUpload, Preview, Pull, Purpose, PutManifest, QueuePosition, QuotaUsage, Quotas,
-    Reclaim, Restored, Result as MetadataResult, StoredManifest, StoredObject, TagChange, Trash, Trashed,
-    UnknownObject, UploadRoom, UploadStatus, Uploads,
+    AdoptedTag, Adopting, Adoption, AdoptionState, Audit, Blob, ClaimedUpload, CollectRules, Collected,
+    Collecting, Content, DeletedRepository, EndedWindows, FinishUpload, FoundManifest, Identity, Image,
+    ImagePage, ImagePosition, ManifestPosition, MetadataStore, NewUpload, Preview, Pull, Purpose,
+    PutManifest, QueuePosition, QuotaUsage, Quotas, Reclaim, Restored, Result as MetadataResult,
+    StoredManifest, StoredObject, TagChange, Trash, Trashed, UnknownObject, UploadRoom, UploadStatus,
+    Uploads,
 };
 use registry_storage::{
     BlobStore, Body, FreeSpace, ObjectInfo, StorageError, StoreIdentity, Upload, UploadState,
@@ -296,6 +297,27 @@ measured! {
         fn all_manifests(&self, after: Option<&ManifestPosition>, limit: usize)
             -> MetadataResult<Vec<(ManifestPosition, StoredManifest)>>;
         fn verify(&self) -> MetadataResult<Vec<String>>;
+    }
+    {}
+}
+
+measured! {
+    impl Adopting for MeteredMetadata, noted by database_call
+    {
+        fn adoption(&self) -> MetadataResult<Option<AdoptionState>>;
+        fn begin_adoption(&self) -> MetadataResult<AdoptionState>;
+        fn adopt(&self, adoption: &Adoption) -> MetadataResult<Vec<Digest>>;
+        fn adopted_repositories(&self, after: Option<&str>, limit: usize) -> MetadataResult<Vec<RepositoryName>>;
+        fn stored_tags(&self, repository: &RepositoryName, after: Option<&str>, limit: usize)
+            -> MetadataResult<Vec<AdoptedTag>>;
+        fn stored_manifests(&self, repository: &RepositoryName, after: Option<&Digest>, limit: usize)
+            -> MetadataResult<Vec<Digest>>;
+        fn stored_blobs(&self, repository: &RepositoryName, after: Option<&Digest>, limit: usize)
+            -> MetadataResult<Vec<Digest>>;
+        fn end_adoption_run(&self, began_at_ms: i64) -> MetadataResult<()>;
+        fn finish_adoption(&self) -> MetadataResult<()>;
+        fn keep_adopted_bytes(&self, folder: &str) -> MetadataResult<()>;
+        fn release_adopted(&self, limit: usize) -> MetadataResult<bool>;
     }
     {}
 }

@@ -68,6 +68,17 @@ pub enum MetadataError {
         /// Which.
         name: RepositoryName,
     },
+    /// The repository was taken over from another registry that still changes it: until the import is finished, clients do not.
+    #[error(
+        "repository `{name}` was imported and is read-only until the import is finished: `registry import --finish`"
+    )]
+    RepositoryAdopted {
+        /// Which.
+        name: RepositoryName,
+    },
+    /// An import was finished, or never begun: nothing is taken over.
+    #[error("the import is finished: the content is this registry's, and no further run takes anything over")]
+    AdoptionFinished,
     /// The tag is [immutable](crate::Options::immutable_tags).
     #[error("tag `{tag}` is immutable: it leads to {digest} for good")]
     TagImmutable {

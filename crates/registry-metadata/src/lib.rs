@@ -103,8 +103,8 @@
 //!
 //! | Module | What |
 //! |---|---|
-//! | `store` | [`MetadataStore`] and its parts: [`Content`], [`Uploads`], [`Trash`], [`Quotas`], [`Collecting`], [`Audit`], [`Identity`] |
-//! | `record`, `collecting`, `audit`, `restoring`, `retention` | what goes in and comes out |
+//! | `store` | [`MetadataStore`] and its parts: [`Content`], [`Uploads`], [`Trash`], [`Quotas`], [`Collecting`], [`Audit`], [`Adopting`], [`Identity`] |
+//! | `record`, `adoption`, `collecting`, `audit`, `restoring`, `retention` | what goes in and comes out |
 //! | `options` | leases and windows |
 //! | `steps` | what other owners do in transactions of content |
 //! | `quota` | what groups of repositories may hold, and how that is counted |
@@ -129,6 +129,7 @@
     )
 )]
 
+mod adoption;
 mod aside;
 mod audit;
 mod collecting;
@@ -159,6 +160,7 @@ mod store;
 #[cfg(all(feature = "sqlite", feature = "postgres"))]
 pub mod transfer;
 
+pub use adoption::{AdoptedBlob, AdoptedManifest, AdoptedTag, Adoption, AdoptionState};
 pub use audit::{ManifestPosition, StoredObject, UnknownObject};
 pub use collecting::{
     Candidate, CandidateKind, CollectRules, Collected, EXPIRES_AFTER, Kept, Preview, QueuePosition, Verdict,
@@ -188,11 +190,13 @@ pub use schema::{OWNERS, SCHEMA};
 pub use sqlite::{JournalPlace, SqliteStore};
 pub use steps::{Changes, GoneNamespace, GoneRepository, StepOf, Steps};
 pub use store::{
-    Audit, Collecting, Content, Identity, MANIFESTS_BYTES_MAX, MetadataStore, Quotas, REFERRERS_BYTES_MAX,
-    REFERRING_MAX, TAG_HISTORY_MAX, Trash, UPLOADS_MAX, Uploads,
+    Adopting, Audit, Collecting, Content, Identity, MANIFESTS_BYTES_MAX, MetadataStore, Quotas,
+    REFERRERS_BYTES_MAX, REFERRING_MAX, TAG_HISTORY_MAX, Trash, UPLOADS_MAX, Uploads,
 };
 
 /// All parts of a [`MetadataStore`], for code that calls their methods on a database of one kind.
 pub mod traits {
-    pub use crate::store::{Audit, Collecting, Content, Identity, MetadataStore, Quotas, Trash, Uploads};
+    pub use crate::store::{
+        Adopting, Audit, Collecting, Content, Identity, MetadataStore, Quotas, Trash, Uploads,
+    };
 }

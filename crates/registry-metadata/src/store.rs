@@ -1,3 +1,4 @@
+mod adopting;
 mod background;
 
 use std::{fmt, time::Duration};
@@ -11,6 +12,7 @@ use crate::{
     Purpose, PutManifest, Restored, Result, StoredManifest, TagChange, Trashed, UploadRoom, UploadStatus,
 };
 
+pub use adopting::Adopting;
 pub use background::{Audit, Collecting, Quotas};
 
 /// The most manifests that an error names as those which reference something.
@@ -41,9 +43,12 @@ pub const MANIFESTS_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// **Limits**: `limit` is the caller's; no method holds more than that many rows in memory.
 ///
 /// It is made of traits by consumer: code that needs one part takes that. A type that implements all of them is one.
-pub trait MetadataStore: Identity + Content + Uploads + Trash + Quotas + Collecting + Audit {}
+pub trait MetadataStore:
+    Identity + Content + Uploads + Trash + Quotas + Collecting + Audit + Adopting
+{
+}
 
-impl<T: Identity + Content + Uploads + Trash + Quotas + Collecting + Audit> MetadataStore for T {}
+impl<T: Identity + Content + Uploads + Trash + Quotas + Collecting + Audit + Adopting> MetadataStore for T {}
 
 /// Which store of bytes a database belongs to, how far it has come, and whether it can serve. A part of a [`MetadataStore`].
 #[async_trait]

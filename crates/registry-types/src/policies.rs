@@ -4,7 +4,9 @@ use std::{net::IpAddr, str::FromStr};
 
 use thiserror::Error;
 
-use crate::{Network, RequiredChildren};
+use registry_digest::Digest;
+
+use crate::{Descriptor, Manifest, Network, RequiredChildren};
 
 /// What a client without credentials may do, where there are users.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -77,6 +79,28 @@ impl ReferencePolicy {
     /// Sets [`children`](Self::children).
     pub fn children(self, children: RequiredChildren) -> Self {
         ReferencePolicy { children, ..self }
+    }
+
+    /// The blobs that must be there with a manifest.
+    pub fn required_blobs(&self, manifest: &Manifest) -> Vec<Digest> {
+        if self.layers_optional {
+            return Vec::new();
+        }
+        manifest.blobs().filter(|blob| !blob.is_foreign()).map(|blob| blob.digest).collect()
+    }
+
+    /// The manifests that must be there with an index.
+    pub fn required_children(&self, manifest: &Manifest) -> Vec<Digest> {
+        let is_required = |child: &&Descriptor| match &self.children {
+            RequiredChildren::All => true,
+            RequiredChildren::None => false,
+            RequiredChildren::Platforms(platforms) => child.platform.as_ref().is_some_and(|platform| {
+                platforms.iter().any(|required| {
+                    required.os == platform.os && required.architecture == platform.architecture
+                })
+            }),
+        };
+        manifest.child_manifests().filter(is_required).map(|child| child.digest).collect()
     }
 }
 

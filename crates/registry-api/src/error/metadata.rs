@@ -33,6 +33,7 @@ pub(super) fn message(error: &MetadataError) -> String {
         | MetadataError::TooManyUploads { .. }
         | MetadataError::MissingReferences { .. }
         | MetadataError::TagImmutable { .. }
+        | MetadataError::RepositoryAdopted { .. }
         | MetadataError::QuotaExceeded(_) => error.to_string(),
         MetadataError::NoSpace { .. } => NO_SPACE.to_owned(),
         MetadataError::Unavailable { .. } => {
@@ -41,6 +42,7 @@ pub(super) fn message(error: &MetadataError) -> String {
         MetadataError::ManifestRefused { .. }
         | MetadataError::RepositoryExists { .. }
         | MetadataError::TagTaken { .. }
+        | MetadataError::AdoptionFinished
         | MetadataError::StoreMismatch { .. }
         | MetadataError::Backend { .. } => "the database failed".to_owned(),
     }
@@ -66,13 +68,15 @@ pub(super) fn status_and_code(error: &MetadataError) -> Wire {
         MetadataError::BlobReferenced { .. }
         | MetadataError::ManifestReferenced { .. }
         | MetadataError::TagImmutable { .. } => (Status::CONFLICT, Code::Denied),
+        MetadataError::RepositoryAdopted { .. } => (Status::FORBIDDEN, Code::Denied),
         MetadataError::QuotaExceeded(_) => TOO_MUCH,
         MetadataError::NoSpace { .. } => FULL,
         MetadataError::Unavailable { .. } => AWAY,
-        // No endpoint asks for what the first three are answers to.
+        // No endpoint asks for what the first four are answers to.
         MetadataError::ManifestRefused { .. }
         | MetadataError::RepositoryExists { .. }
         | MetadataError::TagTaken { .. }
+        | MetadataError::AdoptionFinished
         | MetadataError::StoreMismatch { .. }
         | MetadataError::Backend { .. } => FAILED,
     }
@@ -96,6 +100,7 @@ pub(super) fn detail(error: &MetadataError) -> Option<Value> {
                 "prefix": prefix, "kind": kind.as_str(), "limit": limit, "usage": usage, "requested": requested,
             }))
         }
+        MetadataError::RepositoryAdopted { name } => Some(json!({ "name": name })),
         // Told one by one, each with its own.
         MetadataError::MissingReferences { .. } => None,
         MetadataError::UploadUnknown { .. }
@@ -106,6 +111,7 @@ pub(super) fn detail(error: &MetadataError) -> Option<Value> {
         | MetadataError::ManifestRefused { .. }
         | MetadataError::RepositoryExists { .. }
         | MetadataError::TagTaken { .. }
+        | MetadataError::AdoptionFinished
         | MetadataError::StoreMismatch { .. }
         | MetadataError::Backend { .. } => None,
     }

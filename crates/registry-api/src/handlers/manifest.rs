@@ -8,8 +8,8 @@ use http::{HeaderMap, StatusCode, header};
 use registry_digest::{Algorithm, Digest};
 use registry_metadata::{FoundManifest, Purpose, PutManifest};
 use registry_types::{
-    Descriptor, Manifest, ManifestClass, ManifestError, ManifestKind, MediaType, Reference, ReferencePolicy,
-    RepositoryName, RequiredChildren, Tag,
+    Descriptor, Manifest, ManifestClass, ManifestError, ManifestKind, MediaType, Reference, RepositoryName,
+    Tag,
 };
 use tokio::time::timeout;
 
@@ -102,8 +102,8 @@ pub(crate) async fn put(
         Reference::Tag(tag) => vec![tag.clone()],
         Reference::Digest(_) => query_tags.to_vec(),
     };
-    let required = required_blobs(&settings.references, &manifest);
-    let required_children = required_children(&settings.references, &manifest);
+    let required = settings.references.required_blobs(&manifest);
+    let required_children = settings.references.required_children(&manifest);
     let (teller, cause) = (call.teller(repository), call.cause());
     let change = async move {
         let put = PutManifest {
@@ -354,26 +354,6 @@ fn check_class(settings: &Settings, manifest: &Manifest) -> Result<(), ApiError>
         true => Ok(()),
         false => Err(ApiError::ManifestClass { config: config.media_type.to_string() }),
     }
-}
-
-fn required_blobs(policy: &ReferencePolicy, manifest: &Manifest) -> Vec<Digest> {
-    if policy.layers_optional {
-        return Vec::new();
-    }
-    manifest.blobs().filter(|blob| !blob.is_foreign()).map(|blob| blob.digest).collect()
-}
-
-fn required_children(policy: &ReferencePolicy, manifest: &Manifest) -> Vec<Digest> {
-    let is_required = |child: &&Descriptor| match &policy.children {
-        RequiredChildren::All => true,
-        RequiredChildren::None => false,
-        RequiredChildren::Platforms(platforms) => child.platform.as_ref().is_some_and(|platform| {
-            platforms
-                .iter()
-                .any(|required| required.os == platform.os && required.architecture == platform.architecture)
-        }),
-    };
-    manifest.child_manifests().filter(is_required).map(|child| child.digest).collect()
 }
 
 fn pushed(

@@ -6,6 +6,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a suite of assertions: what fails is to panic")]
 
+mod adopting;
 mod audit;
 mod blobs;
 mod catalog;
@@ -101,7 +102,7 @@ macro_rules! parts {
 parts!(
     store, uploads, blobs, manifests, namespaces, tags, catalog, referrers, deletes, leases, races,
     collecting, previews, emptied, audit, restoring, deleted, retention, quotas, held, immutable, poison,
-    events, steps,
+    events, steps, adopting,
 );
 
 /// The owners of a database with events.

@@ -5,9 +5,10 @@
 //! `transact!` and `write_alone!` of the folder where it is expanded, and what is tuned there by hand: the pushing
 //! of manifests.
 
+mod adopting;
 mod background;
 
-pub(crate) use self::background::dispatch_background;
+pub(crate) use self::{adopting::dispatch_adopting, background::dispatch_background};
 
 /// Implements what requests ask of a [`MetadataStore`](crate::MetadataStore) but [`Uploads`](crate::Uploads).
 macro_rules! dispatch {

@@ -77,7 +77,7 @@ pub(crate) async fn delete(
     digest: &Digest,
 ) -> Result<(), Fault> {
     let unknown = || MetadataError::BlobUnknown { digest: *digest };
-    let id = repositories::id(tx.session, repository).await?.ok_or_else(unknown)?;
+    let id = repositories::to_change(tx, repository).await?.ok_or_else(unknown)?;
     let text = digest.to_string();
     tx.ready(&[sql::LOCK.postgres, sql::REFERRING.postgres]).await?;
     let (is_linked, by) = pipeline!(

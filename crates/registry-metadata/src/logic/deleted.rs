@@ -38,7 +38,7 @@ pub(crate) async fn set_aside(
     cause: &Cause,
 ) -> Result<(), Fault> {
     let unknown = || MetadataError::RepositoryUnknown { name: repository.clone() };
-    let id = repositories::id(tx.session, repository).await?.ok_or_else(unknown)?;
+    let id = repositories::to_change(tx, repository).await?.ok_or_else(unknown)?;
     quota::repository_deleted(tx, id).await?;
     let (name, window_ms) = (name_aside(id, repository), tx.options.undelete_window_ms());
     tx.execute(sql::SET_ASIDE, params![&name, window_ms, id]).await?;

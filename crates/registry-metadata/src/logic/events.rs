@@ -3,7 +3,10 @@
 //! At the end all locks are held that a change needs. So of two transactions that change one tag, the one that comes later writes
 //! its event later, too.
 
-use std::collections::{BTreeMap, btree_map::Entry};
+use std::{
+    collections::{BTreeMap, btree_map::Entry},
+    sync::atomic::{AtomicBool, Ordering},
+};
 
 use parking_lot::Mutex;
 #[cfg(feature = "postgres")]
@@ -83,7 +86,7 @@ impl Happened {
 /// What happened in a transaction so far. Nothing is noted where nothing listens and no step asks.
 #[derive(Debug)]
 pub(crate) struct Events {
-    is_wanted: bool,
+    is_wanted: AtomicBool,
     noted: Mutex<Noted>,
 }
 
@@ -97,18 +100,27 @@ struct Noted {
 impl Events {
     pub(crate) fn new(options: &Options) -> Events {
         let is_wanted = options.recorder.is_wanted() || !options.steps.before_commit.is_empty();
-        Events { is_wanted, noted: Mutex::default() }
+        Events { is_wanted: AtomicBool::new(is_wanted), noted: Mutex::default() }
+    }
+
+    fn is_wanted(&self) -> bool {
+        self.is_wanted.load(Ordering::Relaxed)
+    }
+
+    /// Nothing of this transaction is told.
+    pub(crate) fn mute(&self) {
+        self.is_wanted.store(false, Ordering::Relaxed);
     }
 
     pub(crate) fn note(&self, happened: impl FnOnce() -> Happened) {
-        if self.is_wanted {
+        if self.is_wanted() {
             self.noted.lock().happened.push(happened());
         }
     }
 
     /// This is the name of a repository in which something happens: it need not be looked for.
     pub(crate) fn name(&self, repository: i64, name: &RepositoryName) {
-        if self.is_wanted {
+        if self.is_wanted() {
             self.noted.lock().names.insert(repository, name.to_string());
         }
     }
@@ -116,7 +128,7 @@ impl Events {
     /// Forgets what was noted.
     #[cfg(feature = "sqlite")]
     pub(crate) fn take(&self) {
-        if self.is_wanted {
+        if self.is_wanted() {
             std::mem::take(&mut *self.noted.lock());
         }
     }
@@ -124,7 +136,7 @@ impl Events {
     /// What is to be written; after this nothing is noted. Of a repository that is deleted that has been told, and of what goes in
     /// it nothing is.
     pub(crate) async fn told(&self, session: &impl Session) -> Result<Told, Fault> {
-        if !self.is_wanted {
+        if !self.is_wanted() {
             return Ok(Told::default());
         }
         let Noted { mut happened, mut names } = std::mem::take(&mut *self.noted.lock());

@@ -89,7 +89,7 @@ pub(crate) async fn delete(
     cause: &Cause,
 ) -> Result<Vec<Tag>, Fault> {
     let unknown = || MetadataError::ManifestUnknown { digest: *digest };
-    let id = repositories::lock(tx.session, repository).await?.ok_or_else(unknown)?;
+    let id = repositories::lock_to_change(tx, repository).await?.ok_or_else(unknown)?;
     tx.events.name(id, repository);
     let text = digest.to_string();
     tx.ready(&[sql::LOCK.postgres, sql::REFERRING.postgres]).await?;
@@ -104,6 +104,25 @@ pub(crate) async fn delete(
         return Err(MetadataError::ManifestReferenced { digest: *digest, by }.into());
     }
     remove(tx, id, digest, cause).await
+}
+
+/// As [`delete`]; answers whether the manifest is gone, and leaves it where an index lists it.
+pub(crate) async fn delete_unlisted(
+    tx: &Tx<'_, impl Session>,
+    repository: &RepositoryName,
+    digest: &Digest,
+    cause: &Cause,
+) -> Result<bool, Fault> {
+    let Some(id) = repositories::lock_to_change(tx, repository).await? else { return Ok(true) };
+    let text = digest.to_string();
+    if !tx.exists(sql::LOCK, params![id, &text]).await? {
+        return Ok(true);
+    }
+    if tx.exists(sql::REFERRING, params![id, &text, 1]).await? {
+        return Ok(false);
+    }
+    remove(tx, id, digest, cause).await?;
+    Ok(true)
 }
 
 /// Moves a manifest and its tags to the trash, or removes them: one that is here, that no index lists, and that is locked,
@@ -168,7 +187,7 @@ async fn trash(
     digest: &Digest,
     cause: &Cause,
 ) -> Result<(), Fault> {
-    let (text, window_ms) = (digest.to_string(), tx.options.undelete_window_ms());
+    let (text, window_ms) = (digest.to_string(), tx.undelete_window_ms());
     if window_ms == 0 {
         return Ok(());
     }

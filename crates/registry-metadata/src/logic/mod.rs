@@ -14,6 +14,7 @@ macro_rules! pipeline {
 #[cfg(feature = "postgres")]
 pub(crate) use pipeline;
 
+pub(crate) mod adoption;
 pub(crate) mod audit;
 pub(crate) mod blobs;
 pub(crate) mod collect;
@@ -35,7 +36,12 @@ pub(crate) mod tags;
 pub(crate) mod tuned;
 pub(crate) mod undelete;
 
-use std::{error::Error as StdError, ops::Deref, str::FromStr};
+use std::{
+    error::Error as StdError,
+    ops::Deref,
+    str::FromStr,
+    sync::atomic::{AtomicBool, Ordering},
+};
 
 use registry_database::{Fault, FromRow, IfReadable, Param, Row, Session, Statement, Text};
 
@@ -52,12 +58,30 @@ pub(crate) struct Tx<'a, S> {
     pub(crate) quota: Ledger,
     /// What happens in it that events tell.
     pub(crate) events: Events,
+    takes_over: AtomicBool,
 }
 
 impl<'a, S> Tx<'a, S> {
     pub(crate) fn new(session: &'a S, options: &'a Options) -> Tx<'a, S> {
         let (quota, events) = (Ledger::new(options), Events::new(options));
-        Tx { session, options, quota, events }
+        Tx { session, options, quota, events, takes_over: AtomicBool::new(false) }
+    }
+
+    /// Another registry decides what is here: adopted repositories may be changed, nothing is told or refused by a quota, and what
+    /// goes can not be restored.
+    pub(crate) fn take_over(&self) {
+        self.takes_over.store(true, Ordering::Relaxed);
+        self.events.mute();
+        self.quota.refuse_nothing();
+    }
+
+    pub(crate) fn takes_over(&self) -> bool {
+        self.takes_over.load(Ordering::Relaxed)
+    }
+
+    /// How long what is deleted by this transaction can be restored.
+    pub(crate) fn undelete_window_ms(&self) -> i64 {
+        if self.takes_over() { 0 } else { self.options.undelete_window_ms() }
     }
 }
 

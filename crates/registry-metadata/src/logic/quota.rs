@@ -20,7 +20,7 @@ use crate::{
 
 /// Counts what a transaction noted, and refuses it if it was a push and exceeds a quota.
 pub(crate) async fn settle(tx: &Tx<'_, impl Session>) -> Result<(), Fault> {
-    let Noted { changes, refuses } = tx.quota.take();
+    let Noted { changes, refuses, .. } = tx.quota.take();
     if changes.len() > 1 {
         let repositories: Vec<i64> = changes.keys().copied().collect();
         tx.lock(postgres::LOCK_COUNTERS, params![&repositories[..]]).await?;

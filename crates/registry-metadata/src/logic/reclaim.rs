@@ -73,14 +73,21 @@ pub(crate) async fn dequeue(tx: &Tx<'_, impl Session>, garbage: Garbage, digest:
     tx.execute(collecting_sql::DEQUEUE, params![kind, repository, digest]).await.map(drop)
 }
 
-/// Gives up bytes that no row leads to any more, `in_ms` from now.
+/// When bytes may be deleted that another registry still has: not before its content is ours.
+pub(crate) const NEVER_MS: i64 = i64::MAX;
+
+/// Gives up bytes that no row leads to any more, `in_ms` from now; those of another registry only once its content is ours.
 pub(crate) async fn give_up(
     tx: &Tx<'_, impl Session>,
     location: &Location,
     in_ms: i64,
     reason: Reason,
 ) -> Result<(), Fault> {
-    tx.execute(sql::RECLAIM, params![location.as_str(), in_ms, reason.as_str()]).await.map(drop)
+    let is_ours = location.as_str().starts_with(Location::PREFIX);
+    if is_ours || super::adoption::state(tx.session).await?.is_none_or(|it| it.finished_at_ms.is_some()) {
+        return tx.execute(sql::RECLAIM, params![location.as_str(), in_ms, reason.as_str()]).await.map(drop);
+    }
+    tx.execute(sql::RECLAIM_AT, params![location.as_str(), NEVER_MS, reason.as_str()]).await.map(drop)
 }
 
 /// They are not told of again for a while.

@@ -7,7 +7,7 @@ use registry_types::{NameRange, RepositoryName, Viewer};
 use super::{Tx, all_readable, namespaces, page::Page};
 use crate::{
     MetadataError,
-    sql::{postgres, repositories as sql},
+    sql::{adoption as adoption_sql, postgres, repositories as sql},
 };
 
 /// The store of bytes that the database belongs to.
@@ -31,14 +31,40 @@ pub(crate) async fn id(session: &impl Session, name: &RepositoryName) -> Result<
     session.one(sql::ID, params![name.as_str()]).await
 }
 
+/// As [`id`], of a repository in which a client changes something: one that another registry still changes is refused.
+pub(crate) async fn to_change(
+    tx: &Tx<'_, impl Session>,
+    name: &RepositoryName,
+) -> Result<Option<i64>, Fault> {
+    let found = tx.one(adoption_sql::REPOSITORY, params![name.as_str()]).await?;
+    refuse_adopted(tx, name, found)
+}
+
 /// The same, with the row locked against transactions that delete or restore something in the repository.
-pub(crate) async fn lock(session: &impl Session, name: &RepositoryName) -> Result<Option<i64>, Fault> {
-    session.one(sql::LOCK, params![name.as_str()]).await
+pub(crate) async fn lock_to_change(
+    tx: &Tx<'_, impl Session>,
+    name: &RepositoryName,
+) -> Result<Option<i64>, Fault> {
+    let found = tx.one(sql::LOCK_TO_CHANGE, params![name.as_str()]).await?;
+    refuse_adopted(tx, name, found)
+}
+
+fn refuse_adopted<S>(
+    tx: &Tx<'_, S>,
+    name: &RepositoryName,
+    found: Option<(i64, Option<i64>)>,
+) -> Result<Option<i64>, Fault> {
+    match found {
+        Some((_, Some(_))) if !tx.takes_over() => {
+            Err(MetadataError::RepositoryAdopted { name: name.clone() }.into())
+        }
+        found => Ok(found.map(|(id, _)| id)),
+    }
 }
 
 /// The repository's number; a new one if it is new.
 pub(crate) async fn create(tx: &Tx<'_, impl Session>, name: &RepositoryName) -> Result<i64, Fault> {
-    if let Some(id) = id(tx.session, name).await? {
+    if let Some(id) = to_change(tx, name).await? {
         return Ok(id);
     }
     namespaces::make(tx, name).await

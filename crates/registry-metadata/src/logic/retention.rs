@@ -65,7 +65,7 @@ async fn expire_tag(
     tag: &Tag,
     cause: &Cause,
 ) -> Result<bool, Fault> {
-    let Some(id) = repositories::id(tx.session, repository).await? else { return Ok(false) };
+    let Some(id) = repositories::to_change(tx, repository).await? else { return Ok(false) };
     tx.events.name(id, repository);
     if tags::lock(tx.session, repository, tag).await?.is_none() {
         return Ok(false);
@@ -86,7 +86,7 @@ async fn expire_manifest(
     image: &Image,
     cause: &Cause,
 ) -> Result<bool, Fault> {
-    let Some(id) = repositories::lock(tx.session, repository).await? else { return Ok(false) };
+    let Some(id) = repositories::lock_to_change(tx, repository).await? else { return Ok(false) };
     tx.events.name(id, repository);
     let digest = image.digest.to_string();
     if !tx.exists(manifest_sql::LOCK, params![id, &digest]).await? {

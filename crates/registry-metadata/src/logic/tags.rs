@@ -39,6 +39,16 @@ pub(crate) async fn lock(
     Ok(row.map(|(_, digest)| digest.0))
 }
 
+/// Notes when another registry set a tag.
+pub(crate) async fn date(
+    tx: &Tx<'_, impl Session>,
+    repository: i64,
+    tag: &Tag,
+    updated_at_ms: i64,
+) -> Result<(), Fault> {
+    tx.execute(sql::DATE, params![updated_at_ms, repository, tag.as_str()]).await.map(drop)
+}
+
 /// Which tags of a repository are immutable.
 pub(crate) struct Rule<'a> {
     options: &'a Options,
@@ -79,7 +89,7 @@ pub(crate) async fn delete(
     cause: &Cause,
 ) -> Result<(), Fault> {
     let unknown = || MetadataError::TagUnknown { tag: tag.clone() };
-    let id = repositories::id(tx.session, repository).await?.ok_or_else(unknown)?;
+    let id = repositories::to_change(tx, repository).await?.ok_or_else(unknown)?;
     tx.events.name(id, repository);
     let digest = remove(tx, id, tag, cause).await?.ok_or_else(unknown)?;
     manifests::dereferenced(tx, id, &[digest], Reason::TagDeleted).await
@@ -191,7 +201,7 @@ async fn forget(
         tx.events.note(|| Happened::to_tag(kind, repository, tag, None, Some(digest), cause));
     }
     let names: Vec<&str> = tags.iter().map(Tag::as_str).collect();
-    let (digest, window_ms) = (digest.to_string(), tx.options.undelete_window_ms());
+    let (digest, window_ms) = (digest.to_string(), tx.undelete_window_ms());
     let newest = Param::Number(signed(TAG_HISTORY_MAX));
     let oldest: Vec<[Param<'_>; 3]> =
         names.iter().map(|name| [repository.into(), (*name).into(), newest]).collect();

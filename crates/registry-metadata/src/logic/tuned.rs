@@ -34,6 +34,9 @@ pub(crate) trait Tuned: Session + Sized {
     /// For a manifest whose row is here again: its references, and what waits for it.
     async fn link_manifest(tx: &Tx<'_, Self>, repository: i64, put: &Put) -> Result<(), Fault>;
 
+    /// Pushes a manifest.
+    async fn put_manifest(tx: &Tx<'_, Self>, put: &Put) -> Result<(), Fault>;
+
     /// Runs a step of another owner.
     async fn step<Of: Sync + 'static>(&self, step: &DynStep<Of>, of: &Of) -> Result<(), Fault>;
 }

@@ -81,7 +81,7 @@ impl<'a, S: Tuned> Restoring<'a, S> {
         repository: &'a RepositoryName,
         cause: &'a Cause,
     ) -> Result<Option<Restoring<'a, S>>, Fault> {
-        let Some(id) = repositories::lock(tx.session, repository).await? else { return Ok(None) };
+        let Some(id) = repositories::lock_to_change(tx, repository).await? else { return Ok(None) };
         tx.events.name(id, repository);
         Ok(Some(Restoring { tx, id, repository, cause }))
     }

@@ -60,7 +60,7 @@ impl Put {
         let name = self.repository.as_str();
         let tags: Vec<&str> = self.tags.iter().map(Tag::as_str).collect();
         let (repository, (blobs, children), tags) =
-            pipeline!(repositories::id(tx.session, &self.repository), self.read_references(tx), async {
+            pipeline!(repositories::to_change(tx, &self.repository), self.read_references(tx), async {
                 tx.all(own::LOCK_TAGS, &[&name, &tags]).await
             },)?;
         let tag = |row: &Row| Ok((parsed(row, 0)?, parsed(row, 1)?));

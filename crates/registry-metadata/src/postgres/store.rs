@@ -13,7 +13,7 @@ use super::{PostgresStore, blobs, collect::Collector, manifests, reclaim::take_d
 use crate::{
     Blob, ClaimedUpload, CollectRules, Collected, FinishUpload, MetadataError, NewUpload, Purpose, Reclaim,
     Result, StoredManifest, UploadRoom, UploadStatus, Uploads,
-    dispatch::{dispatch, dispatch_background},
+    dispatch::{dispatch, dispatch_adopting, dispatch_background},
     logic::{audit, collect, quota, repositories},
 };
 
@@ -25,6 +25,7 @@ const CLAIM_PAUSE: Duration = Duration::from_millis(10);
 
 dispatch!(PostgresStore);
 dispatch_background!(PostgresStore);
+dispatch_adopting!(PostgresStore);
 
 impl PostgresStore {
     async fn has_content(&self) -> Result<bool> {

@@ -2,7 +2,7 @@
 
 use registry_digest::Digest;
 
-use super::{blobs, connection::Connection, fault::Fault, tags, transaction::Tx};
+use super::{blobs, connection::Connection, fault::Fault, put, tags, transaction::Tx};
 use crate::{
     collecting::Reason,
     logic::{
@@ -34,6 +34,10 @@ impl Tuned for Connection {
 
     async fn link_manifest(tx: &Tx<'_>, repository: i64, put: &Put) -> Result<(), Fault> {
         put.link_again(tx, repository).await
+    }
+
+    async fn put_manifest(tx: &Tx<'_>, manifest: &Put) -> Result<(), Fault> {
+        put::push(tx, manifest).await
     }
 
     async fn step<Of: Sync + 'static>(&self, step: &DynStep<Of>, of: &Of) -> Result<(), Fault> {

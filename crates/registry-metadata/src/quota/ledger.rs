@@ -84,6 +84,8 @@ pub(crate) struct Noted {
     pub(crate) changes: BTreeMap<i64, Change>,
     /// Whether more than may be is refused. What was deleted comes back in any case.
     pub(crate) refuses: bool,
+    /// Whether more than may be is taken all the same.
+    takes_all: bool,
 }
 
 /// What a transaction has changed so far. Without quotas nothing is noted.
@@ -104,7 +106,13 @@ impl Ledger {
 
     /// This is a push: what exceeds a quota is refused.
     pub(crate) fn refuse_excess(&self) {
-        self.noted.lock().refuses = true;
+        let mut noted = self.noted.lock();
+        noted.refuses = !noted.takes_all;
+    }
+
+    /// What another registry has is counted, whatever a quota says.
+    pub(crate) fn refuse_nothing(&self) {
+        self.noted.lock().takes_all = true;
     }
 
     /// So many manifests of the repository refer to a blob that is there, more than before.

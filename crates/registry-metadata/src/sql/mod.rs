@@ -9,6 +9,7 @@
 //!   something goes does it in the condition of the statement that removes it, or the foreign keys do it; and a
 //!   transaction that loses is run again from its start.
 
+pub(crate) mod adoption;
 pub(crate) mod audit;
 pub(crate) mod blobs;
 pub(crate) mod collecting;
@@ -71,6 +72,7 @@ pub(crate) use of_each;
 #[cfg(test)]
 pub(crate) fn all() -> impl Iterator<Item = (&'static str, &'static str)> {
     [
+        adoption::ALL,
         audit::ALL,
         blobs::ALL,
         collecting::ALL,
@@ -98,8 +100,16 @@ mod tests {
 
     /// Those that change a tag of a repository that is not deleted as a whole. Where they are called, the rule about immutable
     /// tags has to be known.
-    const CHANGE_TAGS: [&str; 7] =
-        ["SET", "SET_ONCE", "DELETE", "DELETE_AS_SEEN", "DELETE_OF_MANIFEST", "INSERT_TAG", "MOVE_TAG"];
+    const CHANGE_TAGS: [&str; 8] = [
+        "SET",
+        "SET_ONCE",
+        "DATE",
+        "DELETE",
+        "DELETE_AS_SEEN",
+        "DELETE_OF_MANIFEST",
+        "INSERT_TAG",
+        "MOVE_TAG",
+    ];
 
     #[test]
     fn tags_are_changed_by_these_statements_only() {

@@ -83,7 +83,7 @@ texts! {
     /// In one statement if the repository is there already, and has no more sessions than `$5`.
     START = "INSERT INTO uploads (id, repository, location, algorithm, started_at, touched_at)
         SELECT $1, r.id, $2, $3, now_ms(), now_ms() FROM repositories r
-        WHERE r.name = $4
+        WHERE r.name = $4 AND r.adopted IS NULL
             AND NOT EXISTS (SELECT 1 FROM uploads u WHERE u.repository = r.id LIMIT 1 OFFSET $5)";
 
     /// What a session has saved. Its repository is neither set aside nor brought back until this is counted.
@@ -233,7 +233,7 @@ texts! {
         SELECT $1, $2, digest, now_ms() + $3, $4 FROM unnest($5::text[]) AS waiting (digest)
         ON CONFLICT (kind, repository, digest) DO UPDATE SET due_at = excluded.due_at, reason = excluded.reason";
 
-    LOCK_REPOSITORY = "SELECT id FROM repositories WHERE name = $1 FOR NO KEY UPDATE";
+    LOCK_REPOSITORY_TO_CHANGE = "SELECT id, adopted FROM repositories WHERE name = $1 FOR NO KEY UPDATE";
 
     /// So that none of these is set aside or brought back until what changes in them is counted.
     LOCK_REPOSITORIES_SHARED = "SELECT 1 FROM repositories WHERE id = ANY ($1) ORDER BY id FOR KEY SHARE";

@@ -25,6 +25,9 @@ statements! {
     RECLAIM = "INSERT INTO reclaim (location, not_before, reason) VALUES ($1, now_ms() + $2, $3)
         ON CONFLICT (location) DO NOTHING";
 
+    RECLAIM_AT = "INSERT INTO reclaim (location, not_before, reason) VALUES ($1, $2, $3)
+        ON CONFLICT (location) DO NOTHING";
+
     DUE = "SELECT location, upload_state FROM reclaim
         WHERE not_before <= now_ms() ORDER BY not_before LIMIT $1";
 

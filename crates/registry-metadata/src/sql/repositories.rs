@@ -1,6 +1,6 @@
 use registry_database::Statement;
 
-use super::{of_each, postgres, statements};
+use super::{adoption, of_each, postgres, statements};
 
 statements! {
     STORE_ID = "SELECT id FROM store WHERE one = 1";
@@ -64,8 +64,9 @@ statements! {
     HAS_MANIFESTS = "SELECT 1 FROM manifests WHERE repository = $1 ORDER BY digest LIMIT 1";
 }
 
-/// As `ID`, with the row locked against deletions.
-pub(crate) const LOCK: Statement = Statement::each(ID.sqlite, postgres::LOCK_REPOSITORY);
+/// As `adoption::REPOSITORY`, with the row locked against deletions.
+pub(crate) const LOCK_TO_CHANGE: Statement =
+    Statement::each(adoption::REPOSITORY.sqlite, postgres::LOCK_REPOSITORY_TO_CHANGE);
 
 of_each! {
     /// Of some ranges of names, each two texts with a space between them, what is in the catalog.

@@ -25,6 +25,9 @@ statements! {
 
     OF_REPOSITORY = "SELECT name, digest FROM tags WHERE repository = $1 AND name > $2 ORDER BY name LIMIT $3";
 
+    /// When a tag was set, of one that another registry has set.
+    DATE = "UPDATE tags SET updated_at = $1 WHERE repository = $2 AND name = $3";
+
     DELETE = "DELETE FROM tags WHERE repository = $1 AND name = $2 RETURNING digest";
 
     DELETE_OF_MANIFEST = "DELETE FROM tags WHERE repository = $1 AND digest = $2 RETURNING name";

@@ -23,13 +23,14 @@ use crate::{
     Result, StoredManifest, UploadRoom, UploadStatus, Uploads,
     clock::millis,
     collecting::Reason,
-    dispatch::{dispatch, dispatch_background},
+    dispatch::{dispatch, dispatch_adopting, dispatch_background},
     logic::{audit, collect, quota},
     sql,
 };
 
 dispatch!(SqliteStore);
 dispatch_background!(SqliteStore);
+dispatch_adopting!(SqliteStore);
 
 impl SqliteStore {
     async fn has_content(&self) -> Result<bool> {

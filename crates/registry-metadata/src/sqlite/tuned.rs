@@ -3,7 +3,7 @@
 use registry_database::sqlite::Session;
 use registry_digest::Digest;
 
-use super::{blobs, fault::Fault, tags};
+use super::{blobs, fault::Fault, put, tags};
 use crate::{
     logic::{
         Tx,
@@ -24,6 +24,10 @@ impl<'c> Tuned for Session<'c> {
 
     async fn link_manifest(tx: &Tx<'_, Session<'c>>, repository: i64, put: &Put) -> Result<(), Fault> {
         put.link(tx, repository)
+    }
+
+    async fn put_manifest(tx: &Tx<'_, Session<'c>>, manifest: &Put) -> Result<(), Fault> {
+        put::push(tx, manifest).await
     }
 
     async fn step<Of: Sync + 'static>(&self, step: &DynStep<Of>, of: &Of) -> Result<(), Fault> {
