@@ -113,6 +113,13 @@ const TABLE: &[Row] = &[
         never_directly: &["rusqlite", "object_store", "hyper", "http"],
     },
     Row {
+        name: "registry-import",
+        imports: &["registry-digest", "registry-types", "registry-storage", "registry-metadata"],
+        never: &[],
+        // Below it, object stores are spoken to through a client.
+        never_directly: &["rusqlite", "object_store", "hyper", "http"],
+    },
+    Row {
         name: "registry-auth",
         imports: &["registry-types"],
         never: &["hyper", "rusqlite", "object_store"],
@@ -169,6 +176,7 @@ const TABLE: &[Row] = &[
             "registry-metadata",
             "registry-auth",
             "registry-collector",
+            "registry-import",
             "registry-config",
             "registry-outbound",
             "registry-server",

@@ -2,6 +2,7 @@
 
 mod content;
 mod jobs;
+mod moving;
 mod retention;
 mod webhook;
 
@@ -20,6 +21,7 @@ use clap_complete::Shell;
 pub(crate) use self::{
     content::{Content, RepositoryCommand, TagCommand, Target, TrashCommand, Undelete},
     jobs::{DiscardJobs, Jobs, ListJobs},
+    moving::{Export, ImportStorage},
     retention::{Import, Retention, Which},
     webhook::{Add, History, Redeliver, Rotate, Secrets, Webhook, header},
 };
@@ -87,6 +89,20 @@ pub(crate) enum Command {
         /// The SQLite database (default: metadata.sqlite in the data folder)
         #[arg(long, value_name = "file")]
         from: Option<PathBuf>,
+        #[command(flatten)]
+        file: ConfigFile,
+    },
+    /// Take over the storage of a Go registry in place, as often as needed, while it serves
+    Import {
+        #[command(flatten)]
+        how: ImportStorage,
+        #[command(flatten)]
+        file: ConfigFile,
+    },
+    /// Write the layout of the Go registry, so that it serves what is here
+    Export {
+        #[command(flatten)]
+        how: Export,
         #[command(flatten)]
         file: ConfigFile,
     },

@@ -3,6 +3,7 @@
 use std::{
     io::{BufRead, Write},
     path::{Path, PathBuf},
+    process::ExitCode,
 };
 
 use anyhow::{Context, bail};
@@ -17,15 +18,18 @@ use rustix::termios::{LocalModes, OptionalActions, isatty, tcgetattr, tcsetattr}
 use crate::{
     certificates,
     cli::{self, Command, ConfigFile, Content, Retention},
-    content, fsck, garbage, health, jobs, journal, logging, migrate, quota, retention, secrets, serve,
-    webhooks,
+    content, fsck, garbage, health, jobs, journal, logging, migrate, moving, quota, retention, secrets,
+    serve, webhooks,
 };
 
 /// Names the configuration file, if the command line does not.
 const CONFIGURATION_PATH: &str = "REGISTRY_CONFIGURATION_PATH";
 
-pub(crate) fn run(command: Command) -> anyhow::Result<()> {
-    match command {
+/// Does what a command says, and answers what the process exits with.
+pub(crate) fn run(command: Command) -> anyhow::Result<ExitCode> {
+    let done = match command {
+        Command::Import { file, how } => return moving::import(&load_beside(file)?, how),
+        Command::Export { file, how } => return moving::export(&load_beside(file)?, how),
         Command::Serve { file } => serve(config_file(file).as_deref()),
         Command::CheckConfig { file } => check_config(config_file(file).as_deref()),
         Command::Health(how) => health::run(how),
@@ -63,7 +67,8 @@ pub(crate) fn run(command: Command) -> anyhow::Result<()> {
         Command::Certificate(command) => certificates::run(command),
         Command::Completions { shell } => print(&cli::completions(shell)),
         Command::Migrate { from, file } => migrate::run(from.as_deref(), &load_beside(file)?),
-    }
+    };
+    done.map(|()| ExitCode::SUCCESS)
 }
 
 fn change(file: ConfigFile, what: Content) -> anyhow::Result<()> {

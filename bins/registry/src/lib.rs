@@ -15,6 +15,7 @@ mod jobs;
 mod journal;
 mod logging;
 mod migrate;
+mod moving;
 mod notify;
 mod quota;
 mod retention;
@@ -35,7 +36,7 @@ pub fn main() -> ExitCode {
         }
     };
     match commands::run(command) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) if logging::has_started() => {
             // One line for each that the error has, so that each can be read.
             for line in format!("{error:#}").lines() {

@@ -8,7 +8,7 @@ pub const SCHEMA: Schema = Schema {
     owner: "acme",
     migrations: &[
         // A binary that knows of no such certificates shows those of its files.
-        Migration { number: 13, oldest_binary: 1, sql: SQL },
+        Migration { number: 14, oldest_binary: 1, sql: SQL },
     ],
     volatile: &["acme_orders", "acme_challenges"],
     content: &[],

@@ -20,6 +20,8 @@ pub struct Storage {
     pub read_only: bool,
     /// What becomes of uploads that nobody finishes. Key `maintenance.uploadpurging`.
     pub upload_purging: UploadPurging,
+    /// Whether a start takes over the data of a Go registry that is there. Key `import`.
+    pub import: bool,
 }
 
 /// Where bytes are kept.
@@ -87,7 +89,7 @@ const OTHER_DRIVERS: [&str; 2] = ["swift", "oss"];
 const DRIVERS: [&str; 6] = ["filesystem", "inmemory", "s3", "s3aws", "gcs", "azure"];
 
 /// What stands beside the driver in `storage`.
-const NO_DRIVERS: [&str; 5] = ["maintenance", "cache", "delete", "redirect", "tag"];
+const NO_DRIVERS: [&str; 6] = ["maintenance", "cache", "delete", "redirect", "tag", "import"];
 
 const STORES: &str = "filesystem, inmemory, s3, gcs or azure";
 
@@ -107,6 +109,7 @@ impl Storage {
             redirect: redirect(&section("redirect")),
             read_only: maintenance.get("readonly").get("enabled").flag(false),
             upload_purging: purging(&maintenance.get("uploadpurging")),
+            import: section("import").flag(false),
         }
     }
 }

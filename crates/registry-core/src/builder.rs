@@ -22,6 +22,9 @@ use crate::webhooks::{ToReceivers, WebhookSettings};
 #[cfg(feature = "webhooks")]
 use registry_api::Observer;
 
+#[cfg(feature = "import")]
+use crate::importing;
+
 use crate::{
     Beside, Collecting, OpenError, Purge, Registry, Retaining, identity,
     places::{Bytes, Places, Tables},
@@ -31,11 +34,11 @@ use crate::{
 /// Collects what a registry is made of. Without any choice it lives in memory, and anybody may do anything.
 #[derive(Debug)]
 pub struct Builder {
-    places: Places,
+    pub(crate) places: Places,
     authenticator: Option<Arc<dyn Authenticator>>,
     authorizer: Option<Arc<dyn Authorizer>>,
     is_meant_open: bool,
-    settings: Settings,
+    pub(crate) settings: Settings,
     serve: ServeOptions,
     checks: Vec<Check>,
     mounted: Vec<(String, Arc<dyn Endpoint>)>,
@@ -48,6 +51,8 @@ pub struct Builder {
     purge: Option<Purge>,
     collecting: Option<Collecting>,
     retaining: Option<Retaining>,
+    #[cfg(feature = "import")]
+    imports: bool,
 }
 
 impl Default for Builder {
@@ -70,6 +75,8 @@ impl Default for Builder {
             purge: Some(Purge::default()),
             collecting: Some(Collecting::default()),
             retaining: None,
+            #[cfg(feature = "import")]
+            imports: false,
         }
     }
 }
@@ -242,6 +249,13 @@ impl Builder {
         Builder { retaining, ..self }
     }
 
+    /// Imports the data of a Go registry that is in the store when the registry is [opened](Self::open), once and for all: before it
+    /// serves, and so that clients may change it from then on.
+    #[cfg(feature = "import")]
+    pub fn import(self, imports: bool) -> Self {
+        Builder { imports, ..self }
+    }
+
     /// Opens store and database for a command that works beside the process that serves. Makes neither.
     ///
     /// # Errors
@@ -260,9 +274,19 @@ impl Builder {
         // An upload that no client goes on with is given back soon where space is counted.
         let has_quotas = !self.places.options.quotas.is_empty();
         let purge = self.purge.map(|purge| if has_quotas { purge.each_hour() } else { purge });
-        let opened = self.places.open().await?;
+        #[cfg(feature = "import")]
+        let imports = self.imports;
+        #[cfg(not(feature = "import"))]
+        let imports = false;
+        let opened = self.places.open(imports).await?;
         identity::bind(&*opened.metadata, &*opened.store).await?;
         opened.metadata.begin_quotas().await?;
+        #[cfg(feature = "import")]
+        if let (true, Some(keys)) = (imports, &opened.keys) {
+            let (store, metadata) = (opened.store.clone(), opened.metadata.clone());
+            let both = importing::Both { store, keys: keys.clone(), metadata };
+            importing::take_over(both, &self.settings.references).await?;
+        }
         #[cfg(feature = "webhooks")]
         let has_callbacks = self.webhooks.as_ref().is_some_and(|settings| settings.callbacks_below.is_some());
         #[cfg(feature = "webhooks")]

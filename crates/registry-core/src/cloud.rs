@@ -36,7 +36,8 @@ impl Cloud {
                 Ok(store) => return Ok(store),
                 Err(error) => error,
             };
-            let waits = access == Access::Serve && begun.elapsed() < OBJECT_STORE_WAIT;
+            let waits =
+                matches!(access, Access::Serve | Access::Adopt) && begun.elapsed() < OBJECT_STORE_WAIT;
             if !waits || !cloud_failure::may_pass(&error) {
                 return Err(cloud_failure::explain(self, error));
             }

@@ -98,6 +98,8 @@ pub async fn configure_with(
     };
     let reloadable = Reloadable { tls: tls.clone(), credentials };
     let builder = builder.serve_options(serve_options(config, tls));
+    #[cfg(feature = "import")]
+    let builder = builder.import(config.storage.import);
     #[cfg(feature = "webhooks")]
     let builder = builder.webhooks(crate::configured_webhooks::settings(config)?);
     Ok(Configured { builder, self_signed, first_user, reloadable })

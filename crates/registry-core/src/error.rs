@@ -57,6 +57,14 @@ pub enum OpenError {
     /// The database can not be opened.
     #[error("can not open the database")]
     Database(#[from] registry_metadata::OpenError),
+    /// An import was asked for where no other registry can have been.
+    #[cfg(feature = "import")]
+    #[error("no Go registry can have been here: this store is in memory, or an embedder's")]
+    NoOtherKeys,
+    /// The data of a Go registry can not be imported.
+    #[cfg(feature = "import")]
+    #[error("can not import the data of the Go registry")]
+    Import(#[from] registry_import::ImportError),
     /// The database, or the embedder's own metadata store, does not answer.
     #[error("can not read the database")]
     Metadata(#[from] MetadataError),

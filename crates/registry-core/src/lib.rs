@@ -73,6 +73,8 @@ mod configured_webhooks;
 pub mod early;
 mod error;
 mod identity;
+#[cfg(feature = "import")]
+mod importing;
 #[cfg(feature = "sqlite")]
 mod journalled;
 #[cfg(not(feature = "sqlite"))]
@@ -125,6 +127,9 @@ pub use registry_config as config;
 pub use registry_database as database;
 pub use registry_digest as digest;
 pub use registry_events as events;
+/// Taking over the storage of a Go registry.
+#[cfg(feature = "import")]
+pub use registry_import as import;
 #[cfg(feature = "webhooks")]
 pub use registry_jobs as jobs;
 #[cfg(feature = "sqlite")]

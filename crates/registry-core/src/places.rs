@@ -16,7 +16,7 @@ use registry_metadata::{MetadataStore, Options};
 #[cfg(feature = "postgres")]
 use registry_metadata::{PostgresOptions, PostgresStore};
 use registry_storage::{
-    Access, BlobStore, Durability, FilesystemOptions, FilesystemStore, MemoryStore, SmallObjects,
+    Access, BlobStore, Durability, FilesystemOptions, FilesystemStore, MemoryStore, OtherKeys, SmallObjects,
 };
 
 use crate::{Beside, OWNERS, OpenError, journalled::Journal};
@@ -69,6 +69,9 @@ pub(crate) struct Opened {
     /// Records events while there is a consumer.
     pub(crate) recorder: Recorder,
     pub(crate) journal: Option<Journal>,
+    /// What other registries keep in the store; not every store has that.
+    #[cfg_attr(not(feature = "import"), allow(dead_code))]
+    pub(crate) keys: Option<Arc<dyn OtherKeys>>,
 }
 
 /// The metadata of what was opened.
@@ -85,17 +88,18 @@ struct Store {
     /// Where a journal can be; not every store has such a place.
     #[cfg_attr(not(feature = "sqlite"), allow(dead_code))]
     small: Option<Arc<dyn SmallObjects>>,
+    keys: Option<Arc<dyn OtherKeys>>,
     driver: &'static str,
 }
 
 impl Store {
-    fn new<S: BlobStore + SmallObjects + 'static>(store: S, driver: &'static str) -> Self {
+    fn new<S: BlobStore + SmallObjects + OtherKeys + 'static>(store: S, driver: &'static str) -> Self {
         let store = Arc::new(store);
-        Store { blobs: store.clone(), small: Some(store), driver }
+        Store { blobs: store.clone(), small: Some(store.clone()), keys: Some(store), driver }
     }
 
     fn without_journal(blobs: Arc<dyn BlobStore>, driver: &'static str) -> Self {
-        Store { blobs, small: None, driver }
+        Store { blobs, small: None, keys: None, driver }
     }
 }
 
@@ -117,11 +121,11 @@ impl Default for Places {
 }
 
 impl Places {
-    /// Opens both, to serve from them, and makes what is not there yet.
-    pub(crate) async fn open(&self) -> Result<Opened, OpenError> {
+    /// Opens both, to serve from them, and makes what is not there yet. `adopts`: the store may be another registry's.
+    pub(crate) async fn open(&self, adopts: bool) -> Result<Opened, OpenError> {
         // The store first: its lock says whether another process serves this root, before the database is touched. (A
         // bucket has no lock: that one process serves is then the database's and its journal's matter.)
-        let store = self.open_store(Access::Serve).await?;
+        let store = self.open_store(if adopts { Access::Adopt } else { Access::Serve }).await?;
         let recorder = Recorder::new();
         let options = self.options(&recorder);
         let OpenedTables { metadata, name, database, journal } = self.open_tables(options, &store).await?;
@@ -134,11 +138,26 @@ impl Places {
             tables: database,
             recorder,
             journal,
+            keys: store.keys,
         })
     }
 
     /// Opens both for a command that works beside the process that serves. Makes neither.
     pub(crate) async fn open_beside(&self) -> Result<Beside, OpenError> {
+        Ok(self.open_beside_with_keys().await?.0)
+    }
+
+    /// A store that is only looked at, whatever it is, and what other registries keep in it.
+    #[cfg(feature = "import")]
+    pub(crate) async fn look(&self) -> Result<(Arc<dyn BlobStore>, Option<Arc<dyn OtherKeys>>), OpenError> {
+        let store = self.open_store(Access::Look).await?;
+        Ok((store.blobs, store.keys))
+    }
+
+    /// As [`open_beside`](Self::open_beside), with what other registries keep in the store.
+    pub(crate) async fn open_beside_with_keys(
+        &self,
+    ) -> Result<(Beside, Option<Arc<dyn OtherKeys>>), OpenError> {
         if matches!(self.bytes, Bytes::Memory) {
             return Err(OpenError::OnlyInMemory);
         }
@@ -159,7 +178,7 @@ impl Places {
         {
             tokio::spawn(registry_events::keep_informed(database.clone(), &recorder));
         }
-        Ok(Beside { store: store.blobs, metadata, database, recorder })
+        Ok((Beside { store: store.blobs, metadata, database, recorder }, store.keys))
     }
 
     fn is_journalled(&self) -> bool {
@@ -196,7 +215,7 @@ impl Places {
         Ok(match &self.bytes {
             Bytes::Memory => Store::without_journal(Arc::new(MemoryStore::new()), "inmemory"),
             Bytes::Filesystem(root) => {
-                if access == Access::Serve {
+                if matches!(access, Access::Serve | Access::Adopt) {
                     make_folder(root)?;
                 }
                 let options = FilesystemOptions {

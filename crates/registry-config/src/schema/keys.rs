@@ -164,6 +164,7 @@ const STORAGE: &[Key] = &[
         "redirect",
         Section(&[scalar("disable"), key("only", Scalars), key("except", Scalars), scalar("lifetime")]),
     ),
+    scalar("import"),
     key("tag", Anything).standing(NotNeeded("tags are looked up in the database, not listed in the store")),
 ];
 

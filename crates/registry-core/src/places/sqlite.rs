@@ -51,6 +51,13 @@ impl Places {
         Ok(opened(metadata, None))
     }
 
+    /// Metadata that know nothing, for a look at what they would become.
+    #[cfg(feature = "import")]
+    pub(crate) fn empty_metadata(&self) -> Result<Arc<dyn registry_metadata::MetadataStore>, OpenError> {
+        let options = Options { owners: crate::OWNERS, ..self.options.clone() };
+        Ok(Arc::new(SqliteStore::open_in_memory(options, Arc::new(SystemClock))?))
+    }
+
     /// That the file of the database is there, if it is to be in one.
     pub(super) fn expect_file(&self) -> Result<(), OpenError> {
         let Tables::Sqlite(path) = &self.tables else { return Ok(()) };
