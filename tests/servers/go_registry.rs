@@ -2,6 +2,7 @@
 
 use std::{
     fs,
+    path::Path,
     process::{Child, Command, Stdio},
 };
 
@@ -17,10 +18,21 @@ pub(crate) struct GoRegistry {
 impl GoRegistry {
     /// Starts `go-registry` (version 3) or `docker-registry` (version 2, Debian's) with these keys beside the common ones.
     pub(crate) async fn start(program: &str, config: &str) -> GoRegistry {
+        GoRegistry::start_over(program, "inmemory: {}", config).await
+    }
+
+    /// The same, with its data in a folder.
+    pub(crate) async fn start_in(program: &str, root: &Path) -> GoRegistry {
+        let storage = format!("filesystem: {{rootdirectory: {:?}}}", root.display().to_string());
+        GoRegistry::start_over(program, &storage, "").await
+    }
+
+    /// The same, with its data where a section of its configuration says.
+    pub(crate) async fn start_over(program: &str, storage: &str, config: &str) -> GoRegistry {
         let folder = tempfile::tempdir().unwrap();
         let (port, path) = (free_port(), folder.path().join("config.yml"));
         let text = format!(
-            "version: 0.1\nlog: {{level: info}}\nstorage: {{inmemory: {{}}, delete: {{enabled: true}}}}\n\
+            "version: 0.1\nlog: {{level: info}}\nstorage: {{{storage}, delete: {{enabled: true}}}}\n\
              http: {{addr: \"127.0.0.1:{port}\"}}\n{config}"
         );
         fs::write(&path, text).unwrap();

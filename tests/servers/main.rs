@@ -17,6 +17,7 @@
 
 mod acme;
 mod go_registry;
+mod moving;
 mod nodes;
 mod notifications;
 mod object_stores;
