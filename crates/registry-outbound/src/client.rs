@@ -154,6 +154,36 @@ pub struct Answer {
     pub is_public: bool,
 }
 
+/// An answer whose body is still to be read.
+#[derive(Debug)]
+pub struct Opened {
+    /// The status. A redirect is an answer as others: it is not followed.
+    pub status: StatusCode,
+    /// The headers.
+    pub headers: HeaderMap,
+    /// As [`Answer::is_public`].
+    pub is_public: bool,
+    /// The body. Dropping it closes the connection, unless all of it was read.
+    pub body: AnswerBody,
+}
+
+/// The body of an answer while it arrives.
+#[derive(Debug)]
+pub struct AnswerBody {
+    response: reqwest::Response,
+    host: String,
+}
+
+impl AnswerBody {
+    /// The next bytes as they came; nothing at the end. How long to wait is the caller's matter.
+    ///
+    /// # Errors
+    /// [`OutboundError::Answer`], also where the body ends before its length.
+    pub async fn chunk(&mut self) -> Result<Option<Bytes>, OutboundError> {
+        self.response.chunk().await.map_err(|error| failed(&self.host, error))
+    }
+}
+
 /// Sends requests and opens connections.
 #[derive(Clone, Debug)]
 pub struct Client {
@@ -211,7 +241,33 @@ impl Client {
         }
     }
 
-    async fn send_and_read(&self, mut ask: Ask) -> Result<Answer, OutboundError> {
+    async fn send_and_read(&self, ask: Ask) -> Result<Answer, OutboundError> {
+        let answer_bytes_max = ask.answer_bytes_max;
+        let Opened { status, headers, is_public, body: mut answer } = self.ask(ask).await?;
+        let (mut body, mut is_cut) = (BytesMut::new(), false);
+        while let Some(chunk) = answer.chunk().await? {
+            let room = answer_bytes_max - body.len();
+            body.extend_from_slice(&chunk[..chunk.len().min(room)]);
+            if chunk.len() > room {
+                is_cut = true;
+                break;
+            }
+        }
+        Ok(Answer { status, headers, body: body.freeze(), is_cut, is_public })
+    }
+
+    /// Sends a request once and gives the answer's body as it arrives. `within` is the time until the head is there; how long the body may
+    /// take, and how many bytes of it are taken, is the caller's to limit.
+    ///
+    /// # Errors
+    /// See [`OutboundError`].
+    pub async fn open(&self, ask: Ask) -> Result<Opened, OutboundError> {
+        let (host, limit) = (ask.url.host().to_owned(), ask.within);
+        let timed_out = |_| OutboundError::TimedOut { host, limit };
+        tokio::time::timeout(limit, self.ask(ask)).await.map_err(timed_out)?
+    }
+
+    async fn ask(&self, mut ask: Ask) -> Result<Opened, OutboundError> {
         let client = self.client_for(&ask.url)?;
         let host = ask.url.host().to_owned();
         self.judge(&ask.url)?;
@@ -224,16 +280,7 @@ impl Client {
         let is_public =
             !self.is_proxied && response.remote_addr().is_some_and(|peer| special(peer.ip()).is_none());
         let (status, headers) = (response.status(), std::mem::take(response.headers_mut()));
-        let (mut body, mut is_cut) = (BytesMut::new(), false);
-        while let Some(chunk) = response.chunk().await.map_err(|error| failed(&host, error))? {
-            let room = ask.answer_bytes_max - body.len();
-            body.extend_from_slice(&chunk[..chunk.len().min(room)]);
-            if chunk.len() > room {
-                is_cut = true;
-                break;
-            }
-        }
-        Ok(Answer { status, headers, body: body.freeze(), is_cut, is_public })
+        Ok(Opened { status, headers, is_public, body: AnswerBody { response, host } })
     }
 
     /// Opens a connection for a protocol other than HTTP, to the first address that takes one.

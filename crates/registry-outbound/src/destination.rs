@@ -40,6 +40,15 @@ impl Destination {
         bare.parse().map_or(Host::Name(host), Host::Address)
     }
 
+    /// What a reference leads to from here, as a redirect's `Location` has it.
+    ///
+    /// # Errors
+    /// [`UrlError`].
+    pub fn join(&self, reference: &str) -> Result<Destination, UrlError> {
+        let joined = self.0.join(reference).map_err(|_| UrlError::Syntax(excerpt(reference)))?;
+        joined.as_str().parse()
+    }
+
     /// The port, also where the scheme alone says it.
     pub fn port(&self) -> u16 {
         self.0.port_or_known_default().unwrap_or_default()
@@ -109,7 +118,7 @@ fn parse(text: &str) -> Result<Url, UrlError> {
     if text.len() > URL_BYTES_MAX {
         return Err(UrlError::Long { bytes: text.len(), max: URL_BYTES_MAX });
     }
-    let url = Url::parse(text).map_err(|_| UrlError::Syntax(text.chars().take(SHOWN_CHARS).collect()))?;
+    let url = Url::parse(text).map_err(|_| UrlError::Syntax(excerpt(text)))?;
     if !matches!(url.scheme(), "http" | "https") {
         return Err(UrlError::Scheme(url.scheme().chars().take(SHOWN_CHARS).collect()));
     }
@@ -117,6 +126,10 @@ fn parse(text: &str) -> Result<Url, UrlError> {
         return Err(UrlError::Fragment);
     }
     Ok(url)
+}
+
+fn excerpt(text: &str) -> String {
+    text.chars().take(SHOWN_CHARS).collect()
 }
 
 impl fmt::Display for Destination {
