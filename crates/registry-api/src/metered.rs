@@ -105,6 +105,10 @@ measured! {
             self.inner.signs_urls()
         }
 
+        fn reads_unfinished(&self) -> bool {
+            self.inner.reads_unfinished()
+        }
+
         fn checkpoint_every_bytes(&self) -> u64 {
             self.inner.checkpoint_every_bytes()
         }

@@ -101,6 +101,12 @@ pub trait BlobStore: fmt::Debug + Send + Sync + 'static {
         Ok(None)
     }
 
+    /// Whether what was appended to an upload can be [opened](Self::open) before it is finished, but for the last 512 KiB and the piece
+    /// that was appended last.
+    fn reads_unfinished(&self) -> bool {
+        false
+    }
+
     /// How much of a long upload is best written between two checkpoints: what a crash may cost a client.
     fn checkpoint_every_bytes(&self) -> u64 {
         64 * 1024 * 1024

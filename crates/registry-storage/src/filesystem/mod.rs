@@ -156,6 +156,10 @@ impl BlobStore for FilesystemStore {
         Ok(Body::File { file: Arc::new(file), range })
     }
 
+    fn reads_unfinished(&self) -> bool {
+        true
+    }
+
     async fn size(&self, location: &Location) -> Result<Option<u64>, StorageError> {
         if let Some(found) = self.root.size_now(location) {
             return found.map_err(|errno| StorageError::io("look for an object", errno));
