@@ -10,6 +10,10 @@ use std::{
 
 use serde_json::Value;
 
+use self::metadata::{platform, text, used_by};
+
+mod metadata;
+
 /// What a crate may see.
 struct Row {
     name: &'static str,
@@ -164,6 +168,19 @@ const TABLE: &[Row] = &[
         never_directly: &["rusqlite", "hyper"],
     },
     Row {
+        name: "registry-proxy",
+        imports: &[
+            "registry-digest",
+            "registry-types",
+            "registry-storage",
+            "registry-metadata",
+            "registry-outbound",
+            "registry-api",
+        ],
+        never: &["saphyr-parser", "serde_yaml"],
+        never_directly: &["hyper", "reqwest", "rusqlite", "object_store"],
+    },
+    Row {
         name: "registry-core",
         imports: &[
             "registry-digest",
@@ -184,6 +201,7 @@ const TABLE: &[Row] = &[
             "registry-secrets",
             "registry-acme",
             "registry-webhooks",
+            "registry-proxy",
         ],
         never: &[],
         never_directly: &["rusqlite", "hyper"],
@@ -191,6 +209,12 @@ const TABLE: &[Row] = &[
     Row {
         name: "registry",
         imports: &["registry-core"],
+        never: &[],
+        never_directly: &["rusqlite", "hyper", "http"],
+    },
+    Row {
+        name: "registry-mirror",
+        imports: &["registry"],
         never: &[],
         never_directly: &["rusqlite", "hyper", "http"],
     },
@@ -426,26 +450,4 @@ fn is_word_in(name: &str, text: &str) -> bool {
     text.match_indices(name).any(|(start, _)| {
         !text[..start].ends_with(is_of_name) && !text[start + name.len()..].starts_with(is_of_name)
     })
-}
-
-/// What the tests were built for: packages that only other systems need may not have been fetched.
-fn platform() -> String {
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let output = Command::new(cargo).arg("-vV").output().unwrap();
-    let text = String::from_utf8(output.stdout).unwrap();
-    text.lines().find_map(|line| line.strip_prefix("host: ")).unwrap().to_owned()
-}
-
-/// What a node of the resolved graph needs to run: neither tests nor build scripts.
-fn used_by(node: &Value) -> Vec<String> {
-    let dependencies = node["deps"].as_array().unwrap().iter();
-    let used = dependencies.filter(|dependency| {
-        let kinds = dependency["dep_kinds"].as_array().unwrap();
-        kinds.iter().any(|kind| kind["kind"].is_null())
-    });
-    used.map(|dependency| text(&dependency["pkg"])).collect()
-}
-
-fn text(value: &Value) -> String {
-    value.as_str().unwrap().to_owned()
 }

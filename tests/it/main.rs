@@ -30,6 +30,7 @@ mod lists;
 mod manifests;
 mod memory;
 mod metrics;
+mod mirror;
 mod mounts;
 mod packages;
 mod promises;

@@ -23,7 +23,7 @@ use crate::{
 };
 
 /// Names the configuration file, if the command line does not.
-const CONFIGURATION_PATH: &str = "REGISTRY_CONFIGURATION_PATH";
+pub(crate) const CONFIGURATION_PATH: &str = "REGISTRY_CONFIGURATION_PATH";
 
 /// Does what a command says, and answers what the process exits with.
 pub(crate) fn run(command: Command) -> anyhow::Result<ExitCode> {

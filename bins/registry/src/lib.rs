@@ -15,6 +15,7 @@ mod jobs;
 mod journal;
 mod logging;
 mod migrate;
+mod mirror;
 mod moving;
 mod notify;
 mod quota;
@@ -24,6 +25,8 @@ mod serve;
 mod webhooks;
 
 use std::process::ExitCode;
+
+pub use mirror::mirror;
 
 /// Runs the command that the process's arguments name, and returns what the process is to exit with.
 pub fn main() -> ExitCode {
@@ -35,7 +38,12 @@ pub fn main() -> ExitCode {
             return u8::try_from(stopped.exit_code()).map_or(ExitCode::FAILURE, ExitCode::from);
         }
     };
-    match commands::run(command) {
+    exit(commands::run(command))
+}
+
+/// Shows what failed, and says what the process is to exit with.
+fn exit(result: anyhow::Result<ExitCode>) -> ExitCode {
+    match result {
         Ok(code) => code,
         Err(error) if logging::has_started() => {
             // One line for each that the error has, so that each can be read.

@@ -116,6 +116,14 @@ fn next_step(config: &Config, listener: &Listener) -> Option<String> {
         Auth::Htpasswd { .. } | Auth::Token(_) => format!("log in with `docker login {host}`; "),
         Auth::Absent | Auth::None => String::new(),
     };
+    if let Some(upstream) = config.mirrors.iter().flat_map(|mirrors| &mirrors.upstreams).next()
+        && config.storage.read_only
+    {
+        let name = &upstream.name;
+        return Some(format!(
+            "{login}pull with `docker pull {host}/{name}/<name>`; Ctrl-C or SIGTERM stops it"
+        ));
+    }
     let verb = if config.storage.read_only { "pull" } else { "push" };
     Some(format!("{login}{verb} with `docker {verb} {host}/<name>`; Ctrl-C or SIGTERM stops it"))
 }

@@ -19,6 +19,7 @@ use crate::{
     links::{Links, Target},
     metrics::Metrics,
     observer::{Observer, Seen},
+    origin::Origin,
     pulls::Pulls,
     settings::Settings,
     shared::Manifests,
@@ -50,6 +51,8 @@ pub struct App {
     pub events: Events,
     /// Hears of what clients pull, mount and push as blobs.
     pub observer: Option<Arc<dyn Observer>>,
+    /// Fetches what is not here, if this registry mirrors others.
+    pub origin: Option<Arc<dyn Origin>>,
 }
 
 /// The uploads that are being written to, so that a stop can wait until each has saved what arrived.
@@ -133,6 +136,8 @@ pub(crate) struct Call<'a> {
     /// The id under which the request stands in the logs.
     pub(crate) request_id: &'a str,
     pub(crate) method: &'a http::Method,
+    /// What fetches, if the request is about a mirrored repository.
+    pub(crate) origin: Option<&'a dyn Origin>,
 }
 
 impl Call<'_> {

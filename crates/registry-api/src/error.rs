@@ -3,6 +3,7 @@
 //! What the server, the route or the metadata say is wrapped as it is; what of it the wire says is beside this file.
 
 mod metadata;
+mod origin;
 mod route;
 
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
@@ -16,6 +17,7 @@ use serde_json::{Value, json};
 
 use crate::{
     content_range::ContentRangeError,
+    origin::OriginError,
     response::{Response, json_response, set},
     route::RouteError,
 };
@@ -74,6 +76,10 @@ pub(crate) enum ApiError {
         "the upload has {expected_offset} bytes, so the next chunk must begin there, not at {got_offset}"
     )]
     ChunkOutOfOrder { expected_offset: u64, got_offset: u64, headers: Box<HeaderMap> },
+    #[error("this repository mirrors one of another registry: push there")]
+    Mirrored,
+    #[error("{}", origin::message(_0))]
+    Origin(#[from] OriginError),
     #[error(transparent)]
     ContentRange(#[from] ContentRangeError),
     #[error(
@@ -158,8 +164,9 @@ impl ApiError {
             MalformedCredentials { .. } => (Status::BAD_REQUEST, Code::Unauthorized),
             LoginsSlowed { .. } => (Status::TOO_MANY_REQUESTS, Code::TooManyRequests),
             Denied | ManifestClass { .. } => (Status::FORBIDDEN, Code::Denied),
-            DeleteDisabled | ReadOnly => (Status::METHOD_NOT_ALLOWED, Code::Unsupported),
+            DeleteDisabled | ReadOnly | Mirrored => (Status::METHOD_NOT_ALLOWED, Code::Unsupported),
             Metadata(error) => metadata::status_and_code(error),
+            Origin(error) => origin::status_and_code(error),
             ManifestUnknown { .. } => (Status::NOT_FOUND, Code::ManifestUnknown),
             ChunkOutOfOrder { .. } => (Status::RANGE_NOT_SATISFIABLE, Code::BlobUploadInvalid),
             ContentRange(_) => (Status::BAD_REQUEST, Code::BlobUploadInvalid),
@@ -200,6 +207,8 @@ impl ApiError {
             | ApiError::Denied
             | ApiError::DeleteDisabled
             | ApiError::ReadOnly
+            | ApiError::Mirrored
+            | ApiError::Origin(_)
             | ApiError::ChunkOutOfOrder { .. }
             | ApiError::ContentRange(_)
             | ApiError::LengthMismatch { .. }
@@ -237,7 +246,15 @@ impl ApiError {
                 HeaderMap::from_iter([(header::RETRY_AFTER, RETRY_AFTER_SECS)])
             }
             ApiError::Route(error) => route::headers(error),
+            ApiError::Origin(OriginError::Limited { retry_after_secs, .. }) => {
+                one(header::RETRY_AFTER, retry_after_secs.to_string())
+            }
+            ApiError::Origin(OriginError::Unavailable { .. }) => {
+                HeaderMap::from_iter([(header::RETRY_AFTER, RETRY_AFTER_SECS)])
+            }
             ApiError::Metadata(_)
+            | ApiError::Origin(_)
+            | ApiError::Mirrored
             | ApiError::MalformedCredentials { .. }
             | ApiError::Denied
             | ApiError::DeleteDisabled
@@ -373,7 +390,9 @@ impl ApiError {
         match self {
             ApiError::Internal { .. } | ApiError::Unavailable { .. } | ApiError::NoSpace => Some(chain(self)),
             ApiError::Metadata(error) if metadata::is_ours(error) => Some(chain(self)),
+            ApiError::Origin(error) if origin::is_for_the_log(error) => Some(chain(self)),
             ApiError::Metadata(_)
+            | ApiError::Origin(_)
             | ApiError::Refused(_)
             | ApiError::Route(_)
             | ApiError::Unauthenticated { .. }
@@ -385,6 +404,7 @@ impl ApiError {
             | ApiError::Denied
             | ApiError::DeleteDisabled
             | ApiError::ReadOnly
+            | ApiError::Mirrored
             | ApiError::ManifestUnknown { .. }
             | ApiError::ChunkOutOfOrder { .. }
             | ApiError::ContentRange(_)

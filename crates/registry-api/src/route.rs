@@ -298,6 +298,26 @@ impl Route {
         })
     }
 
+    /// The repository that the request is about, if it is about one.
+    pub(crate) fn repository_mut(&mut self) -> Option<&mut RepositoryName> {
+        use Route::*;
+        match self {
+            Alive | Version | Catalog { .. } => None,
+            Tags { repository, .. }
+            | GetManifest { repository, .. }
+            | PutManifest { repository, .. }
+            | DeleteManifest { repository, .. }
+            | GetBlob { repository, .. }
+            | DeleteBlob { repository, .. }
+            | StartUpload { repository, .. }
+            | UploadStatus { repository, .. }
+            | AppendUpload { repository, .. }
+            | FinishUpload { repository, .. }
+            | CancelUpload { repository, .. }
+            | Referrers { repository, .. } => Some(repository),
+        }
+    }
+
     /// Whether the request would change something.
     pub fn is_write(&self) -> bool {
         self.info().is_write

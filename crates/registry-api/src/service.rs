@@ -13,6 +13,8 @@ use crate::{
     error::ApiError,
     handlers::{blob, catalog, manifest, referrers, tags, upload},
     links::{Links, Target},
+    origin::Located,
+    query::Query,
     response::{DOCKER_API_VERSION, Response, bytes_response, empty_response},
     route::{Route, RouteError},
 };
@@ -79,7 +81,10 @@ impl Api {
             }
             // Balancers ask whether the node is there as often as they like.
             Ok(Route::Alive) => Ok(alive(self.links(parts, context).name())),
-            Ok(route) => self.handle(parts, context, &route, body, user).await,
+            Ok(mut route) => {
+                let is_mirrored = self.locate(parts, context, &mut route).await?;
+                self.handle(parts, context, &route, is_mirrored, body, user).await
+            }
             Err(ApiError::Route(RouteError::Moved { path })) => {
                 Err(RouteError::Moved { path: self.links(parts, context).moved(&path) }.into())
             }
@@ -90,11 +95,31 @@ impl Api {
         }
     }
 
+    /// Puts the name of what a request means in the place of the one that it says, where other registries are mirrored. Answers whether
+    /// it means one of theirs.
+    async fn locate(&self, parts: &Parts, context: &Context, route: &mut Route) -> Result<bool, ApiError> {
+        let Some(origin) = &self.app.origin else { return Ok(false) };
+        let Some(repository) = route.repository_mut() else { return Ok(false) };
+        let query = Query::parse(parts.uri.query().unwrap_or_default());
+        match origin.locate(repository, query.first("ns")).await {
+            Ok(Located::Hosted) => Ok(false),
+            Ok(Located::Mirrored(name)) => {
+                *repository = name;
+                Ok(true)
+            }
+            Err(error) => {
+                context.admit(None)?;
+                Err(error.into())
+            }
+        }
+    }
+
     async fn handle(
         &self,
         parts: &Parts,
         context: &Context,
         route: &Route,
+        is_mirrored: bool,
         body: ServerBody,
         user: &mut Option<String>,
     ) -> Result<Response<Body>, ApiError> {
@@ -115,6 +140,9 @@ impl Api {
             Some(access) => self.authorise(parts, context, &caller, access).await?,
             None => ActionSet::NONE,
         };
+        if is_mirrored && route.info().is_write {
+            return Err(ApiError::Mirrored);
+        }
         if app.settings.read_only && route.info().is_write {
             return Err(ApiError::ReadOnly);
         }
@@ -129,6 +157,7 @@ impl Api {
             request_id: context.request_id(),
             method: &parts.method,
             share: &context.share,
+            origin: app.origin.as_deref().filter(|_| is_mirrored),
         };
         dispatch(&call, route, body).await
     }

@@ -3,7 +3,6 @@
 use crate::field::Field;
 
 pub(crate) fn refuse(root: &Field<'_>) {
-    proxy(&root.get("proxy"));
     let middleware = root.get("middleware");
     for kind in ["registry", "repository"] {
         let field = middleware.get(kind);
@@ -11,18 +10,6 @@ pub(crate) fn refuse(root: &Field<'_>) {
             // It may be what decides who may do what.
             field.problem("middleware is not in this version", "no such section");
         }
-    }
-}
-
-/// An empty registry that takes pushes would serve where a mirror was asked for.
-fn proxy(proxy: &Field<'_>) {
-    if !proxy.is_set() {
-        return;
-    }
-    let remote = proxy.get("remoteurl");
-    if remote.is_set() {
-        let expected = "no section `proxy`; pull-through caches come in a later version";
-        remote.problem("a pull-through cache is not in this version", expected);
     }
 }
 

@@ -13,6 +13,7 @@ use crate::journal::Journal;
 use crate::log::Log;
 use crate::metadata::Metadata;
 use crate::middleware::{self, StorageMiddleware};
+use crate::mirror::Mirrors;
 use crate::node::Node;
 use crate::outbound::Outbound;
 use crate::problem::Problems;
@@ -60,6 +61,8 @@ pub struct Config {
     /// Receivers of events. Key `webhooks`.
     pub webhooks: Vec<Webhook>,
     pub notifications: Notifications,
+    /// Other registries that are mirrored.
+    pub mirrors: Option<Mirrors>,
 }
 
 /// A configuration, and what the operator should know about it.
@@ -133,6 +136,7 @@ impl Config {
             secrets: Secrets::read(&root.get("secrets")),
             webhooks,
             notifications,
+            mirrors: Mirrors::read(root),
             http,
         }
     }

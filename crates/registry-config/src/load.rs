@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use crate::config::{Config, Loaded, Source};
 use crate::data_folder::{SYSTEM_FOLDER, data_folder};
+use crate::mirror::Mirrors;
 use crate::node::Node;
 use crate::problem::{Problem, Problems};
 use crate::yaml::{self, CONFIG_BYTES_MAX};
@@ -20,6 +21,35 @@ pub fn load(
     environment: impl Iterator<Item = (String, String)>,
 ) -> Result<Loaded, Problems> {
     load_as(file, environment, is_root())
+}
+
+/// As [`load`], for the program that mirrors other registries and hosts nothing: it takes no pushes. Without a file it listens on
+/// `127.0.0.1:5001` and keeps its data in `registry-mirror` in place of `registry`; without upstreams it has those that most people pull
+/// from.
+///
+/// # Errors
+/// As [`load`].
+pub fn load_mirror(
+    file: Option<&Path>,
+    environment: impl Iterator<Item = (String, String)>,
+) -> Result<Loaded, Problems> {
+    const ADDRESS: (&str, &str) = ("REGISTRY_HTTP_ADDR", "127.0.0.1:5001");
+    let mut variables: Vec<(String, String)> = environment.collect();
+    let pairs = variables.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+    let default_root = data_folder(pairs, is_root()).map(|folder| folder.with_file_name("registry-mirror"));
+    let tree = match file {
+        Some(file) => yaml::parse(&read(file)?).map_err(Problems::new)?,
+        None => {
+            if !variables.iter().any(|(name, _)| name == ADDRESS.0) {
+                variables.push((ADDRESS.0.to_owned(), ADDRESS.1.to_owned()));
+            }
+            Node::default()
+        }
+    };
+    let mut loaded = Config::read(Source { tree, default_root }, variables)?;
+    loaded.config.storage.read_only = true;
+    loaded.config.mirrors.get_or_insert_with(Mirrors::well_known);
+    Ok(loaded)
 }
 
 /// As [`load`], for a user who is `root` or not, whoever runs this process.

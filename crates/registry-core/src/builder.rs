@@ -48,6 +48,8 @@ pub struct Builder {
     acme: Option<AcmeSettings>,
     #[cfg(feature = "webhooks")]
     webhooks: Option<WebhookSettings>,
+    #[cfg(feature = "mirror")]
+    mirror: Option<registry_proxy::ProxyOptions>,
     purge: Option<Purge>,
     collecting: Option<Collecting>,
     retaining: Option<Retaining>,
@@ -72,6 +74,8 @@ impl Default for Builder {
             acme: None,
             #[cfg(feature = "webhooks")]
             webhooks: None,
+            #[cfg(feature = "mirror")]
+            mirror: None,
             purge: Some(Purge::default()),
             collecting: Some(Collecting::default()),
             retaining: None,
@@ -234,6 +238,13 @@ impl Builder {
         self
     }
 
+    /// Fetches what is asked for of other registries, and keeps it.
+    #[cfg(feature = "mirror")]
+    pub fn mirror(mut self, options: registry_proxy::ProxyOptions) -> Self {
+        self.mirror = Some(options);
+        self
+    }
+
     /// When uploads that nobody continues are given up; never, if nothing.
     pub fn purge(self, purge: Option<Purge>) -> Self {
         Builder { purge, ..self }
@@ -323,9 +334,25 @@ impl Builder {
         });
         let (trusted_proxies, rate_limits) =
             (self.settings.trusted_proxies.clone(), self.settings.rate_limits);
+        let mut tasks = self.tasks;
+        let store: Arc<dyn BlobStore> =
+            Arc::new(MeteredStore::new(opened.store, metrics.clone(), opened.driver));
+        let metadata: Arc<dyn MetadataStore> =
+            Arc::new(MeteredMetadata::new(opened.metadata, metrics.clone(), opened.database));
+        #[cfg(feature = "mirror")]
+        let origin = match self.mirror {
+            Some(options) => {
+                let (origin, task) = crate::mirror::start(options, &store, &metadata, &counted)?;
+                tasks.extend(task);
+                Some(origin)
+            }
+            None => None,
+        };
+        #[cfg(not(feature = "mirror"))]
+        let origin = None;
         let app = Arc::new(App {
-            store: Arc::new(MeteredStore::new(opened.store, metrics.clone(), opened.driver)),
-            metadata: Arc::new(MeteredMetadata::new(opened.metadata, metrics.clone(), opened.database)),
+            store,
+            metadata,
             authenticator: self.authenticator.unwrap_or_else(|| Arc::new(NoAuthentication)),
             authorizer,
             settings: self.settings,
@@ -335,6 +362,7 @@ impl Builder {
             manifests: Manifests::default(),
             events: Events::to(self.sinks),
             observer,
+            origin,
         });
         let mut site = Site::of(Arc::new(Api::new(app.clone()))).behind(&app.settings.prefix);
         #[cfg(feature = "webhooks")]
@@ -351,7 +379,6 @@ impl Builder {
         server.access_log = access_log;
         server.trusted_proxies = trusted_proxies;
         server.limit_rates(rate_limits);
-        let mut tasks = self.tasks;
         #[cfg(feature = "acme")]
         if let Some(acme) = self.acme {
             let database = opened.tables.as_ref().ok_or(OpenError::AcmeWithoutDatabase)?;

@@ -102,6 +102,12 @@ pub async fn configure_with(
     let builder = builder.import(config.storage.import);
     #[cfg(feature = "webhooks")]
     let builder = builder.webhooks(crate::configured_webhooks::settings(config)?);
+    #[cfg(feature = "mirror")]
+    let builder = crate::configured_mirror::configure(builder, config)?;
+    #[cfg(not(feature = "mirror"))]
+    if config.mirrors.is_some() {
+        return Err(OpenError::NotBuilt { key: "mirrors", feature: "mirror" });
+    }
     Ok(Configured { builder, self_signed, first_user, reloadable })
 }
 

@@ -32,6 +32,19 @@ pub enum OpenError {
         /// What to build with.
         feature: &'static str,
     },
+    /// Registries can not be mirrored as they are described.
+    #[cfg(feature = "mirror")]
+    #[error("can not mirror other registries")]
+    Mirror(#[from] registry_proxy::SetUpError),
+    /// The URL of a mirrored registry can not be asked.
+    #[cfg(feature = "mirror")]
+    #[error("can not mirror {name}")]
+    Upstream {
+        /// The registry's name.
+        name: String,
+        /// What is wrong with the URL.
+        source: Box<registry_outbound::UrlError>,
+    },
     /// A folder can not be made.
     #[error("can not make the folder {}", path.display())]
     Folder {

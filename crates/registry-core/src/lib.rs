@@ -33,6 +33,7 @@
 //! | `acme` (feature `acme`) | certificates that are ordered from an authority |
 //! | `webhooks` (feature `webhooks`) | receivers that are told of events |
 //! | `callbacks` (feature `webhooks`) | where receivers of Docker Hub's format report back |
+//! | `mirror` (feature `mirror`) | other registries, of which content is fetched when it is asked for |
 //! | `selfsigned` (feature `selfsigned`) | a certificate for those who have none |
 
 #![forbid(unsafe_code)]
@@ -63,6 +64,8 @@ mod configured_files;
 mod configured_health;
 #[cfg(feature = "config")]
 mod configured_hosts;
+#[cfg(all(feature = "config", feature = "mirror"))]
+mod configured_mirror;
 #[cfg(feature = "config")]
 mod configured_redirects;
 #[cfg(all(feature = "config", feature = "sealed"))]
@@ -83,6 +86,8 @@ mod journalled;
 mod maintenance;
 #[cfg(all(feature = "config", feature = "postgres"))]
 pub mod migrate;
+#[cfg(feature = "mirror")]
+mod mirror;
 #[cfg(feature = "config")]
 mod outgoing;
 mod owners;
@@ -135,6 +140,9 @@ pub use registry_jobs as jobs;
 #[cfg(feature = "sqlite")]
 pub use registry_journal as journal;
 pub use registry_metadata as metadata;
+/// Mirroring other registries.
+#[cfg(feature = "mirror")]
+pub use registry_proxy as proxy;
 pub use registry_server as server;
 pub use registry_storage as storage;
 pub use registry_types as types;

@@ -21,6 +21,7 @@ use crate::{
     detached::told,
     error::ApiError,
     observer::{BLOB_MEDIA_TYPE as CONTENT_TYPE, Seen, SeenAction},
+    origin::{Arriving, Fetched, Origin},
     response::{Response, empty_response, set, set_digest},
 };
 
@@ -45,7 +46,15 @@ pub(crate) async fn get(
     let promises = call.is_head && call.may_push();
     let purpose = if promises { Purpose::Promise } else { Purpose::Read };
     let blob = call.app.metadata.blob(repository, &digest, purpose).await?;
-    let blob = blob.ok_or(MetadataError::BlobUnknown { digest })?;
+    let blob = match (blob, call.origin) {
+        (Some(blob), _) => blob,
+        (None, None) => return Err(MetadataError::BlobUnknown { digest }.into()),
+        // In a box of its own: most blobs are here.
+        (None, Some(origin)) => match Box::pin(fetch(call, origin, repository, digest)).await? {
+            Came::Here(blob) => blob,
+            Came::Arriving(response) => return Ok(response),
+        },
+    };
 
     let mut response = match conditional::evaluate(call.headers, &digest) {
         Condition::NotModified => empty_response(StatusCode::NOT_MODIFIED),
@@ -62,10 +71,63 @@ pub(crate) async fn get(
     if response.status() != StatusCode::NOT_MODIFIED {
         pulled(call, repository, &digest, &blob);
     }
-    set_digest(response.headers_mut(), &digest);
+    set_blob_headers(&mut response, &digest);
+    Ok(response)
+}
+
+/// What came of fetching a blob.
+enum Came {
+    Here(Blob),
+    Arriving(Response<Body>),
+}
+
+/// Fetches a blob that is not here. Its bytes are sent on while they arrive.
+async fn fetch(
+    call: &Call<'_>,
+    origin: &dyn Origin,
+    repository: &RepositoryName,
+    digest: Digest,
+) -> Result<Came, ApiError> {
+    let unknown = || ApiError::from(MetadataError::BlobUnknown { digest });
+    if call.is_head {
+        let size_bytes = origin.blob_size(repository, &digest).await?.ok_or_else(unknown)?;
+        let mut response = partial::head(CONTENT_TYPE, size_bytes);
+        set_blob_headers(&mut response, &digest);
+        return Ok(Came::Arriving(response));
+    }
+    match origin.blob(repository, &digest).await? {
+        Fetched::Absent => Err(unknown()),
+        Fetched::Here => {
+            let blob = call.app.metadata.blob(repository, &digest, Purpose::Read).await?;
+            blob.map(Came::Here).ok_or_else(unknown)
+        }
+        Fetched::Arriving(arriving) => {
+            Ok(Came::Arriving(arriving_response(call, repository, digest, &arriving)?))
+        }
+    }
+}
+
+fn arriving_response(
+    call: &Call<'_>,
+    repository: &RepositoryName,
+    digest: Digest,
+    arriving: &Arriving,
+) -> Result<Response<Body>, ApiError> {
+    let plan = partial::plan(call.headers, &digest, arriving.size_bytes)?;
+    let memory = call.share.stream_memory(STREAM_BYTES)?;
+    let pieces = plan.ranges().iter().map(|range| Piece::Stream(arriving.bytes.read(range.clone())));
+    let pieces = pieces.collect();
+    let mut response = plan.response(CONTENT_TYPE, pieces);
+    response.body_mut().keep(Some(memory), None);
+    set_blob_headers(&mut response, &digest);
+    call.seen(|cause| Seen::blob(SeenAction::Pull, repository, &digest, arriving.size_bytes, cause));
+    Ok(response)
+}
+
+fn set_blob_headers(response: &mut Response<Body>, digest: &Digest) {
+    set_digest(response.headers_mut(), digest);
     response.headers_mut().insert(header::CACHE_CONTROL, CACHE_CONTROL);
     response.headers_mut().insert(header::CONTENT_DISPOSITION, ATTACHMENT);
-    Ok(response)
 }
 
 fn pulled(call: &Call<'_>, repository: &RepositoryName, digest: &Digest, blob: &Blob) {

@@ -24,6 +24,7 @@ use crate::{
     error::ApiError,
     events::Change,
     observer::{Seen, SeenAction},
+    origin,
     response::{DOCKER_CONTENT_DIGEST, OCI_SUBJECT, OCI_TAG, Response, empty_response, set, set_digest},
     room::Room,
     settings::Settings,
@@ -48,6 +49,7 @@ pub(crate) async fn get(
     repository: &RepositoryName,
     reference: &Reference,
 ) -> Result<Response<Body>, ApiError> {
+    let is_stale = origin::refresh(call, repository, reference).await?;
     let stored = find(call, repository, reference).await?;
     let content_type = stored.media_type.to_string();
     let size_bytes = stored.size_bytes;
@@ -80,6 +82,7 @@ pub(crate) async fn get(
         });
     }
     set_digest(response.headers_mut(), &stored.digest);
+    origin::mark(response.headers_mut(), is_stale);
     // Whoever only looks does not pull; whoever has it already, and asks whether it is still the same, does.
     if !call.is_head {
         call.app.pulls.note(repository, &stored.digest);
@@ -163,7 +166,7 @@ async fn find(
 ) -> Result<FoundManifest, ApiError> {
     let promises = call.is_head && call.may_push();
     let purpose = if promises { Purpose::Promise } else { Purpose::Read };
-    let stored = lookup(call.app, repository, reference, purpose, INLINE_BYTES).await?;
+    let stored = lookup_or_fetch(call, repository, reference, purpose).await?;
     let is_index = stored.media_type.kind() == Some(ManifestKind::Index);
     if !is_index || matches!(reference, Reference::Digest(_)) {
         return Ok(stored);
@@ -175,9 +178,26 @@ async fn find(
     // Rare, so it is in a box of its own.
     match Box::pin(default_image(call, &stored, bytes_of(call, repository, &stored).await?)).await? {
         Some(image) if accept.names(&image.media_type) => {
-            lookup(call.app, repository, &Reference::Digest(image.digest), purpose, INLINE_BYTES).await
+            lookup_or_fetch(call, repository, &Reference::Digest(image.digest), purpose).await
         }
         _ => Ok(stored),
+    }
+}
+
+/// A manifest, which is fetched if it is not here and the repository mirrors another.
+async fn lookup_or_fetch(
+    call: &Call<'_>,
+    repository: &RepositoryName,
+    reference: &Reference,
+    purpose: Purpose,
+) -> Result<FoundManifest, ApiError> {
+    let found = lookup(call.app, repository, reference, purpose, INLINE_BYTES).await;
+    match (found, call.origin, reference) {
+        (Err(ApiError::ManifestUnknown { .. }), Some(origin), Reference::Digest(_)) => {
+            origin.manifest(repository, reference).await?;
+            lookup(call.app, repository, reference, purpose, INLINE_BYTES).await
+        }
+        (found, ..) => found,
     }
 }
 

@@ -2,6 +2,7 @@
 
 use http::HeaderValue;
 use registry_digest::Digest;
+use registry_metadata::MetadataError;
 use registry_server::{Body, Reservation};
 use registry_types::{Descriptor, RepositoryName};
 use serde::Serialize;
@@ -9,6 +10,7 @@ use serde::Serialize;
 use crate::{
     app::Call,
     error::ApiError,
+    origin::Origin,
     page,
     response::{OCI_FILTERS_APPLIED, Response, held_json_response},
     sizes,
@@ -46,6 +48,9 @@ pub(crate) async fn list(
     artifact_type: Option<&str>,
     last: Option<Digest>,
 ) -> Result<Response<Body>, ApiError> {
+    if let Some(origin) = call.origin {
+        return Box::pin(of_upstream(call, origin, repository, &subject, artifact_type)).await;
+    }
     let mut memory = call.share.memory(PAGE_BYTES_MIN)?;
     let page = read(call, repository, &subject, artifact_type, last, &mut memory).await?;
     let index = Index { schema_version: 2, media_type: OCI_INDEX, manifests: &page.descriptors };
@@ -59,6 +64,29 @@ pub(crate) async fn list(
         let filter = artifact_type.map(|kind| ("artifactType", kind));
         let parameters: Vec<_> = filter.into_iter().chain([("last", last.as_str())]).collect();
         page::link_to_next(response.headers_mut(), &path, &parameters);
+    }
+    Ok(response)
+}
+
+/// What refers to a manifest upstream, as one list. Where upstream has no such list the answer is 404, so that clients look for tags.
+async fn of_upstream(
+    call: &Call<'_>,
+    origin: &dyn Origin,
+    repository: &RepositoryName,
+    subject: &Digest,
+    artifact_type: Option<&str>,
+) -> Result<Response<Body>, ApiError> {
+    let mut memory = call.share.memory(PAGE_BYTES_MIN)?;
+    let unknown = || MetadataError::RepositoryUnknown { name: repository.clone() };
+    let mut descriptors = origin.referrers(repository, subject).await?.ok_or_else(unknown)?;
+    if let Some(kind) = artifact_type {
+        descriptors.retain(|descriptor| descriptor.artifact_type.as_deref() == Some(kind));
+    }
+    memory.grow_to(descriptors.iter().map(size_of).sum())?;
+    let index = Index { schema_version: 2, media_type: OCI_INDEX, manifests: &descriptors };
+    let mut response = held_json_response(memory, OCI_INDEX, &index)?;
+    if artifact_type.is_some() {
+        response.headers_mut().insert(OCI_FILTERS_APPLIED, HeaderValue::from_static("artifactType"));
     }
     Ok(response)
 }

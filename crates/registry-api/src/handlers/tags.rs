@@ -5,6 +5,7 @@ use std::io;
 use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use http::{HeaderValue, header};
+use registry_metadata::MetadataError;
 use registry_server::Body;
 use registry_types::{RepositoryName, Tag};
 use serde::Serialize;
@@ -12,6 +13,7 @@ use serde::Serialize;
 use crate::{
     app::Call,
     error::ApiError,
+    origin::{self, Origin},
     page,
     response::{Response, held_json_response, page_memory},
     route::Page,
@@ -35,6 +37,9 @@ pub(crate) async fn list(
     repository: &RepositoryName,
     page: &Page,
 ) -> Result<Response<Body>, ApiError> {
+    if let Some(origin) = call.origin {
+        return Box::pin(of_upstream(call, origin, repository, page)).await;
+    }
     let Some(asked) = page.n else { return all(call, repository, page.last.clone()).await };
     let limit = asked.min(call.app.settings.tags_entries_max);
     let memory = page_memory(call.share, limit, ENTRY_BYTES)?;
@@ -52,6 +57,28 @@ pub(crate) async fn list(
             &[("last", last.as_ref()), ("n", &limit.to_string())],
         );
     }
+    Ok(response)
+}
+
+/// The tags that upstream has, or those that are here while it can not be asked.
+async fn of_upstream(
+    call: &Call<'_>,
+    origin: &dyn Origin,
+    repository: &RepositoryName,
+    page: &Page,
+) -> Result<Response<Body>, ApiError> {
+    let limit = page.n.map(|asked| asked.min(call.app.settings.tags_entries_max));
+    let memory = page_memory(call.share, limit.unwrap_or(usize::MAX), ENTRY_BYTES)?;
+    let found = origin.tags(repository, page.last.as_deref(), limit).await?;
+    let found = found.ok_or_else(|| MetadataError::RepositoryUnknown { name: repository.clone() })?;
+    let list = TagList { name: repository, tags: &found.tags };
+    let mut response = held_json_response(memory, "application/json", &list)?;
+    if let (true, Some(last)) = (found.has_more, found.tags.last()) {
+        let path = call.links().path(format_args!("{repository}/tags/list"));
+        let n = limit.unwrap_or(found.tags.len()).to_string();
+        page::link_to_next(response.headers_mut(), &path, &[("last", last.as_ref()), ("n", &n)]);
+    }
+    origin::mark(response.headers_mut(), found.is_stale);
     Ok(response)
 }
 

@@ -33,6 +33,7 @@ impl Fixture {
         let database = metadata.database();
         let app = App {
             observer: None,
+            origin: None,
             store: Arc::new(MemoryStore::new()),
             metadata: Arc::new(metadata),
             authenticator: Arc::new(NoAuthentication),

@@ -37,7 +37,7 @@ pub(crate) const ROOT: &[Key] = &[
     key("notifications", Section(NOTIFICATIONS)),
     key("redis", Anything).standing(NotNeeded("there is no cache that would lie in it")),
     key("health", Section(HEALTH)),
-    key("proxy", Anything),
+    key("proxy", Section(PROXY)),
     key("validation", Section(VALIDATION)),
     key("catalog", Section(&[scalar("maxentries")])),
     key(
@@ -58,6 +58,41 @@ pub(crate) const ROOT: &[Key] = &[
     key("outbound", Section(&[scalar("proxy"), key("allow", Scalars)])),
     key("secrets", Section(&[scalar("keyfile"), scalar("key")])),
     key("webhooks", Sections(WEBHOOK)),
+    key("mirrors", Section(MIRRORS)),
+];
+
+const PROXY: &[Key] = &[
+    scalar("remoteurl"),
+    scalar("username"),
+    scalar("password"),
+    scalar("token"),
+    key("exec", Section(EXEC)),
+    scalar("ttl"),
+];
+
+const EXEC: &[Key] = &[scalar("command"), scalar("lifetime")];
+
+const MIRRORS: &[Key] = &[
+    scalar("listen"),
+    scalar("host"),
+    scalar("spool"),
+    scalar("freshness"),
+    scalar("keepdeleted"),
+    scalar("ttl"),
+    scalar("offline"),
+    key("upstreams", Sections(UPSTREAM)),
+];
+
+const UPSTREAM: &[Key] = &[
+    scalar("name"),
+    scalar("url"),
+    scalar("username"),
+    scalar("password"),
+    scalar("token"),
+    key("exec", Section(EXEC)),
+    key("allow", Scalars),
+    key("deny", Scalars),
+    scalar("concurrency"),
 ];
 
 const STORAGE_MIDDLEWARE: &[Key] = &[

@@ -259,9 +259,8 @@ const WRONG: &[(&str, &str)] = &[
         "health.http[0].uri: is \"ftp://a\"; expected a URL that begins with http:// or https:// and has no part after #",
     ),
     (
-        "proxy: {remoteurl: 'https://registry-1.docker.io', password: hunter2}",
-        "proxy.remoteurl: a pull-through cache is not in this version; expected no section `proxy`; pull-through caches come \
-         in a later version",
+        "mirrors: {listen: ':5001'}",
+        "mirrors.listen: is not in this version; expected a `registry-mirror` beside this registry, with an address of its own",
     ),
     (
         "middleware: {registry: [{name: x}]}",
