@@ -338,26 +338,39 @@ pub(crate) fn direct(
     size_bytes: u64,
 ) -> BoxStream<'static, io::Result<Bytes>> {
     let begin = async move {
-        let length = range.end - range.start;
+        let left = range.end - range.start;
         let (reply, skip) = ask_range(&wanted, range, size_bytes).await.map_err(io::Error::other)?;
-        Ok::<_, io::Error>(stream::try_unfold(
-            (reply, skip, length),
-            |(mut reply, mut skip, left)| async move {
-                while left > 0 {
-                    let chunk = reply.chunk().await.map_err(io::Error::other)?;
-                    let mut bytes = chunk.ok_or_else(|| io::Error::from(io::ErrorKind::UnexpectedEof))?;
-                    let skipped = usize::try_from(skip).unwrap_or(usize::MAX).min(bytes.len());
-                    skip -= skipped as u64;
-                    let _ = bytes.split_to(skipped);
-                    bytes.truncate(usize::try_from(left).unwrap_or(usize::MAX));
-                    if !bytes.is_empty() {
-                        let left = left - bytes.len() as u64;
-                        return Ok(Some((bytes, (reply, skip, left))));
-                    }
-                }
-                Ok(None)
-            },
-        ))
+        let part = Part { reply, skip, left };
+        Ok::<_, io::Error>(stream::try_unfold(part, |mut part| async move {
+            Ok(part.next().await?.map(|bytes| (bytes, part)))
+        }))
     };
     begin.into_stream().try_flatten().boxed()
+}
+
+/// A part of a blob, in an answer that may begin before it and end after it.
+struct Part {
+    reply: Reply,
+    skip: u64,
+    left: u64,
+}
+
+impl Part {
+    async fn next(&mut self) -> io::Result<Option<Bytes>> {
+        loop {
+            if self.left == 0 {
+                return Ok(None);
+            }
+            let chunk = self.reply.chunk().await.map_err(io::Error::other)?;
+            let mut bytes = chunk.ok_or_else(|| io::Error::from(io::ErrorKind::UnexpectedEof))?;
+            let skipped = usize::try_from(self.skip).unwrap_or(usize::MAX).min(bytes.len());
+            self.skip -= skipped as u64;
+            let _ = bytes.split_to(skipped);
+            bytes.truncate(usize::try_from(self.left).unwrap_or(usize::MAX));
+            if !bytes.is_empty() {
+                self.left -= bytes.len() as u64;
+                return Ok(Some(bytes));
+            }
+        }
+    }
 }
