@@ -118,9 +118,10 @@ impl User {
     /// and logs what was changed and what was left.
     ///
     /// # Errors
-    /// The folder for data is another registry's, is reached over a link, or can not be made. Nothing was changed then.
+    /// The folder for data is another registry's that is not to be imported, is reached over a link, or can not be made. Nothing was changed then.
     pub fn take_over(self, config: &Config) -> Result<(), RightsError> {
-        if let Some(root) = configured::store_root(config) {
+        // What is to be imported is another registry's, and keeps its owner.
+        if let Some(root) = configured::store_root(config).filter(|_| !config.storage.import) {
             registry_storage::FilesystemStore::check_root(&root)?;
         }
         take_over::take_over(&configured::written_places(config), self)

@@ -130,6 +130,7 @@ fn a_registry_on_the_network_with_everything_set() {
         },
         read_only: false,
         upload_purging,
+        import: false,
     };
     assert_eq!(storage, &expected_storage);
     assert_eq!(metadata, &Metadata::SqliteFile(PathBuf::from("/srv/database/registry.sqlite")));

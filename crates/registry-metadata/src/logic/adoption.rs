@@ -99,8 +99,8 @@ async fn repository(tx: &Tx<'_, impl Session>, name: &RepositoryName) -> Result<
 async fn take_blob(tx: &Tx<'_, impl Tuned>, repository: i64, blob: &AdoptedBlob) -> Result<(), Fault> {
     let (digest, location) = (blob.digest.to_string(), blob.location.as_str());
     let size_bytes = i64::try_from(blob.size_bytes).unwrap_or(i64::MAX);
-    tx.execute(sql::INSERT_OBJECT, params![location, size_bytes, &digest]).await?;
-    tx.execute(sql::INSERT_DIGEST, params![&digest, location]).await?;
+    tx.execute(sql::TAKE_OBJECT, params![location, size_bytes, &digest]).await?;
+    tx.execute(sql::TAKE_DIGEST, params![&digest, location]).await?;
     reclaim::done(tx.session, &blob.location).await?;
     Tuned::link_blob(tx, repository, &blob.digest).await
 }

@@ -25,7 +25,7 @@ statements! {
     ADOPT = "UPDATE repositories SET adopted = 1 WHERE id = $1";
 
     RELEASE = "UPDATE repositories SET adopted = NULL WHERE id IN
-        (SELECT a.id FROM repositories a WHERE a.adopted = 1 ORDER BY a.name LIMIT $1)";
+        (SELECT a.id FROM repositories a WHERE a.adopted = 1 AND a.name > '' ORDER BY a.name LIMIT $1)";
 
     PAGE = "SELECT name FROM repositories WHERE adopted = 1 AND name > $1 ORDER BY name LIMIT $2";
 
@@ -42,12 +42,12 @@ statements! {
         WHERE r.name = $1 AND b.digest > $2 ORDER BY b.digest LIMIT $3";
 
     /// Unless the digest has bytes already.
-    INSERT_OBJECT = "INSERT INTO objects (location, size, created_at)
+    TAKE_OBJECT = "INSERT INTO objects (location, size, created_at)
         SELECT CAST($1 AS TEXT), CAST($2 AS BIGINT), now_ms()
         WHERE NOT EXISTS (SELECT 1 FROM digests d WHERE d.digest = $3)
         ON CONFLICT (location) DO NOTHING";
 
-    INSERT_DIGEST = "INSERT INTO digests (digest, object)
+    TAKE_DIGEST = "INSERT INTO digests (digest, object)
         SELECT CAST($1 AS TEXT), o.id FROM objects o WHERE o.location = $2
         ON CONFLICT (digest) DO NOTHING";
 

@@ -318,7 +318,7 @@ fn a_go_registry_is_not_taken_over_by_accident() {
     for access in [Access::Serve, Access::Beside] {
         let error = open_for(root.path(), access).unwrap_err();
         assert!(matches!(error, StorageError::ForeignStore { .. }), "{error}");
-        assert!(error.to_string().contains("skopeo sync"), "{error}");
+        assert!(error.to_string().contains("registry import"), "{error}");
         assert!(matches!(FilesystemStore::check_root(root.path()), Err(StorageError::ForeignStore { .. })));
         assert!(!root.path().join("store").exists(), "nothing is left in what is not ours");
     }

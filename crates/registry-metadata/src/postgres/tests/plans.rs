@@ -12,7 +12,7 @@ use super::{super::sql as own, backend::open};
 use crate::{Options, sql};
 
 /// Tables of a few rows.
-const SMALL: [&str; 3] = ["store", "quotas", "quota_uploads"];
+const SMALL: [&str; 4] = ["adoption", "store", "quotas", "quota_uploads"];
 
 /// Statements that read a whole table or index, and why they may.
 const READS_ALL: &[(&str, &str)] = &[

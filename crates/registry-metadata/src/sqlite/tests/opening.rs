@@ -82,7 +82,7 @@ fn an_older_schema_is_brought_up_to_date() {
         assert!(rows(&store, "SELECT digest FROM pulls").is_empty());
         if count < OWNERS.migrations().len() {
             let owners = rows(&store, "SELECT owner, format FROM owners ORDER BY owner");
-            assert_eq!(owners, ["database|7", "metadata|8"]);
+            assert_eq!(owners, ["database|7", "metadata|13"]);
         }
     }
 }
