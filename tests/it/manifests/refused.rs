@@ -18,9 +18,8 @@ async fn images_of_other_kinds_than_the_operator_lets_in_are_refused() {
     let mut other: Value = serde_json::from_slice(&image.manifest.bytes).unwrap();
     for config in ["application/vnd.docker.plugin.v1+json", "application/vnd.cncf.helm.config.v1+json"] {
         other["config"]["mediaType"] = config.into();
-        let put = client
-            .put("/v2/app/manifests/other")
-            .header("content-type", &MediaType::OCI_MANIFEST.to_string());
+        let put =
+            client.put("/v2/app/manifests/other").header("content-type", MediaType::OCI_MANIFEST.to_string());
         let refused = put.body(other.to_string()).expect(403).await;
         assert_eq!(refused.error_code(), ErrorCode::Denied);
         assert!(refused.text().contains(config), "{}", refused.text());
