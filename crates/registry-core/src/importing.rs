@@ -53,11 +53,16 @@ fn import_of(both: Both, references: &ReferencePolicy, is_dry: bool) -> Import {
 pub(crate) async fn take_over(both: Both, references: &ReferencePolicy) -> Result<(), OpenError> {
     let state = both.metadata.adoption().await?;
     let is_there = !both.keys.folders(&format!("{}repositories/", registry_import::FOLDER)).await?.is_empty();
-    if state.is_some_and(|state| state.finished_at_ms.is_some()) || !is_there {
+    let is_finished = state.is_some_and(|state| state.finished_at_ms.is_some());
+    let import = import_of(both, references, false);
+    if is_finished {
+        // A process that was killed may have left repositories that clients can not change yet.
+        import.finish(true).await?;
+    }
+    if is_finished || !is_there {
         return Ok(());
     }
     tracing::info!("imports the data of the Go registry that is here (storage.import)");
-    let import = import_of(both, references, false);
     let report = import.run().await?;
     log(&report);
     let finished = import.finish(true).await?;

@@ -144,7 +144,7 @@ fn singles(adoption: Adoption) -> Vec<Adoption> {
     singles.extend(manifests.into_iter().map(|it| Adoption { manifests: vec![it], ..of() }));
     singles.extend(tags.into_iter().map(|it| Adoption { tags: vec![it], ..of() }));
     singles.extend(gone_tags.into_iter().map(|it| Adoption { gone_tags: vec![it], ..of() }));
-    singles.push(Adoption { gone_manifests, ..of() });
+    singles.extend(gone_manifests.into_iter().map(|it| Adoption { gone_manifests: vec![it], ..of() }));
     singles.retain(|single| !single.is_empty());
     singles
 }

@@ -3,9 +3,9 @@ use std::{collections::HashSet, fmt, sync::Arc};
 use bytes::Bytes;
 use futures_util::TryStreamExt;
 use registry_digest::Digest;
-use registry_metadata::{MetadataStore, Purpose};
-use registry_storage::OtherKeys;
-use registry_types::{Location, Reference, RepositoryName, Viewer};
+use registry_metadata::{MetadataError, MetadataStore, Purpose, Trashed};
+use registry_storage::{OtherKeys, StorageError};
+use registry_types::{Location, MANIFEST_BYTES_MAX, Reference, RepositoryName, Tag, Viewer};
 use serde::Serialize;
 
 use crate::{
@@ -90,11 +90,21 @@ impl Export {
         self.metadata.keep_adopted_bytes(FOLDER).await?;
         let (mut exported, notes) = (Exported::default(), Notes::default());
         let adopted = self.adopted().await?;
+        let state = self.metadata.adoption().await?;
+        let is_unfinished = state.is_some_and(|state| state.finished_at_ms.is_none());
         let mut after: Option<RepositoryName> = None;
         loop {
             let after_name = after.as_ref().map(RepositoryName::as_str);
             let page = self.metadata.repositories(&Viewer::everything(), after_name, PAGE).await?;
             for name in page.iter().filter(|name| !adopted.contains(name.as_str())) {
+                if is_unfinished && self.has(name).await? {
+                    notes.problem(
+                        name.as_str(),
+                        "",
+                        "the Go registry has a repository of this name that was not taken over, and the import is not finished: it is left as it is",
+                    );
+                    continue;
+                }
                 self.repository(name, &mut exported, &notes).await?;
             }
             if page.len() < PAGE {
@@ -118,6 +128,12 @@ impl Export {
             }
             after = page.last().map(RepositoryName::to_string);
         }
+    }
+
+    /// Whether the Go registry has anything of a repository.
+    async fn has(&self, name: &RepositoryName) -> Result<bool, ImportError> {
+        let mut pages = self.keys.walk(&format!("{REPOSITORIES}{name}/_manifests/"), |_| false);
+        Ok(pages.try_next().await?.is_some_and(|page| !page.is_empty()))
     }
 
     /// Bytes first, then what leads to them, in the order in which the Go registry writes.
@@ -168,8 +184,15 @@ impl Export {
         let (Some(key), Some(link)) = (layout::blob(&stored_by), layout::layer(name, digest)) else {
             return Ok(());
         };
-        if blob.location != key && self.keys.share(&blob.location, &key).await? {
-            exported.objects += 1;
+        if blob.location != key {
+            match self.keys.share(&blob.location, &key).await {
+                Ok(is_new) => exported.objects += u64::from(is_new),
+                Err(StorageError::Missing { .. }) => {
+                    notes.problem(name.as_str(), digest, "its bytes are missing");
+                    return Ok(());
+                }
+                Err(error) => return Err(error.into()),
+            }
         }
         self.link(&link, &stored_by).await
     }
@@ -242,7 +265,8 @@ impl Export {
         Ok(())
     }
 
-    /// Removes the links of tags and manifests that are not here any more; answers how many those were.
+    /// Removes the links of tags and manifests that were here and are deleted, and of manifests whose bytes are gone; answers how
+    /// many those were. What was never taken over stays.
     async fn remove_gone(
         &self,
         name: &RepositoryName,
@@ -250,15 +274,19 @@ impl Export {
         tags: &HashSet<String>,
     ) -> Result<u64, ImportError> {
         let mut removed = 0;
+        let deleted = self.deleted(name).await?;
         let mut pages = self.keys.walk(&format!("{REPOSITORIES}{name}/_manifests/"), |_| false);
         while let Some(page) = pages.try_next().await? {
             for object in page {
                 let below = object.key.strip_prefix(REPOSITORIES).unwrap_or_default();
                 let is_gone = match parse(below) {
-                    Some((_, Entry::Revision(digest))) => !revisions.contains(&digest),
-                    Some((_, Entry::Tag(_) | Entry::Passed)) => {
-                        tag_of(below).is_some_and(|tag| !tags.contains(tag))
+                    Some((_, Entry::Revision(digest))) => {
+                        !revisions.contains(&digest) && self.is_deleted(&digest, &deleted).await?
                     }
+                    Some((_, Entry::Tag(_) | Entry::Passed)) => match tag_of(below) {
+                        Some(tag) if !tags.contains(tag) => self.was_here(name, tag).await?,
+                        _ => false,
+                    },
                     _ => false,
                 };
                 if let (true, Ok(key)) = (is_gone, object.key.parse()) {
@@ -268,6 +296,41 @@ impl Export {
             }
         }
         Ok(removed)
+    }
+}
+
+impl Export {
+    /// The manifests of a repository that were deleted and can still be restored.
+    async fn deleted(&self, name: &RepositoryName) -> Result<HashSet<Digest>, ImportError> {
+        let mut deleted = HashSet::new();
+        let mut after: Option<Trashed> = None;
+        loop {
+            let page = match self.metadata.trash(name, after.as_ref(), PAGE).await {
+                Err(MetadataError::RepositoryUnknown { .. }) => return Ok(deleted),
+                page => page?,
+            };
+            deleted.extend(page.iter().filter(|it| it.tag.is_none()).map(|it| it.digest));
+            if page.len() < PAGE {
+                return Ok(deleted);
+            }
+            after = page.into_iter().next_back();
+        }
+    }
+
+    /// Whether a manifest that is not here was deleted here, as far as that is known: after the time in which it can be restored
+    /// nothing is known of it, and then it counts as deleted if the Go registry has no bytes of it either.
+    async fn is_deleted(&self, digest: &Digest, deleted: &HashSet<Digest>) -> Result<bool, ImportError> {
+        if deleted.contains(digest) {
+            return Ok(true);
+        }
+        let Some(key) = layout::blob(digest) else { return Ok(false) };
+        Ok(self.keys.read(&key, MANIFEST_BYTES_MAX as u64).await?.is_none())
+    }
+
+    /// Whether a tag that is not here once was.
+    async fn was_here(&self, name: &RepositoryName, tag: &str) -> Result<bool, ImportError> {
+        let Ok(tag) = tag.parse::<Tag>() else { return Ok(false) };
+        Ok(!self.metadata.tag_history(name, &tag, None, 1).await?.is_empty())
     }
 }
 

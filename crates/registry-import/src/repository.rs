@@ -5,6 +5,7 @@ use std::collections::{HashMap, HashSet};
 use bytes::Bytes;
 use registry_digest::Digest;
 use registry_metadata::{AdoptedBlob, AdoptedManifest, AdoptedTag, MetadataError, MetadataStore};
+use registry_storage::StorageError;
 use registry_types::{Location, MANIFEST_BYTES_MAX, Manifest, RepositoryName, Tag};
 
 use crate::{
@@ -74,7 +75,7 @@ pub(crate) async fn take_over(context: &Context<'_>, found: Found) -> Result<(),
     let notes = context.notes.of(&name);
     let known = Known::read(context.metadata, &name).await?;
     let batch = Batch::new(context.metadata, notes, context.is_dry, &name);
-    let mut taking = Taking { context, name: &name, notes, known, batch };
+    let mut taking = Taking { context, name: &name, notes, known, batch, sizes: HashMap::new() };
     match taking.all(found).await {
         Err(ImportError::Metadata(MetadataError::RepositoryExists { .. })) => {
             notes.problem("", "clients pushed to this repository here: it is not taken over");
@@ -92,13 +93,15 @@ struct Taking<'a> {
     notes: NotesOf<'a>,
     known: Known,
     batch: Batch<'a>,
+    /// Where the blobs are that this run takes over, and how many bytes they have.
+    sizes: HashMap<Digest, (Location, u64)>,
 }
 
 impl Taking<'_> {
     async fn all(&mut self, found: Found) -> Result<(), ImportError> {
         self.blobs(&found.layers).await?;
         let there = self.manifests(&found.revisions).await?;
-        self.tags(found.tags).await?;
+        self.tags(found.tags, &there).await?;
         let gone: Vec<Digest> =
             self.known.manifests.iter().filter(|digest| !there.contains(digest)).copied().collect();
         self.batch.flush().await?;
@@ -115,16 +118,17 @@ impl Taking<'_> {
             match self.blob(link).await {
                 Ok(blob) => {
                     self.known.blobs.insert(link.of);
+                    self.sizes.insert(link.of, (blob.location.clone(), blob.size_bytes));
                     self.batch.blob(blob).await?;
                 }
-                Err(reason) => self.notes.problem(link.of, reason),
+                Err(out) => self.notes.problem(link.of, out.reason()?),
             }
         }
         Ok(())
     }
 
     /// Where the bytes of a link are.
-    async fn blob(&self, link: &Link<Digest>) -> Result<AdoptedBlob, String> {
+    async fn blob(&self, link: &Link<Digest>) -> Result<AdoptedBlob, Out> {
         let digest = link.of;
         // What a link of SHA-256 leads to is in its name; others lead to the digest that the bytes are stored by.
         let stored_by = match digest.algorithm().as_str() {
@@ -135,17 +139,20 @@ impl Taking<'_> {
             }
         };
         let location = layout::blob(&stored_by).ok_or("it has no key")?;
-        match self.context.size(&stored_by, &location).await.map_err(|error| error.to_string())? {
+        match self.context.size(&stored_by, &location).await? {
+            // What a power cut leaves of a file that was not durable.
+            Some(0) if digest != Digest::of(digest.algorithm(), &[]) => {
+                Err("its bytes are missing: its file is empty".into())
+            }
             Some(size_bytes) => Ok(AdoptedBlob { digest, location, size_bytes }),
-            None => Err("its bytes are missing".to_owned()),
+            None => Err("its bytes are missing".into()),
         }
     }
 
     /// Reads the digest that a link leads to.
-    async fn read_link(&self, key: &Location) -> Result<Digest, String> {
-        let read = self.context.keys.read(key, LINK_BYTES_MAX).await;
-        let bytes = read.map_err(|error| error.to_string())?.ok_or("the link is gone")?;
-        parse_link(&bytes)
+    async fn read_link(&self, key: &Location) -> Result<Digest, Out> {
+        let bytes = self.context.keys.read(key, LINK_BYTES_MAX).await?.ok_or("the link is gone")?;
+        Ok(parse_link(&bytes)?)
     }
 
     /// Manifests that are not known yet: first those that list nothing that is missing. Answers all that are there.
@@ -187,11 +194,12 @@ impl Taking<'_> {
     async fn manifest(&mut self, link: &Link<Digest>) -> Result<Option<Digest>, ImportError> {
         let manifest = match self.read_manifest(&link.of).await {
             Ok(manifest) => manifest,
-            Err(reason) => {
-                self.notes.problem(link.of, reason);
+            Err(out) => {
+                self.notes.problem(link.of, out.reason()?);
                 return Ok(None);
             }
         };
+        self.hide_truncated(&manifest).await?;
         let (required, required_children) = (self.context.policy)(&manifest);
         if let Some(missing) = required.iter().find(|digest| !self.known.blobs.contains(digest)) {
             self.notes.problem(link.of, format_args!("{missing}, which it refers to, is missing"));
@@ -208,17 +216,46 @@ impl Taking<'_> {
         Ok(None)
     }
 
-    async fn read_manifest(&self, digest: &Digest) -> Result<Manifest, String> {
+    async fn read_manifest(&self, digest: &Digest) -> Result<Manifest, Out> {
         let key = layout::blob(digest).ok_or("it has no key")?;
-        let read = self.context.keys.read(&key, MANIFEST_BYTES_MAX as u64).await;
-        let bytes = read.map_err(|error| error.to_string())?.ok_or("its bytes are missing")?;
-        if Digest::of(digest.algorithm(), &bytes) != *digest {
-            return Err("its bytes have another digest".to_owned());
+        let size_bytes = self.context.size(digest, &key).await?.ok_or("its bytes are missing")?;
+        if size_bytes > MANIFEST_BYTES_MAX as u64 {
+            return Err(format!("it has {size_bytes} bytes, of at most {MANIFEST_BYTES_MAX}").into());
         }
-        Manifest::parse(None, bytes).map_err(|error| format!("it is no manifest that is accepted: {error}"))
+        let bytes = self.context.keys.read(&key, MANIFEST_BYTES_MAX as u64).await?;
+        let bytes = bytes.ok_or("its bytes are missing")?;
+        if Digest::of(digest.algorithm(), &bytes) != *digest {
+            return Err("its bytes have another digest".into());
+        }
+        let parsed = Manifest::parse(None, bytes);
+        parsed.map_err(|error| format!("it is no manifest that is accepted: {error}").into())
     }
 
-    async fn tags(&mut self, links: Vec<Link<String>>) -> Result<(), ImportError> {
+    /// Hides blobs that were taken over and have another size than this manifest says, so that a push brings them back.
+    async fn hide_truncated(&mut self, manifest: &Manifest) -> Result<(), ImportError> {
+        for blob in manifest.blobs() {
+            let Some((location, size_bytes)) = self.sizes.get(&blob.digest).cloned() else { continue };
+            if size_bytes == blob.size {
+                continue;
+            }
+            self.sizes.remove(&blob.digest);
+            self.notes.problem(
+                blob.digest,
+                format_args!(
+                    "its file has {size_bytes} bytes instead of {}: it is hidden until it is pushed again",
+                    blob.size
+                ),
+            );
+            self.batch.flush().await?;
+            if !self.context.is_dry {
+                self.context.metadata.mark_bad(&location).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// `there` are the manifests that the Go registry had when the repository was listed.
+    async fn tags(&mut self, links: Vec<Link<String>>, there: &HashSet<Digest>) -> Result<(), ImportError> {
         let mut gone: HashSet<Tag> = self.known.tags.keys().cloned().collect();
         for link in links {
             let Ok(tag) = link.of.parse::<Tag>() else {
@@ -231,7 +268,7 @@ impl Taking<'_> {
                 self.notes.add(|report| report.tags += 1);
                 continue;
             }
-            match self.tag(&link, &tag).await {
+            match self.tag(&link).await {
                 Ok(digest) => {
                     gone.remove(&tag);
                     self.notes.add(|report| report.tags += 1);
@@ -239,10 +276,16 @@ impl Taking<'_> {
                         self.batch.tag(AdoptedTag { tag, digest, updated_at_ms: link.modified_ms }).await?;
                     }
                 }
-                Err(Unusable::Leads(reason)) => self.notes.problem(&tag, reason),
-                Err(Unusable::Link(reason)) => {
+                Err(Unusable::Leads(digest)) => {
+                    // One that came after the listing is the next run's: until then the tag stays where it is.
+                    if !there.contains(&digest) {
+                        gone.remove(&tag);
+                    }
+                    self.notes.problem(&tag, format_args!("it leads to {digest}, which is not here"));
+                }
+                Err(Unusable::Link(out)) => {
                     gone.remove(&tag);
-                    self.notes.problem(&tag, reason);
+                    self.notes.problem(&tag, out.reason()?);
                 }
             }
         }
@@ -258,14 +301,17 @@ impl Taking<'_> {
         link.modified_ms == updated_at_ms && link.modified_ms < ran_at_ms.saturating_sub(RACY_MS)
     }
 
-    async fn tag(&self, link: &Link<String>, tag: &Tag) -> Result<Digest, Unusable> {
+    async fn tag(&self, link: &Link<String>) -> Result<Digest, Unusable> {
         let key = layout::current(self.name, &link.of);
-        let key = key.ok_or_else(|| Unusable::Link("it has no key".to_owned()))?;
+        let key = key.ok_or_else(|| Unusable::Link("it has no key".into()))?;
+        if link.size_bytes > LINK_BYTES_MAX {
+            return Err(Unusable::Link(format!("its link has {} bytes", link.size_bytes).into()));
+        }
         let digest = self.read_link(&key).await.map_err(Unusable::Link)?;
         let is_here = self.known.manifests.contains(&digest) && !self.batch.refused.contains(&digest);
         match is_here {
             true => Ok(digest),
-            false => Err(Unusable::Leads(format!("{tag} leads to {digest}, which is not here"))),
+            false => Err(Unusable::Leads(digest)),
         }
     }
 }
@@ -273,9 +319,44 @@ impl Taking<'_> {
 /// Why a tag is left out.
 enum Unusable {
     /// Its link can not be read, so a tag that is here stays as it is.
-    Link(String),
+    Link(Out),
     /// It leads to what can not be pulled.
-    Leads(String),
+    Leads(Digest),
+}
+
+/// Why something is not taken over.
+enum Out {
+    /// Because of what it is.
+    Entry(String),
+    /// The store does not answer, which says nothing of the entry: the run ends, and a later one goes on.
+    Store(StorageError),
+}
+
+impl Out {
+    fn reason(self) -> Result<String, StorageError> {
+        match self {
+            Out::Entry(reason) => Ok(reason),
+            Out::Store(error) => Err(error),
+        }
+    }
+}
+
+impl From<StorageError> for Out {
+    fn from(error: StorageError) -> Out {
+        Out::Store(error)
+    }
+}
+
+impl From<String> for Out {
+    fn from(reason: String) -> Out {
+        Out::Entry(reason)
+    }
+}
+
+impl From<&str> for Out {
+    fn from(reason: &str) -> Out {
+        Out::Entry(reason.to_owned())
+    }
 }
 
 /// That a link is as long as the digest in its name.
