@@ -42,6 +42,9 @@ const PAUSE: (Duration, Duration) = (Duration::from_secs(60), Duration::from_sec
 /// How long nothing is done after the database failed.
 const PAUSE_WITHOUT_DATABASE: Duration = Duration::from_secs(10);
 
+/// What an authority says that has forgotten an account. Spec: RFC 8555, section 6.7.
+const UNKNOWN_ACCOUNT: &str = "urn:ietf:params:acme:error:accountDoesNotExist";
+
 /// The longest name of a host. Spec: RFC 1035, section 2.3.4.
 const HOST_BYTES_MAX: usize = 253;
 
@@ -217,7 +220,15 @@ impl Acme {
 
     async fn try_order(&self, host: &str) -> Result<(), AcmeError> {
         let account = self.account().await?;
-        let Issued { chain, key } = order(self, &account, host).await?;
+        let issued = order(self, &account, host).await;
+        if let Err(AcmeError::Authority(instant_acme::Error::Api(problem))) = &issued
+            && problem.r#type.as_deref() == Some(UNKNOWN_ACCOUNT)
+        {
+            // The next try makes another one.
+            self.write("forget an ACME account", steps::RemoveAccount, self.options.directory.clone())
+                .await?;
+        }
+        let Issued { chain, key } = issued?;
         certified(&chain, &key)?;
         let (not_before_ms, not_after_ms) = validity(&chain)?;
         let id = fastrand::i64(1..);
