@@ -5,7 +5,7 @@ use registry_events::{Bounds, Event, Prune};
 
 use super::*;
 use crate::{
-    Audience, Facts, LookUp, WebhookId,
+    Audience, Facts, LookUp, Wanted, WebhookId,
     steps::{FED_MAX, WAITING_MAX},
 };
 
@@ -144,7 +144,7 @@ impl LookUp for Gone {
         true
     }
 
-    async fn facts(&self, _: Option<&str>, _: Option<&str>, _: bool) -> Facts {
+    async fn facts(&self, _: Wanted<'_>) -> Facts {
         Facts::default()
     }
 
