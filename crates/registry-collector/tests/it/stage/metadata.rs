@@ -8,11 +8,11 @@ use std::{
 use async_trait::async_trait;
 use registry_digest::Digest;
 use registry_metadata::{
-    Audit, Blob, ClaimedUpload, CollectRules, Collected, Collecting, Content, DeletedRepository,
-    EndedWindows, FinishUpload, FoundManifest, Identity, Image, ImagePage, ImagePosition, Kept,
-    ManifestPosition, MetadataError, MetadataStore, NewUpload, Preview, Pull, Purpose, PutManifest,
-    QueuePosition, QuotaUsage, Quotas, Reclaim, Restored, Result, StoredManifest, StoredObject, TagChange,
-    Trash, Trashed, UnknownObject, UploadRoom, UploadStatus, Uploads, Verdict,
+    AdoptedTag, Adopting, Adoption, AdoptionState, Audit, Blob, ClaimedUpload, CollectRules, Collected,
+    Collecting, Content, DeletedRepository, EndedWindows, FinishUpload, FoundManifest, Identity, Image,
+    ImagePage, ImagePosition, Kept, ManifestPosition, MetadataError, MetadataStore, NewUpload, Preview, Pull,
+    Purpose, PutManifest, QueuePosition, QuotaUsage, Quotas, Reclaim, Restored, Result, StoredManifest,
+    StoredObject, TagChange, Trash, Trashed, UnknownObject, UploadRoom, UploadStatus, Uploads, Verdict,
 };
 use registry_types::{Cause, Descriptor, Location, Reference, RepositoryName, Tag, UploadId, Viewer};
 
@@ -85,6 +85,22 @@ metadata_store! {
     async fn check(&self) -> Result<()>;
     async fn mark(&self) -> Result<i64>;
     async fn raise_mark(&self, above: i64) -> Result<i64>;
+}
+
+metadata_store! {
+    Adopting {
+    }
+    async fn adoption(&self) -> Result<Option<AdoptionState>>;
+    async fn begin_adoption(&self) -> Result<AdoptionState>;
+    async fn adopt(&self, adoption: &Adoption) -> Result<Vec<Digest>>;
+    async fn adopted_repositories(&self, after: Option<&str>, limit: usize) -> Result<Vec<RepositoryName>>;
+    async fn stored_tags(&self, repository: &RepositoryName, after: Option<&str>, limit: usize) -> Result<Vec<AdoptedTag>>;
+    async fn stored_manifests(&self, repository: &RepositoryName, after: Option<&Digest>, limit: usize) -> Result<Vec<Digest>>;
+    async fn stored_blobs(&self, repository: &RepositoryName, after: Option<&Digest>, limit: usize) -> Result<Vec<Digest>>;
+    async fn end_adoption_run(&self, began_at_ms: i64) -> Result<()>;
+    async fn finish_adoption(&self) -> Result<()>;
+    async fn keep_adopted_bytes(&self, folder: &str) -> Result<()>;
+    async fn release_adopted(&self, limit: usize) -> Result<bool>;
 }
 
 metadata_store! {
