@@ -273,7 +273,8 @@ async fn the_go_registry_serves_everything_again_after_an_export() {
         let options = ServerOptions::new();
         let go = GoRegistry::start_in(version, options.data()).await;
         let filled = fill(&client_of(&go)).await;
-        import(&options, &[], 0).await;
+        let old = leave_what_is_not_taken_over(options.data());
+        import(&options, &[], 2).await;
         import(&options, &["--finish"], 0).await;
         drop(go);
         let mut ours = options.start().await;
@@ -299,7 +300,35 @@ async fn the_go_registry_serves_everything_again_after_an_export() {
         }
         theirs.get("/v2/single/manifests/v1").expect(404).await;
         assert!(!tag_folder(options.data(), "single", "v1").exists());
+        for path in old {
+            assert!(path.exists(), "{} was never taken over, and is gone", path.display());
+        }
     }
+}
+
+/// A manifest of schema 1 with its tag, and a tag whose link is empty: the files that lead to them.
+fn leave_what_is_not_taken_over(root: &Path) -> Vec<std::path::PathBuf> {
+    let manifest = Content::new(
+        MediaType::DOCKER_SCHEMA1,
+        br#"{"schemaVersion": 1, "name": "team/app", "tag": "old"}"#.to_vec(),
+    );
+    let hex = manifest.digest.hex();
+    let bytes = root.join(blob_path(&manifest));
+    let revision =
+        root.join(format!("docker/registry/v2/repositories/team/app/_manifests/revisions/sha256/{hex}/link"));
+    let current = tag_folder(root, "team/app", "old").join("current/link");
+    let empty = tag_folder(root, "team/app", "empty").join("current/link");
+    let link = manifest.digest.to_string();
+    for (path, text) in [
+        (&bytes, &manifest.bytes[..]),
+        (&revision, link.as_bytes()),
+        (&current, link.as_bytes()),
+        (&empty, b""),
+    ] {
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, text).unwrap();
+    }
+    vec![bytes, revision, current, empty]
 }
 
 fn tag_folder(root: &Path, name: &str, tag: &str) -> std::path::PathBuf {
