@@ -3,6 +3,7 @@
 use std::{fs, path::Path, process::Output};
 
 use bytes::Bytes;
+use registry_core::types::MediaType;
 use registry_testing::{Client, Content, Image, ImageOptions, ObjectServer, Program, ServerOptions};
 use serde_json::{Value, json};
 
