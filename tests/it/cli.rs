@@ -105,7 +105,7 @@ fn a_good_configuration_has_no_problems_but_warnings() {
 version: 0.1
 storage: {{filesystem: {{rootdirectory: {}}}, cache: {{blobdescriptor: inmemory}}}}
 http: {{adr: ':5000'}}
-policy: {{repository: {{classes: [image]}}}}
+compatibility: {{schema1: {{enabled: true}}}}
 ",
         folder.path().join("data").display()
     );
@@ -113,7 +113,7 @@ policy: {{repository: {{classes: [image]}}}}
     let output = run_binary(&["check-config", path.to_str().unwrap()], &[("REGISTRY_HTPP_ADDR", ":5000")]);
     let warnings = String::from_utf8(output.stderr).unwrap();
     assert!(output.status.success(), "{warnings}");
-    for said in ["http.adr", "http.addr", "policy", "REGISTRY_HTPP_ADDR"] {
+    for said in ["http.adr", "http.addr", "compatibility", "REGISTRY_HTPP_ADDR"] {
         assert!(warnings.contains(said), "{said} is not in\n{warnings}");
     }
     let by_variable =
@@ -377,7 +377,7 @@ async fn the_data_of_a_go_registry_is_not_written_over() {
     fs::create_dir_all(options.data().join("docker/registry/v2/repositories")).unwrap();
     let (status, log) = options.try_start().await.unwrap_err();
     assert_eq!(status.code(), Some(1));
-    assert!(log.contains("skopeo sync") && !log.contains("registry import"), "{log}");
+    assert!(log.contains("registry import") && log.contains("storage.import"), "{log}");
     assert!(!options.data().join("store").exists());
 }
 

@@ -27,7 +27,7 @@ use crate::importing;
 
 use crate::{
     Beside, Collecting, OpenError, Purge, Registry, Retaining, identity,
-    places::{Bytes, Places, Tables},
+    places::{Bytes, Opened, Places, Tables},
     registry::{Background, Served, Task},
 };
 
@@ -289,15 +289,7 @@ impl Builder {
         let imports = self.imports;
         #[cfg(not(feature = "import"))]
         let imports = false;
-        let opened = self.places.open(imports).await?;
-        identity::bind(&*opened.metadata, &*opened.store).await?;
-        opened.metadata.begin_quotas().await?;
-        #[cfg(feature = "import")]
-        if let (true, Some(keys)) = (imports, &opened.keys) {
-            let (store, metadata) = (opened.store.clone(), opened.metadata.clone());
-            let both = importing::Both { store, keys: keys.clone(), metadata };
-            importing::take_over(both, &self.settings.references).await?;
-        }
+        let opened = open_places(self.places, imports, &self.settings).await?;
         #[cfg(feature = "webhooks")]
         let has_callbacks = self.webhooks.as_ref().is_some_and(|settings| settings.callbacks_below.is_some());
         #[cfg(feature = "webhooks")]
@@ -315,12 +307,7 @@ impl Builder {
         let budget = Budget::of_memory(self.settings.memory_bytes);
         let counted = Arc::new(registry_server::Metrics::new().with_budget(&budget));
         let metrics = Arc::new(Metrics::new(counted.clone()));
-        let access_log = if self.settings.access_log {
-            AccessLog::stdout()
-                .map_err(|source| OpenError::System { operation: "can not start the access log", source })?
-        } else {
-            AccessLog::off()
-        };
+        let access_log = access_log(&self.settings)?;
         // Without users, being reached is all that a request needs: then it matters by which name.
         let unknown_hosts = match self.authenticator {
             Some(_) => UnknownHosts::Serve,
@@ -328,10 +315,7 @@ impl Builder {
         };
         let hosts = self.settings.known_hosts(unknown_hosts);
         let is_open = self.authenticator.is_none() && self.authorizer.is_none() && !self.is_meant_open;
-        let authorizer = self.authorizer.unwrap_or_else(|| match self.authenticator {
-            Some(_) => Arc::new(Authenticated { anonymous: AnonymousAccess::None }),
-            None => Arc::new(AllowAll),
-        });
+        let authorizer = self.authorizer.unwrap_or_else(|| usual_authorizer(self.authenticator.is_some()));
         let (trusted_proxies, rate_limits) =
             (self.settings.trusted_proxies.clone(), self.settings.rate_limits);
         let mut tasks = self.tasks;
@@ -426,5 +410,36 @@ impl Builder {
     fn tables(mut self, tables: Tables) -> Self {
         self.places.tables = tables;
         self
+    }
+}
+
+/// Opens store and database, which belong together, and takes over what is to be imported.
+#[cfg_attr(not(feature = "import"), allow(unused_variables, reason = "nothing is imported"))]
+async fn open_places(places: Places, imports: bool, settings: &Settings) -> Result<Opened, OpenError> {
+    let opened = places.open(imports).await?;
+    identity::bind(&*opened.metadata, &*opened.store).await?;
+    opened.metadata.begin_quotas().await?;
+    #[cfg(feature = "import")]
+    if let (true, Some(keys)) = (imports, &opened.keys) {
+        let (store, metadata) = (opened.store.clone(), opened.metadata.clone());
+        let both = importing::Both { store, keys: keys.clone(), metadata };
+        importing::take_over(both, &settings.references).await?;
+    }
+    Ok(opened)
+}
+
+fn access_log(settings: &Settings) -> Result<AccessLog, OpenError> {
+    if !settings.access_log {
+        return Ok(AccessLog::off());
+    }
+    let failed = |source| OpenError::System { operation: "can not start the access log", source };
+    AccessLog::stdout().map_err(failed)
+}
+
+/// What callers may do where the embedder does not say so.
+fn usual_authorizer(has_users: bool) -> Arc<dyn Authorizer> {
+    match has_users {
+        true => Arc::new(Authenticated { anonymous: AnonymousAccess::None }),
+        false => Arc::new(AllowAll),
     }
 }

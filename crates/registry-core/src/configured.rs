@@ -4,12 +4,12 @@ use std::{io, path::PathBuf, sync::Arc, time::Duration};
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 use registry_api::{Settings, Vitals};
-use registry_auth::{FirstUser, why_unreadable};
+use registry_auth::FirstUser;
 use registry_collector::{CollectorOptions, SweepOptions};
 use registry_config::{self as config, Certificate, Config, Driver, Listen};
 use registry_journal::JournalOptions;
 use registry_metadata::{CollectRules, Options};
-use registry_server::{CertificateSource, Debug, Limits, Listener, ServeOptions, Tls, TlsOptions};
+use registry_server::{Debug, Listener, Tls};
 
 use crate::{
     Beside, Builder, Collecting, OpenError, Purge, Registry, Retaining, authentication,
@@ -18,8 +18,8 @@ use crate::{
     configured_health::checks,
     configured_hosts::{hosts, unknown_hosts, unknown_hosts_on},
     configured_redirects::redirections,
+    configured_tls::{serve_options, tls},
     early::Early,
-    selfsigned,
     selfsigned::SelfSigned,
 };
 
@@ -401,54 +401,4 @@ fn retaining(config: &Config) -> Option<Retaining> {
     let retention = &config.retention;
     let applies = retention.enabled && retention.is_approved() && !config.storage.read_only;
     applies.then(|| Retaining { interval: retention.interval, policies: retention.policies.clone() })
-}
-
-fn tls(config: &Config, early: Option<Tls>) -> Result<(Option<Arc<Tls>>, Option<SelfSigned>), OpenError> {
-    let Some(tls) = &config.http.tls else { return Ok((None, None)) };
-    if let Some(loaded) = early {
-        return Ok((Some(Arc::new(loaded)), None));
-    }
-    let (certificate, key, self_signed) = match &tls.certificate {
-        Certificate::Files { certificate, key } => (certificate.clone(), key.clone(), None),
-        Certificate::Acme(_) => return Err(OpenError::NoAcme),
-        Certificate::SelfSigned { hosts, directory } => {
-            let folder = directory.clone().unwrap_or_else(|| PathBuf::from("certificate"));
-            let made = selfsigned::find_or_make(&folder, hosts)?;
-            (made.certificate.clone(), made.key.clone(), Some(made))
-        }
-    };
-    let source = CertificateSource::Files { certificate, key };
-    let loaded = Tls::load(tls_options(config, tls, source))?;
-    Ok((Some(Arc::new(loaded)), self_signed))
-}
-
-/// How TLS is spoken with these certificates.
-pub(crate) fn tls_options(config: &Config, tls: &config::Tls, source: CertificateSource) -> TlsOptions {
-    let clients = tls.clients.as_ref();
-    TlsOptions::of(source)
-        .client_authorities(clients.map(|clients| clients.authorities.clone()).unwrap_or_default())
-        .client_auth(clients.map(|clients| clients.mode).unwrap_or_default())
-        .minimum_version(tls.minimum)
-        .http2_disabled(!config.http.http2)
-        .explain(why_unreadable)
-}
-
-fn serve_options(config: &Config, tls: Option<Arc<Tls>>) -> ServeOptions {
-    let http = &config.http;
-    let limits = &http.limits;
-    let http2 = if tls.is_some() { http.http2 } else { http.http2 && http.h2c };
-    ServeOptions::default()
-        .tls(tls)
-        .limits(
-            Limits::default()
-                .connections_max(limits.connections)
-                .connections_per_address(limits.per_address)
-                .proxies(http.trusted_proxies.clone())
-                .head_timeout(limits.header_timeout)
-                .idle_timeout(limits.idle_timeout)
-                .stall_timeout(limits.body_idle_timeout)
-                .head_bytes_max(limits.header_bytes),
-        )
-        .http2_disabled(!http2)
-        .drain(http.drain_timeout)
 }

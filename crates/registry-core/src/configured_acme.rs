@@ -5,8 +5,9 @@ use registry_server::Tls;
 
 use crate::{
     AcmeSettings, Builder, OpenError,
-    configured::{listen_tcp, tls_options},
+    configured::listen_tcp,
     configured_sealed::{outbound, secrets},
+    configured_tls::tls_options,
     early::Early,
 };
 

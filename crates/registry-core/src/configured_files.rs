@@ -9,10 +9,7 @@ use registry_auth::{Htpasswd, HtpasswdError, HtpasswdOptions};
 use registry_config::{Auth, Certificate, Config, Driver, GcsCredentials, Listen, Metadata};
 use registry_server::{CertificateSource, Tls};
 
-use crate::{
-    authentication,
-    configured::{data_folder, tls_options},
-};
+use crate::{authentication, configured::data_folder, configured_tls::tls_options};
 
 /// The most bytes that are read of a file of keys or certificates: more than any bundle of authorities has.
 const FILE_BYTES_MAX: u64 = 16 << 20;

@@ -9,7 +9,7 @@ use registry_auth::{Htpasswd, HtpasswdError, HtpasswdOptions};
 use registry_config::{Acme, Auth, Certificate, Config, Listen, TcpAddress};
 use registry_server::{Bound, CertificateSource, Tls};
 
-use crate::{OpenError, authentication, authentication::Credentials, configured, rights::User};
+use crate::{OpenError, authentication, authentication::Credentials, configured_tls, rights::User};
 
 /// What was opened. Empty, it leaves everything to be opened later.
 #[derive(Debug, Default)]
@@ -37,7 +37,7 @@ impl Early {
             && let Certificate::Files { certificate, key } = &tls.certificate
         {
             let source = CertificateSource::Files { certificate: certificate.clone(), key: key.clone() };
-            let files = configured::tls_options(config, tls, source);
+            let files = configured_tls::tls_options(config, tls, source);
             if !files.paths().any(|path| is_chosen_by(path, user)) {
                 early.tls = Some(Tls::load(files)?);
             }

@@ -70,6 +70,8 @@ mod configured_mirror;
 mod configured_redirects;
 #[cfg(all(feature = "config", feature = "sealed"))]
 mod configured_sealed;
+#[cfg(feature = "config")]
+mod configured_tls;
 #[cfg(all(feature = "config", feature = "webhooks"))]
 mod configured_webhooks;
 #[cfg(feature = "config")]
