@@ -50,7 +50,12 @@ impl Eviction {
             let Some(last) = repositories.last() else { return Ok(gone) };
             after = Some(last.clone());
             for repository in &repositories {
-                gone += self.repository(repository).await?;
+                match self.repository(repository).await {
+                    Ok(of_it) => gone += of_it,
+                    Err(error) => {
+                        tracing::warn!(%repository, "could not list the mirrored images of a repository: {error}")
+                    }
+                }
             }
         }
     }
@@ -60,7 +65,7 @@ impl Eviction {
         loop {
             let page = self.metadata.images(repository, position.as_ref(), AT_ONCE).await?;
             for image in page.images.iter().filter(|image| self.is_over(image, &page)) {
-                gone += u64::from(self.metadata.expire_image(repository, image, &Cause::by("mirror")).await?);
+                gone += u64::from(self.expire(repository, image).await);
                 sleep(PAUSE).await;
             }
             position = page.next;
@@ -68,6 +73,15 @@ impl Eviction {
                 return Ok(gone);
             }
         }
+    }
+
+    /// Whether the image went. One that can not go keeps no other.
+    async fn expire(&self, repository: &RepositoryName, image: &Image) -> bool {
+        let expired = self.metadata.expire_image(repository, image, &Cause::by("mirror")).await;
+        expired.unwrap_or_else(|error| {
+            tracing::warn!(%repository, ?image, "could not let a mirrored image go: {error}");
+            false
+        })
     }
 
     fn is_over(&self, image: &Image, page: &ImagePage) -> bool {

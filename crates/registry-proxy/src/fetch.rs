@@ -206,6 +206,15 @@ pub(crate) async fn ask_range(
     }
 }
 
+/// Ends a fetch whose task is gone before its end.
+struct Ends(Arc<Growing>);
+
+impl Drop for Ends {
+    fn drop(&mut self) {
+        self.0.fail_unless_ended();
+    }
+}
+
 /// A fetch that runs.
 struct Fetch {
     wanted: Wanted,
@@ -218,6 +227,7 @@ struct Fetch {
 
 impl Fetch {
     async fn run(mut self, reply: Reply) {
+        let _ends = Ends(self.growing.clone());
         let _counted = self.wanted.upstream.metrics.fetching();
         let result = self.transfer(reply).await;
         let is_good = match &result {
@@ -252,7 +262,9 @@ impl Fetch {
             sleep(PAUSE * 2_u32.pow(tries)).await;
             tries += 1;
         }
-        self.keep.finish().await.map_err(FetchError::Keep)
+        let kept = self.keep.finish().await.map_err(FetchError::Keep)?;
+        self.growing.lies_at(&kept);
+        Ok(())
     }
 
     /// Takes bytes of an answer until it ends; asks for the rest if there is no answer.

@@ -32,7 +32,7 @@ pub(crate) enum Beginning {
 #[derive(Debug)]
 pub(crate) struct Growing {
     pub(crate) size_bytes: u64,
-    beginning: Beginning,
+    beginning: Mutex<Beginning>,
     recent: Mutex<Recent>,
     progress: watch::Sender<Progress>,
 }
@@ -72,6 +72,7 @@ enum Next {
 impl Growing {
     pub(crate) fn new(size_bytes: u64, beginning: Beginning) -> Arc<Growing> {
         let (progress, _) = watch::channel(Progress { received: 0, end: End::Open });
+        let beginning = Mutex::new(beginning);
         Arc::new(Growing { size_bytes, beginning, recent: Mutex::default(), progress })
     }
 
@@ -94,6 +95,25 @@ impl Growing {
         let received = recent.end;
         drop(recent);
         self.progress.send_modify(|progress| progress.received = received);
+    }
+
+    /// What is in the store is read there from now on: another fetch or push may have brought the same bytes before, and then this fetch's
+    /// own are given up.
+    pub(crate) fn lies_at(&self, kept: &Location) {
+        if let Beginning::Stored { location, .. } = &mut *self.beginning.lock() {
+            *location = kept.clone();
+        }
+    }
+
+    /// Readers of a fetch that came to no end, since its task is gone, fail.
+    pub(crate) fn fail_unless_ended(&self) {
+        self.progress.send_if_modified(|progress| {
+            let is_open = progress.end == End::Open;
+            if is_open {
+                progress.end = End::Failed;
+            }
+            is_open
+        });
     }
 
     /// The fetch is over. What is still to be read is in the store or in the spool.
@@ -147,10 +167,11 @@ impl Growing {
     }
 
     async fn read_beginning(&self, part: Range<u64>) -> io::Result<Bytes> {
-        match &self.beginning {
+        let beginning = self.beginning.lock().clone();
+        match beginning {
             Beginning::Spooled(file) => file.read(part).await,
             Beginning::Stored { store, location } => {
-                let body = store.open(location, part).await.map_err(io::Error::other)?;
+                let body = store.open(&location, part).await.map_err(io::Error::other)?;
                 let pieces: Vec<Bytes> = body.into_stream().try_collect().await.map_err(io::Error::other)?;
                 Ok(pieces.concat().into())
             }
@@ -212,6 +233,19 @@ mod tests {
         assert_eq!(late.next().await.unwrap().unwrap(), "e");
         growing.end(false);
         assert!(late.next().await.unwrap().is_err());
+    }
+
+    #[tokio::test]
+    async fn a_fetch_that_is_gone_fails_its_readers() {
+        let (lost, ended) = (growing(6), growing(3));
+        let mut reader = lost.read(0..6);
+        lost.fail_unless_ended();
+        assert!(reader.next().await.unwrap().is_err());
+        let mut reader = ended.read(0..3);
+        ended.push(Bytes::from_static(b"abc"));
+        ended.end(true);
+        ended.fail_unless_ended();
+        assert_eq!(reader.next().await.unwrap().unwrap(), "abc");
     }
 
     #[test]

@@ -84,8 +84,9 @@ impl Keep {
     }
 
     /// Compares the digest and makes the blob. What is there already of this digest stays, unless its bytes are gone.
-    pub(crate) async fn finish(&mut self) -> Result<(), KeepError> {
-        let Some(upload) = self.upload.take() else { return Ok(()) };
+    /// Says where it lies.
+    pub(crate) async fn finish(&mut self) -> Result<Location, KeepError> {
+        let Some(upload) = self.upload.take() else { return Ok(self.location.clone()) };
         let size_bytes = upload.finish(&self.digest).await?;
         let Place { store, metadata } = &self.place;
         let finish = FinishUpload {
@@ -102,7 +103,9 @@ impl Keep {
                 _ => None,
             },
         };
-        Ok(metadata.finish_upload(&finish).await?)
+        metadata.finish_upload(&finish).await?;
+        let kept = metadata.object(&self.digest).await?;
+        Ok(kept.map_or_else(|| self.location.clone(), |kept| kept.location))
     }
 
     /// Ends it without a blob. A row that can not be removed now goes as that of any other upload that nothing goes on with.

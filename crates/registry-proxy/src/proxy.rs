@@ -118,13 +118,21 @@ impl Proxy {
         }
     }
 
-    /// Whether a repository of this registry begins with the same component: then its name never goes upstream.
+    /// Whether a repository of this registry begins with the same component, or there is one of this very name, also one in which
+    /// everything was deleted: then its name never goes upstream.
     async fn is_hosted(&self, name: &RepositoryName) -> Result<bool, OriginError> {
         let first = name.as_str().split('/').next().unwrap_or_default();
         let itself = first.parse().ok().map(|first| NameRange::exactly(&first));
         let ranges = itself.into_iter().chain([NameRange::beginning_with(&format!("{first}/"))]);
-        let found = self.place.metadata.repositories(&Viewer::of(ranges), None, 1).await.map_err(local)?;
-        Ok(!found.is_empty())
+        let metadata = &self.place.metadata;
+        if !metadata.repositories(&Viewer::of(ranges), None, 1).await.map_err(local)?.is_empty() {
+            return Ok(true);
+        }
+        match metadata.trash(name, None, 1).await {
+            Ok(_) => Ok(true),
+            Err(MetadataError::RepositoryUnknown { .. }) => Ok(false),
+            Err(error) => Err(local(error)),
+        }
     }
 
     fn is_known_absent(&self, wanted: &Wanted) -> bool {

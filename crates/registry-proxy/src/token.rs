@@ -57,6 +57,9 @@ pub(crate) struct Wanted<'a> {
     pub(crate) login: Option<&'a Login>,
 }
 
+/// For how long a token is remembered at most, whatever its server says.
+const LIFETIME_MAX: Duration = Duration::from_secs(24 * 60 * 60);
+
 impl Tokens {
     /// What `Authorization` says for a repository, if it is known.
     pub(crate) fn get(&self, repository: &str) -> Option<HeaderValue> {
@@ -76,7 +79,10 @@ impl Tokens {
             tokens.retain(|_, remembered| remembered.until > now);
         }
         if tokens.len() < TOKENS_MAX {
-            tokens.insert(repository.into(), Remembered { authorization, until: now + lifetime });
+            tokens.insert(
+                repository.into(),
+                Remembered { authorization, until: now + lifetime.min(LIFETIME_MAX) },
+            );
         }
     }
 }

@@ -35,6 +35,9 @@ const DOWN_FOR: Duration = Duration::from_secs(5);
 const LIMITED_FOR: Duration = Duration::from_secs(30);
 const LIMITED_FOR_MAX: Duration = Duration::from_secs(60 * 60);
 
+/// How long a request waits for its turn.
+const TURN_WITHIN: Duration = Duration::from_secs(20);
+
 /// How long a user and a password are shown without being asked for again.
 const BASIC_FOR: Duration = Duration::from_secs(5 * 60);
 
@@ -44,7 +47,10 @@ pub(crate) struct Upstream {
     options: UpstreamOptions,
     outbound: Outbound,
     is_offline: bool,
+    /// Bodies of blobs.
     running: Arc<Semaphore>,
+    /// Everything else.
+    asking: Arc<Semaphore>,
     tokens: Tokens,
     standing: Mutex<Standing>,
     pub(crate) metrics: Metrics,
@@ -113,8 +119,9 @@ impl Upstream {
         metrics: Metrics,
     ) -> Upstream {
         let running = Arc::new(Semaphore::new(options.concurrency.max(1)));
+        let asking = Arc::new(Semaphore::new(options.concurrency.max(1)));
         let (tokens, standing) = (Tokens::default(), Mutex::default());
-        Upstream { options, outbound, is_offline, running, tokens, standing, metrics }
+        Upstream { options, outbound, is_offline, running, asking, tokens, standing, metrics }
     }
 
     pub(crate) fn name(&self) -> &str {
@@ -136,8 +143,7 @@ impl Upstream {
     /// Asks. Nothing is an answer too: the upstream has no such thing.
     pub(crate) async fn ask(&self, question: &Question<'_>) -> Result<Option<Reply>, UpstreamError> {
         self.may_ask()?;
-        let running = self.running.clone().acquire_owned().await;
-        let running = running.map_err(|_| UpstreamError::Offline)?;
+        let running = self.turn(question).await?;
         // It may have asked for a pause while this waited.
         self.may_ask()?;
         let opened = self.ask_with_token(question).await;
@@ -150,6 +156,16 @@ impl Upstream {
             429 => Err(UpstreamError::Limited { retry_after_secs: self.limited_secs().unwrap_or(1) }),
             status => Err(UpstreamError::Status { status }),
         }
+    }
+
+    /// Waits until this may be asked, for a while: what is here is served instead. Bodies of blobs run at the pace of who takes them, so that
+    /// nothing else waits for their turns.
+    async fn turn(&self, question: &Question<'_>) -> Result<OwnedSemaphorePermit, UpstreamError> {
+        let is_body = question.method == Method::GET && question.path.starts_with("blobs/");
+        let turns = if is_body { &self.running } else { &self.asking };
+        let turn = tokio::time::timeout(TURN_WITHIN, turns.clone().acquire_owned()).await;
+        let turn = turn.map_err(|_| UpstreamError::Limited { retry_after_secs: 1 })?;
+        turn.map_err(|_| UpstreamError::Offline)
     }
 
     fn may_ask(&self) -> Result<(), UpstreamError> {
