@@ -8,9 +8,8 @@ use registry_testing::{ImageOptions, Program, ServerOptions, eventually};
 const MANIFESTS: usize = 40;
 const NOTE_BYTES: usize = (4 << 20) - 4096;
 
-/// What reading them may cost: some of them at once, and by far not all. It is what the system counts, with pages of the program that
-/// are touched meanwhile: 60 to 75 MB of a debug build on a machine with other work.
-const GROWTH_BYTES_MAX: u64 = 96 << 20;
+/// What reading them may cost: some of them at once, and by far not all.
+const GROWTH_BYTES_MAX: u64 = 64 << 20;
 
 #[tokio::test]
 async fn many_large_manifests_are_collected_and_checked_one_at_a_time() {
@@ -18,6 +17,8 @@ async fn many_large_manifests_are_collected_and_checked_one_at_a_time() {
         .variable("REGISTRY_GC_ENABLED", "false")
         .variable("REGISTRY_GC_INTERVAL", "20ms");
     let server = options.start().await;
+    // Of the same program without work, counted as what is compared with it: the pages of a program are not what reading costs.
+    let before = server.memory_peak_bytes();
     let client = server.client();
     let image = |annotations: BTreeMap<String, String>| {
         ImageOptions { annotations, layers_bytes: vec![10], ..ImageOptions::seeded(1) }.build()
@@ -35,13 +36,13 @@ async fn many_large_manifests_are_collected_and_checked_one_at_a_time() {
     drop(server);
 
     let server = options.variable("REGISTRY_GC_ENABLED", "true").start().await;
-    let before = server.memory_bytes();
     eventually("all labels are read", async || {
         let response = server.client().get("/v2/last/manifests/short").send().await.unwrap();
         (response.status == 404).then_some(())
     })
     .await;
     let growth = server.memory_peak_bytes().saturating_sub(before);
+    eprintln!("the collector took {growth} bytes");
     assert!(growth < GROWTH_BYTES_MAX, "the collector took {growth} bytes");
     let fsck = server.options().run(Program::Registry, &["fsck"]).await;
     assert!(fsck.status.success(), "{}", String::from_utf8_lossy(&fsck.stdout));
