@@ -192,6 +192,7 @@ measured! {
             bytes_max: usize,
         ) -> MetadataResult<Option<FoundManifest>>;
         fn tags(&self, repository: &RepositoryName, after: Option<&str>, limit: usize) -> MetadataResult<Vec<Tag>>;
+        fn has_namespace_of(&self, repository: &RepositoryName) -> MetadataResult<bool>;
         fn repositories(&self, viewer: &Viewer, after: Option<&str>, limit: usize)
             -> MetadataResult<Vec<RepositoryName>>;
         fn referrers(

@@ -126,6 +126,10 @@ pub trait Content: fmt::Debug + Send + Sync + 'static {
         limit: usize,
     ) -> Result<Vec<RepositoryName>>;
 
+    /// Whether the namespace of a repository is there, also if all that was in it is deleted and can be restored. Of a name of one
+    /// component, whether there is this very repository, or one of this name that was deleted and can be restored.
+    async fn has_namespace_of(&self, repository: &RepositoryName) -> Result<bool>;
+
     /// The manifests of a repository whose `subject` is `subject`, optionally of one artifact type, in the order of
     /// their digests, strictly after `after`, at most `limit`, and fewer once their annotations exceed
     /// [`REFERRERS_BYTES_MAX`]: there are no more only if the answer is empty. Their descriptors carry the effective

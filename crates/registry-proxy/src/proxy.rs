@@ -118,8 +118,8 @@ impl Proxy {
         }
     }
 
-    /// Whether a repository of this registry begins with the same component, or there is one of this very name, also one in which
-    /// everything was deleted: then its name never goes upstream.
+    /// Whether the name's namespace is here, also one of which everything was deleted and can be restored, or a repository that
+    /// begins with the same component: then the name never goes upstream.
     async fn is_hosted(&self, name: &RepositoryName) -> Result<bool, OriginError> {
         let first = name.as_str().split('/').next().unwrap_or_default();
         let itself = first.parse().ok().map(|first| NameRange::exactly(&first));
@@ -128,11 +128,7 @@ impl Proxy {
         if !metadata.repositories(&Viewer::of(ranges), None, 1).await.map_err(local)?.is_empty() {
             return Ok(true);
         }
-        match metadata.trash(name, None, 1).await {
-            Ok(_) => Ok(true),
-            Err(MetadataError::RepositoryUnknown { .. }) => Ok(false),
-            Err(error) => Err(local(error)),
-        }
+        metadata.has_namespace_of(name).await.map_err(local)
     }
 
     fn is_known_absent(&self, wanted: &Wanted) -> bool {

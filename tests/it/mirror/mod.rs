@@ -10,7 +10,7 @@ use registry_core::{
     outbound::{Outbound, OutboundOptions},
     proxy::{ProxyOptions, UpstreamOptions},
 };
-use registry_testing::{Image, Index, ServerOptions, TestRegistry, eventually};
+use registry_testing::{Image, Index, Program, ServerOptions, TestRegistry, eventually};
 
 /// How registries at these URLs are mirrored, under these names.
 fn options(upstreams: &[(&str, &str)]) -> ProxyOptions {
@@ -83,6 +83,12 @@ async fn a_hosted_namespace_never_goes_upstream() {
     let client = mirror.client();
     client.pull("acme/app", "v1", &Image::random(4)).await.unwrap();
     client.get("/v2/acme/secret/manifests/v1").expect(404).await;
+    upstream.client().push("acme/app", "v1", &evil).await.unwrap();
+    let deleted = mirror.options().run(Program::Registry, &["repository", "delete", "acme/app"]).await;
+    assert!(deleted.status.success(), "{deleted:?}");
+    for name in ["acme/app", "acme/secret"] {
+        client.get(&format!("/v2/{name}/manifests/v1")).expect(404).await;
+    }
     upstream.client().push("other/app", "v1", &evil).await.unwrap();
     client.pull("other/app", "v1", &evil).await.unwrap();
 }

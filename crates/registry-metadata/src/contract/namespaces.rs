@@ -17,6 +17,7 @@ pub async fn all(backend: &dyn Backend) {
     a_repository_is_in_the_namespace_of_its_first_component(backend).await;
     a_namespace_goes_with_its_last_repository_unless_it_is_kept(backend).await;
     a_deleted_repository_holds_its_namespace(backend).await;
+    a_namespace_is_there_until_nothing_of_it_can_be_restored(backend).await;
     namespaces_that_nothing_is_in_go_some_with_each_collection(backend).await;
     what_an_earlier_program_makes_is_placed_by_the_collector(backend).await;
     several_that_make_a_namespace_at_once_make_one(backend).await;
@@ -44,6 +45,29 @@ async fn a_repository_is_in_the_namespace_of_its_first_component(backend: &dyn B
     assert_eq!(placed(&f).await, expected);
     assert_eq!(namespaces(&f).await, ["_", "other", "team"]);
     assert_eq!(f.rows("SELECT DISTINCT public FROM repositories").await, ["0"]);
+}
+
+async fn a_namespace_is_there_until_nothing_of_it_can_be_restored(backend: &dyn Backend) {
+    let f = open(backend).await;
+    let is_there = async |name: &str| f.store().has_namespace_of(&repo(name)).await.unwrap();
+    for name in ["team/app", "team/other", "app", "other"] {
+        assert!(!is_there(name).await, "{name}");
+    }
+    for name in ["team/app", "app"] {
+        let blob = f.push_blob(name, "content").await;
+        f.put_sparse(name, &super::fixture::image(&blob, &[]), &["v1"]).await;
+    }
+    let expected =
+        [("team/app", true), ("team/other", true), ("team", false), ("app", true), ("other", false)];
+    for (name, expected) in expected {
+        assert_eq!(is_there(name).await, expected, "{name}");
+    }
+    for name in ["team/app", "app"] {
+        f.store().delete_repository(&repo(name), &Cause::default()).await.unwrap();
+    }
+    for (name, expected) in expected {
+        assert_eq!(is_there(name).await, expected, "{name}, after everything was deleted");
+    }
 }
 
 async fn a_namespace_goes_with_its_last_repository_unless_it_is_kept(backend: &dyn Backend) {

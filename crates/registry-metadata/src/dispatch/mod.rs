@@ -116,6 +116,12 @@ macro_rules! dispatch {
                     ))
                 }
 
+                async fn has_namespace_of(&self, repository: &RepositoryName) -> Result<bool> {
+                    read!(self, "look for a namespace", |session| logic::namespaces::is_there(
+                        session, repository
+                    ))
+                }
+
                 async fn referrers(
                     &self,
                     repository: &RepositoryName,

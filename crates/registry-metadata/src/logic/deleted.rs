@@ -58,7 +58,7 @@ pub(crate) async fn deleted(session: &impl Session) -> Result<Vec<DeletedReposit
 }
 
 /// The numbers of the repositories of this name that were deleted, the last one at the end.
-async fn deleted_as(session: &impl Session, name: &RepositoryName) -> Result<Vec<i64>, Fault> {
+pub(super) async fn deleted_as(session: &impl Session, name: &RepositoryName) -> Result<Vec<i64>, Fault> {
     let rows: Vec<(i64, String)> = session.all(sql::DELETED, &[]).await?;
     let is_meant = |(_, aside): &(i64, String)| former_name(aside) == Some(name.as_str());
     Ok(rows.into_iter().filter(is_meant).map(|(id, _)| id).collect())

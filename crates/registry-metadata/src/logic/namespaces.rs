@@ -15,7 +15,7 @@ use std::{
 use registry_database::{Fault, Session, params};
 use registry_types::RepositoryName;
 
-use super::{Tx, all_readable, repositories, steps::namespace_goes, tuned::Tuned};
+use super::{Tx, all_readable, deleted, repositories, steps::namespace_goes, tuned::Tuned};
 use crate::{
     GoneNamespace,
     aside::former_name,
@@ -38,6 +38,15 @@ const LOOKED_AT_MAX: i64 = 100;
 pub(crate) fn namespace_of(repository: &str) -> &str {
     let name = former_name(repository).unwrap_or(repository);
     name.split_once('/').map_or(OF_SINGLE, |(first, _)| first)
+}
+
+/// Whether the namespace of a repository is there; of a name of one component, whether the repository itself is or can be restored.
+pub(crate) async fn is_there(session: &impl Session, repository: &RepositoryName) -> Result<bool, Fault> {
+    match namespace_of(repository.as_str()) {
+        OF_SINGLE => Ok(repositories::id(session, repository).await?.is_some()
+            || !deleted::deleted_as(session, repository).await?.is_empty()),
+        namespace => session.exists(sql::IS_THERE, params![namespace]).await,
+    }
 }
 
 /// Makes a namespace, unless it is there, and puts a new repository into it, unless that is there; answers the repository's

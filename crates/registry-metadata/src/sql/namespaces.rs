@@ -4,6 +4,8 @@ statements! {
     /// Two requests may make a namespace at once: the second one waits for the first and finds its row.
     MAKE = "INSERT INTO namespaces (name, created_at) VALUES ($1, now_ms()) ON CONFLICT (name) DO NOTHING";
 
+    IS_THERE = "SELECT 1 FROM namespaces WHERE name = $1";
+
     /// Repositories after a name that are in no namespace yet. Those of one are together.
     UNPLACED = "SELECT id, name FROM repositories WHERE namespace IS NULL AND name > $1
         ORDER BY name LIMIT $2";

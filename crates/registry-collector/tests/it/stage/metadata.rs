@@ -203,6 +203,7 @@ metadata_store! {
     }
     async fn tags(&self, repository: &RepositoryName, after: Option<&str>, limit: usize) -> Result<Vec<Tag>>;
     async fn repositories(&self, viewer: &Viewer, after: Option<&str>, limit: usize) -> Result<Vec<RepositoryName>>;
+    async fn has_namespace_of(&self, repository: &RepositoryName) -> Result<bool>;
     async fn referrers(
         &self,
         repository: &RepositoryName,
