@@ -19,7 +19,7 @@ use crate::{credentials::Login, error::UpstreamError};
 /// How many tokens are remembered of an upstream.
 const TOKENS_MAX: usize = 10_000;
 
-/// How long a token counts whose server does not say it. Spec: Docker's token authentication.
+/// How long the mirror uses a token, if the token server does not say how long it is good. Spec: Docker's token authentication.
 const LIFETIME_DEFAULT: Duration = Duration::from_secs(60);
 
 /// So long before its end a token is not used any more.
@@ -144,4 +144,21 @@ fn ask(wanted: &Wanted<'_>) -> Result<Ask, UpstreamError> {
     };
     let url: Destination = url.parse()?;
     Ok(Ask { method, url, headers, body: body.into(), within: TIMEOUT, answer_bytes_max: ANSWER_BYTES_MAX })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_server_can_not_make_a_token_last_for_ever() {
+        let tokens = Tokens::default();
+        let authorization = basic("ada", "secret").unwrap();
+        tokens.put("library/alpine", authorization.clone(), Duration::MAX);
+        assert_eq!(tokens.get("library/alpine"), Some(authorization));
+        let until = tokens.0.lock()["library/alpine"].until;
+        assert!(until <= Instant::now() + LIFETIME_MAX);
+        tokens.forget("library/alpine");
+        assert_eq!(tokens.get("library/alpine"), None);
+    }
 }
