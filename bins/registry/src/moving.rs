@@ -18,7 +18,7 @@ use crate::{
 /// How often progress is shown.
 const SHOWN_EVERY: Duration = Duration::from_secs(1);
 
-/// How often it is shown where nobody looks: in a log.
+/// How often it is shown where standard error is no terminal but a log.
 const LOGGED_EVERY: Duration = Duration::from_secs(30);
 
 /// What an import or export exits with that came to its end and left something out.
@@ -54,7 +54,7 @@ pub(crate) fn import(loaded: &Loaded, how: ImportStorage) -> anyhow::Result<Exit
         true => print(&format!("{}\n", report.to_json()))?,
         false => print(&format!("{report}\n"))?,
     }
-    Ok(code(report.problem_count()))
+    Ok(code(report.left_out.count()))
 }
 
 fn show(import: &Import) {
@@ -98,5 +98,5 @@ pub(crate) fn export(loaded: &Loaded, how: Export) -> anyhow::Result<ExitCode> {
         true => print(&format!("{}\n", exported.to_json()))?,
         false => print(&format!("{exported}\n"))?,
     }
-    Ok(code(exported.problem_count()))
+    Ok(code(exported.left_out.count()))
 }

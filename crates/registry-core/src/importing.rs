@@ -78,7 +78,7 @@ pub(crate) async fn take_over(both: Both, references: &ReferencePolicy) -> Resul
 }
 
 fn log(report: &Report) {
-    for problem in report.problems.iter().take(LOGGED_MAX) {
+    for problem in report.left_out.problems.iter().take(LOGGED_MAX) {
         tracing::warn!(
             "left out of the import: {} {}: {}",
             problem.repository,
@@ -90,7 +90,7 @@ fn log(report: &Report) {
         "imported {} repositories with {} tags; left out {} entries",
         report.repositories,
         report.tags,
-        report.problem_count()
+        report.left_out.count()
     );
 }
 

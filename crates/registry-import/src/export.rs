@@ -9,7 +9,7 @@ use registry_types::{Location, MANIFEST_BYTES_MAX, Reference, RepositoryName, Ta
 use serde::Serialize;
 
 use crate::{
-    ImportError, Problem,
+    ImportError, LeftOut,
     layout::{self, Entry, FOLDER, LINK_BYTES_MAX, REPOSITORIES, parse},
     report::Notes,
 };
@@ -43,18 +43,12 @@ pub struct Exported {
     pub objects: u64,
     /// How many links were removed, since what they led to is not here any more.
     pub removed: u64,
-    /// What the Go registry will not have, and why.
-    pub problems: Vec<Problem>,
-    /// How many problems are not named.
-    pub problems_left_out: u64,
+    /// What the Go registry will not have.
+    #[serde(flatten)]
+    pub left_out: LeftOut,
 }
 
 impl Exported {
-    /// How many entries the Go registry will not have.
-    pub fn problem_count(&self) -> u64 {
-        self.problems.len() as u64 + self.problems_left_out
-    }
-
     /// As JSON, in one line.
     pub fn to_json(&self) -> String {
         serde_json::to_string(self).unwrap_or_default()
@@ -63,17 +57,15 @@ impl Exported {
 
 impl fmt::Display for Exported {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for Problem { repository, entry, reason } in &self.problems {
-            writeln!(f, "left out: {repository} {entry}: {reason}")?;
-        }
         write!(
             f,
-            "{} repositories with {} tags; linked or copied {} objects, removed {} links; left out {} entries",
+            "{}{} repositories with {} tags; linked or copied {} objects, removed {} links; left out {} entries",
+            self.left_out,
             self.repositories,
             self.tags,
             self.objects,
             self.removed,
-            self.problem_count()
+            self.left_out.count()
         )
     }
 }
@@ -112,8 +104,7 @@ impl Export {
             }
             after = page.into_iter().next_back();
         }
-        let report = notes.into_report();
-        Ok(Exported { problems: report.problems, problems_left_out: report.problems_left_out, ..exported })
+        Ok(Exported { left_out: notes.into_report().left_out, ..exported })
     }
 
     /// Repositories that the Go registry still changes.

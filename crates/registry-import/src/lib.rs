@@ -39,5 +39,5 @@ pub use export::{Export, Exported};
 pub use finish::Finished;
 pub use layout::FOLDER;
 pub use progress::{Progress, Shown};
-pub use report::{PROBLEMS_MAX, Problem, Report};
+pub use report::{LeftOut, PROBLEMS_MAX, Problem, Report};
 pub use run::{Import, Policy};

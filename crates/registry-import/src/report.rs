@@ -26,10 +26,38 @@ pub struct Report {
     pub manifests_removed: u64,
     /// How many uploads are there that were never finished. They are left out, and clients begin them again.
     pub unfinished_uploads: u64,
-    /// What was left out, and why.
+    /// What was left out.
+    #[serde(flatten)]
+    pub left_out: LeftOut,
+}
+
+/// What an import or an export left out, and why.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct LeftOut {
+    /// The first [`PROBLEMS_MAX`] entries.
     pub problems: Vec<Problem>,
-    /// How many problems are not named.
+    /// How many more are not named.
     pub problems_left_out: u64,
+}
+
+impl LeftOut {
+    /// How many entries were left out.
+    pub fn count(&self) -> u64 {
+        self.problems.len() as u64 + self.problems_left_out
+    }
+}
+
+/// A line for each entry that is named.
+impl fmt::Display for LeftOut {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for Problem { repository, entry, reason } in &self.problems {
+            writeln!(f, "left out: {repository} {entry}: {reason}")?;
+        }
+        if self.problems_left_out > 0 {
+            writeln!(f, "left out: {} more", self.problems_left_out)?;
+        }
+        Ok(())
+    }
 }
 
 /// Something that was left out.
@@ -44,11 +72,6 @@ pub struct Problem {
 }
 
 impl Report {
-    /// How many entries were left out.
-    pub fn problem_count(&self) -> u64 {
-        self.problems.len() as u64 + self.problems_left_out
-    }
-
     /// As JSON, in one line.
     pub fn to_json(&self) -> String {
         serde_json::to_string(self).unwrap_or_default()
@@ -57,16 +80,11 @@ impl Report {
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for Problem { repository, entry, reason } in &self.problems {
-            writeln!(f, "left out: {repository} {entry}: {reason}")?;
-        }
-        if self.problems_left_out > 0 {
-            writeln!(f, "left out: {} more", self.problems_left_out)?;
-        }
         write!(
             f,
-            "{} repositories with {} tags; added {} manifests and {} blobs, set {} tags; removed {} tags and {} manifests; \
+            "{}{} repositories with {} tags; added {} manifests and {} blobs, set {} tags; removed {} tags and {} manifests; \
              left out {} entries and {} unfinished uploads",
+            self.left_out,
             self.repositories,
             self.tags,
             self.manifests_added,
@@ -74,7 +92,7 @@ impl fmt::Display for Report {
             self.tags_set,
             self.tags_removed,
             self.manifests_removed,
-            self.problem_count(),
+            self.left_out.count(),
             self.unfinished_uploads
         )
     }
@@ -91,12 +109,13 @@ impl Notes {
 
     pub(crate) fn problem(&self, repository: &str, entry: impl fmt::Display, reason: impl fmt::Display) {
         let mut report = self.0.lock();
-        if report.problems.len() >= PROBLEMS_MAX {
-            report.problems_left_out += 1;
+        let left_out = &mut report.left_out;
+        if left_out.problems.len() >= PROBLEMS_MAX {
+            left_out.problems_left_out += 1;
             return;
         }
         let (repository, entry, reason) = (repository.to_owned(), entry.to_string(), reason.to_string());
-        report.problems.push(Problem { repository, entry, reason });
+        left_out.problems.push(Problem { repository, entry, reason });
     }
 
     /// The problem of an entry of a repository.
@@ -108,6 +127,7 @@ impl Notes {
     pub(crate) fn into_report(self) -> Report {
         let mut report = self.0.into_inner();
         report
+            .left_out
             .problems
             .sort_by(|one, other| (&one.repository, &one.entry).cmp(&(&other.repository, &other.entry)));
         report
