@@ -80,11 +80,17 @@ const INDEX_TYPE: &str = "application/vnd.oci.image.index.v1+json";
 pub(super) const NUMBERS: &str =
     "WITH RECURSIVE number(i) AS (SELECT 0 WHERE $1 > 0 UNION ALL SELECT i + 1 FROM number WHERE i + 1 < $1)";
 
-fn fill(database: &Path, amount: Amount) -> Result<()> {
-    let mut connection = Connection::open(database)?;
-    // Whoever is cut off here begins anew; and the log would be as large as the database.
+/// Opens the database of a stopped server, to write much into it at once.
+pub(super) fn open(database: &Path) -> Result<Connection> {
+    let connection = Connection::open(database)?;
+    // A benchmark that is stopped here begins anew; and the log would be as large as the database.
     connection
         .execute_batch("PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; PRAGMA foreign_keys = OFF")?;
+    Ok(connection)
+}
+
+fn fill(database: &Path, amount: Amount) -> Result<()> {
+    let mut connection = open(database)?;
     let transaction = connection.transaction()?;
     let (bytes, digest) = index();
     let count = |number: u64| i64::try_from(number);

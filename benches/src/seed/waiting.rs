@@ -3,9 +3,9 @@
 use std::path::Path;
 
 use anyhow::{Context, Result};
-use rusqlite::{Connection, Transaction, params};
+use rusqlite::{Transaction, params};
 
-use super::NUMBERS;
+use super::{NUMBERS, open};
 
 /// How many messages wait for a webhook at most, each with its job: what else is for it stays events.
 const MESSAGES: i64 = 163;
@@ -13,10 +13,7 @@ const MESSAGES: i64 = 163;
 /// Has as much wait for the first webhooks that a server has made as there may be after so many events: messages, and events behind the
 /// position of each. The webhook after them has taken all events.
 pub(crate) fn fill(database: &Path, webhooks: usize, events: u64) -> Result<()> {
-    let mut connection = Connection::open(database)?;
-    // What is cut off here begins anew; and the log would be as large as the database.
-    connection
-        .execute_batch("PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; PRAGMA foreign_keys = OFF")?;
+    let mut connection = open(database)?;
     let transaction = connection.transaction()?;
     for number in 0..webhooks {
         let name = format!("w{number}");

@@ -1,5 +1,5 @@
-//! Pushes of small images beside webhooks. Servers take turns, each with a new folder for each turn, so that what one of them has
-//! still to send is in nobody's way.
+//! Pushes of small images beside webhooks. Servers take turns, each with a new folder for each turn, so that what one of
+//! them has still to send does not slow the next.
 
 use anyhow::Result;
 
