@@ -30,7 +30,7 @@ pub const HOSTS_MAX: usize = 100;
 /// How often a node looks what there is.
 pub const LOOK_EVERY: Duration = Duration::from_secs(2);
 
-/// A certificate is ordered anew when less than this part of its time is left: one in so many.
+/// A node orders a certificate anew when less than its lifetime divided by this number is left.
 pub const RENEW_AT: i64 = 3;
 
 /// How long one order may take, and for how long a node has it.

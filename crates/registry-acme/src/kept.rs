@@ -7,7 +7,7 @@ use crate::{AcmeError, SCHEMA, sql, steps::Known};
 /// A certificate that is kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Kept {
-    /// Whose it is.
+    /// The host that it is for.
     pub host: String,
     /// The URL of the directory of the authority that gave it.
     pub directory: String,

@@ -183,7 +183,7 @@ pub(crate) fn mark(headers: &mut HeaderMap, is_stale: bool) {
     }
 }
 
-/// Has a tag of a mirrored repository brought up to date. Of everything else nothing is asked.
+/// Has a tag of a mirrored repository brought up to date. A request for something else asks the origin nothing.
 pub(crate) async fn refresh(
     call: &Call<'_>,
     repository: &RepositoryName,

@@ -33,8 +33,8 @@ impl Redirections {
     }
 }
 
-/// To a server that has the files of the store: its URL, then the key of the object. The URL is not signed: who may read there is that
-/// server's matter.
+/// To a server that has the files of the store: its URL, then the key of the object. The URL is not signed: that server
+/// decides which clients may read.
 #[derive(Clone, Debug)]
 pub struct ToServer {
     /// Without a slash at its end.

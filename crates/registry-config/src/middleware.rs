@@ -81,7 +81,7 @@ fn cloudfront(options: &Field<'_>) -> Option<CloudFront> {
     let by = options.get("ipfilteredby");
     if by.choice(&[("none", false), ("aws", true), ("awsregion", true)]).unwrap_or(false) {
         by.problem(
-            "who is inside Amazon's network is not looked up in this version",
+            "this version does not look up which clients are inside Amazon's network",
             "none; `storage.redirect.except` names networks whose clients are not redirected",
         );
     }

@@ -110,7 +110,7 @@ async fn answer(listener: Listener, answers: Answers) {
     registry_server::serve(listener, server, ServeOptions::default(), pending()).await;
 }
 
-/// Answers the authority, and sends everything else on to `https:`.
+/// Answers the authority, and sends other clients on to `https:`.
 #[derive(Debug)]
 struct Answers {
     certificates: Certificates,

@@ -61,7 +61,7 @@ pub(crate) async fn parts(keys: &dyn OtherKeys) -> Result<Vec<String>, StorageEr
     Ok(parts)
 }
 
-/// Walks a part. Ends early once nobody takes repositories any more.
+/// Walks a part. Ends early once the run takes no repositories any more.
 pub(crate) async fn walk(
     keys: &dyn OtherKeys,
     part: &str,

@@ -130,7 +130,7 @@ impl Inspector {
         }
     }
 
-    /// What is read; nothing where nobody asked for a job yet.
+    /// What is read; nothing where no program has asked for a job yet.
     async fn read<T: AnyStep>(&self, operation: &'static str, step: T, of: T::Of) -> Result<T::Output, Error>
     where
         T::Of: Send + 'static,

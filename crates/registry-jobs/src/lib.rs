@@ -97,7 +97,7 @@
 //! | `attempt`, `settle` | an attempt, and noting what became of it |
 //! | `slots` | how much is done at once |
 //! | `dead` | jobs that are not tried any more |
-//! | `inspector` | [`Inspector`]: jobs of every kind, for a person who looks after them |
+//! | `inspector` | [`Inspector`]: jobs of every kind, for an operator that looks after them |
 //! | `numbers` | how jobs are doing, for metrics |
 //! | `schema`, `sql` | tables and statements |
 

@@ -5,7 +5,7 @@ use registry_types::{Cause, Location, Manifest, RepositoryName, Tag};
 
 use crate::{PutManifest, push::Put};
 
-/// Who is named in the history of tags.
+/// The actor that the history of tags names.
 pub(crate) const ACTOR: &str = "import";
 
 /// How far the taking over of another registry's content has come. Times are in milliseconds since 1970 UTC.

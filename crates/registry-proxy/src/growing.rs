@@ -147,7 +147,7 @@ impl Growing {
     }
 
     fn next(&self, range: &Range<u64>, now: &Progress) -> Next {
-        // Nobody who has all bytes but the last takes them for the blob.
+        // A client that has all bytes but the last does not take them for the blob.
         let visible = match now.end {
             End::Good => self.size_bytes,
             End::Open | End::Failed => now.received.min(self.size_bytes.saturating_sub(1)),

@@ -98,7 +98,7 @@ impl Manifests {
         found
     }
 
-    /// Whether what a look found is true of the database: what is fresh must still be here, whoever deleted it meanwhile.
+    /// Whether what a look found is true of the database: a client or the collector may have deleted meanwhile what the look found.
     async fn still_counts(
         &self,
         of: Of<'_>,

@@ -158,7 +158,7 @@ impl Upstream {
         }
     }
 
-    /// Waits until this may be asked, for a while: what is here is served instead. Bodies of blobs run at the pace of who takes them, so that
+    /// Waits until this may be asked, for a while: what is here is served instead. Bodies of blobs run at the pace of the clients that take them, so that
     /// nothing else waits for their turns.
     async fn turn(&self, question: &Question<'_>) -> Result<OwnedSemaphorePermit, UpstreamError> {
         let is_body = question.method == Method::GET && question.path.starts_with("blobs/");

@@ -173,15 +173,15 @@ mod tests {
     fn redirects_follow_the_network() {
         let (near, far) = ("10.1.2.3".parse().ok(), "192.0.2.1".parse().ok());
         let near_network = || vec!["10.0.0.0/8".parse().unwrap()];
-        let everybody = RedirectPolicy::default();
+        let all = RedirectPolicy::default();
         let only = RedirectPolicy { only: near_network(), ..RedirectPolicy::default() };
         let except = RedirectPolicy { except: near_network(), ..RedirectPolicy::default() };
-        let nobody = RedirectPolicy { disabled: true, only: near_network(), ..RedirectPolicy::default() };
+        let none = RedirectPolicy { disabled: true, only: near_network(), ..RedirectPolicy::default() };
         for (policy, expected) in [
-            (everybody, [true, true, true]),
+            (all, [true, true, true]),
             (only, [true, false, false]),
             (except, [false, true, true]),
-            (nobody, [false, false, false]),
+            (none, [false, false, false]),
         ] {
             assert_eq!([near, far, None].map(|client| policy.applies_to(client)), expected, "{policy:?}");
         }

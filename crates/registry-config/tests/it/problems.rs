@@ -280,7 +280,7 @@ const WRONG: &[(&str, &str)] = &[
     ),
     (
         "middleware: {storage: [{name: cloudfront, options: {baseurl: a.example, privatekey: k, keypairid: i, ipfilteredby: aws}}]}",
-        "middleware.storage[0].options.ipfilteredby: who is inside Amazon's network is not looked up in this version; expected none; \
+        "middleware.storage[0].options.ipfilteredby: this version does not look up which clients are inside Amazon's network; expected none; \
          `storage.redirect.except` names networks whose clients are not redirected",
     ),
     (

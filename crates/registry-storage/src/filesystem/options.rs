@@ -24,7 +24,7 @@ impl FilesystemOptions {
 }
 
 impl Access {
-    /// Whether the store is another process's, or nobody's: no lock is held, nothing is made, no uploads are taken.
+    /// Whether this process leaves the store to another one, or as it is: it holds no lock, makes nothing and takes no uploads.
     pub(crate) fn is_beside(self) -> bool {
         matches!(self, Access::Beside | Access::Look)
     }

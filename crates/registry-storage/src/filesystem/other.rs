@@ -58,7 +58,7 @@ struct Walk {
 }
 
 impl Walk {
-    /// Nothing, once nobody listens any more.
+    /// Nothing, once the reader of the walk is gone.
     fn run(mut self, folder: String) {
         let walked = self.folders(folder);
         let page = std::mem::take(&mut self.page);
@@ -69,7 +69,7 @@ impl Walk {
         };
     }
 
-    /// Looks into a folder and all below it, the deepest first that was found last. Whether somebody still listens.
+    /// Looks into a folder and all below it, the deepest first that was found last. Says whether the reader of the walk is still there.
     fn folders(&mut self, first: String) -> Result<bool, StorageError> {
         let mut waiting = vec![first];
         while let Some(folder) = waiting.pop() {
